@@ -1,0 +1,1 @@
+"""pgolf: certified parameter-golf experiments."""

@@ -1,0 +1,1 @@
+"""Composition, naming, validation and building. With train.py and eval.py the only home of Hydra."""

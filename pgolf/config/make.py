@@ -1,0 +1,35 @@
+"""``make``: from a config node to an object, without Hydra (style 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from pgolf.core.errors import ConfigError
+
+
+def target_of(node: Mapping[str, Any], place: str = "") -> Callable[..., Any]:
+    """Import what ``node['_target_']`` names. Only ``pgolf.*`` is accepted.
+
+    Raises ConfigError for a missing, foreign or non-existent target.
+    """
+    target = node.get("_target_")
+    where = f"{place}: " if place else ""
+    if not isinstance(target, str):
+        raise ConfigError(f"{where}no _target_ in {dict(node)!r}")
+    module_name, _, attribute = target.rpartition(".")
+    if not target.startswith("pgolf.") or not module_name:
+        raise ConfigError(f"{where}_target_ {target!r} is not a pgolf class; only pgolf.* can be built")
+    try:
+        return getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where}_target_ {target!r} cannot be imported: {error}") from error
+
+
+def make(node: Mapping[str, Any], **runtime: Any) -> Any:
+    """Call the node's target with the rest of the node, plus ``runtime`` objects by keyword.
+
+    Child nodes are passed on as plain mappings: whoever receives them decides when to build them.
+    """
+    return target_of(node)(**{key: value for key, value in node.items() if key != "_target_"}, **runtime)

@@ -1,0 +1,120 @@
+"""The interfaces of pgolf on one page. At most three methods each (style 17).
+
+Shapes: B windows in a batch, T positions in a window, V vocabulary, N tokens of a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+from pgolf.core.results import ParamSpec, QuantizedState, Score
+
+
+class Tokenizer(Protocol):
+    """Text to ids and back. ``vocab_size``, ``bos_id`` and ``name`` are plain attributes."""
+
+    name: str
+    vocab_size: int
+    bos_id: int
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids (uint16 [n]) of ``text``, without BOS."""
+        ...
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str: ...
+
+    def byte_lengths(self, tokens_N: np.ndarray) -> np.ndarray:
+        """Bytes carried by each *target* ``tokens_N[1:]`` given its predecessor: int64 [N-1]."""
+        ...
+
+
+class Loader(Protocol):
+    """An endless stream of training batches whose position can be saved and restored."""
+
+    def next_batch(self) -> tuple[Tensor, Tensor]:
+        """``(x_BT, y_BT)`` int64 on the CPU; ``y`` is ``x`` shifted by one."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Quantizer(Protocol):
+    def quantize(self, state: Mapping[str, Tensor], specs: Mapping[str, ParamSpec]) -> QuantizedState: ...
+
+    def dequantize(self, state: QuantizedState) -> dict[str, Tensor]: ...
+
+
+class Compressor(Protocol):
+    """Bytes to fewer bytes. ``codec_id`` is written into the artifact and selects the decoder."""
+
+    codec_id: str
+
+    def encode(self, raw: bytes) -> bytes: ...
+
+    def decode(self, packed: bytes, raw_length: int) -> bytes: ...
+
+
+class Expert(Protocol):
+    """A predictor. Targets are no argument; only the evaluator holds them (style 17).
+
+    Between two ``observe`` calls the expert is a pure function of ``inputs_BT``. An expert may add
+    ``score(inputs_BT, targets_BT, keep) -> logp_BT`` as a fused hot path; probe (a) then calls that path
+    once per candidate token and holds it to ``log_probs``.
+    """
+
+    def log_probs(self, inputs_BT: Tensor, keep: int) -> Tensor:
+        """log-probabilities (nats) of the next token at the last ``keep`` positions: [B, keep, V] float32."""
+        ...
+
+    def observe(self, tokens_N: Tensor) -> None:
+        """Learn from tokens that have all been scored (the chunk just finished)."""
+        ...
+
+    def fork(self) -> Expert:
+        """An independent copy of the whole state."""
+        ...
+
+
+class Mixer(Protocol):
+    """Combines experts into one normalised distribution."""
+
+    def combine(self, logps: Sequence[Tensor]) -> Tensor:
+        """E tensors [B, K, V] to one [B, K, V]."""
+        ...
+
+    def observe(self, logps_target: Sequence[Tensor]) -> None:
+        """Learn from each expert's log-probability of the tokens just scored: E tensors [n]."""
+        ...
+
+    def fork(self) -> Mixer: ...
+
+
+@runtime_checkable
+class Logger(Protocol):
+    """A sink for a run's facts. It may never fail a run."""
+
+    def start(self, facts: Mapping[str, Any]) -> None: ...
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+    def finish(self, result: Mapping[str, Any]) -> None: ...
+
+
+class Corpus(Protocol):
+    """A source of token shards: see ``pgolf.data.dataset.Dataset`` for what ``prepare`` returns."""
+
+    def documents(self, split: str) -> Iterator[tuple[str, str]]:
+        """(name, text) of each document of ``train``, ``dev`` or ``val``, in the frozen order."""
+        ...
+
+
+class Evaluates(Protocol):
+    """Anything that turns weights into a score; used by hooks."""
+
+    def __call__(self, state: Mapping[str, Tensor]) -> Score: ...

@@ -1,0 +1,154 @@
+"""What each stage hands to the next, one frozen record per arrow of the data flow (style, "Data flow")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+StorageRole = Literal["matrix", "embedding", "keep_fp32", "keep_fp16"]
+OptimizerGroup = Literal["matrix", "embedding", "head", "scalar"]
+
+
+@dataclass(frozen=True, slots=True)
+class ParamSpec:
+    """Where one parameter belongs: its optimizer group, its storage role and its component's name.
+
+    ``group``: ``matrix`` (Muon), ``embedding``, ``head``, ``scalar`` (AdamW).
+    ``storage``: ``matrix`` and ``embedding`` are quantized, ``keep_fp32`` and ``keep_fp16`` pass through.
+    """
+
+    group: OptimizerGroup
+    storage: StorageRole
+    component: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor as the artifact keeps it.
+
+    ``scheme`` is ``grid`` (symmetric integer grid, one fp16 scale per row: ``q`` int8 of ``shape``,
+    ``scale`` float16 [rows]) or ``fp32`` / ``fp16`` (``values`` of that dtype, bit-exact).
+    ``role`` names the stream the bytes travel in, so that like meets like in the compressor.
+    """
+
+    name: str
+    role: str
+    scheme: Literal["grid", "fp32", "fp16"]
+    shape: tuple[int, ...]
+    bits: int = 0
+    q: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    values: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedState:
+    """All tensors of a model, each stored once; ``aliases`` maps further names to stored ones."""
+
+    tensors: tuple[StoredTensor, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The packed file and its byte ledger. All sizes in bytes; decimal, not binary, megabytes.
+
+    ``bytes_total`` is what the cap is held against: weights + code (+ tokenizer where the budget counts it).
+    ``bytes_weights`` is the file less its tokenizer section, ``bytes_by_role`` splits it further.
+    """
+
+    path: Path
+    bytes_total: int
+    bytes_weights: int
+    bytes_code: int
+    bytes_tokenizer: int
+    bytes_by_role: Mapping[str, int]
+    cap_bytes: int
+    counts_tokenizer: bool
+    code_label: str
+    sha256: str
+
+    @property
+    def over_by(self) -> int:
+        return max(0, self.bytes_total - self.cap_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One measured code length (decisions 18). ``val_loss`` nats per target, ``val_bpb`` bits per byte."""
+
+    val_loss: float
+    val_bpb: float
+    method: str
+    window: int
+    stride: int
+    metric: Literal["raw", "table"]
+    split: str
+    subset: bool
+    tokens: int
+    bytes: int
+    seconds: float
+    valid: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What training leaves behind; ``state`` is the (averaged) weights by name, on the CPU."""
+
+    state: Mapping[str, Any]
+    seconds: float
+    steps: int
+    tokens: int
+    stopped_by: str
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def ms_per_step(self) -> float:
+        return 1000 * self.seconds / self.steps if self.steps else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One probe of the certificate: verdict, what was measured, how much was looked at."""
+
+    letter: str
+    name: str
+    passed: bool
+    measured: Mapping[str, Any]
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """All probes of one evaluation. ``track`` is A (fixed predictor) or B (adaptive)."""
+
+    probes: tuple[ProbeResult, ...]
+    profile: Literal["raw", "table"]
+    track: Literal["A", "B"]
+
+    @property
+    def passed(self) -> bool:
+        return all(probe.passed for probe in self.probes)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        return tuple(f"({p.letter}) {p.name}: {p.message}" for p in self.probes if not p.passed)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "passed": self.passed,
+            "profile": self.profile,
+            "track": self.track,
+            "probes": [asdict(probe) | {"measured": dict(probe.measured)} for probe in self.probes],
+        }

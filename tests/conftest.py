@@ -1,0 +1,16 @@
+"""One thread per test process: two test workers share two cores, and results stay repeatable."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("WANDB_MODE", "offline")
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
