@@ -1,0 +1,40 @@
+"""Artifact in, certified score out.
+
+    python eval.py artifact=runs/<name>/seed=1337/artifact.pgolf
+    python eval.py artifact=... eval.stride=64          overrides win over the artifact's header and are printed
+    python eval.py artifact=... data=text 'data.paths=[my/*.txt]' budget=smoke
+
+Settings come from the artifact's header; the text to score from ``data=`` (its validation split). The
+certificate is written beside the artifact as ``certificate.eval.json``, or where ``out=`` says.
+Exit status: 0 valid, 2 configuration or input error, 4 certificate failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from pgolf.config.eval_words import help_wanted
+
+
+def main(argv: list[str]) -> int:
+    """Evaluate one artifact; returns the exit status."""
+    if help_wanted(argv):
+        print(__doc__)
+        return 0
+    from pgolf.config.eval_words import read_words
+    from pgolf.config.launch import INTERRUPTED, complain
+    from pgolf.core.errors import UserError
+
+    try:
+        from pgolf.evaluate import evaluate
+
+        return evaluate(read_words(argv))
+    except UserError as error:
+        complain(error)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

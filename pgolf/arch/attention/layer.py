@@ -1,0 +1,95 @@
+"""The attention sublayer that all kernels share: projections, QK norm, rotary positions, query gain.
+
+Shapes: B batch, T time, D model, H query heads, G key/value heads, K head size.
+
+``q = gain_h · rope(n(q))``, ``k = rope(n(k))``, causal softmax with scale 1/√K; query head h reads key/value
+head ⌊h·G/H⌋. Source: spec arch §2 (the public baseline), partial RoPE §3 (#315).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pgolf.arch.dims import Dims
+from pgolf.arch.part import Linear, Part, rms_norm
+from pgolf.core.errors import ConfigError
+
+
+class Rotary(nn.Module):
+    """Half-split rotary positions on the first ``rotary`` dimensions of each head.
+
+    ``(x₁cos+x₂sin, −x₁sin+x₂cos)`` with frequencies ``base^(−2i/rotary)``. With ``ntk`` and T longer than
+    ``reference`` positions the base grows by ``(T/reference)^(rotary/(rotary−2))``.
+    """
+
+    def __init__(self, rotary: int, base: float, reference: int, ntk: bool) -> None:
+        super().__init__()
+        self.rotary, self.base, self.reference, self.ntk = rotary, base, reference, ntk
+
+    def tables(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """cos and sin, fp32 [T, 1, rotary/2]."""
+        base = self.base
+        if self.ntk and length > self.reference:
+            base = base * (length / self.reference) ** (self.rotary / (self.rotary - 2))
+        exponent = torch.arange(0, self.rotary, 2, dtype=torch.float32, device=device) / self.rotary
+        angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), base**-exponent)
+        return angles.cos()[:, None, :], angles.sin()[:, None, :]
+
+    def forward(self, x_BTHK: Tensor) -> Tensor:
+        cos, sin = self.tables(x_BTHK.size(1), x_BTHK.device)
+        half = self.rotary // 2
+        first, second, rest = x_BTHK[..., :half], x_BTHK[..., half : self.rotary], x_BTHK[..., self.rotary :]
+        return torch.cat([first * cos + second * sin, second * cos - first * sin, rest], dim=-1)
+
+
+class Attention(Part):
+    """Grouped-query attention; a kernel option implements ``mix``."""
+
+    def __init__(
+        self,
+        *,
+        dims: Dims,
+        rope_dims: int | None,
+        rope_base: float,
+        rope_ref_len: int,
+        rope_ntk: bool,
+        qk_gain: float,
+    ) -> None:
+        super().__init__()
+        rotary = dims.head_width if rope_dims is None else rope_dims
+        if rotary % 2 or not 0 < rotary <= dims.head_width:
+            raise ConfigError(
+                f"arch.attention.rope_dims: {rotary} is not even and in 2..{dims.head_width} (the head's width)"
+            )
+        self.heads, self.kv_heads, self.head_width = dims.heads, dims.kv_heads, dims.head_width
+        self.qk_gain = qk_gain
+        self.rotary = Rotary(rotary, rope_base, rope_ref_len, rope_ntk)
+        self.q = Linear(dims.width, dims.width, "attention")
+        self.k = Linear(dims.width, dims.kv_width, "attention")
+        self.v = Linear(dims.width, dims.kv_width, "attention")
+        self.out = Linear(dims.width, dims.width, "attention", writes_residual=True)
+
+    @abstractmethod
+    def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
+        """Causal attention: y_BTHK."""
+
+    def forward(
+        self, h_BTD: Tensor, gain_H: Tensor, sites: Mapping[str, Sequence[nn.Module]], context: Any
+    ) -> Tensor:
+        batch, time, width = h_BTD.shape
+        q_BTHK = self.q(h_BTD).view(batch, time, self.heads, self.head_width)
+        k_BTGK = self.k(h_BTD).view(batch, time, self.kv_heads, self.head_width)
+        v_BTGK = self.v(h_BTD).view(batch, time, self.kv_heads, self.head_width)
+        for part in sites["value"]:
+            v_BTGK = part(v_BTGK, context)
+        q_BTHK = self.rotary(rms_norm(q_BTHK)) * gain_H[:, None]
+        k_BTGK = self.rotary(rms_norm(k_BTGK))
+        y_BTHK = self.mix(q_BTHK.to(v_BTGK.dtype), k_BTGK.to(v_BTGK.dtype), v_BTGK, context)
+        for part in sites["heads"]:
+            y_BTHK = part(y_BTHK, v_BTGK, h_BTD, context)
+        return self.out(y_BTHK.reshape(batch, time, width))

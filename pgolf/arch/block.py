@@ -1,0 +1,139 @@
+"""A block: one visit to a layer, with named sites where addons hang (style 16).
+
+Shapes: B batch, T time, D model, H query heads, G key/value heads, K head size.
+
+| site | called as | may change |
+|---|---|---|
+| ``read`` | ``part(u_BTD, x_BTD, context)`` | what the block reads; ``x_BTD`` is the stream before the x0 mix |
+| ``attention_in`` | ``part(h_BTD, context)`` | the normed input of attention |
+| ``value`` | ``part(v_BTGK, context)`` | the values, before attention consumes them |
+| ``heads`` | ``part(y_BTHK, v_BTGK, h_BTD, context)`` | each head's output, before the output projection |
+| ``attention_out`` | ``part(y_BTD, context)`` | what attention writes, before its scale |
+| ``mlp_in`` | ``part(h_BTD, context)`` | the normed input of the MLP |
+| ``mlp_out`` | ``part(y_BTD, context)`` | what the MLP writes, before its scale |
+| ``block_out`` | ``part(y_BTD, x_BTD, context)`` | the stream after the block; ``x_BTD`` is the stream before it |
+
+The order of parts within a site is fixed by their specifications' ``order``, not by the command line. An
+empty site is an empty list: it costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from pgolf.arch.dims import Dims
+from pgolf.arch.part import Part, rms_norm
+from pgolf.arch.visits import Visit
+
+BLOCK_SITES = (
+    "read",
+    "attention_in",
+    "value",
+    "heads",
+    "attention_out",
+    "mlp_in",
+    "mlp_out",
+    "block_out",
+)
+Sites = Mapping[str, Sequence[nn.Module]]
+
+
+@dataclass(slots=True)
+class Context:
+    """What the parts of one forward pass may read and share.
+
+    ``x0_BTD`` is the stream's start. ``targets_BT`` is there in training only, for auxiliary losses; whoever
+    has one appends it (a scalar, in nats) to ``auxiliary``. ``shared`` holds what one part leaves for others,
+    under the addon's name.
+    """
+
+    ids_BT: Tensor
+    x0_BTD: Tensor
+    targets_BT: Tensor | None = None
+    shared: dict[str, Tensor] = field(default_factory=dict)
+    auxiliary: list[Tensor] = field(default_factory=list)
+
+
+class Layer(Part):
+    """The matrices of one physical layer, shared by all visits to it.
+
+    ``mixer`` moves information between positions (attention, or a state-space mixer); either may be absent.
+    """
+
+    def __init__(self, mixer: Part | None, mlp: Part | None) -> None:
+        super().__init__()
+        self.mixer = mixer
+        self.mlp = mlp
+
+
+class Controls(Part):
+    """The scalars of one visit: residual mix (1, 0), sublayer scales 1, query gain where there are queries."""
+
+    residual_mix: nn.Parameter
+    mixer_scale: nn.Parameter
+    mlp_scale: nn.Parameter
+    q_gain: nn.Parameter | None
+
+    def __init__(self, dims: Dims, layer: Layer) -> None:
+        super().__init__()
+        self.declare_control("residual_mix", torch.stack([torch.ones(dims.width), torch.zeros(dims.width)]))
+        if layer.mixer is not None:
+            self.declare_control("mixer_scale", torch.ones(dims.width))
+        if layer.mlp is not None:
+            self.declare_control("mlp_scale", torch.ones(dims.width))
+        gain = getattr(layer.mixer, "qk_gain", None)
+        if gain is None:
+            self.q_gain = None
+        else:
+            self.declare_control("q_gain", torch.full((dims.heads,), float(gain)))
+
+
+class Block:
+    """One visit: a layer's matrices with this visit's MLP, controls and site parts. Owns no parameters."""
+
+    def __init__(
+        self, visit: Visit, layer: Layer, mlp: nn.Module | None, controls: Controls, sites: Sites
+    ) -> None:
+        self.visit, self.layer, self.mlp, self.controls, self.sites = visit, layer, mlp, controls, sites
+
+    def read(self, x_BTD: Tensor, context: Context) -> Tensor:
+        """``r₀⊙x + r₁⊙x0``."""
+        mix = self.controls.residual_mix
+        u_BTD = mix[0] * x_BTD + mix[1] * context.x0_BTD
+        for part in self.sites["read"]:
+            u_BTD = part(u_BTD, x_BTD, context)
+        return u_BTD
+
+    def attend(self, u_BTD: Tensor, context: Context) -> Tensor | None:
+        """What attention adds to the stream, ``a ⊙ Attn(n(u))``; None in a layer without it."""
+        if self.layer.mixer is None:
+            return None
+        h_BTD = rms_norm(u_BTD)
+        for part in self.sites["attention_in"]:
+            h_BTD = part(h_BTD, context)
+        y_BTD = self.layer.mixer(h_BTD, self.controls.q_gain, self.sites, context)
+        for part in self.sites["attention_out"]:
+            y_BTD = part(y_BTD, context)
+        return self.controls.mixer_scale * y_BTD
+
+    def feed_forward(self, u_BTD: Tensor, context: Context) -> Tensor | None:
+        """What the MLP adds to the stream, ``b ⊙ MLP(n(u))``; None in a layer without one."""
+        if self.mlp is None:
+            return None
+        h_BTD = rms_norm(u_BTD)
+        for part in self.sites["mlp_in"]:
+            h_BTD = part(h_BTD, context)
+        y_BTD = self.mlp(h_BTD)
+        for part in self.sites["mlp_out"]:
+            y_BTD = part(y_BTD, context)
+        return self.controls.mlp_scale * y_BTD
+
+    def leave(self, y_BTD: Tensor, x_BTD: Tensor, context: Context) -> Tensor:
+        """The stream after the block, from ``y`` and the stream ``x`` before it."""
+        for part in self.sites["block_out"]:
+            y_BTD = part(y_BTD, x_BTD, context)
+        return y_BTD

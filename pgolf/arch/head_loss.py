@@ -1,0 +1,78 @@
+"""Cross-entropy of capped logits without ever holding all logits: N tokens by V words, a chunk at a time.
+
+Shapes: N tokens, D model, V vocab.
+
+``z = c·tanh(xEᵀ/c)``, loss = mean(ln Σ exp z − z_target). As |z| ≤ c, the exponentials need no maximum
+subtracted in fp32 (c ≤ 80), so each logit costs one tanh and one exponential; the gradients
+``(softmax(z) − 1_target)·(1 − tanh²)/N`` are made in the same visit, while the chunk is still in the cache.
+Equal to ``F.cross_entropy`` of the written-out logits up to rounding (a test). One opaque operator, so that
+compiled graphs stay whole. Cost: no bytes; on two CPU cores a training step of the laptop model takes about a
+third less time than with written-out logits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+CHUNK_LOGITS = 1 << 20  # logits per chunk: 4 MB in fp32, within a second-level cache or little more
+LARGEST_CAP = 80.0  # exp(80) and a sum over 65,536 words of it stay finite in fp32
+
+
+@torch.library.custom_op("pgolf::capped_cross_entropy", mutates_args=())
+def _capped_cross_entropy(
+    x_ND: Tensor, table_VD: Tensor, targets_N: Tensor, cap: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean loss (fp32 scalar) and its gradients with respect to ``x`` and ``table`` (their dtypes; fp32 sums)."""
+    tokens, vocab = x_ND.size(0), table_VD.size(0)
+    rows = max(1, CHUNK_LOGITS // vocab)
+    grad_x_ND = torch.empty_like(x_ND)
+    grad_table_VD = torch.zeros(table_VD.shape, dtype=torch.float32, device=x_ND.device)
+    total = torch.zeros((), dtype=torch.float64, device=x_ND.device)
+    for start in range(0, tokens, rows):
+        x, targets = x_ND[start : start + rows], targets_N[start : start + rows, None]
+        tanh = (x @ table_VD.T).float().div_(cap).tanh_()
+        weights = (tanh * cap).exp_()
+        sums = weights.sum(-1, keepdim=True)
+        total += (sums.log() - cap * tanh.gather(-1, targets)).sum(dtype=torch.float64)
+        weights.div_(sums).scatter_add_(-1, targets, weights.new_full((), -1.0).expand_as(targets))
+        weights.mul_(tanh.square_().neg_().add_(1.0)).div_(tokens)
+        grad = weights.to(x.dtype)
+        grad_x_ND[start : start + rows] = grad @ table_VD
+        grad_table_VD += (grad.T @ x).float()
+    return (total / tokens).float(), grad_x_ND, grad_table_VD.to(table_VD.dtype)
+
+
+@_capped_cross_entropy.register_fake
+def _(x_ND: Tensor, table_VD: Tensor, targets_N: Tensor, cap: float) -> tuple[Tensor, Tensor, Tensor]:
+    return x_ND.new_empty((), dtype=torch.float32), torch.empty_like(x_ND), torch.empty_like(table_VD)
+
+
+def _keep_gradients(ctx, inputs, output) -> None:
+    ctx.save_for_backward(output[1], output[2])
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx, grad_loss, *_):
+    grad_x_ND, grad_table_VD = ctx.saved_tensors
+    return (
+        grad_x_ND * grad_loss.to(grad_x_ND.dtype),
+        grad_table_VD * grad_loss.to(grad_table_VD.dtype),
+        None,
+        None,
+    )
+
+
+_capped_cross_entropy.register_autograd(_backward, setup_context=_keep_gradients)
+
+
+def capped_cross_entropy(x_ND: Tensor, table_VD: Tensor, targets_N: Tensor, cap: float) -> Tensor:
+    """Mean cross-entropy in nats of ``cap·tanh(x tableᵀ/cap)`` against ``targets`` (fp32 scalar).
+
+    Under autocast the matrix products run in its dtype, as ``F.linear`` would.
+    """
+    device = x_ND.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        x_ND, table_VD = x_ND.to(dtype), table_VD.to(dtype)
+    return _capped_cross_entropy(x_ND, table_VD, targets_N, cap)[0]

@@ -1,0 +1,23 @@
+"""One residual stream: attention, then the MLP, each reading what the one before has written.
+
+``u = r₀⊙x + r₁⊙x0;  u += a⊙Attn(n(u));  u += b⊙MLP(n(u))`` (spec arch §2).
+Cost: nothing.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pgolf.arch.block import Block, Context
+from pgolf.arch.dims import Dims
+from pgolf.arch.lanes.form import Lanes
+
+
+class OneStream(Lanes):
+    """The plain sequential block; the stream is a single tensor x_BTD."""
+
+    def __init__(self, *, dims: Dims) -> None:
+        super().__init__()
+
+    def run(self, block: Block, stream: tuple[Tensor, ...], context: Context) -> tuple[Tensor, ...]:
+        return self.sequential(block, stream, context)

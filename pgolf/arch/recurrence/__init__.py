@@ -1,0 +1,1 @@
+"""Options of the config group arch/recurrence."""

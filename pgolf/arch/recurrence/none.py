@@ -1,0 +1,21 @@
+"""No recurrence: every layer is visited once, in order.
+
+Cost: nothing. The other options of this group return further schedules over the same layers.
+"""
+
+from __future__ import annotations
+
+from pgolf.arch.recurrence.form import Recurrence
+from pgolf.arch.visits import Schedule, schedule
+from pgolf.core.ranges import PositiveInt
+
+
+class NoRecurrence(Recurrence):
+    """One schedule, ``plain``: 0, 1, …, layers−1. ``encoder_layers`` null: the floor half."""
+
+    def __init__(self, *, layers: int, encoder_layers: PositiveInt | None) -> None:
+        super().__init__()
+        self.layers, self.encoder_layers = layers, encoder_layers
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        return (schedule("plain", range(self.layers), encoder=self.encoder_layers),)

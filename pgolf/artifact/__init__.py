@@ -1,0 +1,1 @@
+"""The packed model file, its container format and its byte ledger."""

@@ -1,0 +1,1 @@
+"""Compressors: from bytes to fewer bytes, and decoders that never allocate more than was declared."""

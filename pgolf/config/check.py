@@ -1,0 +1,143 @@
+"""Validate a finished config before anything slow: every problem at once (style 6).
+
+Each node is bound to its constructor's signature; types and ranges are read from the annotations
+(``Annotated[int, Between(2, 8)]``). Rules that span groups follow.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pgolf.config.groups import GROUPS, Group
+from pgolf.config.make import target_of
+from pgolf.core.errors import ConfigError, did_you_mean
+from pgolf.core.ranges import Between
+
+
+def check(cfg: Mapping[str, Any]) -> None:
+    """Raise ConfigError listing everything wrong with the composed config ``cfg``."""
+    problems: list[str] = []
+    for group in GROUPS:
+        problems += _group_problems(group, cfg)
+    problems += _fact_problems(cfg)
+    if not problems:
+        problems += _rule_problems(cfg)
+    if problems:
+        raise ConfigError(problems)
+
+
+def _node(cfg: Mapping[str, Any], key: str) -> Any:
+    node: Any = cfg
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def _group_problems(group: Group, cfg: Mapping[str, Any]) -> Iterator[str]:
+    if group.facts:
+        return
+    node = _node(cfg, group.key)
+    if group.many:
+        for name, child in (node or {}).items():
+            yield from bind_problems(child, group, f"{group.key}.{name}")
+    elif not isinstance(node, Mapping):
+        yield f"{group.path}: nothing chosen; say {group.path}=none where it should do nothing"
+    else:
+        yield from bind_problems(node, group, group.key)
+
+
+def bind_problems(node: Mapping[str, Any], group: Group, place: str) -> Iterator[str]:
+    """What keeps ``node`` from being passed to its target's constructor."""
+    try:
+        target = target_of(node, place)
+    except ConfigError as error:
+        yield from error.problems
+        return
+    prefix = f"{group.package}."
+    if not str(node["_target_"]).startswith(prefix):
+        yield f"{place}: _target_ {node['_target_']!r} lies outside {group.package}"
+        return
+    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    parameters = {
+        name: p for name, p in inspect.signature(target).parameters.items() if name not in group.runtime
+    }
+    given = {key: value for key, value in node.items() if key != "_target_"}
+    name = target.__name__
+    takes = ", ".join(parameters) or "no settings"
+    for key, value in given.items():
+        if key not in parameters:
+            yield f"{place}.{key}: {name} takes {takes}.{did_you_mean(key, list(parameters))}"
+        elif key in hints:
+            problem = value_problem(value, hints[key])
+            if problem:
+                yield f"{place}.{key}: {value!r} {problem}"
+    for key, parameter in parameters.items():
+        if key not in given and parameter.default is inspect.Parameter.empty:
+            yield f"{place}.{key}: missing; {name} takes {takes}"
+
+
+def value_problem(value: Any, hint: Any) -> str | None:
+    """None if ``value`` fits the annotation, else how it does not."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is typing.Annotated:
+        problem = value_problem(value, args[0])
+        if problem or value is None:
+            return problem
+        broken = [r for r in args[1:] if isinstance(r, Between) and not r.holds(value)]
+        return f"is out of range: {broken[0]}" if broken else None
+    if origin is Literal:
+        text = ", ".join(str(arg) for arg in args)
+        return (
+            None if value in args else f"is none of {text}.{did_you_mean(str(value), [str(a) for a in args])}"
+        )
+    if origin in (Union, types.UnionType):
+        complaints = [value_problem(value, arg) for arg in args]
+        return None if None in complaints else next(c for c in complaints if c)
+    if hint is Any:
+        return None
+    if hint is type(None) or hint is None:
+        return None if value is None else "is not null"
+    if hint is float:
+        return None if isinstance(value, (int, float)) and not isinstance(value, bool) else "is not a number"
+    if hint is int:
+        return None if isinstance(value, int) and not isinstance(value, bool) else "is not a whole number"
+    if isinstance(hint, type) and hint in (bool, str):
+        return None if isinstance(value, hint) else f"is not {'true or false' if hint is bool else 'a text'}"
+    if origin in (list, tuple, Sequence):
+        if not isinstance(value, (list, tuple)):
+            return "is not a list"
+        return next((p for p in (value_problem(item, args[0]) for item in value) if p), None)
+    if origin in (dict, Mapping):
+        return None if isinstance(value, Mapping) else "is not a mapping"
+    return None
+
+
+def _fact_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
+    size, train, budget = cfg["size"], cfg["train"], cfg["budget"]
+    for place, node in (("size", size), ("train", train), ("budget", budget)):
+        for key, value in node.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
+                yield f"{place}.{key}: {value!r} is out of range: more than 0"
+    if train["batch_tokens"] % max(1, train["window"] * train["accumulation"]):
+        yield (
+            f"train.batch_tokens: {train['batch_tokens']} is no multiple of window × accumulation = "
+            f"{train['window']} × {train['accumulation']}"
+        )
+    if cfg["seed"] < 0:
+        yield f"seed: {cfg['seed']} is out of range: at least 0"
+    if train["precision"] == "fp16" and cfg["device"] != "cuda":
+        yield "train.precision: fp16 is refused on a CPU, where it is hundreds of times slower; bf16 or fp32"
+    if cfg["overwrite"] and cfg["rerun"]:
+        yield "overwrite, rerun: one of the two; overwrite replaces the finished run, rerun keeps it"
+
+
+def _rule_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Rules between groups."""
+    if cfg["budget"]["train_steps"] is None and "wallclock" not in cfg["hook"]:
+        yield "hook: nothing would end the training; keep hook.wallclock or set budget.train_steps"
+    if cfg["mixer"]["_target_"].endswith(".none.Single") and not cfg["ngram"]["_target_"].endswith("NoNGram"):
+        yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"

@@ -1,0 +1,81 @@
+"""Compose configs in-process, for tests, tools and ``eval.py``; train.py composes through ``hydra.main``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import pgolf
+from pgolf.config import schema
+from pgolf.config.preflight import option_exists
+from pgolf.core.errors import ConfigError
+
+
+def conf_dir() -> Path:
+    """The ``conf/`` folder beside the package. Raises ConfigError where pgolf is installed without it."""
+    folder = Path(pgolf.__file__).resolve().parent.parent / "conf"
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            f"no config.yaml in {folder}; pgolf runs from a checkout, installed with 'pip install -e .'"
+        )
+    return folder
+
+
+def plain(node: Any) -> Any:
+    """An OmegaConf node as resolved plain containers, enums by name."""
+    return OmegaConf.to_container(node, resolve=True, enum_to_str=True)
+
+
+def compose(overrides: Sequence[str] = (), config_name: str = "config") -> DictConfig:
+    """The composed config for these command-line words, Hydra's own node included.
+
+    Raises ConfigError with Hydra's explanation.
+    """
+    schema.register()
+    try:
+        with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
+            return hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+
+
+def settings(cfg: DictConfig, choices: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The finished config as plain containers: our keys plus ``choices``, the chosen option of each group.
+
+    ``choices`` is needed where Hydra has taken its own node away, as it does for the job of ``hydra.main``.
+    """
+    chosen = OmegaConf.to_container(cfg.hydra.runtime.choices) if choices is None else dict(choices)
+    assert isinstance(chosen, dict)
+    ours = {str(key): plain_value(cfg, str(key)) for key in cfg if key != "hydra"}
+    kept = {str(k): v for k, v in chosen.items() if not str(k).startswith("hydra/") and k != "schema"}
+    return ours | {"choices": kept}
+
+
+def plain_value(cfg: DictConfig, key: str) -> Any:
+    value = cfg[key]
+    if OmegaConf.is_config(value):
+        return plain(value)
+    return getattr(value, "name", value)
+
+
+def node(group: str, option: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """One group's node with this option chosen, everything else at its default.
+
+    ``overrides`` are further command-line words. Raises ConfigError for an unknown group or option.
+    """
+    option_exists(conf_dir(), group, option)
+    value = plain(compose([f"{group}={option}", *overrides])[group])
+    assert isinstance(value, dict)
+    return value
+
+
+def to_yaml(cfg: Mapping[str, Any], sort_keys: bool = False) -> str:
+    """Plain settings as YAML text, as saved with a run."""
+    return OmegaConf.to_yaml(OmegaConf.create(dict(cfg)), sort_keys=sort_keys)

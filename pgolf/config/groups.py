@@ -1,0 +1,65 @@
+"""The one table from config groups to packages (style 1). A test reads it and fails on any orphan.
+
+``runtime`` names the constructor arguments that are objects made earlier in the run, passed by keyword;
+every other constructor argument must stand in the group's YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Group:
+    """``path`` as typed on the command line; ``many`` marks choose-many groups; ``facts`` have no code."""
+
+    path: str
+    runtime: tuple[str, ...] = ()
+    many: bool = False
+    facts: bool = False
+
+    @property
+    def package(self) -> str:
+        return "pgolf." + self.path.replace("/", ".")
+
+    @property
+    def key(self) -> str:
+        """Where the group's node lies in the composed config."""
+        return "arch.addons" if self.path == "arch/addon" else self.path.replace("/", ".")
+
+
+GROUPS: tuple[Group, ...] = (
+    Group("size", facts=True),
+    Group("budget", facts=True),
+    Group("experiment", facts=True),
+    Group("data"),
+    Group("tokenizer"),
+    Group("loader", runtime=("slices", "batch_tokens", "window", "accumulation", "rank", "world")),
+    Group("arch", runtime=("vocab_size", "bos_id")),
+    Group("arch/recurrence", runtime=("layers",)),
+    Group("arch/lanes", runtime=("dims",)),
+    Group("arch/mlp", runtime=("dims",)),
+    Group("arch/attention", runtime=("dims",)),
+    Group("arch/init"),
+    Group("arch/addon", many=True),
+    Group("optimizer", runtime=("model",)),
+    Group("schedule"),
+    Group("hook", many=True),
+    Group("quant"),
+    Group("compressor"),
+    Group("eval"),
+    Group("ttt"),
+    Group("ngram"),
+    Group("mixer"),
+    Group("logger", runtime=("folder", "say"), many=True),
+)
+
+
+def group_of(path: str) -> Group | None:
+    return next((group for group in GROUPS if group.path == path), None)
+
+
+def technique_groups() -> Iterator[Group]:
+    """The groups that choose an implementation."""
+    return (group for group in GROUPS if not group.facts)

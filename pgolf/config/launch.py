@@ -1,0 +1,117 @@
+"""From a command line to jobs and an exit status: preflight, Hydra, and one plain message per error.
+
+Hydra decides the exit status by exceptions alone; ours says more (decisions 19): 0 valid, 2 configuration or
+input error, 3 over a cap, 4 certificate failed, 130 interrupted. Each job notes its status in a file, so that
+jobs of a sweep in other processes count too, and the worst is returned after Hydra's main has.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from pgolf.config import schema
+from pgolf.config.compose import compose, conf_dir, settings
+from pgolf.config.preflight import preflight
+from pgolf.core.errors import UserError
+
+STATUS_FILE = "PGOLF_STATUS_FILE"
+INTERRUPTED = 130
+# Hydra's own flags that take a value; what follows them is no override.
+_VALUED_FLAGS = (
+    "-cn",
+    "--config-name",
+    "-cp",
+    "--config-path",
+    "-cd",
+    "--config-dir",
+    "-p",
+    "--package",
+    "-c",
+    "--cfg",
+)
+
+
+def override_words(argv: Sequence[str]) -> list[str]:
+    """The overrides among the words of a command line, Hydra's flags left out."""
+    words, skip = [], False
+    for word in argv:
+        if skip:
+            skip = False
+        elif word in _VALUED_FLAGS:
+            skip = True
+        elif not word.startswith("-"):
+            words.append(word)
+    return words
+
+
+def complain(error: BaseException) -> None:
+    """Print an error for a person, one problem a line, to standard error."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    print("\n".join(f"pgolf: {line}" for line in lines), file=sys.stderr, flush=True)
+
+
+def note_status(status: int) -> None:
+    """Add this job's exit status to the file the launching process reads."""
+    place = os.environ.get(STATUS_FILE)
+    if place:
+        with open(place, "a") as handle:
+            handle.write(f"{status}\n")
+
+
+def run_job(job: Callable[[dict[str, Any], list[str]], tuple[float, int]], cfg: DictConfig) -> float:
+    """Run one job of ``hydra.main``. Returns its objective, infinity where it must not win a search.
+
+    ``job(settings, overrides)`` returns (objective, exit status). A UserError becomes a message and a status.
+    """
+    hydra = HydraConfig.get()
+    overrides = [str(word) for word in hydra.overrides.task]
+    try:
+        choices = OmegaConf.to_container(hydra.runtime.choices)
+        assert isinstance(choices, dict)
+        objective, status = job(settings(cfg, {str(k): v for k, v in choices.items()}), overrides)
+    except UserError as error:
+        complain(error)
+        objective, status = math.inf, error.exit_status
+    except KeyboardInterrupt:
+        note_status(INTERRUPTED)
+        raise
+    note_status(status)
+    return objective if status == 0 else math.inf
+
+
+def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
+    """Check the command line, hand over to Hydra's ``main`` and return the exit status of the process."""
+    schema.register()
+    try:
+        preflight(override_words(argv), conf_dir(), lambda words: settings(compose(words)))
+    except UserError as error:
+        complain(error)
+        return error.exit_status
+    with tempfile.TemporaryDirectory(prefix="pgolf-") as folder:
+        statuses = Path(folder) / "statuses"
+        os.environ[STATUS_FILE] = str(statuses)
+        try:
+            main()
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except BrokenPipeError:  # the reader of --help has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except SystemExit as stop:
+            if stop.code:  # Hydra has said why
+                return max([2 if not statuses.exists() else 1, *_read(statuses)])
+        finally:
+            os.environ.pop(STATUS_FILE, None)
+        return max(_read(statuses), default=0)
+
+
+def _read(statuses: Path) -> list[int]:
+    return [int(line) for line in statuses.read_text().split()] if statuses.exists() else []

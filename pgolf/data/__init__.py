@@ -1,0 +1,1 @@
+"""Corpora, their splits, and the token shards made of them."""

@@ -1,0 +1,232 @@
+"""A prepared corpus on disk: shards, the tokenizer that made them, and a manifest that says so.
+
+Layout of the directory: ``manifest.json``, ``tokenizer.blob`` and the shards, or references to shards that
+lie elsewhere (published files are never rewritten). The manifest is written last and the directory is
+renamed into place, so a directory that has its name is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pgolf.core.errors import DataError
+from pgolf.data.shards import ShardSlice, read_stream, require_vocabulary, shard_tokens
+from pgolf.tokenizer.blob import from_blob
+from pgolf.tokenizer.recipe import PortableTokenizer, Progress
+from pgolf.tokenizer.tables import sidecar_bytes
+
+SPLITS = ("train", "dev", "val")
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFacts:
+    """``raw_bytes`` is the UTF-8 length of the documents, where the text was at hand."""
+
+    tokens: int
+    documents: int
+    raw_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What ``Source.prepare`` returns. ``fingerprint`` (hex) changes whenever a token does."""
+
+    name: str
+    directory: Path
+    shards: Mapping[str, tuple[ShardSlice, ...]]
+    tokenizer: PortableTokenizer
+    fingerprint: str
+    facts: Mapping[str, SplitFacts]
+    sidecars: Mapping[str, tuple[ShardSlice, ...]] = field(default_factory=dict)
+
+    def stream(self, split: str, limit: int | None = None) -> np.ndarray:
+        """Tokens of a split (uint16 [N], ``tokens_N[0]`` is BOS except in a training split cut from a stream)."""
+        return read_stream(self.shards[split], limit)
+
+    def target_bytes(self, split: str, limit: int | None = None) -> np.ndarray:
+        """Bytes of each target of ``stream(split, limit)`` by the tokenizer's metric, or from sidecars: int64 [N-1]."""
+        tokens_N = self.stream(split, limit)
+        if self.sidecars.get(split):
+            return sidecar_bytes(tokens_N, read_stream(self.sidecars[split], limit))
+        return self.tokenizer.byte_lengths(tokens_N)
+
+
+def check_long_enough(dataset: Dataset, window: int) -> None:
+    """Raise DataError for a split that cannot fill one window of ``window`` inputs and their targets."""
+    for split in SPLITS:
+        tokens = dataset.facts[split].tokens
+        if tokens < window + 1:
+            raise DataError(
+                f"data={dataset.name}: {split} has {tokens:,} tokens, fewer than the {window + 1:,} that a window "
+                f"of {window:,} needs; take more text or a smaller window"
+            )
+
+
+def sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def building(directory: Path) -> Iterator[Path]:
+    """A temporary neighbour that becomes ``directory`` on success and disappears on failure.
+
+    If another process was faster, its equal result is kept. Raises DataError where nothing can be written.
+    """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
+    except OSError as error:
+        raise DataError(f"{directory}: cannot be written ({error})") from error
+    try:
+        yield temporary
+        try:
+            os.rename(temporary, directory)
+        except OSError as error:
+            if not (directory / "manifest.json").is_file():
+                raise DataError(f"{directory}: cannot be put in place ({error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_manifest(
+    directory: Path,
+    *,
+    name: str,
+    tokenizer: PortableTokenizer,
+    shards: Mapping[str, Sequence[ShardSlice]],
+    facts: Mapping[str, SplitFacts],
+    sidecars: Mapping[str, Sequence[ShardSlice]],
+    notes: Mapping[str, Any],
+    progress: Progress,
+) -> None:
+    """Write ``tokenizer.blob`` and ``manifest.json``; the fingerprint covers every shard's checksum."""
+    blob = tokenizer.to_blob()
+    (directory / "tokenizer.blob").write_bytes(blob)
+    checksums: dict[Path, str] = {}
+    paths = [piece.path for group in (shards, sidecars) for pieces in group.values() for piece in pieces]
+    for index, path in enumerate(dict.fromkeys(paths)):
+        checksums[path] = sha256_of(path)
+        progress("checksums", index + 1, len(dict.fromkeys(paths)))
+
+    def entry(piece: ShardSlice) -> dict[str, Any]:
+        path = os.path.relpath(piece.path.absolute(), directory.absolute())
+        digest, size = checksums[piece.path], piece.path.stat().st_size
+        return {"path": path, "start": piece.start, "stop": piece.stop, "file_bytes": size, "sha256": digest}
+
+    def listed(group: Mapping[str, Sequence[ShardSlice]]) -> dict[str, Any]:
+        return {split: [entry(piece) for piece in pieces] for split, pieces in group.items()}
+
+    content: dict[str, Any] = {
+        "version": MANIFEST_VERSION,
+        "name": name,
+        "tokenizer": {
+            "name": tokenizer.name,
+            "vocab_size": tokenizer.vocab_size,
+            "bos_id": tokenizer.bos_id,
+            "metric": tokenizer.metric,
+            "sha256": hashlib.sha256(blob).hexdigest(),
+        },
+        "splits": {split: asdict(facts[split]) for split in SPLITS},
+        "shards": listed(shards),
+        "sidecars": listed(sidecars),
+        "notes": dict(notes),
+    }
+    tokens = [
+        [piece["sha256"], piece["start"], piece["stop"]]
+        for split in SPLITS
+        for piece in content["shards"][split]
+    ]
+    content["fingerprint"] = hashlib.sha256(json.dumps([content["tokenizer"], tokens]).encode()).hexdigest()
+    (directory / "manifest.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Raises DataError for a directory that is no prepared data set, or of another version."""
+    path = Path(directory) / "manifest.json"
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise DataError(f"{directory}: no prepared data set here (no manifest.json)") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(content, dict) or content.get("version") != MANIFEST_VERSION:
+        raise DataError(f"{path}: not a manifest of version {MANIFEST_VERSION}; prepare the data again")
+    return content
+
+
+def load(directory: Path, full: bool = False) -> Dataset:
+    """Open a prepared data set. File sizes are always checked, with ``full`` every SHA-256 and id as well.
+
+    Raises DataError naming the file that is missing, damaged or does not belong to the tokenizer.
+    """
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    try:
+        return _loaded(directory, manifest, full)
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{directory / 'manifest.json'}: damaged, {error!r} is missing") from error
+
+
+def _loaded(directory: Path, manifest: dict[str, Any], full: bool) -> Dataset:
+    try:
+        blob = (directory / "tokenizer.blob").read_bytes()
+    except OSError as error:
+        raise DataError(f"{directory}: the tokenizer cannot be read ({error})") from error
+    if hashlib.sha256(blob).hexdigest() != manifest["tokenizer"]["sha256"]:
+        raise DataError(f"{directory}: tokenizer.blob is not the tokenizer these shards were made with")
+    tokenizer = from_blob(blob)
+    shards = {split: _slices(directory, manifest["shards"][split], full, tokenizer) for split in SPLITS}
+    facts = {split: SplitFacts(**manifest["splits"][split]) for split in SPLITS}
+    for split in SPLITS:
+        held = sum(len(piece) for piece in shards[split])
+        if held != facts[split].tokens:
+            raise DataError(
+                f"{directory}: {split} has {held:,} tokens, the manifest says {facts[split].tokens:,}"
+            )
+    return Dataset(
+        name=manifest["name"],
+        directory=directory,
+        shards=shards,
+        tokenizer=tokenizer,
+        fingerprint=manifest["fingerprint"],
+        facts=facts,
+        sidecars={
+            split: _slices(directory, found, full, None) for split, found in manifest["sidecars"].items()
+        },
+    )
+
+
+def _slices(
+    directory: Path, entries: list[dict[str, Any]], full: bool, tokenizer: PortableTokenizer | None
+) -> tuple[ShardSlice, ...]:
+    slices = []
+    for entry in entries:
+        path = directory / entry["path"]
+        shard_tokens(path)
+        if path.stat().st_size != entry["file_bytes"]:
+            raise DataError(
+                f"{path}: {path.stat().st_size:,} bytes, the manifest says {entry['file_bytes']:,}"
+            )
+        if full and sha256_of(path) != entry["sha256"]:
+            raise DataError(f"{path}: checksum differs from the manifest; the file has changed")
+        piece = ShardSlice(path, entry["start"], entry["stop"])
+        if full and tokenizer is not None:
+            require_vocabulary(piece.open(), tokenizer.vocab_size, str(path))
+        slices.append(piece)
+    return tuple(slices)

@@ -1,0 +1,207 @@
+"""The published FineWeb shards of the challenge, as they are, with their vocabularies.
+
+All validation shards and the first ``train_shards`` training shards are fetched and never rewritten. Dev is
+the tail of the last of these, from the first document that starts within ``dev_tokens`` of its end; training
+ends there. The shards' size is the publisher's: ``size.shard_tokens`` does not apply.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+from pgolf.core.errors import DataError, did_you_mean
+from pgolf.core.ranges import Between
+from pgolf.data.audit import audit_tokens
+from pgolf.data.dataset import SPLITS, Dataset, SplitFacts, building, load, write_manifest
+from pgolf.data.hub import Hub
+from pgolf.data.shards import ShardSlice, documents_of, read_shard, shard_name, sidecar_name, whole
+from pgolf.tokenizer.recipe import PortableTokenizer, Progress, Recipe
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Local copies of one variant's files and its manifest entry."""
+
+    entry: dict[str, Any]
+    train: tuple[Path, ...]
+    val: tuple[Path, ...]
+    sidecars: tuple[Path, ...]
+    model: Path | None
+
+
+class FineWeb:
+    """Source of ``data=fineweb``. ``sidecars``: the variant has per-token byte files for validation."""
+
+    name = "fineweb"
+
+    def __init__(
+        self,
+        *,
+        repo_id: str,
+        revision: str,
+        root: str,
+        variant: str | None,
+        train_shards: Annotated[int, Between(1)],
+        dev_tokens: Annotated[int, Between(2)],
+        overlap_tolerance: Annotated[float, Between(0, 1)],
+        sidecars: bool,
+    ) -> None:
+        self.repo_id, self.revision, self.root = repo_id, revision, root
+        self.variant, self.train_shards, self.dev_tokens = variant, train_shards, dev_tokens
+        self.overlap_tolerance, self.sidecars = overlap_tolerance, sidecars
+
+    def fetch(self, variant: str, cache_dir: Path, progress: Progress) -> Files:
+        """Download what is missing. Raises DataError for an unknown variant or more shards than there are."""
+        hub = Hub(self.repo_id, self.revision, self.root, cache_dir)
+        manifest = hub.fetch_json("manifest.json")
+        entry = self._entry(manifest, variant)
+        stats = entry.get("stats") or {}
+        try:
+            files_train, files_val = int(stats["files_train"]), int(stats["files_val"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{self.repo_id}: the manifest does not say how many shards {variant} has"
+            ) from error
+        if self.train_shards > files_train:
+            raise DataError(
+                f"data.train_shards: {self.train_shards} asked for, {variant} of {self.repo_id} has {files_train}"
+            )
+        folder = f"datasets/{entry['name']}"
+        wanted = [f"{folder}/{shard_name('val', index)}" for index in range(files_val)]
+        wanted += [f"{folder}/{shard_name('train', index)}" for index in range(self.train_shards)]
+        if self.sidecars:
+            wanted += [f"{folder}/{sidecar_name('val', index)}" for index in range(files_val)]
+        model = _model_path(manifest, entry)
+        local = []
+        for index, path in enumerate(wanted + ([model] if model else [])):
+            progress(f"fetching {variant}", index, len(wanted))
+            local.append(hub.fetch(path))
+        end = files_val + self.train_shards
+        return Files(
+            entry=entry,
+            val=tuple(local[:files_val]),
+            train=tuple(local[files_val:end]),
+            sidecars=tuple(local[end : len(wanted)]),
+            model=local[-1] if model else None,
+        )
+
+    def _entry(self, manifest: dict[str, Any], variant: str) -> dict[str, Any]:
+        entries = {
+            str(entry.get("name")): entry for entry in manifest.get("datasets", []) if isinstance(entry, dict)
+        }
+        name = f"fineweb10B_{variant}"
+        if name not in entries:
+            variants = sorted(key.removeprefix("fineweb10B_") for key in entries)
+            raise DataError(
+                f"data.variant: {self.repo_id} has no {variant!r}, only {', '.join(variants) or 'nothing'}."
+                f"{did_you_mean(variant, variants)} For a tokenizer of ours prepare its text with data=fineweb_docs"
+            )
+        return entries[name]
+
+    def prepare(
+        self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress
+    ) -> Dataset:
+        """Fetch, verify and audit once; later calls need no network."""
+        variant = self.variant or tokenizer_recipe.name
+        settings = (FORMAT_VERSION, self.repo_id, self.revision, self.root, variant, tokenizer_recipe.name)
+        numbers = (self.train_shards, self.dev_tokens, self.overlap_tolerance, self.sidecars)
+        key = hashlib.sha256(repr((settings, numbers)).encode()).hexdigest()[:16]
+        directory = Path(cache_dir) / "datasets" / f"{self.name}-{variant}-{key}"
+        if not directory.exists():
+            files = self.fetch(variant, Path(cache_dir), progress)
+            tokenizer = tokenizer_recipe.build(
+                lambda: iter(()), Path(cache_dir), "", published_model=files.model
+            )
+            _require_same_vocabulary(tokenizer, files.entry)
+            with building(directory) as temporary:
+                self._describe(files, tokenizer, temporary, progress)
+        return load(directory)
+
+    def _describe(
+        self, files: Files, tokenizer: PortableTokenizer, directory: Path, progress: Progress
+    ) -> None:
+        """Check every shard and write the manifest of slices."""
+        paths = (*files.val, *files.train)
+        for index, path in enumerate(paths):
+            read_shard(path, tokenizer.vocab_size)
+            progress("checking ids", index + 1, len(paths))
+        train, dev = split_tail(files.train, self.dev_tokens, tokenizer.bos_id)
+        shards = {"train": train, "dev": dev, "val": whole(files.val)}
+        sidecars = whole(files.sidecars)
+        if sidecars and [len(piece) for piece in sidecars] != [len(piece) for piece in shards["val"]]:
+            raise DataError(f"{self.repo_id}: byte sidecars are not as long as their validation shards")
+        if shards["val"][0].open()[0] != tokenizer.bos_id:
+            raise DataError(f"{files.val[0]}: does not begin with BOS (id {tokenizer.bos_id})")
+        progress("overlap check", 0, None)
+        documents = {split: documents_of(shards[split], tokenizer.bos_id) for split in SPLITS}
+        repeated = audit_tokens(documents, f"data={self.name}", self.overlap_tolerance)
+        facts = {
+            split: SplitFacts(
+                sum(map(len, pieces)), sum(_count(piece, tokenizer.bos_id) for piece in pieces), None
+            )
+            for split, pieces in shards.items()
+        }
+        notes = {"repo_id": self.repo_id, "variant": files.entry["name"], "overlapping_documents": repeated}
+        write_manifest(
+            directory,
+            name=self.name,
+            tokenizer=tokenizer,
+            shards=shards,
+            facts=facts,
+            sidecars={"val": sidecars} if sidecars else {},
+            notes=notes,
+            progress=progress,
+        )
+
+
+def split_tail(
+    paths: tuple[Path, ...], dev_tokens: int, bos_id: int
+) -> tuple[tuple[ShardSlice, ...], tuple[ShardSlice, ...]]:
+    """(training, dev): dev runs from the first BOS within ``dev_tokens`` of the last shard's end.
+
+    Raises DataError if no document starts there, or nothing would be left for training.
+    """
+    *before, last = whole(paths)
+    tokens_N = last.open()
+    first = max(0, len(tokens_N) - dev_tokens)
+    starts = np.flatnonzero(tokens_N[first:] == bos_id)
+    if not len(starts) or (first + int(starts[0]) == 0 and not before):
+        raise DataError(
+            f"data.dev_tokens: the last {dev_tokens:,} of the {len(tokens_N):,} tokens of {last.path.name} "
+            + ("leave nothing for training" if len(starts) else "hold no document's start; ask for more")
+        )
+    cut = first + int(starts[0])
+    head = (ShardSlice(last.path, 0, cut),) if cut else ()
+    return (*before, *head), (ShardSlice(last.path, cut, last.stop),)
+
+
+def _count(piece: ShardSlice, bos_id: int) -> int:
+    return int(np.count_nonzero(piece.open() == bos_id))
+
+
+def _model_path(manifest: dict[str, Any], entry: dict[str, Any]) -> str | None:
+    """Of the sentencepiece model in the manifest's tokenizer entry; byte vocabularies have none."""
+    name = entry.get("tokenizer_name")
+    for tokenizer in manifest.get("tokenizers", []):
+        path = tokenizer.get("model_path") or tokenizer.get("path") or ""
+        if tokenizer.get("name") == name and str(path).endswith(".model"):
+            return str(path)
+    return None
+
+
+def _require_same_vocabulary(tokenizer: PortableTokenizer, entry: dict[str, Any]) -> None:
+    """Raise DataError if the shards were made with another vocabulary than ``tokenizer``'s."""
+    for what, ours in (("vocab_size", tokenizer.vocab_size), ("bos_id", tokenizer.bos_id)):
+        theirs = entry.get(what)
+        if theirs is not None and int(theirs) != ours:
+            raise DataError(
+                f"tokenizer={tokenizer.name}: does not match the shards of {entry['name']}, "
+                f"which have {what} {theirs} where the tokenizer has {ours}"
+            )

@@ -1,0 +1,64 @@
+"""Files of a data set repository on the Hugging Face hub, or on the server that HF_ENDPOINT names.
+
+The cache is keyed by repository (the hub library's own layout), so that a manifest of one repository can
+never hide the variants of another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pgolf.core.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """``root`` is the folder of the repository that holds ``manifest.json``."""
+
+    repo_id: str
+    revision: str
+    root: str
+    cache_dir: Path
+
+    def fetch(self, path: str) -> Path:
+        """The local copy of ``root/path``, downloaded if need be. Raises DataError naming repository and file."""
+        try:
+            import huggingface_hub
+            from huggingface_hub.utils import disable_progress_bars
+        except ImportError as error:
+            raise DataError("data=fineweb needs the extra `data`: pip install 'pgolf[data]'") from error
+        disable_progress_bars()
+        filename = "/".join(part for part in (self.root, path) if part)
+        endpoint = os.environ.get("HF_ENDPOINT") or None
+        try:
+            found = huggingface_hub.hf_hub_download(
+                self.repo_id,
+                filename,
+                repo_type="dataset",
+                revision=self.revision,
+                cache_dir=Path(self.cache_dir) / "hub",
+                endpoint=endpoint,
+            )
+        except Exception as error:  # the library raises its own, httpx's and the system's errors
+            if isinstance(error, (AssertionError, AttributeError, NameError, TypeError)):
+                raise
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            server = endpoint or "huggingface.co"
+            raise DataError(
+                f"{filename} of {self.repo_id} cannot be fetched from {server}: {reason}"
+            ) from error
+        return Path(found)
+
+    def fetch_json(self, path: str) -> dict[str, Any]:
+        local = self.fetch(path)
+        try:
+            content = json.loads(local.read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f"{local}: not JSON ({error})") from error
+        if not isinstance(content, dict):
+            raise DataError(f"{local}: not a JSON object")
+        return content

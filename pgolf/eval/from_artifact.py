@@ -1,0 +1,83 @@
+"""From an artifact to an evaluation: the model, the tokenizer and every setting come from the one file.
+
+The header holds config nodes (``arch``, ``eval``, ``ttt``, ``ngram``, ``mixer``), ``vocab_size``, ``bos_id`` and
+``metric``. ``overrides`` replaces whole nodes; what is replaced is no part of the artifact and is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pgolf.config.make import make
+from pgolf.core.errors import ArtifactError, ConfigError
+from pgolf.core.results import QuantizedState
+from pgolf.eval.evaluation import Evaluation, check_metric
+from pgolf.eval.network import NetworkExpert
+
+HEADER_KEYS = ("arch", "vocab_size", "bos_id", "eval", "ttt", "ngram", "mixer", "metric")
+OVERRIDABLE = ("eval", "ttt", "ngram", "mixer")
+
+
+class LoadedArtifact(Protocol):
+    """What ``pgolf.artifact.container.read`` returns, as far as evaluation needs it."""
+
+    @property
+    def header(self) -> Mapping[str, Any]: ...
+    @property
+    def state(self) -> QuantizedState: ...
+    @property
+    def tokenizer_blob(self) -> bytes: ...
+
+
+def evaluation_from(
+    loaded: LoadedArtifact, *, device: str = "cpu", overrides: Mapping[str, Mapping[str, Any]] | None = None
+) -> Evaluation:
+    """Build the evaluation of an artifact, fp32 on ``device``.
+
+    Raises ArtifactError for a header without what is needed or weights that do not fit the model, ConfigError
+    for settings that cannot be built or do not go together.
+    """
+    from pgolf.quant.stored import dequantize_for
+    from pgolf.tokenizer.blob import from_blob
+
+    header = _settings(loaded.header, overrides or {})
+    tokenizer = from_blob(loaded.tokenizer_blob)
+    if (tokenizer.vocab_size, tokenizer.bos_id) != (header["vocab_size"], header["bos_id"]):
+        raise ArtifactError(
+            f"artifact: the header says {header['vocab_size']} ids with BOS {header['bos_id']}, its tokenizer "
+            f"has {tokenizer.vocab_size} with BOS {tokenizer.bos_id}"
+        )
+    if tokenizer.metric != header["metric"]:
+        raise ArtifactError(
+            f"artifact: metric {header['metric']} in the header, {tokenizer.metric} in the tokenizer"
+        )
+    model = make(header["arch"], vocab_size=header["vocab_size"], bos_id=header["bos_id"])
+    model.load_state_dict(dequantize_for(loaded.state, model.state_dict()))
+    model.eval().requires_grad_(False)
+    method = make(header["eval"])
+    check_metric(method, header["metric"])
+    evaluation = Evaluation(
+        NetworkExpert(model.to(device)),
+        tokenizer,
+        method,
+        header["metric"],
+        mixer=make(header["mixer"]),
+        ttt=make(header["ttt"]),
+        ngram=make(header["ngram"]),
+        device=device,
+    )
+    evaluation.evaluator(stream_tokens=2)  # a mixer that does not fit the experts is refused now
+    return evaluation
+
+
+def _settings(header: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    missing = [key for key in HEADER_KEYS if key not in header]
+    if missing:
+        raise ArtifactError(f"artifact: the header has no {', '.join(missing)}")
+    foreign = [key for key in overrides if key not in OVERRIDABLE]
+    if foreign:
+        raise ConfigError(
+            f"{', '.join(foreign)}: fixed by the artifact; {', '.join(OVERRIDABLE)} can be overridden"
+        )
+    return dict(header) | dict(overrides)

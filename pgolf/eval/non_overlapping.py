@@ -1,0 +1,36 @@
+"""Windows side by side: every position is scored once, each window starting without context.
+
+Rule: the sliding rule with stride = window; the last window is clipped and nothing is truncated.
+Source: the challenge's plain validation (spec data §5).
+Bytes: none. Time: one forward pass per token, the cheapest evaluation there is.
+Hurts: the first positions of every window have hardly any context; about 0.03 bits per byte against sliding.
+"""
+
+from __future__ import annotations
+
+from pgolf.core.ranges import PositiveInt
+from pgolf.eval.windows import Window, check_lengths, plan_windows
+
+
+class NonOverlapping:
+    """See the module. ``batch_windows`` windows go through the network at a time."""
+
+    name = "non_overlapping"
+
+    def __init__(
+        self,
+        *,
+        window: PositiveInt,
+        chunk_tokens: PositiveInt,
+        batch_windows: PositiveInt,
+        official_truncation: bool,
+    ) -> None:
+        check_lengths("eval", window, window, chunk_tokens)
+        self.window = window
+        self.stride = window
+        self.chunk_tokens = chunk_tokens
+        self.batch_windows = batch_windows
+        self.official_truncation = official_truncation
+
+    def plan(self, first: int, last: int) -> list[Window]:
+        return plan_windows(first, last, self.window, self.window)

@@ -1,0 +1,230 @@
+"""The final score: computed in a fresh, sealed process that has the artifact and gets the stream in chunks.
+
+``score_sealed`` starts ``python -I -B`` in an empty temporary folder with a minimal environment and feeds it.
+The sum of what it answers *is* the run's score; probe (f) then compares other processes with it. The seal is
+described, with its limits, in ``pgolf.eval.seal``.
+
+Shapes: N tokens of the stream, N-1 targets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from pgolf.core import errors
+from pgolf.core.errors import UserError
+from pgolf.eval.evaluation import Progress
+from pgolf.eval.evaluator import chunks_of
+from pgolf.eval.frames import receive, send
+from pgolf.eval.seal import SYSTEM_FILES
+from pgolf.eval.slots import DoubleScore, WriteOnce
+
+# Passed on because libraries or the GPU's driver need them; nothing else of the environment is.
+ENVIRONMENT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "SYSTEMROOT")
+_STDERR_TAIL_BYTES = 4000
+
+
+class SealedError(UserError):
+    """The sealed process crashed, or took longer than it may."""
+
+    exit_status = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something the sealed process did that it may not. ``kind``: ``access`` or ``double_score``."""
+
+    kind: str
+    event: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealedScore:
+    """What the sealed process answered.
+
+    ``nll_nats_N`` float64 [N-1], NaN where no score came; ``reveals`` lists for each chunk how many tokens had
+    been sent when how many positions had been answered; ``seconds`` is wall time from start to end.
+    """
+
+    nll_nats_N: np.ndarray
+    seconds: float
+    violations: tuple[Violation, ...]
+    reveals: tuple[tuple[int, int], ...]
+    peak_bytes: int
+    facts: Mapping[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        return not np.isnan(self.nll_nats_N).any()
+
+
+def score_sealed(
+    artifact_path: Path,
+    tokens_N: np.ndarray,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    limit_seconds: float | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    cheat: str | None = None,
+    progress: Progress | None = None,
+) -> SealedScore:
+    """Score the stream ``tokens_N`` (uint16 [N], as ``Evaluation.stream`` gives it) from the artifact alone.
+
+    ``threads`` None: as many as this process uses. ``cheat`` names one of ``pgolf.proof.cheats``, for the shelf.
+    Raises the sealed process's own UserError (a damaged artifact, settings that do not fit), SealedError where
+    it crashed or ran longer than ``limit_seconds``. A refused access is no exception: see ``violations``.
+    """
+    if threads is None:
+        import torch
+
+        threads = torch.get_num_threads()
+    slots, ended = WriteOnce(len(tokens_N) - 1), {}
+    reveals: list[tuple[int, int]] = []
+    violations: list[Violation] = []
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="pgolf-sealed-") as empty, tempfile.TemporaryFile() as log:
+        order = {
+            "artifact": os.path.realpath(artifact_path),
+            "working_directory": empty,
+            "device": device,
+            "threads": threads,
+            "stream_tokens": len(tokens_N),
+            "overrides": dict(overrides or {}),
+            "cheat": cheat,
+        }
+        with _child(empty, log, threads, limit_seconds) as (child, overtime):
+            assert child.stdin is not None and child.stdout is not None
+            try:
+                send(child.stdin, order)
+                ended = _converse(child.stdin, child.stdout, tokens_N, slots, reveals, progress)
+            except DoubleScore as error:
+                violations.append(Violation("double_score", "write", str(error)))
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                child.wait()
+                raise _crash(child.returncode, log, overtime.is_set(), limit_seconds) from None
+    violations += [Violation("access", event, what) for event, what in ended.get("violations", ())]
+    facts = dict(ended.get("facts", {}))
+    facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {}), "cheat": cheat}
+    facts |= {"environment": sorted(_environment(threads)), "system_files": list(SYSTEM_FILES)}
+    return SealedScore(
+        nll_nats_N=slots.nll_nats_N,
+        seconds=time.perf_counter() - started,
+        violations=tuple(dict.fromkeys(violations)),
+        reveals=tuple(reveals),
+        peak_bytes=int(facts.pop("peak_bytes", 0)),
+        facts=facts,
+    )
+
+
+def _converse(
+    questions: IO[bytes],
+    answers: IO[bytes],
+    tokens_N: np.ndarray,
+    slots: WriteOnce,
+    reveals: list[tuple[int, int]],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Feed the stream; returns the child's last message."""
+    ready, _ = receive(answers)
+    if "ended" in ready:
+        return _ended(ready)
+    sent = 0
+    for tokens_n in chunks_of(tokens_N, ready["chunk_tokens"]):
+        sent += len(tokens_n)
+        send(questions, {"tokens": len(tokens_n)}, np.asarray(tokens_n).astype("<u2").tobytes())
+        answer, payload = receive(answers)
+        if "ended" in answer:
+            return _ended(answer)
+        nll_nats = np.frombuffer(payload, dtype="<f8")
+        scored = ~np.isnan(nll_nats)
+        for start, stop in _runs(scored):
+            slots.write(answer["start"] + start, nll_nats[start:stop])
+        reveals.append((sent, answer["start"] + len(nll_nats)))
+        if progress is not None:
+            progress(reveals[-1][1], len(tokens_N) - 1)
+    send(questions, {"end": True})
+    return _ended(receive(answers)[0])
+
+
+def _ended(message: dict[str, Any]) -> dict[str, Any]:
+    """The child's last message; its user errors are raised here under their own class."""
+    if message["ended"] == "error":
+        raise getattr(errors, message["class"], UserError)(message["message"])
+    return message
+
+
+def _runs(scored: np.ndarray) -> Iterator[tuple[int, int]]:
+    """The (start, stop) stretches of a boolean array that are true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], scored, [False]]).astype(np.int8)))
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+
+
+@contextlib.contextmanager
+def _child(
+    folder: str, log: Any, threads: int, limit_seconds: float | None
+) -> Iterator[tuple[subprocess.Popen[bytes], threading.Event]]:
+    """The sealed process, killed at the latest when the block ends or its time is over."""
+    root = str(Path(__file__).resolve().parents[2])
+    program = f"import sys; sys.path.insert(0, {root!r}); from pgolf.eval.sealed_child import main; main()"
+    child = subprocess.Popen(
+        [sys.executable, "-I", "-B", "-c", program],
+        cwd=folder,
+        env=_environment(threads),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        start_new_session=True,  # Ctrl-C reaches this process, which ends the child
+    )
+    overtime = threading.Event()
+
+    def end() -> None:
+        overtime.set()
+        child.kill()
+
+    timer = threading.Timer(limit_seconds, end) if limit_seconds is not None else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield child, overtime
+    finally:
+        if timer is not None:
+            timer.cancel()
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.close()  # type: ignore[union-attr]
+        try:
+            child.wait(timeout=5 if sys.exc_info()[0] is None else 0)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        child.stdout.close()  # type: ignore[union-attr]
+
+
+def _environment(threads: int) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    return kept | {"LANG": "C.UTF-8", "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+
+
+def _crash(status: int, log: Any, overtime: bool, limit_seconds: float | None) -> SealedError:
+    if overtime:
+        return SealedError(
+            f"evaluation: the sealed process was ended after {limit_seconds:g} s, all that budget.eval_seconds gives it"
+        )
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(0, size - _STDERR_TAIL_BYTES))
+    tail = log.read().decode(errors="replace").strip() or "it left no message"
+    return SealedError(f"evaluation: the sealed process ended with status {status}:\n{tail}")

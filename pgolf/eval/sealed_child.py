@@ -1,0 +1,94 @@
+"""The sealed process: artifact and stream in, scores out, and nothing else within reach.
+
+It lives in an empty folder, seals itself before it opens the artifact, and gets the next chunk of tokens only
+after it has answered with the scores of the last. Standard output is the channel; prints go to the error log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pgolf.core.errors import UserError
+from pgolf.eval.frames import receive, send
+from pgolf.eval.seal import Seal, SealBroken, seal
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    questions = sys.stdin.buffer
+    order, _ = receive(questions)
+    installed: Seal | None = None
+    try:
+        installed = _prepare(order)
+        _serve(order, installed, questions, answers)
+    except SealBroken as error:
+        traceback.print_exc()
+        violations = installed.violations if installed else [("seal", str(error))]
+        send(answers, {"ended": "refused", "violations": violations})
+    except UserError as error:
+        send(answers, {"ended": "error", "class": type(error).__name__, "message": str(error)})
+
+
+def _prepare(order: dict[str, Any]) -> Seal:
+    """Import what evaluation is made of, then seal."""
+    import ctypes  # noqa: F401 - loads libffi; later loading of foreign libraries is refused
+
+    import torch
+
+    import_module("pgolf.artifact.container")
+    import_module("pgolf.eval.from_artifact")
+    if order["cheat"]:
+        import_module("pgolf.proof.cheats")
+    torch.set_num_threads(order["threads"])
+    order["working_directory_entries"] = len(os.listdir(order["working_directory"]))
+    return seal(order["artifact"])
+
+
+def _serve(order: dict[str, Any], installed: Seal, questions: BinaryIO, answers: BinaryIO) -> None:
+    from pgolf.artifact.container import read
+    from pgolf.eval.from_artifact import evaluation_from
+
+    started = time.perf_counter()
+    facts: dict[str, Any] = {"working_directory_entries": order["working_directory_entries"]}
+    with open(order["artifact"], "rb") as file:
+        facts["artifact_sha256"] = hashlib.sha256(file.read()).hexdigest()
+    evaluation = evaluation_from(
+        read(Path(order["artifact"])), device=order["device"], overrides=order["overrides"]
+    )
+    if order["cheat"]:
+        from pgolf.proof.cheats import by_name
+
+        evaluation = by_name(order["cheat"]).apply(evaluation)
+    evaluator = evaluation.evaluator(order["stream_tokens"])
+    facts["setup_seconds"] = time.perf_counter() - started
+    send(answers, {"ready": True, "chunk_tokens": evaluation.method.chunk_tokens})
+    while True:
+        question, payload = receive(questions)
+        if question.get("end"):
+            break
+        start = evaluator.position
+        nll_nats = evaluator.feed(np.frombuffer(payload, dtype="<u2"))
+        send(answers, {"start": start, "violations": installed.violations}, nll_nats.astype("<f8").tobytes())
+    facts["score_seconds"] = time.perf_counter() - started - facts["setup_seconds"]
+    facts["peak_bytes"] = _peak_bytes()
+    send(answers, {"ended": "done", "violations": installed.violations, "facts": facts})
+
+
+def _peak_bytes() -> int:
+    """Largest resident memory of this process so far; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

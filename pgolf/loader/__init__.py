@@ -1,0 +1,1 @@
+"""Training batches from shards, in a repeatable order."""

@@ -1,0 +1,1 @@
+"""Sinks for the metrics of a run. A logger may never fail a run."""

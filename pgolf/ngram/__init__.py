@@ -1,0 +1,1 @@
+"""Experts built from counts of tokens that have already been scored."""

@@ -1,0 +1,83 @@
+"""``pgolf cheats ARTIFACT``: every cheat on the shelf against one artifact. Imports stay light until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pgolf.core.errors import CertificateError, DataError, UserError
+
+if TYPE_CHECKING:
+    from pgolf.proof.shelf import Finding
+
+_ROW = "{:<20} {:>10}  {:<10} {}"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``cheats`` to the command's subparsers; its handler is set as ``run``."""
+    parser = subparsers.add_parser(
+        "cheats",
+        help="run every known cheat against an artifact; each must be caught by its probe",
+        description="Scores a short text honestly and with each cheat, and shows which probe catches it.",
+    )
+    parser.add_argument("artifact", type=Path, help="path of an artifact")
+    parser.add_argument(
+        "--text", type=Path, help="a UTF-8 text to score (default: this package's own source)"
+    )
+    parser.add_argument("--only", metavar="CHEAT", nargs="+", default=[], help="only these cheats")
+    parser.add_argument(
+        "--seconds", type=float, default=6.0, help="probe seconds for each (default: %(default)s)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table; the exit status is 4 if a cheat got away or the honest evaluation was refused."""
+    try:
+        _run(arguments)
+    except UserError as error:
+        print(f"pgolf cheats: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from pgolf.proof.cheats import by_name, shelf
+    from pgolf.proof.shelf import own_documents, run_shelf
+
+    cheats = [by_name(name) for name in arguments.only] or list(shelf())
+    documents = own_documents() if arguments.text is None else [_text(arguments.text)]
+    print(_ROW.format("cheat", "claims bpb", "caught by", "message"), flush=True)
+    findings = run_shelf(
+        arguments.artifact, documents, [None, *cheats], probe_seconds=arguments.seconds, each=_print_row
+    )
+    wrong = [finding for finding in findings if not finding.as_expected]
+    if wrong:
+        names = ", ".join(
+            finding.cheat.name if finding.cheat else "the honest evaluation" for finding in wrong
+        )
+        raise CertificateError(f"cheats: not judged as expected: {names}")
+    print(
+        f"{len(cheats)} of {len(cheats)} cheats caught by the probe they offend; the honest evaluation passed."
+    )
+
+
+def _print_row(finding: Finding) -> None:
+    failed = ",".join(f"({probe.letter})" for probe in finding.certificate.probes if not probe.passed) or "-"
+    name = finding.cheat.name if finding.cheat else "none (honest)"
+    expected = f"({finding.cheat.letter}) " if finding.cheat else ""
+    message = textwrap.shorten(expected + finding.message, 150, placeholder=" …")
+    print(_ROW.format(name, f"{finding.claimed_bpb:.4f}", failed, message), flush=True)
+
+
+def _text(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {error}") from error
+    if not text.strip():
+        raise DataError(f"{path}: no text in it")
+    return text

@@ -1,0 +1,75 @@
+"""What every probe is given, and how it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pgolf.core.results import ProbeResult, Score
+from pgolf.eval.evaluation import Evaluation
+from pgolf.eval.sealed import SealedScore
+from pgolf.proof.replay import Replay
+
+_TOLD = 3  # complaints spelt out in a message
+
+
+@dataclass(frozen=True)
+class Context:
+    """``tokens_N`` is the stream as scored, ``sealed`` what the sealed process answered, ``reported`` the record
+    made of it. ``documents`` are the raw texts the stream was made of, in order, where they are at hand; the
+    stream may be a prefix of them. ``artifact_sha256`` is the hash written down before the stream was opened.
+    """
+
+    evaluation: Evaluation
+    tokens_N: np.ndarray
+    sealed: SealedScore
+    reported: Score
+    documents: Sequence[str] | None
+    artifact_sha256: str | None
+    replay: Replay
+    seed: int = 0
+
+    @property
+    def tolerance(self) -> float:
+        """Permitted difference of two computations of one score, in nats. On a CPU equal shapes give equal bits;
+        a GPU may choose another kernel. The largest difference met is recorded either way."""
+        return 1e-6 if self.evaluation.device == "cpu" else 1e-5
+
+
+class Verdict:
+    """Collects what a probe measured and what it found wrong; the first complaint leads the message."""
+
+    def __init__(self, letter: str, name: str) -> None:
+        self.letter, self.name = letter, name
+        self.measured: dict[str, Any] = {}
+        self.problems: list[str] = []
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+    def record(self, facts: Mapping[str, Any] | None = None, **more: Any) -> None:
+        self.measured.update(facts or {}, **more)
+
+    def require(self, holds: bool, problem: str) -> None:
+        if not holds and problem not in self.problems:
+            self.problems.append(problem)
+
+    def result(self, summary: str) -> ProbeResult:
+        """``summary`` is the message where nothing was found wrong."""
+        told = self.problems[:_TOLD]
+        if len(self.problems) > _TOLD:
+            told.append(f"and {len(self.problems) - _TOLD} more")
+        return ProbeResult(
+            letter=self.letter,
+            name=self.name,
+            passed=not self.problems,
+            measured=self.measured,
+            message="; ".join(told) or summary,
+            seconds=self.seconds,
+        )

@@ -1,0 +1,125 @@
+"""Run every cheat against an artifact and see which probe catches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pgolf.artifact.container import read
+from pgolf.core.results import Certificate
+from pgolf.eval.evaluation import Evaluation, make_score
+from pgolf.eval.from_artifact import evaluation_from
+from pgolf.eval.sealed import score_sealed
+from pgolf.proof.certificate import certify
+from pgolf.proof.cheats import Cheat
+
+_CHUNK_WINDOWS = 4
+_CHUNKS = 3.4
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``cheat`` None is the honest evaluation. ``claimed_bpb`` is what would have been reported."""
+
+    cheat: Cheat | None
+    claimed_bpb: float
+    certificate: Certificate
+
+    @property
+    def as_expected(self) -> bool:
+        """An honest evaluation passes everything, a cheat fails at least the probe of its rule."""
+        failed = {probe.letter for probe in self.certificate.probes if not probe.passed}
+        return not failed if self.cheat is None else self.cheat.letter in failed
+
+    @property
+    def message(self) -> str:
+        """What the probe concerned said; for the honest evaluation its first failure, if any."""
+        if self.cheat is None:
+            return next(iter(self.certificate.failed), "all probes passed")
+        return next(p.message for p in self.certificate.probes if p.letter == self.cheat.letter)
+
+
+def run_shelf(
+    artifact_path: Path,
+    documents: Sequence[str],
+    cheats: Sequence[Cheat | None],
+    *,
+    probe_seconds: float,
+    each: Callable[[Finding], None] | None = None,
+) -> list[Finding]:
+    """One Finding per entry of ``cheats`` (None: the honest evaluation), on the first few chunks of ``documents``.
+
+    Chunks are cut to a few windows so that there are several of them. Raises ArtifactError, DataError.
+    """
+    loaded = read(artifact_path)
+    overrides = {"eval": _short_chunks(loaded.header["eval"])}
+    honest = evaluation_from(loaded, overrides=overrides)
+    tokens_N, used = stream_of(honest, documents)
+    findings = []
+    for cheat in cheats:
+        finding = _find(artifact_path, honest, overrides, cheat, tokens_N, used, loaded.sha256, probe_seconds)
+        findings.append(finding)
+        if each is not None:
+            each(finding)
+    return findings
+
+
+def stream_of(evaluation: Evaluation, documents: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """The first chunks of ``documents`` as a stream, cut in the middle of a window, and the documents it holds."""
+    wanted = int(_CHUNKS * evaluation.method.chunk_tokens) + evaluation.method.window // 2 + 2
+    pieces, used, size = [], [], 0
+    bos = np.array([evaluation.tokenizer.bos_id], dtype=np.uint16)
+    for document in documents:
+        if size >= wanted:
+            break
+        pieces += [bos, evaluation.tokenizer.encode(document)]
+        used.append(document)
+        size += 1 + len(pieces[-1])
+    return evaluation.stream(np.concatenate(pieces)[:wanted].astype(np.uint16)), used
+
+
+def _find(
+    artifact_path: Path,
+    honest: Evaluation,
+    overrides: Mapping[str, Mapping[str, Any]],
+    cheat: Cheat | None,
+    tokens_N: np.ndarray,
+    documents: Sequence[str],
+    sha256: str,
+    probe_seconds: float,
+) -> Finding:
+    evaluation = cheat.apply(honest) if cheat is not None else honest
+    name = cheat.name if cheat is not None else None
+    sealed = score_sealed(artifact_path, tokens_N, overrides=overrides, cheat=name)
+    scored = ~np.isnan(sealed.nll_nats_N)
+    nll_nats_N = np.where(scored, sealed.nll_nats_N, 0.0)  # what has no score costs nothing in the claim
+    claimed = make_score(
+        evaluation, tokens_N, nll_nats_N, split="shelf", subset=True, seconds=sealed.seconds, valid=False
+    )
+    certificate = certify(
+        evaluation,
+        tokens_N,
+        sealed,
+        claimed,
+        probe_seconds=probe_seconds,
+        documents=documents,
+        artifact_sha256=sha256,
+    )
+    return Finding(cheat, claimed.val_bpb, certificate)
+
+
+def _short_chunks(node: Mapping[str, Any]) -> dict[str, Any]:
+    chunk_tokens = min(node["chunk_tokens"], _CHUNK_WINDOWS * node["window"])
+    return dict(node) | {"chunk_tokens": chunk_tokens}
+
+
+def own_documents() -> list[str]:
+    """A text that is always at hand: the source of this package, one document per module."""
+    package = Path(__file__).resolve().parents[1]
+    return [
+        path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py")) if path.stat().st_size > 0
+    ]

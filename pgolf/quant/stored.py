@@ -1,0 +1,41 @@
+"""From stored tensors back to float32 weights; what evaluation needs of the quantizers, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from pgolf.core.errors import did_you_mean
+from pgolf.core.results import QuantizedState
+from pgolf.quant.errors import UnknownTensor
+from pgolf.quant.schemes import SCHEMES
+
+
+def dequantize(state: QuantizedState) -> dict[str, Tensor]:
+    """Every name to its float32 tensor on the CPU; an alias is the very same object as its owner."""
+    weights = {tensor.name: SCHEMES[tensor.scheme].decode(tensor) for tensor in state.tensors}
+    for alias, owner in state.aliases.items():
+        weights[alias] = weights[owner]
+    return weights
+
+
+def dequantize_for(state: QuantizedState, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``dequantize``, held to a model: ``expected`` is its ``state_dict()``.
+
+    Raises UnknownTensor for a stored tensor the model does not have, for a tensor of the model that is not
+    stored, and for a shape that differs. Nothing is skipped.
+    """
+    weights = dequantize(state)
+    for name, value in weights.items():
+        if name not in expected:
+            hint = did_you_mean(name, list(expected))
+            raise UnknownTensor(name, f"it is in the artifact, but not in the model.{hint}")
+        if value.shape != expected[name].shape:
+            shapes = f"{list(value.shape)} in the artifact, {list(expected[name].shape)} in the model"
+            raise UnknownTensor(name, f"its shape is {shapes}")
+    for name in expected:
+        if name not in weights:
+            hint = did_you_mean(name, list(weights))
+            raise UnknownTensor(name, f"it is in the model, but not in the artifact.{hint}")
+    return weights

@@ -1,0 +1,1 @@
+"""Learning-rate schedules over the fraction of the run that is done."""

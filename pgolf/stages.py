@@ -1,0 +1,273 @@
+"""The stages of a run, one function each, in the order train.py calls them (style, "Data flow").
+
+Each takes the run and what the previous stages made, counts its own seconds and writes its own log lines.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pgolf.artifact import container
+from pgolf.artifact.ledger import artifact_record, code_estimate, ledger_table, ledger_text
+from pgolf.build import artifact_header, build_model, build_trainer, plain_windows, prepare_dataset
+from pgolf.config.compose import to_yaml
+from pgolf.config.make import make
+from pgolf.config.schema import CONTROL_KEYS
+from pgolf.core.atomic import write_text_atomic
+from pgolf.core.errors import ConfigError
+from pgolf.core.process import seed_everything
+from pgolf.core.results import Artifact, Certificate, Score, TrainResult
+from pgolf.data.dataset import Dataset, check_long_enough
+from pgolf.eval.evaluation import Evaluation, evaluation_of, make_score, score_stream
+from pgolf.eval.from_artifact import evaluation_from
+from pgolf.eval.network import NetworkExpert
+from pgolf.eval.sealed import SealedScore, score_sealed
+from pgolf.hook.validate import Validate
+from pgolf.proof.certificate import certify
+from pgolf.run import Run
+from pgolf.track import textlog
+from pgolf.track.plain import to_json
+from pgolf.track.report import Report
+from pgolf.track.result import ModelFacts
+from pgolf.train.trainer import Trainer
+from pgolf.train.warmup import warm_up
+
+
+def prepare(run: Run) -> Dataset:
+    """Text to shards, from the cache where they exist already."""
+    with run.stage("prepare"), run.console.progress("prepare") as progress:
+        dataset = prepare_dataset(run.cfg, progress)
+        check_long_enough(dataset, max(run.cfg["train"]["window"], run.cfg["size"]["eval_window"]))
+    facts = dataset.facts
+    run.console.line(
+        f"data     {dataset.name}, {dataset.tokenizer.name}: {facts['train'].tokens:,} training tokens in "
+        f"{facts['train'].documents:,} documents, dev {facts['dev'].tokens:,}, validation {facts['val'].tokens:,}"
+    )
+    run.log.write(
+        textlog.val_loader(dataset.name, facts["val"].tokens),
+        textlog.train_loader(dataset.name, len(dataset.shards["train"])),
+    )
+    return dataset
+
+
+def fit(run: Run, dataset: Dataset) -> tuple[nn.Module, TrainResult]:
+    """Train inside the budget; the clock starts after the compile warm-up."""
+    seed_everything(run.cfg["seed"])
+    with run.stage("build"):
+        model = build_model(run.cfg, dataset, run.device)
+        trainer = build_trainer(run.cfg, model, dataset, run.process)
+    run.trainer = trainer
+    run.model = ModelFacts(params=sum(p.numel() for p in model.parameters()), size=run.cfg["size"]["name"])
+    run.log.write(textlog.model_params(run.model.params))
+    run.console.line(f"model    {run.cfg['choices']['arch']}, {run.model.params:,} parameters")
+    _connect(run, trainer, dataset)
+    for index, phase in enumerate(trainer.phases()):
+        run.console.line(f"{'phases' if index == 0 else '':<9}{phase}")
+    if run.machine["compile"]:
+        _compile(run, trainer)
+    with run.stage("train"), run.console.progress("train", unit="steps") as progress:
+        trainer.hooks.append(Report(run, progress))
+        run.train = trainer.fit()
+    close = getattr(trainer.loader, "close", None)
+    if close is not None:
+        close()
+    run.log.write(
+        textlog.stopping_early(run.train.stopped_by, run.train.seconds, run.train.steps, run.train.steps)
+    )
+    return model, run.train
+
+
+def _compile(run: Run, trainer: Trainer) -> None:
+    """Compile the loss and warm it up outside the clock; ``compile=auto`` goes on eagerly where that fails."""
+    trainer.loss = torch.compile(trainer.loss, dynamic=False)
+    try:
+        with run.stage("compile"), run.console.progress("compile", unit="steps") as progress:
+
+            def report(done: int, total: int) -> None:
+                run.log.write(textlog.warmup_step(done, total))
+                progress("compile", done, total)
+
+            warm_up(trainer, run.cfg["train"]["compile_seconds"], report)
+    except torch._dynamo.exc.TorchDynamoException as error:
+        first = str(error).strip().splitlines()[0]
+        if run.cfg["train"]["compile"] == "always":
+            raise ConfigError(
+                f"train.compile: always was asked for, but compiling failed: {first}"
+            ) from error
+        run.console.line(f"compile  failed, training goes on eagerly: {first}")
+        run.machine["compile"] = False
+        trainer.loss = trainer.model.loss  # type: ignore[assignment]
+
+
+def _connect(run: Run, trainer: Trainer, dataset: Dataset) -> None:
+    """Give the validation hook, where there is one, its eyes on dev."""
+
+    def measure(state: Mapping[str, Tensor], tokens: int) -> Score:
+        with run.stage("validate"):
+            return _score_weights(run, trainer.model, state, dataset, tokens)
+
+    def report(trainer: Trainer, score: Score) -> None:
+        seconds = trainer.clock.elapsed
+        steps = trainer.plan.steps or trainer.step
+        run.console.line(f"dev      {score.val_bpb:.4f} bits per byte after {trainer.step} steps (subset)")
+        run.log.write(textlog.val_step(trainer.step, steps, score.val_loss, score.val_bpb, seconds))
+        run.metrics(trainer.step, dev_loss=score.val_loss, dev_bpb=score.val_bpb)
+
+    for hook in trainer.hooks:
+        if isinstance(hook, Validate):
+            hook.connect(measure, report)
+
+
+def _score_weights(
+    run: Run, model: nn.Module, state: Mapping[str, Tensor], dataset: Dataset, tokens: int | None
+) -> Score:
+    """Dev score of float weights in a copy of the model, non-overlapping."""
+    twin = copy.deepcopy(model)
+    twin.load_state_dict(dict(state))
+    twin.eval().requires_grad_(False)
+    evaluation = evaluation_of(twin, dataset.tokenizer, plain_windows(run.cfg))
+    return _score(run, evaluation, dataset, tokens, "dev")
+
+
+def _score(run: Run, evaluation: Evaluation, dataset: Dataset, limit: int | None, label: str) -> Score:
+    stream = dataset.stream("dev", limit)
+    with run.console.progress(label, unit="tokens") as progress:
+        return score_stream(
+            evaluation,
+            stream,
+            split="dev",
+            subset=len(stream) < dataset.facts["dev"].tokens,
+            progress=lambda done, total: progress(label, done, total),
+        )
+
+
+def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> Artifact:
+    """Quantize, pack, write atomically, read back, weigh. A cap that is broken ends the run later, with exit 3."""
+    limit = run.cfg["budget"]["subset_tokens"]
+    with run.stage("prequant score"):
+        run.scores["prequant"] = prequant = _score_weights(run, model, trained.state, dataset, limit)
+    run.log.write(textlog.post_ema(prequant.val_loss, prequant.val_bpb, prequant.seconds))
+    with run.stage("quantize"):
+        quantizer, compressor = make(run.cfg["quant"]), make(run.cfg["compressor"])
+        state = quantizer.quantize(trained.state, model.param_specs(), model.aliases())  # type: ignore[operator]
+    with run.stage("pack"), run.console.progress("pack") as progress:
+        progress("pack", 0, None)
+        header = artifact_header(run.cfg, dataset)
+        data = container.encode(header, state, dataset.tokenizer.to_blob(), compressor)
+        container.write(run.folder.artifact, data)
+        loaded = container.read(run.folder.artifact)
+        code = code_estimate(None, code_config(run.cfg))
+    budget = run.cfg["budget"]
+    run.artifact = artifact = artifact_record(
+        run.folder.artifact,
+        loaded,
+        bytes_code=code,
+        cap_bytes=budget["cap_bytes"],
+        counts_tokenizer=budget["count_tokenizer"],
+    )
+    label = f"{run.cfg['choices']['quant']}+{run.cfg['choices']['compressor']}"
+    run.log.write(
+        textlog.serialized_model(label, artifact.bytes_weights),
+        textlog.code_size(artifact.bytes_code),
+        textlog.submission_size(label, artifact.bytes_total),
+    )
+    if artifact.over_by:
+        run.console.line(ledger_text(artifact))
+        run.console.table("bytes by part", ledger_table(artifact))
+    return artifact
+
+
+def code_config(cfg: Mapping[str, Any]) -> str:
+    """The part of the composed config that a bundled script would carry."""
+    return to_yaml({key: value for key, value in cfg.items() if key not in CONTROL_KEYS}, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Final:
+    """What the final evaluation did, for the certificate: the recipe, the stream it scored, what came back."""
+
+    evaluation: Evaluation
+    stream_N: np.ndarray
+    sealed: SealedScore
+    score: Score
+
+
+def score_dev(run: Run, dataset: Dataset, artifact: Artifact) -> Evaluation:
+    """Score dev from the artifact in this process: right after quantization, and as composed."""
+    limit = run.cfg["budget"]["subset_tokens"]
+    with run.stage("dev scores"):
+        evaluation = evaluation_from(container.read(artifact.path), device=str(run.device))
+        network = evaluation.network
+        assert isinstance(network, NetworkExpert)
+        plain = evaluation_of(network.model, dataset.tokenizer, plain_windows(run.cfg))
+        run.scores["roundtrip"] = roundtrip = _score(run, plain, dataset, limit, "roundtrip")
+        run.scores["dev"] = _score(run, evaluation, dataset, limit, "dev")
+    quant = run.cfg["choices"]["quant"]
+    run.log.write(*textlog.roundtrip(quant, roundtrip.val_loss, roundtrip.val_bpb, roundtrip.seconds))
+    return evaluation
+
+
+def score_final(run: Run, dataset: Dataset, artifact: Artifact, evaluation: Evaluation) -> Final:
+    """Open validation, now that the artifact's hash is written, and score it in the sealed process."""
+    with run.stage("evaluate"), run.console.progress("validation", unit="tokens") as progress:
+        stream_N = evaluation.stream(dataset.stream("val", run.cfg["budget"]["subset_tokens"]))
+        sealed = score_sealed(
+            artifact.path,
+            stream_N,
+            device=str(run.device),
+            progress=lambda done, total: progress("validation", done, total),
+        )
+    subset = run.cfg["budget"]["subset_tokens"] is not None
+    final = final_score(evaluation, stream_N, sealed, subset)
+    run.scores["final"] = final
+    if final.method == "sliding":
+        quant = run.cfg["choices"]["quant"]
+        run.log.write(
+            *textlog.sliding_window(quant, final.val_loss, final.val_bpb, final.stride, final.seconds)
+        )
+    run.metrics(run.train.steps if run.train else 0, final_loss=final.val_loss, final_bpb=final.val_bpb)
+    return Final(evaluation, stream_N, sealed, final)
+
+
+def final_score(evaluation: Evaluation, stream_N: np.ndarray, sealed: SealedScore, subset: bool) -> Score:
+    """The record of what the sealed process answered; not valid before the certificate says so.
+
+    Where the process broke off, there is no code length: the score is not a number, and probe (f) says why.
+    """
+    nll_nats_N = sealed.nll_nats_N if sealed.complete else np.zeros_like(sealed.nll_nats_N)
+    record = make_score(
+        evaluation, stream_N, nll_nats_N, split="val", subset=subset, seconds=sealed.seconds, valid=False
+    )
+    return record if sealed.complete else replace(record, val_loss=math.nan, val_bpb=math.nan)
+
+
+def certify_final(run: Run, final: Final, artifact: Artifact) -> Certificate:
+    """Prove that the final score is a code length, and write certificate.json."""
+    with run.stage("certify"), run.console.progress("certify") as progress:
+        run.certificate = certificate = certify(
+            final.evaluation,
+            final.stream_N,
+            final.sealed,
+            final.score,
+            probe_seconds=run.cfg["budget"]["probe_seconds"],
+            documents=raw_documents(run.cfg),
+            artifact_sha256=artifact.sha256,
+            progress=lambda probe: progress(f"certify {probe}", 0, None),
+        )
+    run.scores["final"] = replace(final.score, valid=certificate.passed)
+    write_text_atomic(run.folder.certificate, to_json(certificate.as_dict(), indent=2) + "\n")
+    return certificate
+
+
+def raw_documents(cfg: Mapping[str, Any]) -> list[str] | None:
+    """The texts of validation, where the source has them; published shards come without."""
+    source = make(cfg["data"])
+    return [text for _, text in source.documents("val")] if hasattr(source, "documents") else None

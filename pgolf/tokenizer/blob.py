@@ -1,0 +1,47 @@
+"""The tokenizer as bytes: what the artifact carries and what a prepared data set keeps beside its shards.
+
+Layout: one line of JSON (``kind`` and the settings of that kind), a newline, the body. The same tokenizer
+gives the same bytes in every process, so the SHA-256 of the blob is the tokenizer's identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pgolf.core.errors import DataError
+from pgolf.tokenizer.recipe import PortableTokenizer
+
+
+def pack(header: Mapping[str, Any], body: bytes) -> bytes:
+    return json.dumps(header, sort_keys=True, separators=(",", ":")).encode() + b"\n" + body
+
+
+def identity(tokenizer: PortableTokenizer) -> str:
+    """SHA-256 (hex) of the blob."""
+    return hashlib.sha256(tokenizer.to_blob()).hexdigest()
+
+
+def from_blob(blob: bytes) -> PortableTokenizer:
+    """The tokenizer whose ``to_blob`` gave ``blob``. Raises DataError if it is not such a blob."""
+    from pgolf.tokenizer.bpe import BPETokenizer
+    from pgolf.tokenizer.bytes import ByteTokenizer
+    from pgolf.tokenizer.published import PublishedTokenizer
+
+    kinds: dict[str, Any] = {"bpe": BPETokenizer, "bytes": ByteTokenizer, "published": PublishedTokenizer}
+    line, _, body = blob.partition(b"\n")
+    try:
+        header = json.loads(line)
+        kind = header["kind"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError("tokenizer: these bytes are no tokenizer blob") from error
+    if kind not in kinds:
+        raise DataError(f"tokenizer: unknown kind {kind!r}; known are {', '.join(kinds)}")
+    try:
+        return kinds[kind].from_parts(header, body)
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"tokenizer: the blob of kind {kind!r} is damaged ({error!r})") from error

@@ -1,0 +1,1 @@
+"""The records of a run: its folder, result, logs, ledger, console, and the table of all runs."""

@@ -1,0 +1,42 @@
+"""The training clock: counts training seconds only, pauses for validation, can be replaced in tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class TrainClock:
+    """``elapsed`` seconds since ``start()``, less everything inside ``paused()``.
+
+    ``now`` returns seconds; ``synchronise`` is called before each reading so that queued device work counts.
+    """
+
+    def __init__(
+        self, now: Callable[[], float] = time.perf_counter, synchronise: Callable[[], None] = lambda: None
+    ) -> None:
+        self._now, self._synchronise = now, synchronise
+        self._start: float | None = None
+        self._outside = 0.0
+
+    def start(self) -> None:
+        self._synchronise()
+        self._start, self._outside = self._now(), 0.0
+
+    @property
+    def elapsed(self) -> float:
+        if self._start is None:
+            return 0.0
+        self._synchronise()
+        return self._now() - self._start - self._outside
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        self._synchronise()
+        began = self._now()
+        try:
+            yield
+        finally:
+            self._synchronise()
+            self._outside += self._now() - began

@@ -1,0 +1,1 @@
+"""Adaptation of the network on tokens that have already been scored."""

@@ -1,0 +1,15 @@
+"""No adaptation: the network's weights stay as the artifact has them (track A).
+
+Formula: none. Source: the rule of spec validity §2, fixed predictor. Bytes: none. Time: none.
+Hurts: nothing is learnt from the text being scored.
+"""
+
+from __future__ import annotations
+
+from pgolf.core.protocols import Expert
+
+
+class NoAdaptation:
+    def wrap(self, expert: Expert, chunks: int) -> Expert:
+        """``expert`` itself. ``chunks`` is how many chunks the stream has; schedules over chunks need it."""
+        return expert

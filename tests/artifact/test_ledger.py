@@ -1,0 +1,72 @@
+import pytest
+
+from pgolf.artifact.container import decode, encode
+from pgolf.artifact.ledger import artifact_record, check_cap, ledger_table, ledger_text
+from pgolf.core.errors import OverBudget
+from pgolf.core.results import Artifact
+
+
+@pytest.fixture
+def loaded(state, header, compressor):
+    return decode(encode(header, state, b"tokenizer " * 30, compressor))
+
+
+def record(loaded, cap_bytes=1_000_000, counts_tokenizer=True):
+    return artifact_record(
+        "a.pgolf", loaded, bytes_code=42_912, cap_bytes=cap_bytes, counts_tokenizer=counts_tokenizer
+    )
+
+
+def test_parts_add_up_to_the_total(loaded):
+    artifact = record(loaded)
+    assert artifact.bytes_total == artifact.bytes_weights + artifact.bytes_code + artifact.bytes_tokenizer
+    assert artifact.bytes_weights + artifact.bytes_tokenizer == sum(loaded.bytes_by_role.values())
+    assert artifact.sha256 == loaded.sha256
+    assert artifact.code_label == "code_estimate"
+
+
+def test_uncounted_tokenizer_is_shown_but_not_added(loaded):
+    counted, free = record(loaded), record(loaded, counts_tokenizer=False)
+    assert counted.bytes_total - free.bytes_total == free.bytes_tokenizer > 0
+    assert ledger_table(free)[-1] == ("tokenizer (not counted)", free.bytes_tokenizer)
+    assert "not counted" in ledger_text(free)
+
+
+def test_table_lists_every_part_and_ends_in_their_sum(loaded):
+    rows = ledger_table(record(loaded))
+    assert {"mlp", "embedding", "scales", "small", "header", "tokenizer", "code (code_estimate)"} < {
+        row[0] for row in rows
+    }
+    assert rows[-1] == ("total", sum(size for _, size in rows[:-1]))
+
+
+def test_within_the_cap_nothing_happens(loaded):
+    artifact = record(loaded)
+    check_cap(artifact)
+    check_cap(record(loaded, cap_bytes=artifact.bytes_total))
+
+
+def test_one_byte_over_the_cap_is_over_budget(loaded):
+    with pytest.raises(OverBudget) as caught:
+        check_cap(record(loaded, cap_bytes=record(loaded).bytes_total - 1))
+    assert caught.value.exit_status == 3
+
+
+def test_over_budget_prints_the_ledger():
+    artifact = Artifact(
+        path="a.pgolf",
+        bytes_total=1_004_312,
+        bytes_weights=951_200,
+        bytes_code=42_912,
+        bytes_tokenizer=10_200,
+        bytes_by_role={},
+        cap_bytes=1_000_000,
+        counts_tokenizer=True,
+        code_label="code_estimate",
+        sha256="",
+    )
+    with pytest.raises(OverBudget) as caught:
+        check_cap(artifact)
+    assert str(caught.value) == (
+        "artifact: 1,004,312 bytes, 4,312 over the 1,000,000 budget (weights 951,200 + code 42,912 + tokenizer 10,200)."
+    )

@@ -1,0 +1,109 @@
+"""All problems of a config are found at once, before anything slow."""
+
+import copy
+from typing import Annotated, Any, Literal
+
+import pytest
+
+from pgolf.config.check import check, value_problem
+from pgolf.config.compose import compose, settings
+from pgolf.core.errors import ConfigError
+from pgolf.core.ranges import Between
+
+
+@pytest.fixture
+def cfg():
+    return copy.deepcopy(settings(compose()))
+
+
+def problems(cfg):
+    with pytest.raises(ConfigError) as caught:
+        check(cfg)
+    return caught.value.problems
+
+
+def test_the_defaults_pass(cfg):
+    check(cfg)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["budget=smoke"],
+        ["size=record", "budget=official", "tokenizer=sp1024", "data=fineweb"],
+        ["size=tiny", "data=tiny", "tokenizer=bytes"],
+    ],
+)
+def test_the_shipped_sizes_and_budgets_pass(words):
+    check(settings(compose(words)))
+
+
+def test_a_wrong_key_type_and_range_are_all_reported(cfg):
+    cfg["quant"]["bit"] = 5
+    cfg["hook"]["ema"]["decay"] = 1.5
+    cfg["optimizer"]["nesterov"] = "yes"
+    found = problems(cfg)
+    assert len(found) == 3
+    assert any("quant.bit" in p and "Did you mean 'bits'?" in p for p in found)
+    assert any("hook.ema.decay: 1.5 is out of range: from 0 to 1" in p for p in found)
+    assert any("optimizer.nesterov: 'yes' is not true or false" in p for p in found)
+
+
+def test_a_missing_key_is_reported(cfg):
+    del cfg["schedule"]["fraction"]
+    assert "schedule.fraction: missing" in problems(cfg)[0]
+
+
+@pytest.mark.parametrize("target", ["os.system", "pgolf.quant.rtn.Nothing", "pgolf.nowhere.Thing", None])
+def test_a_foreign_or_missing_target_is_refused(cfg, target):
+    cfg["quant"] = {"_target_": target} if target else {}
+    assert "quant" in problems(cfg)[0]
+
+
+def test_a_target_of_another_group_is_refused(cfg):
+    cfg["quant"] = dict(cfg["schedule"])
+    assert "outside pgolf.quant" in problems(cfg)[0]
+
+
+def test_fp16_on_a_cpu_is_refused(cfg):
+    cfg["train"]["precision"] = "fp16"
+    assert "fp16 is refused on a CPU" in problems(cfg)[0]
+
+
+def test_a_run_that_would_never_end_is_refused(cfg):
+    del cfg["hook"]["wallclock"]
+    assert "nothing would end the training" in problems(cfg)[0]
+
+
+def test_a_batch_must_fill_whole_windows(cfg):
+    cfg["train"]["batch_tokens"] = 4097
+    assert "no multiple of window" in problems(cfg)[0]
+
+
+@pytest.mark.parametrize(("key", "value"), [("window", 0), ("batch_tokens", -4096), ("grad_clip", 0.0)])
+def test_facts_must_be_positive(cfg, key, value):
+    cfg["train"][key] = value
+    assert any(f"train.{key}" in p and "out of range" in p for p in problems(cfg))
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "fits"),
+    [
+        (5, int, True),
+        (5.0, int, False),
+        (True, int, False),
+        (5, float, True),
+        ("5", float, False),
+        (None, int | None, True),
+        ("a", Literal["a", "b"], True),
+        ("c", Literal["a", "b"], False),
+        (9, Annotated[int, Between(2, 8)], False),
+        (0.0, Annotated[float, Between(0, open_low=True)], False),
+        ([1, 2], list[int], True),
+        ([1, "2"], list[int], False),
+        ({}, dict[str, int], True),
+        ("x", Any, True),
+    ],
+)
+def test_values_are_held_to_their_annotations(value, hint, fits):
+    assert (value_problem(value, hint) is None) == fits

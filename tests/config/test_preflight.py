@@ -1,0 +1,72 @@
+"""A misspelt word is answered with the place, the choices and the nearest right word."""
+
+import pytest
+
+from pgolf.config.compose import compose, conf_dir, settings
+from pgolf.config.launch import override_words
+from pgolf.config.preflight import preflight
+from pgolf.core.errors import ConfigError
+
+
+def complaints(*words):
+    with pytest.raises(ConfigError) as caught:
+        preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)))
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("archh=baseline", "Did you mean 'arch'?"),
+        ("arch=basline", "arch: no 'basline' in conf/arch. Did you mean 'baseline'?"),
+        ("arch/mpl=relu2", "Did you mean 'arch/mlp'?"),
+        ("arch/mlp=relu", "arch/mlp: no 'relu' in conf/arch/mlp. Did you mean 'relu2'?"),
+        ("hook=[validate,emma]", "hook: no 'emma' in conf/hook. Did you mean 'ema'?"),
+        ("quant=int6", "Did you mean 'int6_rtn'?"),
+        ("quant.bit=5", "Did you mean 'bits'?"),
+        ("train.windw=64", "Did you mean 'window'?"),
+        ("sed=3", "Did you mean 'seed'?"),
+        ("hook.ema.deacy=0.9", "Did you mean 'decay'?"),
+        ("arch.attention.qkgain=2", "Did you mean 'qk_gain'?"),
+        ("seed.value=3", "'seed' is a value and has no keys"),
+        ("+quant.bit.deep=5", "Did you mean 'bits'?"),
+    ],
+)
+def test_a_misspelling_is_answered(word, expected):
+    (problem,) = complaints(word)
+    assert expected in problem
+
+
+def test_all_problems_are_listed_at_once():
+    assert len(complaints("arch=basline", "quant=int6", "size=lapto")) == 3
+
+
+def test_every_value_of_a_sweep_is_checked():
+    (problem,) = complaints("quant=int6_rtn,int8")
+    assert "no 'int8'" in problem and "Did you mean 'int8_rtn'?" in problem
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("arch=baseline", "quant=int8_rtn", "seed=1,2,3"),
+        ("hook=[ema]", "hook.ema.decay=0.9"),
+        ("~hook.ema",),
+        ("arch/mlp=relu2", "budget.train_steps=5"),
+        ("experiment=null",),
+        ("hydra.verbose=true",),
+        ("quant=int6_rtn", "quant.bits=5"),
+    ],
+)
+def test_right_words_pass(words):
+    preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)))
+
+
+def test_an_unreadable_command_line_says_so():
+    assert "cannot read the command line" in complaints("seed=[1,")[0]
+
+
+def test_hydra_flags_are_no_overrides():
+    argv = ["-m", "seed=1,2", "-cd", "sweeps", "-cn", "bits", "--cfg", "job", "quant=none"]
+    assert override_words(argv) == ["seed=1,2", "quant=none"]

@@ -1,0 +1,311 @@
+"""Published shards through the hub's own protocol, served by a small local HTTP server."""
+
+import contextlib
+import hashlib
+import io
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+pytest.importorskip("huggingface_hub")
+import sentencepiece
+
+from pgolf.core.errors import DataError
+from pgolf.data.fineweb import FineWeb, split_tail
+from pgolf.data.prepare import silent
+from pgolf.data.shards import read_shard, shard_name, sidecar_name, write_shard
+from pgolf.tokenizer.bytes import Bytes
+from pgolf.tokenizer.published import Published
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "saw",
+    "small",
+    "red",
+    "dog",
+    "run",
+    "over",
+    "old",
+    "hill",
+    "rain",
+]
+
+
+def document(number):
+    """Words in an order that only this number has."""
+    return (
+        " ".join(WORDS[(number * 7 + step * (number % 5 + 1)) % len(WORDS)] for step in range(30))
+        + f" {number}"
+    )
+
+
+def model():
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(document(number) for number in range(300)), model_writer=out, vocab_size=320,
+        model_type="bpe", normalization_rule_name="nmt_nfkc", add_dummy_prefix=False, byte_fallback=True,
+        split_digits=True, pad_id=0, bos_id=1, eos_id=2, unk_id=3, hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    return out.getvalue()
+
+
+def shard(path, processor, numbers):
+    ids = [token for number in numbers for token in [1, *processor.encode(document(number))]]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_shard(path, ids)
+    return len(ids)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The folder of a published repository: two variants, 3 training shards and 2 of validation."""
+    root = tmp_path_factory.mktemp("repository") / "datasets"
+    blob = model()
+    processor = sentencepiece.SentencePieceProcessor(model_proto=blob)
+    (root / "tokenizers").mkdir(parents=True)
+    (root / "tokenizers" / "fineweb_320_bpe.model").write_bytes(blob)
+    folder = root / "datasets" / "fineweb10B_sp320"
+    for index in range(2):
+        count = shard(folder / shard_name("val", index), processor, range(20 * index, 20 * index + 20))
+        write_shard(folder / sidecar_name("val", index), np.full(count, 3))
+    for index in range(3):
+        shard(folder / shard_name("train", index), processor, range(100 + 50 * index, 150 + 50 * index))
+    entry = {
+        "name": "fineweb10B_sp320",
+        "tokenizer_name": "sp_bpe_320",
+        "vocab_size": 320,
+        "bos_id": 1,
+        "eos_id": 2,
+        "stats": {"files_train": 3, "files_val": 2},
+    }
+    tokenizer = {
+        "name": "sp_bpe_320",
+        "kind": "sentencepiece_bpe",
+        "model_path": "tokenizers/fineweb_320_bpe.model",
+    }
+    manifest = {"datasets": [entry, entry | {"name": "fineweb10B_sp640"}], "tokenizers": [tokenizer]}
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    return root.parent
+
+
+@pytest.fixture(autouse=True)
+def nothing_but_the_file_protocol(monkeypatch):
+    """Newer hub libraries also ask for a registry that only names their callers; keep that off the network."""
+    with contextlib.suppress(ImportError):
+        from huggingface_hub.utils import _detect_agent
+
+        monkeypatch.setattr(_detect_agent, "_fetch_registry", lambda: None, raising=False)
+
+
+class Hub:
+    """Speaks HEAD and GET of ``/datasets/{repo}/resolve/{revision}/{path}``."""
+
+    def __init__(self, folder):
+        self.requests: list[str] = []
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self):
+                self._answer(body=False)
+
+            def do_GET(self):
+                self._answer(body=True)
+
+            def _answer(self, body):
+                hub.requests.append(f"{self.command} {self.path}")
+                start, _, rest = self.path.partition("/resolve/")
+                path = folder / rest.partition("/")[2]
+                if start not in ("/datasets/someone/golf", "/datasets/other/golf") or not path.is_file():
+                    self.send_response(404)
+                    self.send_header("X-Error-Code", "EntryNotFound")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                content = path.read_bytes()
+                self.send_response(200)
+                self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+                self.send_header("X-Repo-Commit", COMMIT)
+                self.send_header("Accept-Ranges", "bytes")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if body:
+                    self.wfile.write(content)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.thread = threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
+        self.thread.start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def hub(published, monkeypatch):
+    server = Hub(published)
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    yield server
+    server.stop()
+
+
+def fineweb(**changed):
+    numbers = {"train_shards": 2, "dev_tokens": 400, "overlap_tolerance": 0.0, "sidecars": False}
+    place = {"repo_id": "someone/golf", "revision": "main", "root": "datasets", "variant": None}
+    return FineWeb(**(place | numbers | changed))
+
+
+def sp320():
+    return Published(name="sp320", vocab_size=320, model_file=None)
+
+
+def test_fetches_all_validation_the_first_training_shards_and_the_model(hub, published, tmp_path):
+    dataset = fineweb().prepare(sp320(), tmp_path, 10, silent)
+    wanted = {request.rsplit("/", 1)[-1] for request in hub.requests if request.startswith("GET /datasets/")}
+    expected = {shard_name("val", 0), shard_name("val", 1), shard_name("train", 0), shard_name("train", 1)}
+    assert wanted == expected | {"manifest.json", "fineweb_320_bpe.model"}
+    folder = published / "datasets" / "datasets" / "fineweb10B_sp320"
+    val = np.concatenate([read_shard(folder / shard_name("val", index)) for index in range(2)])
+    assert (dataset.stream("val") == val).all()
+    assert dataset.facts["val"].documents == 40 and dataset.facts["val"].raw_bytes is None
+    assert dataset.tokenizer.metric == "table" and dataset.tokenizer.name == "sp320"
+
+
+def test_dev_is_the_tail_of_the_last_shard_and_training_ends_where_it_starts(hub, tmp_path):
+    dataset = fineweb().prepare(sp320(), tmp_path, 10, silent)
+    train, dev = dataset.shards["train"], dataset.shards["dev"]
+    assert dev[0].path == train[-1].path and dev[0].start == train[-1].stop
+    assert dataset.stream("dev")[0] == 1 and 0 < dataset.facts["dev"].tokens <= 400
+    assert dataset.facts["train"].documents + dataset.facts["dev"].documents == 100
+
+
+def test_second_call_needs_no_network(hub, tmp_path, monkeypatch):
+    first = fineweb().prepare(sp320(), tmp_path, 10, silent)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    again = fineweb().prepare(sp320(), tmp_path, 10, silent)
+    assert again.fingerprint == first.fingerprint
+
+
+def test_whole_cache_may_be_moved(hub, tmp_path):
+    fineweb().prepare(sp320(), tmp_path / "here", 10, silent)
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert fineweb().prepare(sp320(), tmp_path / "there", 10, silent).facts["val"].documents == 40
+
+
+def test_more_shards_than_published_is_an_error(hub, tmp_path):
+    with pytest.raises(DataError, match="train_shards: 4 asked for, sp320 of someone/golf has 3"):
+        fineweb(train_shards=4).prepare(sp320(), tmp_path, 10, silent)
+
+
+def test_unknown_variant_is_an_error_with_the_nearest(hub, tmp_path):
+    with pytest.raises(DataError, match=r"no 'sp321', only sp320, sp640\. Did you mean 'sp320'"):
+        fineweb(variant="sp321").prepare(sp320(), tmp_path, 10, silent)
+    with pytest.raises(DataError, match="no 'byte260'"):
+        fineweb().prepare(Bytes(), tmp_path, 10, silent)
+
+
+def test_tokenizer_that_does_not_match_the_shards_is_an_error(hub, tmp_path):
+    with pytest.raises(
+        DataError, match=r"does not match the shards .* vocab_size 320 where the tokenizer has 260"
+    ):
+        fineweb(variant="sp320").prepare(Bytes(), tmp_path, 10, silent)
+
+
+def test_file_that_the_repository_lacks_is_an_error_that_names_it(hub, tmp_path):
+    with pytest.raises(
+        DataError, match=r"datasets/fineweb10B_sp640/fineweb_val_000000.bin of someone/golf cannot be"
+    ):
+        fineweb(variant="sp640").prepare(sp320(), tmp_path, 10, silent)
+    assert not (tmp_path / "datasets").exists()
+
+
+def test_unreachable_server_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the hub library's pauses between attempts
+    with pytest.raises(
+        DataError, match=r"manifest.json of someone/golf cannot be fetched from http://127.0.0.1:1"
+    ):
+        fineweb().prepare(sp320(), tmp_path, 10, silent)
+
+
+def test_manifest_cache_is_kept_by_repository(hub, tmp_path):
+    fineweb().prepare(sp320(), tmp_path, 10, silent)
+    fineweb(repo_id="other/golf").prepare(sp320(), tmp_path, 10, silent)
+    asked = [
+        request for request in hub.requests if request.startswith("GET") and request.endswith("manifest.json")
+    ]
+    assert len(asked) == 2
+    assert len(list((tmp_path / "hub").glob("datasets--*"))) == 2
+
+
+def test_validation_inside_training_is_an_error_that_names_the_documents(hub, published, tmp_path):
+    path = published / "datasets" / "datasets" / "fineweb10B_sp320" / shard_name("train", 0)
+    original = path.read_bytes()
+    try:
+        path.write_bytes((path.parent / shard_name("val", 1)).read_bytes())
+        with pytest.raises(
+            DataError, match=r"20 of \d+ held-out documents .* val 'document 20' is train 'document 0'"
+        ):
+            fineweb().prepare(sp320(), tmp_path, 10, silent)
+        assert (
+            fineweb(overlap_tolerance=0.5).prepare(sp320(), tmp_path, 10, silent).facts["train"].documents > 0
+        )
+    finally:
+        path.write_bytes(original)
+
+
+def test_foreign_shard_and_foreign_ids_are_errors(hub, published, tmp_path):
+    path = published / "datasets" / "datasets" / "fineweb10B_sp320" / shard_name("train", 1)
+    original = path.read_bytes()
+    try:
+        path.write_bytes(original[:-2])
+        with pytest.raises(DataError, match="the header says"):
+            fineweb().prepare(sp320(), tmp_path / "short", 10, silent)
+        write_shard(path, [1, 5, 320])
+        with pytest.raises(DataError, match="id 320 at token 2 is outside the vocabulary of 320"):
+            fineweb().prepare(sp320(), tmp_path / "ids", 10, silent)
+    finally:
+        path.write_bytes(original)
+
+
+def test_sidecars_are_fetched_checked_and_used(hub, tmp_path):
+    dataset = fineweb(sidecars=True).prepare(sp320(), tmp_path, 10, silent)
+    assert (dataset.target_bytes("val", 100) == 3).all() and len(dataset.target_bytes("val", 100)) == 99
+
+
+def test_tail_without_a_document_start_or_that_is_everything_is_an_error(tmp_path):
+    path = tmp_path / "x.bin"
+    write_shard(path, [1, 5, 5, 1, 6, 6, 6])
+    train, dev = split_tail((path,), 5, 1)
+    assert [(piece.start, piece.stop) for piece in (*train, *dev)] == [(0, 3), (3, 7)]
+    with pytest.raises(DataError, match="no document's start"):
+        split_tail((path,), 2, 1)
+    write_shard(path, [1, 5, 5])
+    with pytest.raises(DataError, match="leave nothing for training"):
+        split_tail((path,), 5, 1)
+
+
+def test_missing_extra_is_an_error_that_names_it(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(DataError, match=r"pip install 'pgolf\[data\]'"):
+        fineweb().prepare(sp320(), tmp_path, 10, silent)

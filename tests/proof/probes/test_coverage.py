@@ -1,0 +1,70 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pgolf.proof.probes import coverage
+from pgolf.tokenizer.bytes import ByteTokenizer
+from tests.proof.making import DOCUMENTS, context_of, network_evaluation
+
+
+class Table(ByteTokenizer):
+    metric = "table"
+    extra = 0
+
+    def byte_lengths(self, tokens_N):
+        lengths = super().byte_lengths(tokens_N)
+        lengths[: self.extra] += 1
+        return lengths
+
+
+def test_whole_documents_are_compared_with_their_text():
+    result = coverage.probe(context_of(network_evaluation()), seconds=5)
+    assert result.passed, result.message
+    size = sum(len(text.encode()) for text in DOCUMENTS)
+    assert result.measured["counted_bytes"] == result.measured["raw_bytes"] == size
+    assert result.measured["documents"] == 3
+
+
+@pytest.mark.parametrize("cut", [2, 200, 237, 238, 239, 300, 460])
+def test_a_stream_may_end_anywhere_even_inside_a_character(cut):
+    result = coverage.probe(context_of(network_evaluation(), cut=cut), seconds=5)
+    assert result.passed, result.message
+
+
+def test_without_the_text_bytes_are_held_to_the_decoded_tokens():
+    context = dataclasses.replace(context_of(network_evaluation()), documents=None)
+    result = coverage.probe(context, seconds=5)
+    assert result.passed, result.message
+    assert result.measured["raw_bytes"] is None
+
+
+def test_tokens_of_another_text_are_caught():
+    context = context_of(network_evaluation())
+    other = [*DOCUMENTS[:2], DOCUMENTS[2].replace("nine", "none")]
+    result = coverage.probe(dataclasses.replace(context, documents=other), seconds=5)
+    assert "document 2: the tokens do not decode to its text" in result.message
+    assert not result.passed
+
+
+def test_unscored_targets_are_counted():
+    context = context_of(network_evaluation())
+    nll_nats_N = context.sealed.nll_nats_N.copy()
+    nll_nats_N[100:103] = np.nan
+    result = coverage.probe(
+        dataclasses.replace(context, sealed=dataclasses.replace(context.sealed, nll_nats_N=nll_nats_N)),
+        seconds=5,
+    )
+    assert not result.passed
+    assert "3 of" in result.message
+    assert "position 100" in result.message
+
+
+def test_table_profile_allows_a_little_and_no_more():
+    evaluation = network_evaluation(tokenizer=Table(), metric="table")
+    assert coverage.probe(context_of(evaluation), seconds=5).passed
+    generous = Table()
+    generous.extra = 40  # some 6 % of the bytes
+    result = coverage.probe(context_of(network_evaluation(tokenizer=generous, metric="table")), seconds=5)
+    assert not result.passed
+    assert "the tokens decode to" in result.message

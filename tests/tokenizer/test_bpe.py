@@ -1,0 +1,159 @@
+"""Lossless BPE: round trips for every text, exact bytes, the same blob from the same text."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pgolf.core.errors import DataError
+from pgolf.data.tiny import Tiny
+from pgolf.tokenizer.blob import from_blob
+from pgolf.tokenizer.bpe import BPE, BPETokenizer
+
+TRICKY = [
+    "",
+    " ",
+    "\u2581",
+    "a\u2581 b\u2581\u2581",
+    " \u2581 ",
+    "\x00x\x01\x7f",
+    "<0x41><s></s><pad><unk>",
+    "é😀 e\u0301 \u200d\ufeff",
+    "a\r\nb\rc\n\n\nd\n",
+    "  lead and trail  ",
+    "\ufffd \u2047 \u2585",
+    "\t\t\tx",
+    "\ue001\ue004",
+]
+
+
+def recipe(vocab_size=400, **changed):
+    numbers = {"character_coverage": 0.9995, "split_digits": False, "symbols": ["\n\n"], "train_bytes": 10**8}
+    return BPE(vocab_size=vocab_size, **(numbers | changed))
+
+
+def texts():
+    tiny = Tiny(document_count=20, document_bytes=1500, text_seed=0)
+    return (text for _, text in tiny.documents("train"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    return recipe().build(texts, tmp_path_factory.mktemp("cache"), "tiny")
+
+
+@pytest.mark.parametrize("text", TRICKY)
+def test_tricky_text_comes_back_unchanged(tokenizer, text):
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.text(
+        alphabet=st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(" \n\u2581the\r"))
+    )
+)
+def test_every_text_comes_back_and_every_byte_is_counted(tokenizer, text):
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    stream = np.concatenate([[tokenizer.bos_id], ids]).astype(np.uint16)
+    assert tokenizer.byte_lengths(stream).sum() == len(text.encode())
+
+
+def test_bytes_per_token_do_not_depend_on_the_neighbour(tokenizer):
+    ids = np.arange(tokenizer.vocab_size, dtype=np.uint16)
+    forward = tokenizer.byte_lengths(np.concatenate([[1], ids]).astype(np.uint16))
+    after_space = tokenizer.byte_lengths(np.stack([np.full_like(ids, 260), ids], 1).reshape(-1))[::2]
+    assert (forward == after_space).all()
+    assert forward[:4].tolist() == [0, 0, 0, 0] and (forward[4:260] == 1).all()
+    assert forward[260] == 2  # the paragraph break
+    assert forward.dtype == np.int64
+
+
+def test_ids_stay_below_the_vocabulary_and_specials_are_never_emitted(tokenizer):
+    ids = np.concatenate([tokenizer.encode(text) for text in [*TRICKY, *texts()]])
+    assert ids.dtype == np.uint16 and ids.max() < tokenizer.vocab_size == 400 and ids.min() >= 4
+
+
+def test_common_words_and_paragraph_breaks_are_single_tokens(tokenizer):
+    assert len(tokenizer.encode(" the")) == 1
+    assert tokenizer.encode("\n\n").tolist() == [260]
+
+
+def test_blob_rebuilds_a_tokenizer_that_encodes_alike(tokenizer):
+    again = from_blob(tokenizer.to_blob())
+    assert again.to_blob() == tokenizer.to_blob()
+    assert (again.name, again.vocab_size, again.metric) == ("bpe400", 400, "raw")
+    for text in [*TRICKY, *texts()]:
+        assert (again.encode(text) == tokenizer.encode(text)).all()
+
+
+def test_two_trainings_give_the_same_bytes(tokenizer, tmp_path):
+    assert recipe().build(texts, tmp_path, "tiny").to_blob() == tokenizer.to_blob()
+
+
+def test_second_build_reads_the_cache_and_settings_and_content_are_its_key(tmp_path):
+    first = recipe().build(texts, tmp_path, "a")
+
+    def never():
+        raise AssertionError("the cache was not used")
+
+    assert recipe().build(never, tmp_path, "a").to_blob() == first.to_blob()
+    with pytest.raises(AssertionError, match="cache was not used"):
+        recipe().build(never, tmp_path, "b")
+    with pytest.raises(AssertionError, match="cache was not used"):
+        recipe(split_digits=True).build(never, tmp_path, "a")
+
+
+def test_damaged_cached_tokenizer_is_an_error(tmp_path):
+    recipe().build(texts, tmp_path, "a")
+    (path,) = (tmp_path / "tokenizers").iterdir()
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(DataError, match="damaged"):
+        recipe().build(texts, tmp_path, "a")
+
+
+def test_vocabulary_too_large_for_the_text_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="vocab_size: 4096 does not fit this text"):
+        recipe(4096).build(lambda: iter(["a few words only"]), tmp_path, "x")
+    assert not list((tmp_path).rglob("*.blob"))
+
+
+def test_text_without_a_space_still_has_the_space_piece(tmp_path):
+    tokenizer = recipe(270, symbols=[]).build(lambda: iter(["abcabcab" * 50 + "defg"]), tmp_path, "x")
+    assert tokenizer.decode(tokenizer.encode("ab c")) == "ab c"
+    stream = np.concatenate([[1], tokenizer.encode("ab c")])
+    assert tokenizer.byte_lengths(stream).sum() == 4
+
+
+def test_vocabulary_without_space_piece_is_refused():
+    with pytest.raises(DataError, match="no standalone space piece"):
+        BPETokenizer(name="x", symbols=[], pieces=["a", "b"])
+
+
+def test_lone_surrogates_are_refused_with_their_place(tokenizer):
+    with pytest.raises(DataError, match="character 2 is a lone surrogate"):
+        tokenizer.encode("ab\ud800")
+
+
+def test_ids_outside_the_vocabulary_are_refused_by_decode(tokenizer):
+    with pytest.raises(DataError, match="leave the vocabulary of 400"):
+        tokenizer.decode([5, 400])
+
+
+@pytest.mark.parametrize("symbol", ["", "a\u2581", "<s>", "<0x41>"])
+def test_symbols_that_would_be_ambiguous_are_refused(symbol):
+    with pytest.raises(DataError, match="symbols"):
+        recipe(symbols=[symbol])
+
+
+def test_training_reads_no_more_than_train_bytes(tmp_path):
+    seen = []
+
+    def counted():
+        for text in ["the cat sat on the mat " * 40] * 50:
+            seen.append(text)
+            yield text
+
+    recipe(275, train_bytes=2000).build(counted, tmp_path, "x")
+    assert len(seen) == 3

@@ -1,0 +1,61 @@
+import pytest
+
+from pgolf.track.ledger import StageLedger, within
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_stages_sum_and_nested_time_is_counted_once():
+    clock = Clock()
+    ledger = StageLedger(clock=clock)
+    with ledger.stage("prepare"):
+        clock.now += 2
+    clock.now += 50  # between stages: nobody's
+    with ledger.stage("train"):
+        clock.now += 10
+        with ledger.stage("validate"):
+            clock.now += 3
+        clock.now += 1
+        assert ledger.as_dict()["train"] == 11
+    with ledger.stage("prepare"):
+        clock.now += 0.5
+    assert ledger.as_dict() == {"prepare": 2.5, "train": 11, "validate": 3}
+    assert ledger.total == 16.5
+
+
+def test_stage_that_raises_is_counted():
+    clock = Clock()
+    ledger = StageLedger(clock=clock)
+    with pytest.raises(KeyError), ledger.stage("train"):
+        clock.now += 4
+        raise KeyError
+    assert ledger.as_dict() == {"train": 4}
+
+
+def test_limits_hold_by_the_training_clock_and_calibration_counts():
+    train = {"seconds": 300.05, "ms_per_step": 100.0}
+    result = {
+        "ledger": {"train": 333.0, "evaluate": 60.0},
+        "budget": {"train_seconds": 300, "eval_seconds": 59},
+    }
+    assert within(result | {"train": train}, "train_seconds")
+    assert not within(result | {"train": None}, "train_seconds")
+    assert not within(result | {"train": train}, "eval_seconds")
+    assert within(result | {"train": train}, "probe_seconds")
+    result["ledger"]["calibrate"] = 1.0
+    assert not within(result | {"train": train}, "train_seconds")
+
+
+def test_calibration_is_charged_to_training():
+    ledger = StageLedger(budget={"train_seconds": 300, "eval_seconds": None}, clock=Clock())
+    ledger.add("train", 250.0)
+    ledger.add("calibrate", 60.0)
+    ledger.add("evaluate", 999.0)
+    assert ledger.spent("train_seconds") == 310
+    assert ledger.left("train_seconds") == -10
+    assert ledger.left("eval_seconds") is None and ledger.left("probe_seconds") is None

@@ -1,0 +1,54 @@
+"""A trainer on random tokens with a clock that tests can turn."""
+
+from __future__ import annotations
+
+import torch
+
+from pgolf.config.make import make
+from pgolf.train.clock import TrainClock
+from pgolf.train.trainer import Plan, Runtime, Trainer
+from tests.helpers import VOCAB, tiny_model, tiny_settings
+
+
+class FakeTime:
+    """Seconds that pass only when a batch is drawn."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class RandomLoader:
+    """Random batches with a restorable position; each batch takes ``seconds`` of fake time."""
+
+    def __init__(self, time: FakeTime, seconds: float = 1.0) -> None:
+        self.time, self.seconds, self.position = time, seconds, 0
+
+    def next_batch(self):
+        generator = torch.Generator().manual_seed(self.position)
+        self.position += 1
+        self.time.now += self.seconds
+        x = torch.randint(2, VOCAB, (2, 17), generator=generator)
+        return x[:, :-1], x[:, 1:]
+
+    def state_dict(self):
+        return {"position": self.position}
+
+    def load_state_dict(self, state):
+        self.position = state["position"]
+
+
+def rig(hooks=(), steps=None, seconds=100.0, accumulation=1, words=(), seed=0) -> Trainer:
+    model = tiny_model(*words, seed=seed)
+    cfg = tiny_settings("optimizer.ns_dtype=float32")
+    time = FakeTime()
+    runtime = Runtime(
+        optimizer=make(cfg["optimizer"], model=model),
+        schedule=make(cfg["schedule"]),
+        loader=RandomLoader(time),
+        hooks=list(hooks),
+        clock=TrainClock(now=time),
+    )
+    return Trainer(model, Plan(seconds, steps, accumulation, 0.3, None), runtime, model.loss)

@@ -1,0 +1,88 @@
+"""The loop: ends where it should, repeats to the bit, keeps the last good state, leaves no warm-up trace."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from pgolf.core.errors import TrainingError
+from pgolf.hook.wallclock import Wallclock
+from pgolf.train.trainer import SNAPSHOT_STEPS, Hook
+from pgolf.train.warmup import warm_up
+from tests.train.rig import rig
+
+
+def test_a_fixed_number_of_steps_is_taken_exactly():
+    result = rig(steps=7).fit()
+    assert (result.steps, result.tokens, result.stopped_by) == (7, 7 * 32, "steps")
+
+
+def test_two_runs_of_one_seed_are_bitwise_equal():
+    first, second = rig(steps=4).fit(), rig(steps=4).fit()
+    for name in first.state:
+        assert torch.equal(first.state[name], second.state[name])
+
+
+def test_training_lowers_the_loss_on_a_repeated_batch():
+    trainer = rig(steps=30)
+    batch = trainer.loader.next_batch()
+    trainer.loader.next_batch = lambda: batch
+    losses = []
+    trainer.hooks.append(type("Watch", (Hook,), {"after_step": lambda self, t: losses.append(t.loss_nats)})())
+    trainer.fit()
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_accumulated_gradients_equal_one_large_batch():
+    one, two = rig(accumulation=1), rig(accumulation=2)
+    a, b = (two.loader.next_batch() for _ in range(2))
+    one.loader.next_batch = lambda: (torch.cat([a[0], b[0]]), torch.cat([a[1], b[1]]))
+    two.loader.load_state_dict({"position": 0})
+    assert one.forward_backward() == pytest.approx(two.forward_backward(), abs=1e-6)
+    for p, q in zip(one.model.parameters(), two.model.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-5, atol=1e-7)
+
+
+def test_gradients_are_clipped_to_the_stated_norm():
+    trainer = rig()
+    with torch.no_grad():
+        trainer.model.embedding.mul_(1000)
+    trainer.forward_backward()
+    norm = torch.linalg.vector_norm(
+        torch.stack([p.grad.norm() for p in trainer.model.parameters() if p.grad is not None])
+    )
+    assert norm <= 0.3001
+
+
+def test_the_run_stops_before_the_budget_is_over():
+    result = rig(hooks=[Wallclock()], seconds=10.0).fit()
+    assert result.stopped_by == "wallclock"
+    assert result.seconds <= 10.0 and result.steps in (9, 10)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state():
+    trainer = rig(steps=200)
+    honest = trainer.loss
+    trainer.loss = lambda x, y: honest(x, y) * (math.nan if trainer.step >= SNAPSHOT_STEPS + 3 else 1.0)
+    with pytest.raises(TrainingError, match=rf"nan at step {SNAPSHOT_STEPS + 4}"):
+        trainer.fit()
+    assert trainer.good_state and all(torch.isfinite(v).all() for v in trainer.good_state.values())
+
+
+def test_warm_up_leaves_no_trace():
+    plain, warmed = rig(steps=5), rig(steps=5)
+    rng = torch.get_rng_state()
+    before = copy.deepcopy(warmed.model.state_dict())
+    calls = []
+    warm_up(warmed, 60.0, lambda done, total: calls.append(done))
+    assert calls == [1, 2, 3]
+    assert all(torch.equal(v, before[k]) for k, v in warmed.model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), rng) and warmed.loader.position == 0 and warmed.tokens == 0
+    a, b = plain.fit(), warmed.fit()
+    assert all(torch.equal(a.state[name], b.state[name]) for name in a.state)
+
+
+def test_phases_are_listed_by_start():
+    phases = rig(steps=5).phases()
+    assert phases == sorted(phases, key=lambda p: (p.start, p.end)) and len(phases) >= 3
