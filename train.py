@@ -4,6 +4,7 @@
     python train.py budget=smoke                      is everything wired?
     python train.py size=record data=fineweb ...      the real thing, the same words
     python train.py -m seed=1,2,3                     a sweep
+    python train.py print_model=true                  the model by component, without training
 
 Exit status: 0 valid, 2 configuration or input error, 3 over a cap, 4 certificate failed, 130 interrupted.
 """
@@ -26,6 +27,8 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     from pgolf.run import Run
 
     check(cfg)
+    if cfg["print_model"]:
+        return stages.print_model(cfg)
     with Run.open(cfg, overrides) as run:
         dataset = stages.prepare(run)
         model, trained = stages.fit(run, dataset)

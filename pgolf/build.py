@@ -16,6 +16,7 @@ from pgolf.config.make import make
 from pgolf.core.process import Process, choose_precision, find_compiler
 from pgolf.data.dataset import Dataset
 from pgolf.eval.non_overlapping import NonOverlapping
+from pgolf.train.activation import Activate
 from pgolf.train.clock import TrainClock
 from pgolf.train.trainer import Hook, Plan, Runtime, Trainer
 
@@ -42,8 +43,12 @@ def build_trainer(cfg: Mapping[str, Any], model: nn.Module, dataset: Dataset, pr
         accumulation=train["accumulation"],
         rank=process.rank,
         world=process.world,
+        seed=cfg["seed"],
     )
     hooks: list[Hook] = [make(node) for node in cfg["hook"].values()]
+    activations = model.activations()  # type: ignore[operator]
+    if activations:
+        hooks.append(Activate(activations, model.schedules, budget["train_steps"]))  # type: ignore[arg-type]
     synchronise: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     runtime = Runtime(
         optimizer=make(cfg["optimizer"], model=model),
@@ -84,14 +89,18 @@ def plain_windows(cfg: Mapping[str, Any]) -> NonOverlapping:
     )
 
 
-def artifact_header(cfg: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
-    """Everything evaluation needs and nothing else: no paths, no times (style, "Data flow")."""
+def artifact_header(cfg: Mapping[str, Any], dataset: Dataset, model: nn.Module) -> dict[str, Any]:
+    """Everything evaluation needs and nothing else: no paths, no times (style, "Data flow").
+
+    ``schedule`` is the visit list that was active when training ended.
+    """
     nodes = {name: cfg[name] for name in ("arch", "eval", "ttt", "ngram", "mixer")}
     tokenizer = dataset.tokenizer
     return nodes | {
         "vocab_size": tokenizer.vocab_size,
         "bos_id": tokenizer.bos_id,
         "metric": tokenizer.metric,
+        "schedule": model.active,
     }
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pgolf.arch.recurrence.form import Activation
+from pgolf.arch.table import HEADER, addon_origins, model_table
 from pgolf.artifact import container
 from pgolf.artifact.ledger import artifact_record, code_estimate, ledger_table, ledger_text
 from pgolf.build import artifact_header, build_model, build_trainer, plain_windows, prepare_dataset
@@ -34,11 +36,36 @@ from pgolf.hook.validate import Validate
 from pgolf.proof.certificate import certify
 from pgolf.run import Run
 from pgolf.track import textlog
+from pgolf.tokenizer.recipe import BOS_ID
+from pgolf.track.console import Console
 from pgolf.track.plain import to_json
 from pgolf.track.report import Report
 from pgolf.track.result import ModelFacts
+from pgolf.train.activation import Activate, Event
 from pgolf.train.trainer import Trainer
 from pgolf.train.warmup import warm_up
+
+
+def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
+    """Print the composed model's table and end; nothing is trained, fetched or written."""
+    vocab_size = cfg["tokenizer"].get("vocab_size")
+    if vocab_size is None:
+        vocab_size = make(cfg["tokenizer"]).vocab_size
+    with torch.device("meta"):
+        model = make(cfg["arch"], vocab_size=vocab_size, bos_id=BOS_ID)
+    show_model(Console(), cfg, model)
+    return math.nan, 0
+
+
+def show_model(console: Console, cfg: Mapping[str, Any], model: nn.Module) -> None:
+    """The table by component, the visits, the addons and where each addon comes from."""
+    table = model_table(model, make(cfg["quant"]))  # type: ignore[arg-type]
+    name = cfg["choices"]["arch"]
+    console.table(f"{name}, size {cfg['size']['name']}: {table.parameters:,} parameters", table.rows, HEADER)
+    for note in table.notes:
+        console.line(note)
+    for addon, origin in addon_origins(cfg).items():
+        console.line(f"{addon} comes from {origin}")
 
 
 def prepare(run: Run) -> Dataset:
@@ -67,7 +94,7 @@ def fit(run: Run, dataset: Dataset) -> tuple[nn.Module, TrainResult]:
     run.trainer = trainer
     run.model = ModelFacts(params=sum(p.numel() for p in model.parameters()), size=run.cfg["size"]["name"])
     run.log.write(textlog.model_params(run.model.params))
-    run.console.line(f"model    {run.cfg['choices']['arch']}, {run.model.params:,} parameters")
+    show_model(run.console, run.cfg, model)
     _connect(run, trainer, dataset)
     for index, phase in enumerate(trainer.phases()):
         run.console.line(f"{'phases' if index == 0 else '':<9}{phase}")
@@ -87,6 +114,7 @@ def fit(run: Run, dataset: Dataset) -> tuple[nn.Module, TrainResult]:
 
 def _compile(run: Run, trainer: Trainer) -> None:
     """Compile the loss and warm it up outside the clock; ``compile=auto`` goes on eagerly where that fails."""
+    torch._dynamo.reset()  # earlier runs of this process count against the compiler's limit of graphs
     trainer.loss = torch.compile(trainer.loss, dynamic=False)
     try:
         with run.stage("compile"), run.console.progress("compile", unit="steps") as progress:
@@ -108,7 +136,7 @@ def _compile(run: Run, trainer: Trainer) -> None:
 
 
 def _connect(run: Run, trainer: Trainer, dataset: Dataset) -> None:
-    """Give the validation hook, where there is one, its eyes on dev."""
+    """Give the validation hook, where there is one, its eyes on dev, and the switches of training a voice."""
 
     def measure(state: Mapping[str, Tensor], tokens: int) -> Score:
         with run.stage("validate"):
@@ -121,9 +149,18 @@ def _connect(run: Run, trainer: Trainer, dataset: Dataset) -> None:
         run.log.write(textlog.val_step(trainer.step, steps, score.val_loss, score.val_bpb, seconds))
         run.metrics(trainer.step, dev_loss=score.val_loss, dev_bpb=score.val_bpb)
 
+    def report_switch(event: Event, step: int, activation: Activation) -> None:
+        run.log.write(textlog.switch("recurrence", event, step, schedule=activation.schedule))
+        text = f"active after {step:,} steps"
+        if event == "not_activated":
+            text = f"never active: it starts at {activation}, the run ended after {step:,} steps"
+        run.console.line(f"switch   recurrence: schedule {activation.schedule} {text}")
+
     for hook in trainer.hooks:
         if isinstance(hook, Validate):
             hook.connect(measure, report)
+        elif isinstance(hook, Activate):
+            hook.connect(report_switch)
 
 
 def _score_weights(
@@ -160,7 +197,7 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
         state = quantizer.quantize(trained.state, model.param_specs(), model.aliases())  # type: ignore[operator]
     with run.stage("pack"), run.console.progress("pack") as progress:
         progress("pack", 0, None)
-        header = artifact_header(run.cfg, dataset)
+        header = artifact_header(run.cfg, dataset, model)
         data = container.encode(header, state, dataset.tokenizer.to_blob(), compressor)
         container.write(run.folder.artifact, data)
         loaded = container.read(run.folder.artifact)

@@ -45,13 +45,25 @@ class Addon(Protocol):
 
 
 class ModelFacts:
-    """What a specification may know of the model it is placed in."""
+    """What a specification may know of the model it is placed in.
+
+    ``attention_layers`` are the physical layers with attention; ``mixer_layers`` those with any mixer,
+    attention or state space; ``mlp_layers`` those with an MLP.
+    """
 
     def __init__(
-        self, schedules: Mapping[str, Schedule], attention_layers: tuple[int, ...], tied: bool
+        self,
+        schedules: Mapping[str, Schedule],
+        attention_layers: tuple[int, ...],
+        tied: bool,
+        *,
+        mixer_layers: tuple[int, ...],
+        mlp_layers: tuple[int, ...],
     ) -> None:
         self.schedules = dict(schedules)
         self.attention_layers = attention_layers
+        self.mixer_layers = mixer_layers
+        self.mlp_layers = mlp_layers
         self.tied = tied
 
     @property
@@ -59,6 +71,10 @@ class ModelFacts:
         """One visit for each control key, the one of the longest schedule where several share a key."""
         longest_last = sorted(self.schedules.values(), key=lambda s: len(s.visits))
         return {visit.key: visit for s in longest_last for visit in s.visits}
+
+    def sharing(self, visit: Visit) -> list[Visit]:
+        """The visits, of all schedules, that use the control key of ``visit``, and so its parts."""
+        return [v for s in self.schedules.values() for v in s.visits if v.key == visit.key]
 
     @property
     def skips(self) -> int:

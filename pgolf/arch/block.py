@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,14 +49,17 @@ class Context:
 
     ``x0_BTD`` is the stream's start. ``targets_BT`` is there in training only, for auxiliary losses; whoever
     has one appends it (a scalar, in nats) to ``auxiliary``. ``shared`` holds what one part leaves for others,
-    under the addon's name.
+    under the addon's name. ``visit`` is the one being run: parts of visits that share a control key are shared.
+    ``head`` is, for the site ``output``, the matrix [V, D] that scores words and the cap of the logits.
     """
 
     ids_BT: Tensor
     x0_BTD: Tensor
     targets_BT: Tensor | None = None
-    shared: dict[str, Tensor] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
     auxiliary: list[Tensor] = field(default_factory=list)
+    visit: Visit | None = None
+    head: tuple[Tensor, float] | None = None
 
 
 class Layer(Part):
@@ -71,7 +75,11 @@ class Layer(Part):
 
 
 class Controls(Part):
-    """The scalars of one visit: residual mix (1, 0), sublayer scales 1, query gain where there are queries."""
+    """The scalars of one visit: residual mix (1, 0), sublayer scales 1, query gain where there are queries.
+
+    An MLP whose activation has parameters offers ``own_activation()``; each visit then owns one (a Part) and
+    passes it to the MLP, so that visits that share matrices need not share activations (spec arch §10.1).
+    """
 
     residual_mix: nn.Parameter
     mixer_scale: nn.Parameter
@@ -90,6 +98,8 @@ class Controls(Part):
             self.q_gain = None
         else:
             self.declare_control("q_gain", torch.full((dims.heads,), float(gain)))
+        own_activation = getattr(layer.mlp, "own_activation", None)
+        self.activation: Part | None = None if own_activation is None else own_activation()
 
 
 class Block:
@@ -100,9 +110,10 @@ class Block:
     ) -> None:
         self.visit, self.layer, self.mlp, self.controls, self.sites = visit, layer, mlp, controls, sites
 
-    def read(self, x_BTD: Tensor, context: Context) -> Tensor:
-        """``r₀⊙x + r₁⊙x0``."""
-        mix = self.controls.residual_mix
+    def read(self, x_BTD: Tensor, context: Context, mix: Tensor | None = None) -> Tensor:
+        """``r₀⊙x + r₁⊙x0``; lanes call it once for each sublayer that reads a lane of its own, and may bring
+        that lane's ``mix`` [2, D]."""
+        mix = self.controls.residual_mix if mix is None else mix
         u_BTD = mix[0] * x_BTD + mix[1] * context.x0_BTD
         for part in self.sites["read"]:
             u_BTD = part(u_BTD, x_BTD, context)
@@ -127,7 +138,8 @@ class Block:
         h_BTD = rms_norm(u_BTD)
         for part in self.sites["mlp_in"]:
             h_BTD = part(h_BTD, context)
-        y_BTD = self.mlp(h_BTD)
+        own = self.controls.activation
+        y_BTD = self.mlp(h_BTD) if own is None else self.mlp(h_BTD, own)
         for part in self.sites["mlp_out"]:
             y_BTD = part(y_BTD, context)
         return self.controls.mlp_scale * y_BTD

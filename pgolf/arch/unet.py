@@ -10,9 +10,9 @@ path. Sites of the model are listed in ``pgolf.arch.addons``, those of a block i
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +69,9 @@ class UNet(Part):
         attending = tuple(
             i for i, layer in enumerate(layers) if getattr(layer.mixer, "qk_gain", None) is not None
         )
-        facts = ModelFacts(self.schedules, attending, head.tied)
+        mixing = tuple(i for i, layer in enumerate(layers) if layer.mixer is not None)
+        feeding = tuple(i for i, layer in enumerate(layers) if layer.mlp is not None)
+        facts = ModelFacts(self.schedules, attending, head.tied, mixer_layers=mixing, mlp_layers=feeding)
         self.controls = nn.ModuleDict(
             {key: Controls(dims, layers[v.physical]) for key, v in facts.visits.items()}
         )
@@ -77,7 +79,9 @@ class UNet(Part):
         self.addons = Placement(addons, dims, facts)
         self.head = None if head.tied else _untied_head(dims)
         self.own_mlps = nn.ModuleDict(self._own_mlps(layers))
+        self.own_layers = nn.ModuleDict()  # filled by pgolf.arch.recurrence.shared.untie_recurrence
         make(init).apply(self)
+        self._rest_own_weights()
 
     def _own_mlps(self, layers: Sequence[Layer]) -> dict[str, nn.Module]:
         """The MLPs of repeated visits that do not share all matrices with their layer, zero until activation."""
@@ -87,38 +91,48 @@ class UNet(Part):
                 kind, shared = self.recurrence.own_mlp(visit), layers[visit.physical].mlp
                 if kind == "none" or shared is None:
                     continue
-                own = copy.deepcopy(shared)
-                if kind == "down":
-                    if not isinstance(getattr(own, "up", None), nn.Module):
-                        raise ConfigError(
-                            "arch.recurrence: untying 'down' needs an MLP with separate up and down matrices"
-                        )
-                    own.up = shared.up
-                found[own_mlp_key(visit)] = own
+                found[own_mlp_key(visit)] = _own_mlp(shared, kind)
         return found
 
-    def own_weights(self) -> list[tuple[nn.Parameter, nn.Parameter]]:
-        """(own, shared) pairs of the untied MLP parameters of repeated visits."""
+    def own_weights(self, keys: Collection[str] | None = None) -> list[tuple[nn.Parameter, nn.Parameter]]:
+        """(own, shared) pairs of the untied MLP parameters of repeated visits; only of ``keys`` where given."""
+        owners = {own_mlp_key(v): v.physical for s in self.schedules.values() for v in s.visits}
         pairs = []
-        for schedule in self.schedules.values():
-            for visit in schedule.visits:
-                if own_mlp_key(visit) in self.own_mlps:
-                    shared = dict(self.layers[visit.physical].mlp.named_parameters())
-                    own = self.own_mlps[own_mlp_key(visit)].named_parameters()
-                    pairs += [(p, shared[name]) for name, p in own if p is not shared[name]]
+        for key, own in self.own_mlps.items():
+            if keys is None or key in keys:
+                shared = dict(self.layers[owners[key]].mlp.named_parameters())
+                pairs += [(p, shared[name]) for name, p in own.named_parameters() if p is not shared[name]]
         return pairs
 
     @torch.no_grad()
-    def activate(self, name: str) -> None:
-        """Make the schedule ``name`` the one that forward passes run.
+    def _rest_own_weights(self) -> None:
+        """Own weights are zero until a schedule that visits them is active (spec arch §8.3)."""
+        for own, _ in self.own_weights():
+            own.zero_()
+        self._start_own_weights({own_mlp_key(v) for v in self.schedules[self.active].visits})
 
-        Where repeated visits own MLPs, those start as copies of their layer's at this moment (spec arch §8.3).
-        """
+    @torch.no_grad()
+    def _start_own_weights(self, keys: Collection[str]) -> dict[str, str]:
+        names = {id(p): name for name, p in self.named_parameters()}
+        pairs = self.own_weights(keys)
+        for own, shared in pairs:
+            own.copy_(shared)
+        return {names[id(own)]: names[id(shared)] for own, shared in pairs}
+
+    def use(self, name: str) -> None:
+        """Make ``name`` the schedule that forward passes run; no weight changes. For weights that were trained."""
         if name not in self.schedules:
             raise ConfigError(f"arch: no schedule {name!r}; there are {', '.join(self.schedules)}")
         self.active = name
-        for own, shared in self.own_weights():
-            own.copy_(shared)
+
+    def activate(self, name: str) -> dict[str, str]:
+        """The switch of training: ``use(name)``, and the MLPs owned by visits that it adds start as copies.
+
+        Returns the names of the parameters written, each with the name it was copied from (spec arch §8.3).
+        """
+        before = {own_mlp_key(v) for v in self.schedules[self.active].visits}
+        self.use(name)
+        return self._start_own_weights({own_mlp_key(v) for v in self.schedules[name].visits} - before)
 
     def activations(self) -> tuple[Activation, ...]:
         """When which schedule becomes active in training."""
@@ -126,7 +140,8 @@ class UNet(Part):
 
     def block(self, visit: Visit) -> Block:
         """The block of one visit."""
-        layer, key = self.layers[visit.physical], own_mlp_key(visit)
+        key = own_mlp_key(visit)
+        layer = self.own_layers[key] if key in self.own_layers else self.layers[visit.physical]
         mlp = self.own_mlps[key] if key in self.own_mlps else layer.mlp  # noqa: SIM401 - a ModuleDict has no get
         controls, sites = self.controls[visit.key], self.addons.block_sites[visit.key]
         return Block(visit, layer, mlp, controls, sites)  # type: ignore[arg-type]
@@ -152,23 +167,23 @@ class UNet(Part):
         for visit in self.schedules[self.active].visits:
             if visit.restart:
                 stream, stack, popped = tuple(rms_norm(x) for x in stream), [], 0
-            stream = tuple(self.recurrence.before_visit(visit, x, context) for x in stream)
             if visit.half == "decoder" and stack:
-                stream = self._skip(stream, stack.pop(), popped)
+                stream = self._skip(stream, stack.pop(), popped, visit)
                 popped += 1
+            context.visit = visit
             stream = self.lanes.run(self.block(visit), stream, context)
-            stream = tuple(self.recurrence.after_visit(visit, x, context, self) for x in stream)
+            stream = self.recurrence.after_visit(visit, stream, context, self)
             if visit.half == "encoder":
                 assert len(stream) == 1, "lanes began in the encoder half"
                 stack.append(stream[0])
         return rms_norm(self.lanes.merge(stream)), context
 
-    def _skip(self, stream: Stream, skip_BTD: Tensor, index: int) -> Stream:
+    def _skip(self, stream: Stream, skip_BTD: Tensor, index: int, visit: Visit) -> Stream:
         weighted = self.skip_weights[index] * skip_BTD
         parts = self.addons.model_sites["skip"]
         if parts:
-            return self.lanes.add_skip(stream, lambda x_BTD: parts[-1](x_BTD, weighted, index))
-        return self.lanes.add_skip(stream, lambda x_BTD: x_BTD + weighted)
+            return self.lanes.add_skip(stream, lambda x_BTD: parts[-1](x_BTD, weighted, index), visit)
+        return self.lanes.add_skip(stream, lambda x_BTD: x_BTD + weighted, visit)
 
     def hidden(self, ids_BT: Tensor) -> Tensor:
         """The normed final stream x_BTD for token ids (int64 [B, T])."""
@@ -194,6 +209,7 @@ class UNet(Part):
         x_BTD, context = self.trunk(ids_BT, targets_BT if self.training else None)
         loss = self.word_loss(x_BTD, targets_BT)
         if self.training:
+            context.head = (self.output_table, self.softcap)
             for part in self.addons.model_sites["output"]:
                 part(x_BTD, context)
             for auxiliary in context.auxiliary:
@@ -224,6 +240,23 @@ class UNet(Part):
 def own_mlp_key(visit: Visit) -> str:
     """Names the MLP a repeated visit owns: by (physical, visit), whatever its controls are keyed by."""
     return f"{visit.physical}_{visit.number}"
+
+
+def _own_mlp(shared: nn.Module, kind: Literal["down", "full"]) -> nn.Module:
+    """A copy of the MLP ``shared``; ``down``: its matrix into the residual stream (and vectors) only."""
+    own = copy.deepcopy(shared)
+    if kind == "full":
+        return own
+    writers = [name for name, child in own.named_children() if getattr(child, "writes_residual", False)]
+    if len(writers) != 1:
+        raise ConfigError(
+            f"arch.recurrence.untie_mlp: 'down' needs an MLP with one matrix into the residual stream; "
+            f"{type(shared).__name__} has {len(writers)}. 'full' or 'none' work with any"
+        )
+    for name, child in shared.named_children():
+        if name not in writers:
+            setattr(own, name, child)
+    return own
 
 
 def _untied_head(dims: Dims) -> Linear:

@@ -51,6 +51,18 @@ class Schedule:
             most = max(most, popped)
         return most
 
+    def __str__(self) -> str:
+        """Layers in order: ``|`` before the decoder half, ``/`` where the stream is normed and starts again."""
+        words, half = [], "encoder"
+        for visit in self.visits:
+            if visit.restart:
+                words.append("/")
+            elif visit.half != half:
+                words.append("|")
+            words.append(str(visit.physical))
+            half = visit.half
+        return " ".join(words)
+
 
 def schedule(
     name: str, physical: Sequence[int], *, encoder: int | None = None, keys: Keys = "visit"

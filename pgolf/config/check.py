@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pgolf.config.groups import GROUPS, Group
-from pgolf.config.make import target_of
+from pgolf.config.make import make, target_of
 from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.ranges import Between
 
@@ -136,7 +136,18 @@ def _fact_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _rule_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Rules between groups."""
+    """Rules between groups, and what only building can tell: the model (without memory) and the windows."""
+    import torch
+
+    try:
+        make(cfg["eval"])
+    except ConfigError as error:
+        yield from error.problems
+    try:
+        with torch.device("meta"):
+            make(cfg["arch"], vocab_size=cfg["tokenizer"].get("vocab_size", 1024), bos_id=1)
+    except ConfigError as error:
+        yield from error.problems
     if cfg["budget"]["train_steps"] is None and "wallclock" not in cfg["hook"]:
         yield "hook: nothing would end the training; keep hook.wallclock or set budget.train_steps"
     if cfg["mixer"]["_target_"].endswith(".none.Single") and not cfg["ngram"]["_target_"].endswith("NoNGram"):

@@ -35,7 +35,7 @@ GROUPS: tuple[Group, ...] = (
     Group("experiment", facts=True),
     Group("data"),
     Group("tokenizer"),
-    Group("loader", runtime=("slices", "batch_tokens", "window", "accumulation", "rank", "world")),
+    Group("loader", runtime=("slices", "batch_tokens", "window", "accumulation", "rank", "world", "seed")),
     Group("arch", runtime=("vocab_size", "bos_id")),
     Group("arch/recurrence", runtime=("layers",)),
     Group("arch/lanes", runtime=("dims",)),

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
-from pgolf.core.errors import UserError
+from pgolf.core.errors import ConfigError, UserError
 
 STATUS_FILE = "PGOLF_STATUS_FILE"
 INTERRUPTED = 130
@@ -88,11 +88,24 @@ def run_job(job: Callable[[dict[str, Any], list[str]], tuple[float, int]], cfg: 
     return objective if status == 0 else math.inf
 
 
+def require_folder(root: Path) -> None:
+    """Raise ConfigError unless ``root`` is, or can be made, a folder we may write to. Hydra writes there first."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"run_root: {root} cannot be made ({error.strerror}); choose another place") from error
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise ConfigError(f"run_root: {root} is not writable; choose another place")
+
+
 def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     """Check the command line, hand over to Hydra's ``main`` and return the exit status of the process."""
     schema.register()
     try:
-        preflight(override_words(argv), conf_dir(), lambda words: settings(compose(words)))
+        overrides = preflight(override_words(argv), conf_dir(), lambda words: settings(compose(words)))
+        for override in overrides:
+            if override.key_or_group == "run_root" and not override.is_sweep_override():
+                require_folder(Path(str(override.value())))
     except UserError as error:
         complain(error)
         return error.exit_status

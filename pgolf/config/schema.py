@@ -69,6 +69,7 @@ class Size:
     mamba_heads: int = MISSING
     mamba_state: int = MISSING
     mamba_chunk: int = MISSING
+    presets: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -124,11 +125,12 @@ class Root:
     cache_dir: str = ".cache"
     overwrite: bool = False
     rerun: bool = False
+    print_model: bool = False
     notes: str = ""
 
 
 # Keys that choose where and how often a run is written, not what it computes: left out of its name.
-CONTROL_KEYS = ("seed", "logger", "run_root", "cache_dir", "overwrite", "rerun", "notes", "hydra", "choices")
+CONTROL_KEYS = ("seed", "logger", "run_root", "cache_dir", "overwrite", "rerun", "print_model", "notes", "hydra", "choices")
 
 
 def register() -> None:

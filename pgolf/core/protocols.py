@@ -49,6 +49,10 @@ class Quantizer(Protocol):
 
     def dequantize(self, state: QuantizedState) -> dict[str, Tensor]: ...
 
+    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int]) -> float:
+        """Expected bytes of one tensor before training, its scales included."""
+        ...
+
 
 class Compressor(Protocol):
     """Bytes to fewer bytes. ``codec_id`` is written into the artifact and selects the decoder."""

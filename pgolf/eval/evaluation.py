@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
-import torch
 from torch import nn
 
 from pgolf.core.errors import ConfigError, DataError
@@ -157,10 +156,3 @@ def make_score(
         seconds=seconds,
         valid=valid,
     )
-
-
-def vocabulary_size_of(evaluation: Evaluation, tokens_N: np.ndarray) -> int:
-    """The width of the distribution that is really predicted, from one forward pass over two tokens."""
-    with torch.inference_mode():
-        inputs_BT = torch.from_numpy(tokens_N[:1].astype(np.int64)).unsqueeze(0).to(evaluation.device)
-        return evaluation.network.log_probs(inputs_BT, 1).shape[-1]

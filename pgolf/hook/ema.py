@@ -7,6 +7,8 @@ Cost: one copy of the weights, no bytes in the artifact.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from pgolf.core.ranges import Fraction
@@ -34,3 +36,9 @@ class EMA(Hook):
         live = trainer.model.state_dict()
         names = list(self.shadow)
         torch._foreach_lerp_([self.shadow[n] for n in names], [live[n].float() for n in names], 1 - decay)
+
+    @torch.no_grad()
+    def after_switch(self, trainer: Trainer, copied: Mapping[str, str]) -> None:
+        """Weights that start as copies have the average of their originals: the averaged model stays the same."""
+        for name, original in copied.items():
+            self.shadow[name].copy_(self.shadow[original])

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from pgolf.core.protocols import Loader
 from pgolf.core.ranges import Between
 from pgolf.data.shards import ShardSlice
 from pgolf.loader.prefetch import Prefetch
+from pgolf.loader.stream import TokenStream, check_batch
 
 
 def build(
@@ -35,8 +35,12 @@ def build(
     accumulation: Annotated[int, Between(1)],
     rank: Annotated[int, Between(0)],
     world: Annotated[int, Between(1)],
+    seed: Annotated[int, Between(0)],
 ) -> Loader:
-    """The loader of ``loader=sequential``; with ``prefetch`` one batch is read ahead on a thread."""
+    """The loader of ``loader=sequential``; with ``prefetch`` one batch is read ahead on a thread.
+
+    ``seed`` is what every loader is given; here nothing is random.
+    """
     loader = Sequential(
         slices=slices,
         batch_tokens=batch_tokens,
@@ -61,61 +65,30 @@ class Sequential:
         rank: int,
         world: int,
     ) -> None:
-        if batch_tokens % (world * accumulation * window):
-            raise DataError(
-                f"loader: batch_tokens {batch_tokens:,} is no multiple of world x accumulation x window = "
-                f"{world} x {accumulation} x {window:,}"
-            )
-        if not 0 <= rank < world:
-            raise DataError(f"loader: rank {rank} is out of range: from 0 to {world - 1}")
-        self._slices = tuple(piece for piece in slices if len(piece))
-        self._total = sum(len(piece) for piece in self._slices)
+        check_batch(batch_tokens, window, accumulation, rank, world)
+        self._stream = TokenStream(slices)
         self._window = window
         self._span = batch_tokens // (world * accumulation) + 1
         self._rank, self._world = rank, world
-        if self._total < self._span:
+        if self._stream.total < self._span:
             raise DataError(
-                f"loader: {self._total:,} training tokens are fewer than one micro-step of {self._span:,}"
+                f"loader: {self._stream.total:,} training tokens are fewer than one micro-step of {self._span:,}"
             )
-        self._starts = np.cumsum([0] + [len(piece) for piece in self._slices])
-        self._open: tuple[int, np.ndarray] | None = None
         self._position = 0
         self._batches = 0
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """``(x_BT, y_BT)`` int64 on the CPU; ``y`` is ``x`` shifted by one."""
-        mine = self._take(self._position + self._rank * self._span, self._span)
-        self._position = (self._position + self._world * self._span) % self._total
+        mine = self._stream.take(self._position + self._rank * self._span, self._span)
+        self._position = (self._position + self._world * self._span) % self._stream.total
         self._batches += 1
         tokens = torch.from_numpy(mine)
         return tokens[:-1].view(-1, self._window), tokens[1:].view(-1, self._window)
 
-    def _take(self, start: int, count: int) -> np.ndarray:
-        """``count`` tokens of the endless stream from ``start`` on: int64 [count]."""
-        out = np.empty(count, dtype=np.int64)
-        filled = 0
-        while filled < count:
-            place = (start + filled) % self._total
-            index = int(np.searchsorted(self._starts, place, side="right")) - 1
-            inside = place - int(self._starts[index])
-            part = self._tokens(index)[inside : inside + count - filled]
-            out[filled : filled + len(part)] = part
-            filled += len(part)
-        return out
-
-    def _tokens(self, index: int) -> np.ndarray:
-        """The memory map of one slice; only the current one is held open."""
-        if self._open is None or self._open[0] != index:
-            self._open = (index, self._slices[index].open())
-        return self._open[1]
-
     def state_dict(self) -> dict[str, Any]:
-        return {"position": self._position, "batches": self._batches, "total": self._total}
+        return {"position": self._position, "batches": self._batches, "total": self._stream.total}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raises DataError for the state of another stream."""
-        if state["total"] != self._total:
-            raise DataError(
-                f"loader: the saved position belongs to a stream of {state['total']:,}, not {self._total:,}"
-            )
+        self._stream.check_state(state)
         self._position, self._batches = int(state["position"]), int(state["batches"])

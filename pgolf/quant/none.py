@@ -9,7 +9,8 @@ When it hurts: always over the cap at a useful size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -33,6 +34,10 @@ class NoQuantizer:
     ) -> QuantizedState:
         """All of ``state`` as float32. Raises UnknownTensor, NonFiniteWeight, ConflictingAlias."""
         return walk(state, specs, _store, aliases)
+
+    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int]) -> float:
+        """Four bytes a weight, before compression."""
+        return 4.0 * math.prod(shape)
 
     def dequantize(self, state: QuantizedState) -> dict[str, Tensor]:
         """Every name to its float32 tensor, aliases included."""

@@ -13,7 +13,8 @@ When it hurts: below 6 bits, where errors that GPTQ would let cancel are left as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -23,7 +24,8 @@ from pgolf.core.ranges import Between
 from pgolf.core.results import ParamSpec, QuantizedState, StoredTensor
 from pgolf.quant import stored
 from pgolf.quant.errors import NonFiniteWeight
-from pgolf.quant.grid import as_rows, quantize_rows, row_clip, row_scale
+from pgolf.quant.forecast import row_maximum_bits
+from pgolf.quant.grid import as_rows, quantize_rows, row_clip, row_count, row_scale
 from pgolf.quant.walk import KEEP_ROLE, keep, walk
 
 KeepDtype = Literal["by_role", "fp32", "fp16"]
@@ -65,13 +67,23 @@ class RTN:
         """Every name to its float32 tensor, aliases included."""
         return stored.dequantize(state)
 
+    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int]) -> float:
+        """Expected bytes of a tensor of Gaussian rows, scales included, before any compressor's overhead."""
+        weights, rows = math.prod(shape), row_count(shape)
+        if spec.storage in ("matrix", "embedding"):
+            bits = self.bits if spec.storage == "matrix" else self.embedding_bits
+            return weights * row_maximum_bits(bits, weights // max(1, rows)) / 8 + 2 * rows
+        return weights * (2 if self._keeps_half(spec) else 4)
+
+    def _keeps_half(self, spec: ParamSpec) -> bool:
+        return spec.storage == "keep_fp16" if self.keep == "by_role" else self.keep == "fp16"
+
     def _store(self, name: str, weight: Tensor, spec: ParamSpec) -> StoredTensor:
         if spec.storage == "matrix":
             return self._on_grid(name, weight, spec.component, self.bits)
         if spec.storage == "embedding":
             return self._on_grid(name, weight, spec.component, self.embedding_bits)
-        as_half = spec.storage == "keep_fp16" if self.keep == "by_role" else self.keep == "fp16"
-        return keep(name, weight, KEEP_ROLE, torch.float16 if as_half else torch.float32)
+        return keep(name, weight, KEEP_ROLE, torch.float16 if self._keeps_half(spec) else torch.float32)
 
     def _on_grid(self, name: str, weight: Tensor, role: str, bits: int) -> StoredTensor:
         w_RC = as_rows(weight.to(torch.float32))

@@ -59,6 +59,7 @@ class Bytes:
     """Recipe of ``tokenizer=bytes``: nothing to learn."""
 
     name = "byte260"
+    vocab_size = 260
 
     def build(
         self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None

@@ -40,6 +40,9 @@ class Hook:
 
     def after_step(self, trainer: Trainer) -> None: ...
 
+    def after_switch(self, trainer: Trainer, copied: Mapping[str, str]) -> None:
+        """Another schedule is active. ``copied``: weights that started now, with those they are copies of."""
+
     def at_end(self, trainer: Trainer) -> None: ...
 
 

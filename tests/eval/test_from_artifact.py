@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from pgolf.artifact import container
+from pgolf.config.compose import node
 from pgolf.core.errors import ArtifactError, ConfigError
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.tokenizer.bytes import ByteTokenizer
@@ -27,7 +28,25 @@ def test_settings_can_be_overridden_but_not_the_model(tmp_path):
         evaluation_from(loaded, overrides={"arch": arch_node()})
 
 
+@pytest.mark.parametrize("schedule", ["plain", "recurrent"])
+def test_the_schedule_active_at_the_end_of_training_is_evaluated_with_its_own_weights(tmp_path, schedule):
+    words = ["arch/recurrence=mini", "arch.recurrence.recurrent_layers=[0]", "arch.layers=2", "arch.width=32"]
+    sizes = ["arch.heads=2", "arch.kv_heads=1", "arch.mlp_hidden=64"]
+    arch = node("arch", "baseline", words + sizes)
+    loaded = container.read(write_artifact(tmp_path / "a.pgolf", arch=arch, schedule=schedule))
+    model = noisy_model(arch, 260, 1)
+    own, layer = model.own_mlps["0_1"].down.weight, model.layers[0].mlp.down.weight
+    assert not torch.equal(own, layer)
+    model.use(schedule)
+    inputs_BT = torch.randint(260, (2, 32))
+    expected = model.logits(inputs_BT, 8).log_softmax(-1)
+    found = evaluation_from(loaded).network.log_probs(inputs_BT, 8)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 def test_headers_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(ArtifactError, match="schedule 'recurrent' in the header; the model has plain"):
+        evaluation_from(container.read(write_artifact(tmp_path / "a.pgolf", schedule="recurrent")))
     with pytest.raises(ArtifactError, match="its tokenizer has 260"):
         evaluation_from(container.read(write_artifact(tmp_path / "b.pgolf", bos_id=2)))
     with pytest.raises(ArtifactError, match="metric table"):

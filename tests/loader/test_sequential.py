@@ -91,7 +91,15 @@ def test_batch_that_is_no_multiple_short_stream_and_bad_rank_are_errors(slices):
 
 
 def test_build_prefetches_on_request(slices):
-    runtime = {"slices": slices, "batch_tokens": 64, "window": 8, "accumulation": 1, "rank": 0, "world": 1}
+    runtime = {
+        "slices": slices,
+        "batch_tokens": 64,
+        "window": 8,
+        "accumulation": 1,
+        "rank": 0,
+        "world": 1,
+        "seed": 0,
+    }
     assert isinstance(build(prefetch=False, **runtime), Sequential)
     ahead = build(prefetch=True, **runtime)
     assert isinstance(ahead, Prefetch)

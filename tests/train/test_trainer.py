@@ -83,6 +83,47 @@ def test_warm_up_leaves_no_trace():
     assert all(torch.equal(a.state[name], b.state[name]) for name in a.state)
 
 
+LOOPED = ("arch/recurrence=segment_loop", "arch.recurrence.starts=[0.5,0.75]")
+
+
+def test_warm_up_runs_every_schedule_and_leaves_no_trace():
+    warmed = rig(steps=4, words=LOOPED)
+    before, ran, told = copy.deepcopy(warmed.model.state_dict()), [], []
+    honest = warmed.loss
+    warmed.loss = lambda x, y: ran.append(warmed.model.active) or honest(x, y)
+    warm_up(warmed, 60.0, lambda done, total: told.append((done, total)))
+    assert ran == ["plain", "extra1", "extra2"] * 3 and told[-1] == (9, 9)
+    assert warmed.model.active == "plain"
+    assert all(torch.equal(v, before[k]) for k, v in warmed.model.state_dict().items())
+    warmed.loss = honest
+    a, b = rig(steps=4, words=LOOPED).fit(), warmed.fit()
+    assert all(torch.equal(a.state[name], b.state[name]) for name in a.state)
+
+
+def test_warm_up_compiles_every_schedule_even_when_its_seconds_are_over():
+    trainer, ran = rig(steps=4, words=LOOPED), []
+    honest = trainer.loss
+    trainer.loss = lambda x, y: ran.append(trainer.model.active) or honest(x, y)
+    warm_up(trainer, 0.0, lambda done, total: None)
+    assert ran == ["plain", "extra1", "extra2"]
+
+
+def test_a_warm_up_that_fails_leaves_no_trace_either():
+    trainer = rig(steps=4, words=LOOPED)
+    before, honest = copy.deepcopy(trainer.model.state_dict()), trainer.loss
+
+    def fail_later(x, y):
+        if trainer.model.active == "extra2":
+            raise RuntimeError("no compiler")
+        return honest(x, y)
+
+    trainer.loss = fail_later
+    with pytest.raises(RuntimeError, match="no compiler"):
+        warm_up(trainer, 60.0, lambda done, total: None)
+    assert trainer.model.active == "plain" and trainer.loader.position == 0 and trainer.tokens == 0
+    assert all(torch.equal(v, before[k]) for k, v in trainer.model.state_dict().items())
+
+
 def test_phases_are_listed_by_start():
     phases = rig(steps=5).phases()
     assert phases == sorted(phases, key=lambda p: (p.start, p.end)) and len(phases) >= 3

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pgolf.arch.dims import Dims
 from pgolf.arch.part import Linear, Part, rms_norm
 from pgolf.core.errors import ConfigError
+from pgolf.core.ranges import PositiveFloat, PositiveInt
 
 
 class Rotary(nn.Module):
@@ -31,11 +32,15 @@ class Rotary(nn.Module):
         super().__init__()
         self.rotary, self.base, self.reference, self.ntk = rotary, base, reference, ntk
 
+    def effective_base(self, length: int) -> float:
+        """The base at this length; 22,082 for base 10,000, 16 dimensions and twice the reference."""
+        if self.ntk and length > self.reference:
+            return self.base * (length / self.reference) ** (self.rotary / (self.rotary - 2))
+        return self.base
+
     def tables(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """cos and sin, fp32 [T, 1, rotary/2]."""
-        base = self.base
-        if self.ntk and length > self.reference:
-            base = base * (length / self.reference) ** (self.rotary / (self.rotary - 2))
+        base = self.effective_base(length)
         exponent = torch.arange(0, self.rotary, 2, dtype=torch.float32, device=device) / self.rotary
         angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), base**-exponent)
         return angles.cos()[:, None, :], angles.sin()[:, None, :]
@@ -54,17 +59,22 @@ class Attention(Part):
         self,
         *,
         dims: Dims,
-        rope_dims: int | None,
-        rope_base: float,
-        rope_ref_len: int,
+        rope_dims: PositiveInt | None,
+        rope_base: PositiveFloat,
+        rope_ref_len: PositiveInt,
         rope_ntk: bool,
-        qk_gain: float,
+        qk_gain: PositiveFloat,
     ) -> None:
         super().__init__()
         rotary = dims.head_width if rope_dims is None else rope_dims
         if rotary % 2 or not 0 < rotary <= dims.head_width:
             raise ConfigError(
                 f"arch.attention.rope_dims: {rotary} is not even and in 2..{dims.head_width} (the head's width)"
+            )
+        if rope_ntk and rotary == 2:
+            raise ConfigError(
+                "arch.attention.rope_ntk: the rule's exponent rope_dims/(rope_dims−2) needs 4 rotary dimensions "
+                "at least; there are 2"
             )
         self.heads, self.kv_heads, self.head_width = dims.heads, dims.kv_heads, dims.head_width
         self.qk_gain = qk_gain

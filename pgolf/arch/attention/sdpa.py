@@ -12,31 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pgolf.arch.attention.layer import Attention
-from pgolf.arch.dims import Dims
-from pgolf.core.ranges import PositiveFloat, PositiveInt
 
 
 class SDPA(Attention):
-    def __init__(
-        self,
-        *,
-        dims: Dims,
-        rope_dims: PositiveInt | None,
-        rope_base: PositiveFloat,
-        rope_ref_len: PositiveInt,
-        rope_ntk: bool,
-        qk_gain: PositiveFloat,
-    ) -> None:
-        super().__init__(
-            dims=dims,
-            rope_dims=rope_dims,
-            rope_base=rope_base,
-            rope_ref_len=rope_ref_len,
-            rope_ntk=rope_ntk,
-            qk_gain=qk_gain,
-        )
-
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
-        q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTGK, v_BTGK))
-        grouped = self.kv_heads != self.heads
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped).transpose(1, 2)
+        return fused(q_BTHK, k_BTGK, v_BTGK)
+
+
+def fused(q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
+    """``softmax(q kᵀ / √K + mask) v``, causal where no mask is given; True lets a query see a key."""
+    q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTGK, v_BTGK))
+    grouped = q.size(1) != k.size(1)
+    causal = mask_B1TT is None
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_B1TT, is_causal=causal, enable_gqa=grouped)
+    return y.transpose(1, 2)

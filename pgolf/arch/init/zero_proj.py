@@ -6,9 +6,7 @@ one step (spec arch §1, "step-0 trap"). Source: spec arch §2, §11.
 
 from __future__ import annotations
 
-import torch
-
-from pgolf.arch.part import Linear
+from pgolf.arch.init.steps import normal_embedding, zero_projections
 from pgolf.arch.unet import UNet
 from pgolf.core.ranges import PositiveFloat
 
@@ -17,12 +15,7 @@ class ZeroProj:
     def __init__(self, *, embedding_std: PositiveFloat) -> None:
         self.embedding_std = embedding_std
 
-    @torch.no_grad()
     def apply(self, model: UNet) -> None:
         """Initialise ``model`` in place."""
-        model.embedding.normal_(0.0, self.embedding_std)
-        for module in model.modules():
-            if isinstance(module, Linear) and module.writes_residual:
-                module.weight.zero_()
-        for own, _ in model.own_weights():
-            own.zero_()
+        normal_embedding(model, self.embedding_std)
+        zero_projections(model)

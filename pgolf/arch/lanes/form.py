@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pgolf.arch.block import Block, Context
 from pgolf.arch.part import Part
-from pgolf.arch.visits import Schedule
+from pgolf.arch.visits import Schedule, Visit
 
 Stream = tuple[Tensor, ...]  # one tensor x_BTD, or two lanes
 
@@ -33,8 +33,8 @@ class Lanes(Part):
             u_BTD = u_BTD + fed
         return (block.leave(u_BTD, x_BTD, context),)
 
-    def add_skip(self, stream: Stream, add: Callable[[Tensor], Tensor]) -> Stream:
-        """Let a decoder skip enter the stream; every lane unless an option says otherwise."""
+    def add_skip(self, stream: Stream, add: Callable[[Tensor], Tensor], visit: Visit) -> Stream:
+        """Let a decoder skip enter the stream before ``visit``; every lane unless an option says otherwise."""
         return tuple(add(x_BTD) for x_BTD in stream)
 
     def merge(self, stream: Stream) -> Tensor:

@@ -38,7 +38,7 @@ _HIGHEST_GAIN = 200
 class _Found:
     """Extremes over everything looked at."""
 
-    positions: int = 0
+    seen: set[int] = field(default_factory=set)
     candidate_positions: int = 0
     smallest_sum: float = np.inf
     largest_sum: float = -np.inf
@@ -47,6 +47,11 @@ class _Found:
     reported_error: float = 0.0
     not_numbers: int = 0
     strata: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def positions(self) -> int:
+        """Distinct positions looked at; a window may belong to several strata."""
+        return len(self.seen)
 
     def sums(self, sums: Tensor, smallest: float) -> None:
         self.not_numbers += int(torch.isnan(sums).sum())
@@ -164,7 +169,7 @@ def _look(
     difference_BK = np.abs(-reported_BK - logp_BK.double().cpu().numpy())
     if not np.isnan(difference_BK).all():
         found.reported_error = max(found.reported_error, float(np.nanmax(difference_BK)))
-    found.positions += targets_BK.numel()
+    found.seen.update(position for w in windows for position in range(w.first_scored, w.stop))
     found.strata[stratum] = found.strata.get(stratum, 0) + targets_BK.numel()
     return own_path
 

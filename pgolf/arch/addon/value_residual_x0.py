@@ -1,0 +1,44 @@
+"""Shortcut from the stream's start: after each block, a learned share of x0 is added again.
+
+``x ← x + λ_v·x0`` after the MLP, one scalar per visit. Called a value residual in #430, #824 and #860, where it
+shares a flag with the quite different ``value_residual_v0`` (spec arch §5).
+Cost: 1 fp32 weight per visit. Time: one elementwise pass per block.
+Identity at the start (λ_v = 0). It hurts nowhere known; the −0.002 bits per byte claimed for it are unmeasured.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pgolf.arch.addons import ModelFacts
+from pgolf.arch.block import Context
+from pgolf.arch.dims import Dims
+from pgolf.arch.part import Part
+from pgolf.arch.visits import Visit
+
+
+class Shortcut(Part):
+    """The site ``block_out`` of one visit."""
+
+    strength: nn.Parameter
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.declare_control("strength", torch.tensor(start), "value_residual")
+
+    def forward(self, y_BTD: Tensor, x_BTD: Tensor, context: Context) -> Tensor:
+        return y_BTD + self.strength * context.x0_BTD
+
+
+class ValueResidualX0:
+    """The specification; ``start`` is λ_v at step 0."""
+
+    sites = ("block_out",)
+    order = 10
+
+    def __init__(self, *, start: float) -> None:
+        self.start = start
+
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> Shortcut:
+        return Shortcut(self.start)

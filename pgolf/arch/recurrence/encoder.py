@@ -1,0 +1,107 @@
+"""Encoder recurrence: the first half of the U-Net runs several times before the second (#187).
+
+``x = n(x)`` between passes, x0 stays, and the stack of skips is emptied, so that the decoder sees the last
+pass alone; all passes share all scalars. ``scope: all`` repeats the whole U-Net instead.
+``auxiliary_weight·CE(head, n(encoder output))`` may join the training loss.
+Source: spec arch §8.2 (#187).
+Cost: no bytes. A step costs (passes−1) times the encoder more, half as much again for two passes.
+Hurts: two passes gained 0.003 at equal time over a plain model of wide MLPs (1.1709 against 1.1740); reversed
+passes, the auxiliary loss, three passes and ``scope: all`` were worse or too slow. The final #187 does without.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pgolf.arch.block import Context
+from pgolf.arch.lanes.form import Stream
+from pgolf.arch.part import rms_norm
+from pgolf.arch.recurrence.form import Activation, Recurrence
+from pgolf.arch.visits import Schedule, Visit, control_key, schedule
+from pgolf.core.errors import ConfigError
+from pgolf.core.ranges import Between, Fraction, NonNegativeFloat, PositiveInt
+
+if TYPE_CHECKING:
+    from pgolf.arch.unet import UNet
+
+MOST_PASSES = 3
+
+
+class EncoderRecurrence(Recurrence):
+    """Schedules ``plain`` and ``passes``; the second alone where ``start`` is 0.
+
+    ``reverse`` runs every second pass over the encoder from its last layer to its first. ``start`` is a
+    fraction of the run. ``auxiliary_weight`` holds in training whatever the schedule. ``encoder_layers``
+    null: the floor half.
+    """
+
+    def __init__(
+        self,
+        *,
+        layers: int,
+        passes: Annotated[int, Between(1, MOST_PASSES)],
+        scope: Literal["encoder", "all"],
+        reverse: bool,
+        start: Fraction,
+        auxiliary_weight: NonNegativeFloat,
+        encoder_layers: PositiveInt | None,
+    ) -> None:
+        super().__init__()
+        if not 1 <= passes <= MOST_PASSES:
+            raise ConfigError(f"arch.recurrence.passes: {passes} is out of range: from 1 to {MOST_PASSES}")
+        encoder = layers // 2 if encoder_layers is None else encoder_layers
+        if not 1 <= encoder <= layers:
+            raise ConfigError(
+                f"arch.recurrence.encoder_layers: {encoder} is out of range: from 1 to {layers}"
+            )
+        idle = [name for name, on in (("reverse", reverse), ("start", start > 0)) if on and passes == 1]
+        if reverse and scope == "all":
+            idle.append("reverse")
+        if idle:
+            raise ConfigError(
+                f"arch.recurrence.{idle[0]}: has no effect with passes = {passes} and scope = {scope}; it "
+                "belongs to further passes over the encoder"
+            )
+        self.layers, self.encoder, self.passes = layers, encoder, passes
+        self.scope, self.reverse, self.start = scope, reverse, float(start)
+        self.auxiliary_weight = auxiliary_weight
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        plain = schedule("plain", range(self.layers), encoder=self.encoder, keys="physical")
+        if self.passes == 1:
+            return (plain,)
+        repeated = Schedule("passes", tuple(self._visits()))
+        return (plain, repeated) if self.start > 0 else (repeated,)
+
+    def activations(self) -> tuple[Activation, ...]:
+        return (Activation("passes", self.start),) if self.start > 0 else ()
+
+    def _visits(self) -> list[Visit]:
+        visits: list[Visit] = []
+        for number in range(self.passes):
+            last = number == self.passes - 1
+            encoder = [*range(self.encoder)]
+            if self.reverse and number % 2:
+                encoder.reverse()
+            decoder = [*range(self.encoder, self.layers)] if last or self.scope == "all" else []
+            for place, physical in enumerate(encoder + decoder):
+                visits.append(
+                    Visit(
+                        virtual=len(visits),
+                        physical=physical,
+                        number=sum(v.physical == physical for v in visits),
+                        half="encoder" if place < len(encoder) else "decoder",
+                        key=control_key("physical", len(visits), physical, number),
+                        restart=number > 0 and place == 0,
+                    )
+                )
+        return visits
+
+    def after_visit(self, visit: Visit, stream: Stream, context: Context, model: UNet) -> Stream:
+        if self.auxiliary_weight and context.targets_BT is not None:
+            visits = model.schedules[model.active].visits
+            if visit.virtual == max(v.virtual for v in visits if v.half == "encoder"):
+                (x_BTD,) = stream
+                loss = model.word_loss(rms_norm(x_BTD), context.targets_BT)
+                context.auxiliary.append(self.auxiliary_weight * loss)
+        return stream

@@ -1,0 +1,94 @@
+"""Mini depth recurrence: two layers visited once more, switched on in mid-training, with MLPs of their own (#1204).
+
+Visits as in ``shared``: ``0, …, c−1, R, c, …, L−1``. Before the switch the model is the plain one. ``untie_mlp``
+gives listed repeats MLP matrices of their own, zero until the switch, then copies of their layer's; attention
+stays shared. ``magnitude_weight·mean(x²)`` of what repeats leave may join the training loss (#1231).
+Source: spec arch §8.3 (#1204; the penalty is #1231's).
+Cost: 4·D + H scalars per repeated layer (none with ``keys: virtual``), and with ``untie_mlp: full`` one MLP
+each (``down``: its second matrix). While active, a step costs |R| more layers.
+Hurts with more than two layers (lost steps), and always-on (1.1163 against 1.1153 switched on at half time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pgolf.arch.block import Context
+from pgolf.arch.lanes.form import Stream
+from pgolf.arch.recurrence.form import Activation, Recurrence, check_layers, repeat_after_last
+from pgolf.arch.visits import Schedule, Visit, schedule
+from pgolf.core.errors import ConfigError
+from pgolf.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt
+
+if TYPE_CHECKING:
+    from pgolf.arch.unet import UNet
+
+UNTIE_MODES = ("none", "down", "full")
+
+
+class MiniRecurrence(Recurrence):
+    """Schedules ``plain`` and ``recurrent``; the second alone where the start is 0.
+
+    ``start`` (a fraction of the run) or ``start_step``: one of the two, the other null. ``untie_layers`` null:
+    all recurrent layers. ``keys: virtual`` shares scalars by place in the visit list, as #1204 did: the switch
+    then hands the repeats their successors' scalars and the last layers untrained ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        layers: int,
+        recurrent_layers: Sequence[int],
+        start: Fraction | None,
+        start_step: NonNegativeInt | None,
+        untie_mlp: Literal["none", "down", "full"],
+        untie_layers: Sequence[int] | None,
+        keys: Literal["visit", "virtual"],
+        magnitude_weight: NonNegativeFloat,
+    ) -> None:
+        super().__init__()
+        check_layers("recurrent_layers", recurrent_layers, layers)
+        moment = start_step if start is None else start
+        if moment is None or (start is not None and start_step is not None):
+            raise ConfigError(
+                f"arch.recurrence.start, start_step: {start}, {start_step}; give exactly one, the other null"
+            )
+        if untie_mlp not in UNTIE_MODES:
+            raise ConfigError(f"arch.recurrence.untie_mlp: {untie_mlp!r} is none of {', '.join(UNTIE_MODES)}")
+        if keys not in ("visit", "virtual"):
+            raise ConfigError(f"arch.recurrence.keys: {keys!r} is none of visit, virtual")
+        if untie_layers is not None:
+            if untie_mlp == "none":
+                raise ConfigError("arch.recurrence.untie_layers: has no effect with untie_mlp = none")
+            check_layers("untie_layers", untie_layers, layers)
+            foreign = [i for i in untie_layers if i not in recurrent_layers]
+            if foreign:
+                raise ConfigError(
+                    f"arch.recurrence.untie_layers: {foreign} are not among the recurrent layers "
+                    f"{list(recurrent_layers)}"
+                )
+        self.layers, self.recurrent_layers = layers, tuple(recurrent_layers)
+        self.activation = Activation("recurrent", float(moment), steps=start is None)
+        self.untie_mlp = untie_mlp
+        self.untied = self.recurrent_layers if untie_layers is None else tuple(untie_layers)
+        self.keys, self.magnitude_weight = keys, magnitude_weight
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        order = repeat_after_last(self.layers, self.recurrent_layers)
+        recurrent = schedule("recurrent", order, keys=self.keys)
+        plain = schedule("plain", range(self.layers), keys=self.keys)
+        return (plain, recurrent) if self.activations() else (recurrent,)
+
+    def activations(self) -> tuple[Activation, ...]:
+        return (self.activation,) if self.activation.start > 0 else ()
+
+    def own_mlp(self, visit: Visit) -> Literal["none", "down", "full"]:
+        return self.untie_mlp if visit.number and visit.physical in self.untied else "none"
+
+    def after_visit(self, visit: Visit, stream: Stream, context: Context, model: UNet) -> Stream:
+        if self.magnitude_weight and visit.number and context.targets_BT is not None:
+            share = self.magnitude_weight / (len(self.recurrent_layers) * len(stream))
+            for x_BTD in stream:
+                context.auxiliary.append(share * x_BTD.float().square().mean())
+        return stream

@@ -1,0 +1,103 @@
+"""A run of consecutive layers visited several times more, switched on in mid-training (#1394 to #1855).
+
+``0, …, end, (start, …, end) × extra, end+1, …, L−1``; all matrices and scalars are shared by all visits. The
+extra passes become active at one fraction of the run, or the first at one and the rest at a second one.
+``carry`` adds ``α·(the first visit's output)`` to what a repeated visit leaves, α = 0 at the start (#1766).
+Source: spec arch §8.5.
+Cost: a row of D skip weights per further decoder visit, with ``carry`` one scalar per repeated visit. While
+active, a step costs ``extra·(end−start+1)`` more layers.
+Hurts when it is on from the start: early steps are worth more than depth. Activation shows as a spike of the
+loss, smaller in two steps (#1412).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from pgolf.arch.block import Context
+from pgolf.arch.lanes.form import Stream
+from pgolf.arch.recurrence.form import Activation, Recurrence, check_layers
+from pgolf.arch.visits import Schedule, Visit, schedule
+from pgolf.core.errors import ConfigError
+from pgolf.core.ranges import Fraction, PositiveInt
+
+if TYPE_CHECKING:
+    from pgolf.arch.unet import UNet
+
+
+class SegmentLoop(Recurrence):
+    """Schedules ``plain`` and, for each moment of ``starts``, ``extra1`` or ``extra<segment_extra_passes>``.
+
+    ``starts`` are fractions of the run: one for all extra passes, or two, for the first and for the rest. Where
+    the first is 0 there is no plain schedule.
+    """
+
+    alpha: nn.Parameter
+
+    def __init__(
+        self,
+        *,
+        layers: int,
+        segment_layers: Sequence[int],
+        segment_extra_passes: PositiveInt,
+        starts: Sequence[Fraction],
+        carry: bool,
+    ) -> None:
+        super().__init__()
+        check_layers("segment_layers", segment_layers, layers)
+        first, last = segment_layers[0], segment_layers[-1]
+        if list(segment_layers) != list(range(first, last + 1)):
+            raise ConfigError(
+                f"arch.recurrence.segment_layers: {list(segment_layers)} are not consecutive, low to high"
+            )
+        if segment_extra_passes < 1:
+            raise ConfigError(
+                f"arch.recurrence.segment_extra_passes: {segment_extra_passes} is out of range: at least 1"
+            )
+        if len(starts) not in (1, 2) or len(starts) > segment_extra_passes:
+            raise ConfigError(
+                f"arch.recurrence.starts: {list(starts)} must be one fraction, or two where there are two extra "
+                f"passes or more; there are {segment_extra_passes}"
+            )
+        if list(starts) != sorted(set(starts)) or not 0 <= starts[0] <= starts[-1] <= 1:
+            raise ConfigError(f"arch.recurrence.starts: {list(starts)} must rise within 0..1")
+        self.layers, self.first, self.last = layers, first, last
+        self.extras = (segment_extra_passes,) if len(starts) == 1 else (1, segment_extra_passes)
+        self.starts = tuple(float(start) for start in starts)
+        self.carry = carry
+        if carry:
+            self.declare_control("alpha", torch.zeros(last + 1 - first, segment_extra_passes))
+
+    def visit_order(self, extra: int) -> list[int]:
+        """Physical layers in the order of their visits, with ``extra`` further passes over the segment."""
+        segment = [*range(self.first, self.last + 1)]
+        return [*range(self.last + 1), *(segment * extra), *range(self.last + 1, self.layers)]
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        extended = tuple(
+            schedule(_name(extra), self.visit_order(extra), keys="physical") for extra in self.extras
+        )
+        plain = schedule("plain", self.visit_order(0), keys="physical")
+        return extended if self.starts[0] == 0 else (plain, *extended)
+
+    def activations(self) -> tuple[Activation, ...]:
+        pairs = zip(self.extras, self.starts, strict=True)
+        return tuple(Activation(_name(extra), start) for extra, start in pairs if start > 0)
+
+    def after_visit(self, visit: Visit, stream: Stream, context: Context, model: UNet) -> Stream:
+        if not self.carry or not self.first <= visit.physical <= self.last:
+            return stream
+        names = [f"recurrence_{visit.physical}_{lane}" for lane in range(len(stream))]
+        if visit.number == 0:
+            context.shared.update(zip(names, stream, strict=True))
+            return stream
+        alpha = self.alpha[visit.physical - self.first, visit.number - 1]
+        return tuple(x + alpha * context.shared[name] for name, x in zip(names, stream, strict=True))
+
+
+def _name(extra: int) -> str:
+    return f"extra{extra}"

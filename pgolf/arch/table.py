@@ -1,0 +1,69 @@
+"""What a model is made of, by component: for ``print_model=true`` and the head of every run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pgolf.arch.unet import UNet
+from pgolf.core.protocols import Quantizer
+
+HEADER = ("component", "parameters", "optimizer", "storage", "bytes (forecast)")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTable:
+    """``rows`` under ``HEADER``, largest first, then the total; ``notes`` on visits and addons."""
+
+    rows: tuple[tuple[str, int, str, str, int], ...]
+    notes: tuple[str, ...]
+    parameters: int
+    forecast_bytes: int
+
+
+def model_table(model: UNet, quantizer: Quantizer) -> ModelTable:
+    """Parameters by component, optimizer group and storage role, with forecast bytes before compression overhead."""
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    sums: dict[tuple[str, str, str], list[float]] = {}
+    for name, spec in model.param_specs().items():
+        entry = sums.setdefault((spec.component, spec.group, spec.storage), [0, 0.0])
+        size = 1
+        for length in shapes[name]:
+            size *= length
+        entry[0] += size
+        entry[1] += quantizer.forecast_bytes(spec, shapes[name])
+    rows = [(c, int(n), g, s, round(b)) for (c, g, s), (n, b) in sums.items()]
+    rows.sort(key=lambda row: (-row[1], row[0]))
+    total, forecast = sum(row[1] for row in rows), sum(row[4] for row in rows)
+    rows.append(("total", total, "", "", forecast))
+    return ModelTable(tuple(rows), tuple(notes(model)), total, forecast)
+
+
+def notes(model: UNet) -> list[str]:
+    """One line per schedule and one on the addons with where they hang."""
+    found = []
+    for name, schedule in model.schedules.items():
+        halves = {
+            half: [v.physical for v in schedule.visits if v.half == half] for half in ("encoder", "decoder")
+        }
+        when = [
+            f", from {a.start:g}" + (" steps" if a.steps else " of the run")
+            for a in model.activations()
+            if a.schedule == name
+        ]
+        visits = " / ".join(" ".join(str(i) for i in halves[half]) for half in ("encoder", "decoder"))
+        found.append(f"visits {name}{''.join(when)}: {visits}")
+    for name, addon in model.addons.specifications.items():
+        found.append(f"addon {name}: at {', '.join(addon.sites)}")
+    return found
+
+
+def addon_origins(cfg: Mapping[str, Any]) -> dict[str, str]:
+    """Where each active addon comes from: named on the command line, or brought along by the arch preset."""
+    named = str(cfg["choices"].get("arch/addon", ""))
+    chosen = {word.strip(" '\"") for word in named.strip("[]").split(",")}
+    return {
+        name: "arch/addon" if name in chosen else f"arch={cfg['choices']['arch']}"
+        for name in cfg["arch"]["addons"]
+    }

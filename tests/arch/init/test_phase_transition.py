@@ -1,0 +1,42 @@
+"""Phase transition: the residual mix passes from x0 to the stream with depth."""
+
+import pytest
+import torch
+
+from pgolf.core.errors import ConfigError
+from tests.arch.causality import one_step
+from tests.helpers import tiny_model
+
+WORDS = ("arch/init=phase_transition",)
+
+
+def test_the_share_of_the_stream_rises_from_018_to_082():
+    model = tiny_model(*WORDS)
+    shares = torch.stack([model.controls[f"{i}_0"].residual_mix[0, 0] for i in range(6)])
+    expected = torch.sigmoid(3.0 * (torch.arange(6) / 5 - 0.5))
+    torch.testing.assert_close(shares, expected)
+    assert shares[0].item() == pytest.approx(0.18, abs=0.005)
+    assert shares[-1].item() == pytest.approx(0.82, abs=0.005)
+    for controls in model.controls.values():
+        torch.testing.assert_close(controls.residual_mix.sum(0), torch.ones(32))
+
+
+def test_repeated_visits_start_as_their_layer_does():
+    model = tiny_model(*WORDS, "arch/recurrence=shared")
+    assert torch.equal(model.controls["3_0"].residual_mix, model.controls["3_1"].residual_mix)
+
+
+def test_blocks_are_no_identity_at_the_start():
+    with torch.no_grad():
+        tokens = torch.randint(2, 90, (1, 8))
+        shaped, plain = (tiny_model(*words).hidden(tokens) for words in (WORDS, ()))
+    assert not torch.allclose(shaped, plain) or torch.equal(shaped, plain) is False
+
+
+def test_one_layer_has_no_depth_to_pass_through():
+    with pytest.raises(ConfigError, match="phase_transition needs 2 layers at least; there is 1"):
+        tiny_model(*WORDS, "arch.layers=1")
+
+
+def test_it_trains():
+    assert 0 < one_step(tiny_model(*WORDS)) < 10

@@ -1,0 +1,52 @@
+"""What the tests of the mlp, attention and init options share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pgolf.config.compose import compose, settings
+from pgolf.config.make import make
+from tests.arch.causality import assert_causal, one_step
+from tests.helpers import ids, randomise, tiny_model
+
+
+def assert_option_is_sound(*words: str) -> None:
+    """Causal, in groups, one graph, finite in bf16, and with finite gradients everywhere after one step."""
+    assert_compiles(*words)
+    assert_causal(tiny_model(*words))
+    model = tiny_model(*words)
+    assert model.param_specs().keys() == dict(model.named_parameters()).keys()
+    randomise(model)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model.loss(ids(), ids(seed=1)).isfinite()
+    assert all(grad.isfinite().all() for grad in gradients_after_one_step(tiny_model(*words)).values())
+
+
+def assert_compiles(*words: str) -> None:
+    """One graph with the loss of the plain model (of two layers); outside training, where no noise is drawn."""
+    torch._dynamo.reset()  # the graphs of other tests' models count against one limit
+    model = tiny_model(*words, "arch.layers=2").eval()
+    randomise(model)
+    compiled = torch.compile(model.loss, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(ids(), ids(seed=1)), model.loss(ids(), ids(seed=1)))
+
+
+def gradients_after_one_step(model: Any) -> dict[str, torch.Tensor]:
+    """Gradients by parameter name on the second step, after the output projections have moved."""
+    one_step(model)
+    model.zero_grad(set_to_none=True)
+    model.loss(ids(seed=5), ids(seed=6)).backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+def record_model(*words: str) -> Any:
+    """The model of R11 (spec arch §1) with further words, without memory."""
+    sizes = ["size=record", "size.layers=11", "size.mlp_hidden=1536", "tokenizer=sp1024"]
+    with torch.device("meta"):
+        return make(settings(compose([*sizes, *words]))["arch"], vocab_size=1024, bos_id=1)
+
+
+def parameters(module: Any) -> int:
+    return sum(p.numel() for p in module.parameters())

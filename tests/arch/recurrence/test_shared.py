@@ -1,0 +1,138 @@
+"""Depth recurrence by reference: one storage, own scalars, and matrices that can be untied."""
+
+import pytest
+import torch
+
+from pgolf.arch.part import rms_norm
+from pgolf.arch.recurrence.shared import untie_recurrence
+from pgolf.core.errors import ConfigError
+from pgolf.optimizer.muon_adamw import partition
+from tests.arch.recurrence.checks import (
+    CONTROLS,
+    SKIPS,
+    artifact,
+    assert_compiles,
+    assert_every_parameter_learns,
+    assert_sound,
+    count,
+    form,
+    halves,
+    stir,
+)
+from tests.helpers import ids, tiny_model
+
+WORD = "arch/recurrence=shared"
+
+
+def blocks(model, physical):
+    return [model.block(v) for v in model.schedules["recurrent"].visits if v.physical == physical]
+
+
+def test_the_visits_are_the_published_ones():
+    (recurrent,) = form(WORD, "arch.recurrence.recurrent_layers=[4,5]").schedules()
+    assert halves(recurrent) == ([0, 1, 2, 3, 4, 5], [4, 5, 6, 7, 8, 9, 10])
+    assert str(recurrent) == "0 1 2 3 4 5 | 4 5 6 7 8 9 10"
+    assert [v.key for v in recurrent.visits[6:8]] == ["4_1", "5_1"]
+
+
+def test_it_is_sound_in_every_schedule():
+    assert_sound(WORD)
+
+
+def test_it_compiles_as_one_graph():
+    assert_compiles(WORD, "arch.recurrence.recurrent_layers=[1]")
+
+
+def test_every_parameter_learns():
+    assert_every_parameter_learns(WORD)
+
+
+def test_a_repeat_costs_its_scalars_and_one_skip_only():
+    assert count(tiny_model(WORD)) == count(tiny_model()) + 2 * CONTROLS + SKIPS
+
+
+def test_repeats_are_no_ops_at_the_start():
+    model = tiny_model(WORD)
+    with torch.no_grad():
+        model.skip_weights.zero_()
+    torch.testing.assert_close(model.hidden(ids()), rms_norm(model.embed(ids())))
+
+
+def test_repeats_use_the_same_storage_and_their_own_scalars():
+    model = tiny_model(WORD)
+    first, again = blocks(model, 2)
+    assert first.layer is again.layer and first.mlp is again.mlp
+    assert first.controls.q_gain.data_ptr() != again.controls.q_gain.data_ptr()
+    assert first.layer.mixer.q.weight.data_ptr() == again.layer.mixer.q.weight.data_ptr()
+
+
+def test_each_tensor_is_stored_once():
+    model = tiny_model(WORD)
+    stored = artifact(model).state
+    assert not stored.aliases
+    assert sum(t.values.size for t in stored.tensors) == count(model)
+
+
+def test_untying_keeps_the_outputs_and_gives_independent_matrices():
+    model = stir(tiny_model(WORD)).eval()
+    before, size = model.logits(ids()), count(model)
+    untie_recurrence(model)
+    torch.testing.assert_close(model.logits(ids()), before, rtol=0, atol=0)
+    matrices = sum(p.numel() for i in (2, 3) for p in model.layers[i].parameters())
+    assert count(model) == size + matrices
+    first, again = blocks(model, 2)
+    for shared, own in zip(first.layer.parameters(), again.layer.parameters(), strict=True):
+        assert shared.data_ptr() != own.data_ptr() and own.requires_grad
+    kept = first.mlp.down.weight.clone()
+    with torch.no_grad():
+        again.mlp.down.weight.add_(1.0)
+    assert torch.equal(first.mlp.down.weight, kept)
+    assert not torch.allclose(model.logits(ids()), before)
+
+
+def test_untying_twice_is_untying_once():
+    model = stir(tiny_model(WORD))
+    untie_recurrence(model)
+    names, own = list(model.state_dict()), model.own_layers["2_1"]
+    with torch.no_grad():
+        own.mlp.down.weight.add_(1.0)
+    before = model.logits(ids())
+    untie_recurrence(model)
+    assert list(model.state_dict()) == names and model.own_layers["2_1"] is own
+    assert torch.equal(model.logits(ids()), before)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (WORD,),
+        ("arch/recurrence=mini", "arch.recurrence.untie_mlp=down"),
+        ("arch/recurrence=mini",),
+        ("arch/recurrence=encoder",),
+        ("arch/recurrence=stack_loop",),
+        ("arch/recurrence=segment_loop",),
+    ],
+    ids=" ".join,
+)
+def test_every_form_can_be_untied_before_an_optimizer_is_built(words):
+    model = stir(tiny_model(*words))
+    model.activate(list(model.schedules)[-1])
+    before = model.logits(ids())
+    untie_recurrence(model)
+    torch.testing.assert_close(model.logits(ids()), before, rtol=0, atol=0)
+    groups = partition(model)
+    own = {id(p) for p in model.own_layers.parameters()}
+    assert own <= {id(p) for p in groups["matrix"]}
+    model.train()
+    model.loss(ids(), ids(seed=1)).backward()
+    assert all(p.grad is not None for p in model.own_layers.parameters())
+    assert not model.aliases()
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [("[2,6]", "out of range; the layers are 0..5"), ("[]", "one layer at least"), ("[2,2]", "each once")],
+)
+def test_impossible_layers_are_refused(layers, message):
+    with pytest.raises(ConfigError, match=message):
+        tiny_model(WORD, f"arch.recurrence.recurrent_layers={layers}")

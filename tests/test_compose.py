@@ -1,0 +1,55 @@
+"""Every option of every group composes, passes the check and, where it is part of a model, builds and steps."""
+
+import math
+
+import pytest
+import torch
+from tests.arch.causality import one_step
+from tests.helpers import tiny_model, tiny_settings
+
+from pgolf.arch.table import model_table
+from pgolf.config.check import check
+from pgolf.config.compose import conf_dir, settings
+from pgolf.config.compose import compose as compose_words
+from pgolf.config.groups import GROUPS
+from pgolf.config.make import make
+from pgolf.config.preflight import options
+from pgolf.core.errors import ConfigError
+
+# Options that are complete only with a setting of the user's.
+NEEDS = {("data", "text"): ["data.paths=[some.txt]"]}
+# Options that refuse to live in the default model, with the reason their message gives.
+REFUSES: dict[tuple[str, str], str] = {}
+
+
+def choices():
+    for group in GROUPS:
+        for option in options(conf_dir(), group.path):
+            yield group, option
+
+
+@pytest.mark.parametrize(("group", "option"), choices(), ids=lambda x: getattr(x, "path", x))
+def test_every_option_composes_and_passes_the_check(group, option):
+    value = f"[{option}]" if group.many else option
+    words = ["size=tiny"] if group.path != "size" else []
+    extra = ["budget.train_steps=5"] if group.path == "hook" else []
+    cfg = settings(compose_words([*words, f"{group.path}={value}", *extra, *NEEDS.get((group.path, option), [])]))
+    if (group.path, option) in REFUSES:
+        with pytest.raises(ConfigError, match=REFUSES[group.path, option]):
+            check(cfg)
+    else:
+        check(cfg)
+
+
+def model_choices():
+    return [(g, o) for g, o in choices() if g.path.startswith("arch") and (g.path, o) not in REFUSES]
+
+
+@pytest.mark.parametrize(("group", "option"), model_choices(), ids=lambda x: getattr(x, "path", x))
+def test_every_model_option_takes_a_finite_step_and_is_tabulated(group, option):
+    value = f"[{option}]" if group.many else option
+    model = tiny_model(f"{group.path}={value}")
+    assert math.isfinite(one_step(model))
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    table = model_table(model, make(tiny_settings()["quant"]))
+    assert table.parameters == sum(p.numel() for p in model.parameters())
