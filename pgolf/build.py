@@ -18,6 +18,7 @@ from pgolf.data.dataset import Dataset
 from pgolf.eval.non_overlapping import NonOverlapping
 from pgolf.train.activation import Activate
 from pgolf.train.clock import TrainClock
+from pgolf.train.model_progress import ModelProgress
 from pgolf.train.trainer import Hook, Plan, Runtime, Trainer
 
 # Below these, compiling a laptop-sized model costs more than it saves (measured: 30-60 s cold, steps 1.5-1.9x faster).
@@ -49,6 +50,9 @@ def build_trainer(cfg: Mapping[str, Any], model: nn.Module, dataset: Dataset, pr
     activations = model.activations()  # type: ignore[operator]
     if activations:
         hooks.append(Activate(activations, model.schedules, budget["train_steps"]))  # type: ignore[arg-type]
+    followers = ModelProgress(model)
+    if followers.listeners:
+        hooks.append(followers)
     synchronise: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     runtime = Runtime(
         optimizer=make(cfg["optimizer"], model=model),

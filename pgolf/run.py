@@ -188,7 +188,8 @@ class Run:
         elif self.trainer is not None and self.trainer.step:
             state = self.trainer.good_state if isinstance(error, TrainingError) else self.trainer.snapshot()
         if state:
-            torch.save(dict(state), self.folder.weights)
+            schedule = getattr(self.trainer.model, "active", None) if self.trainer is not None else None
+            torch.save({"weights": dict(state), "schedule": schedule}, self.folder.weights)
 
     @property
     def objective(self) -> float:

@@ -65,7 +65,7 @@ def show_model(console: Console, cfg: Mapping[str, Any], model: nn.Module) -> No
     for note in table.notes:
         console.line(note)
     for addon, origin in addon_origins(cfg).items():
-        console.line(f"{addon} comes from {origin}")
+        console.line(f"addon {addon}, from {origin}: at {', '.join(table.sites[addon])}")
 
 
 def prepare(run: Run) -> Dataset:
@@ -140,7 +140,8 @@ def _connect(run: Run, trainer: Trainer, dataset: Dataset) -> None:
 
     def measure(state: Mapping[str, Tensor], tokens: int) -> Score:
         with run.stage("validate"):
-            return _score_weights(run, trainer.model, state, dataset, tokens)
+            limit = run.cfg["budget"]["subset_tokens"] or tokens
+            return _score_weights(run, trainer.model, state, dataset, min(tokens, limit))
 
     def report(trainer: Trainer, score: Score) -> None:
         seconds = trainer.clock.elapsed

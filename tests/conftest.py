@@ -1,6 +1,7 @@
 """One thread per test process: two test workers share two cores, and results stay repeatable."""
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -14,3 +15,6 @@ def one_thread():
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    yield
+    if "torch._dynamo" in sys.modules:  # its limit of graphs is one for the whole process
+        torch._dynamo.reset()

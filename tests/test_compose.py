@@ -33,7 +33,9 @@ def test_every_option_composes_and_passes_the_check(group, option):
     value = f"[{option}]" if group.many else option
     words = ["size=tiny"] if group.path != "size" else []
     extra = ["budget.train_steps=5"] if group.path == "hook" else []
-    cfg = settings(compose_words([*words, f"{group.path}={value}", *extra, *NEEDS.get((group.path, option), [])]))
+    cfg = settings(
+        compose_words([*words, f"{group.path}={value}", *extra, *NEEDS.get((group.path, option), [])])
+    )
     if (group.path, option) in REFUSES:
         with pytest.raises(ConfigError, match=REFUSES[group.path, option]):
             check(cfg)

@@ -14,12 +14,13 @@ HEADER = ("component", "parameters", "optimizer", "storage", "bytes (forecast)")
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """``rows`` under ``HEADER``, largest first, then the total; ``notes`` on visits and addons."""
+    """``rows`` under ``HEADER``, largest first, then the total; ``notes`` on visits; ``sites`` of each addon."""
 
     rows: tuple[tuple[str, int, str, str, int], ...]
     notes: tuple[str, ...]
     parameters: int
     forecast_bytes: int
+    sites: Mapping[str, tuple[str, ...]]
 
 
 def model_table(model: UNet, quantizer: Quantizer) -> ModelTable:
@@ -37,25 +38,20 @@ def model_table(model: UNet, quantizer: Quantizer) -> ModelTable:
     rows.sort(key=lambda row: (-row[1], row[0]))
     total, forecast = sum(row[1] for row in rows), sum(row[4] for row in rows)
     rows.append(("total", total, "", "", forecast))
-    return ModelTable(tuple(rows), tuple(notes(model)), total, forecast)
+    sites = {name: addon.sites for name, addon in model.addons.specifications.items()}
+    return ModelTable(tuple(rows), tuple(notes(model)), total, forecast, sites)
 
 
 def notes(model: UNet) -> list[str]:
-    """One line per schedule and one on the addons with where they hang."""
+    """One line per schedule: when it becomes active and which layers it visits."""
     found = []
     for name, schedule in model.schedules.items():
-        halves = {
-            half: [v.physical for v in schedule.visits if v.half == half] for half in ("encoder", "decoder")
-        }
         when = [
             f", from {a.start:g}" + (" steps" if a.steps else " of the run")
             for a in model.activations()
             if a.schedule == name
         ]
-        visits = " / ".join(" ".join(str(i) for i in halves[half]) for half in ("encoder", "decoder"))
-        found.append(f"visits {name}{''.join(when)}: {visits}")
-    for name, addon in model.addons.specifications.items():
-        found.append(f"addon {name}: at {', '.join(addon.sites)}")
+        found.append(f"visits {name}{''.join(when)}: {schedule}")
     return found
 
 

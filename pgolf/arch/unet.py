@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pgolf.arch.addons import ModelFacts, Placement
 from pgolf.arch.block import Block, Context, Controls, Layer
+from pgolf.arch.combine import check_combination
 from pgolf.arch.dims import Dims
 from pgolf.arch.head_loss import capped_cross_entropy
 from pgolf.arch.lanes.form import Lanes, Stream
@@ -57,6 +58,7 @@ class UNet(Part):
         addons: Mapping[str, Mapping[str, Any]],
     ) -> None:
         super().__init__()
+        check_combination(lanes, addons)
         self.dims, self.softcap = dims, head.softcap
         self.recurrence: Recurrence = make(recurrence, layers=len(layers))
         self.schedules = {s.name: s for s in self.recurrence.schedules()}

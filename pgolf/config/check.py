@@ -139,6 +139,10 @@ def _rule_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Rules between groups, and what only building can tell: the model (without memory) and the windows."""
     import torch
 
+    attention = cfg["arch"].get("attention", {})
+    on_cpu = cfg["device"] == "cpu" or (cfg["device"] == "auto" and not torch.cuda.is_available())
+    if on_cpu and (attention.get("_target_", "").endswith(".Flex") or attention.get("kernel") == "flex"):
+        yield "arch/attention: flex attention cannot train on a CPU (torch has no backward for it there); sdpa or documents"
     try:
         make(cfg["eval"])
     except ConfigError as error:

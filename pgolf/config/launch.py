@@ -93,7 +93,9 @@ def require_folder(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"run_root: {root} cannot be made ({error.strerror}); choose another place") from error
+        raise ConfigError(
+            f"run_root: {root} cannot be made ({error.strerror}); choose another place"
+        ) from error
     if not os.access(root, os.W_OK | os.X_OK):
         raise ConfigError(f"run_root: {root} is not writable; choose another place")
 

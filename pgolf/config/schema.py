@@ -64,6 +64,7 @@ class Size:
     value_dim: int = MISSING
     value_visits: list[int] = MISSING
     gate_window: int = MISSING
+    mamba_layers: int = MISSING
     mamba_attention_layers: list[int] = MISSING
     mamba_inner: int = MISSING
     mamba_heads: int = MISSING
@@ -130,7 +131,18 @@ class Root:
 
 
 # Keys that choose where and how often a run is written, not what it computes: left out of its name.
-CONTROL_KEYS = ("seed", "logger", "run_root", "cache_dir", "overwrite", "rerun", "print_model", "notes", "hydra", "choices")
+CONTROL_KEYS = (
+    "seed",
+    "logger",
+    "run_root",
+    "cache_dir",
+    "overwrite",
+    "rerun",
+    "print_model",
+    "notes",
+    "hydra",
+    "choices",
+)
 
 
 def register() -> None:

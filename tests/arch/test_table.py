@@ -1,26 +1,37 @@
 """The table counts every parameter once and forecasts what the artifact will weigh."""
 
 import pytest
-from tests.helpers import tiny_model, tiny_settings
 
 from pgolf.arch.table import model_table
 from pgolf.config.make import make
+from tests.helpers import tiny_model, tiny_settings
 
 
 def test_rows_sum_to_the_total_and_components_are_named():
     model = tiny_model()
     table = model_table(model, make(tiny_settings()["quant"]))
     assert table.rows[-1][0] == "total"
-    assert sum(row[1] for row in table.rows[:-1]) == table.parameters == sum(p.numel() for p in model.parameters())
+    assert (
+        sum(row[1] for row in table.rows[:-1])
+        == table.parameters
+        == sum(p.numel() for p in model.parameters())
+    )
     assert {row[0] for row in table.rows} >= {"embedding", "attention", "mlp", "control", "skip"}
 
 
 def test_the_visits_of_every_schedule_are_shown():
-    assert "visits plain: 0 1 2 / 3 4 5" in model_table(tiny_model(), make(tiny_settings()["quant"])).notes
+    assert "visits plain: 0 1 2 | 3 4 5" in model_table(tiny_model(), make(tiny_settings()["quant"])).notes
 
 
 def test_fewer_bits_are_forecast_to_weigh_less():
-    five, six = (model_table(tiny_model(), make(tiny_settings(f"quant.bits={b}")["quant"])).forecast_bytes for b in (5, 6))
+    five, six = (
+        model_table(tiny_model(), make(tiny_settings(f"quant.bits={b}")["quant"])).forecast_bytes
+        for b in (5, 6)
+    )
     assert five < six
-    matrix_weights = sum(p.numel() for n, p in tiny_model().named_parameters() if tiny_model().param_specs()[n].storage == "matrix")
+    matrix_weights = sum(
+        p.numel()
+        for n, p in tiny_model().named_parameters()
+        if tiny_model().param_specs()[n].storage == "matrix"
+    )
     assert six - five == pytest.approx(matrix_weights * 1.05 / 8, rel=0.05)

@@ -10,7 +10,7 @@ def name(*words):
 
 
 def test_the_name_says_arch_tokenizer_quantizer_and_budget():
-    assert name().startswith("baseline-bpe4096-int6_rtn-laptop-")
+    assert name().startswith("baseline-bpe4096-int5_rtn-laptop-")
 
 
 def test_seed_paths_and_loggers_do_not_change_the_name():

@@ -22,7 +22,7 @@ def complaints(*words):
         ("arch/mpl=relu2", "Did you mean 'arch/mlp'?"),
         ("arch/mlp=relu", "arch/mlp: no 'relu' in conf/arch/mlp. Did you mean 'relu2'?"),
         ("hook=[validate,emma]", "hook: no 'emma' in conf/hook. Did you mean 'ema'?"),
-        ("quant=int6", "Did you mean 'int6_rtn'?"),
+        ("quant=int6_rn", "Did you mean 'int6_rtn'?"),
         ("quant.bit=5", "Did you mean 'bits'?"),
         ("train.windw=64", "Did you mean 'window'?"),
         ("sed=3", "Did you mean 'seed'?"),

@@ -21,7 +21,7 @@ from pgolf.arch.block import Context
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
-from pgolf.core.ranges import NonNegativeInt, PositiveInt
+from pgolf.core.ranges import PositiveInt
 
 Index = Literal["virtual", "physical"]
 
@@ -38,7 +38,7 @@ class XSA:
     def __init__(
         self,
         *,
-        visits: Literal["all"] | Sequence[NonNegativeInt],
+        visits: Literal["all"] | Sequence[int],
         last: PositiveInt | None,
         index: Index,
     ) -> None:

@@ -49,7 +49,7 @@ def flexible(q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, mask: BlockMask) ->
             "arch/attention=sdpa (arch.attention.kernel=mask for documents), which computes the same"
         )
     q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTGK, v_BTGK))
-    kernel = flex_attention if on_cpu or torch.compiler.is_compiling() else _compiled()
+    kernel: Any = flex_attention if on_cpu or torch.compiler.is_compiling() else _compiled()
     return kernel(q, k, v, block_mask=mask, enable_gqa=q.size(1) != k.size(1)).transpose(1, 2)
 
 

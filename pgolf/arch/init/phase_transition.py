@@ -32,6 +32,6 @@ class PhaseTransition:
         for schedule in sorted(model.schedules.values(), key=lambda s: len(s.visits)):
             for visit in schedule.visits:  # where visits share a key, the longest schedule has the last word
                 stream = 1.0 / (1.0 + math.exp(-self.steepness * (visit.physical / last - 0.5)))
-                mix = model.controls[visit.key].residual_mix
+                mix = model.get_parameter(f"controls.{visit.key}.residual_mix")
                 mix[0].fill_(stream)
                 mix[1].fill_(1.0 - stream)

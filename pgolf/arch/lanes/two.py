@@ -50,8 +50,8 @@ class TwoLanes(Lanes):
                 for start in range(layers)
                 if not any(_problem(schedule, start) for schedule in schedules.values())
             ]
-            choices = f"from {', '.join(map(str, legal))}" if legal else "at no layer"
-            raise ConfigError(f"{problem}; lanes can start {choices}" for problem in problems)
+            choices = f"lanes can start from {', '.join(map(str, legal))}" if legal else "no layer would do"
+            raise ConfigError(f"{problem}; {choices}" for problem in problems)
 
 
 def check_start(start: int, layers: int) -> None:

@@ -5,8 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from pgolf.arch.addon.value_embedding import ValueFeed, ValueTable
-from pgolf.arch.recurrence.none import NoRecurrence
-from pgolf.arch.visits import schedule
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.properties import (
     added_at_record,
@@ -22,10 +20,7 @@ NODE = "arch.addons.value_embedding"
 INDICES = ("virtual", "physical")
 
 
-def delayed(monkeypatch):
-    """Recurrence that visits layers 2 and 3 once more after its activation, whatever forms exist."""
-    plain, active = schedule("plain", range(6)), schedule("active", [0, 1, 2, 3, 2, 3, 4, 5])
-    monkeypatch.setattr(NoRecurrence, "schedules", lambda self: (plain, active))
+MINI = "arch/recurrence=mini"  # visits layers 2 and 3 once more after its activation
 
 
 def fed_layers(model):
@@ -81,28 +76,25 @@ def test_only_the_listed_visits_are_fed():
     assert not any(part for key in ("0_0", "1_0", "2_0", "3_0") for part in sites[key]["value"])
 
 
-def test_virtual_places_fall_on_other_layers_once_recurrence_is_active(monkeypatch):
-    delayed(monkeypatch)
-    model = tiny_model(WORD)
+def test_virtual_places_fall_on_other_layers_once_recurrence_is_active():
+    model = tiny_model(WORD, MINI)
     assert fed_layers(model) == [(4, 0), (5, 0)]
-    model.activate("active")
+    model.activate(list(model.schedules)[-1])
     assert fed_layers(model) == [(2, 1), (3, 1)]
 
 
-def test_physical_layers_are_fed_at_every_visit(monkeypatch):
-    delayed(monkeypatch)
-    model = tiny_model(WORD, f"{NODE}.index=physical", f"{NODE}.visits=[3,4]")
+def test_physical_layers_are_fed_at_every_visit():
+    model = tiny_model(WORD, MINI, f"{NODE}.index=physical", f"{NODE}.visits=[3,4]")
     assert fed_layers(model) == [(3, 0), (4, 0)]
-    model.activate("active")
+    model.activate(list(model.schedules)[-1])
     assert fed_layers(model) == [(3, 0), (3, 1), (4, 0)]
     assert_causal(model)
 
 
-def test_places_beyond_the_first_schedule_wait_for_the_longer_one(monkeypatch):
-    delayed(monkeypatch)
-    model = tiny_model(WORD, f"{NODE}.visits=[7]")
+def test_places_beyond_the_first_schedule_wait_for_the_longer_one():
+    model = tiny_model(WORD, MINI, f"{NODE}.visits=[7]")
     assert fed_layers(model) == []
-    model.activate("active")
+    model.activate(list(model.schedules)[-1])
     assert fed_layers(model) == [(5, 0)]
 
 

@@ -84,3 +84,19 @@ def test_a_later_layer_without_attention_mixes_nothing():
     model = tiny_model(WORD, "arch.no_attention=[3]")
     assert not model.addons.block_sites["3_0"]["value"]
     assert torch.isfinite(model.loss(ids(), ids(seed=1)))
+
+
+def test_a_second_visit_to_the_first_layer_does_not_replace_its_values():
+    model = tiny_model(WORD, "arch/recurrence=encoder")
+    randomise(model)
+    first, taken = [], []
+    for module in model.modules():
+        if isinstance(module, Source):
+            module.register_forward_hook(lambda _, args, output: first.append(output))
+        if isinstance(module, Mix):
+            module.register_forward_hook(
+                lambda _, args, output: taken.append(args[1].shared["value_residual_v0"])
+            )
+    model.hidden(ids())
+    assert len(taken) > 5 and all(values is first[0] for values in taken)
+    assert_causal(model)

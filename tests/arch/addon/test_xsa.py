@@ -134,6 +134,7 @@ def test_unlisted_visits_are_left_alone():
     ("words", "message"),
     [
         (["arch.addons.xsa.visits=[2,6]"], r"\[6\] out of range; virtual places are 0..5"),
+        (["arch.addons.xsa.visits=[-1]"], r"\[-1\] out of range"),
         (["arch.addons.xsa.last=7"], "7 is out of range; there are 6"),
         (["arch.addons.xsa.visits=[1]", "arch.addons.xsa.last=2"], "not both"),
         (["arch.addons.xsa.visits=[]"], "leave the addon out"),

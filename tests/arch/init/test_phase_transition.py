@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pgolf.arch.block import Context
 from pgolf.core.errors import ConfigError
 from tests.arch.causality import one_step
 from tests.helpers import tiny_model
@@ -26,11 +27,13 @@ def test_repeated_visits_start_as_their_layer_does():
     assert torch.equal(model.controls["3_0"].residual_mix, model.controls["3_1"].residual_mix)
 
 
-def test_blocks_are_no_identity_at_the_start():
-    with torch.no_grad():
-        tokens = torch.randint(2, 90, (1, 8))
-        shaped, plain = (tiny_model(*words).hidden(tokens) for words in (WORDS, ()))
-    assert not torch.allclose(shaped, plain) or torch.equal(shaped, plain) is False
+def test_a_block_mixes_the_stream_with_x0_from_the_start():
+    model = tiny_model(*WORDS)
+    x, x0 = torch.randn(2, 1, 8, 32)
+    block = model.block(model.schedules["plain"].visits[0])
+    (found,) = model.lanes.run(block, (x,), Context(torch.ones(1, 8, dtype=torch.long), x0))
+    share = torch.sigmoid(torch.tensor(-1.5))
+    torch.testing.assert_close(found, share * x + (1 - share) * x0)
 
 
 def test_one_layer_has_no_depth_to_pass_through():

@@ -1,0 +1,84 @@
+"""Pairwise covering arrays over the options of a model, with forbidden pairs, and what may not be combined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, product
+
+from pgolf.config.compose import conf_dir
+from pgolf.config.preflight import options
+
+Row = dict[str, str]
+Pair = frozenset[tuple[str, str]]
+
+# Kernels that a CPU cannot train with; they have tests of their own.
+NOT_ON_A_CPU = {"flex", "fa3"}
+OFF, ON = "off", "on"
+TWO_LANES = ("p1", "p1_no_mlp_to_attention", "p2", "p4")
+
+
+def factors() -> dict[str, list[str]]:
+    """Every choice of a baseline model: child groups with their options, addons on or off."""
+    found = {
+        f"arch/{group}": [o for o in options(conf_dir(), f"arch/{group}") if o not in NOT_ON_A_CPU]
+        for group in ("recurrence", "lanes", "mlp", "attention", "init")
+    }
+    return found | {addon: [OFF, ON] for addon in options(conf_dir(), "arch/addon")}
+
+
+def forbidden() -> Iterator[Pair]:
+    """The pairs that are refused: pgolf.arch.combine and the options' own rules, written down once more."""
+
+    def pair(a: str, av: str, b: str, bv: str) -> Pair:
+        return frozenset({(a, av), (b, bv)})
+
+    gates = [a for a in options(conf_dir(), "arch/addon") if a.startswith("gate_")]
+    for a, b in combinations(gates, 2):
+        yield pair(a, ON, b, ON)
+    yield pair("ln_scale", ON, "ln_scale_output", ON)
+    for lanes in TWO_LANES:
+        yield pair("token_gate", ON, "arch/lanes", lanes)
+        yield pair("arch/recurrence", "stack_loop", "arch/lanes", lanes)
+    for lanes in ("p1", "p1_no_mlp_to_attention", "p2"):
+        yield pair("hyper_connections", ON, "arch/lanes", lanes)
+
+
+def pairs_of(row: Mapping[str, str]) -> Iterator[Pair]:
+    return (frozenset(two) for two in combinations(row.items(), 2))
+
+
+def covering_rows(choices: Mapping[str, Sequence[str]], banned: set[Pair]) -> list[Row]:
+    """Rows, each choosing every factor, that together contain every permitted pair of choices.
+
+    Greedy and deterministic: each row starts from an uncovered pair and takes, factor by factor, the choice
+    that covers most of what is left without a forbidden pair.
+    """
+    names = list(choices)
+    wanted = {
+        frozenset({(a, av), (b, bv)})
+        for a, b in combinations(names, 2)
+        for av, bv in product(choices[a], choices[b])
+    } - banned
+    rows = []
+    while wanted:
+        seed = min(wanted, key=lambda two: sorted(two))
+        row: Row = dict(seed)
+        for name in sorted(set(names) - row.keys(), key=lambda n: (-len(choices[n]), n)):
+            gains = [_gain((name, value), row, wanted, banned) for value in choices[name]]
+            row[name] = choices[name][gains.index(max(gains))]
+        wanted -= set(pairs_of(row))
+        rows.append(row)
+    return rows
+
+
+def _gain(choice: tuple[str, str], row: Row, wanted: set[Pair], banned: set[Pair]) -> int:
+    """How many uncovered pairs ``choice`` would make with the row; -1 where one of them is forbidden."""
+    new = [frozenset({choice, other}) for other in row.items()]
+    return -1 if any(two in banned for two in new) else sum(two in wanted for two in new)
+
+
+def words_of(row: Mapping[str, str]) -> list[str]:
+    """The row as command-line words."""
+    groups = [f"{name}={value}" for name, value in row.items() if name.startswith("arch/")]
+    addons = sorted(name for name, value in row.items() if value == ON)
+    return [*groups, f"arch/addon=[{','.join(addons)}]"]
