@@ -6,10 +6,11 @@ weights, a result.json with the reason, a row in experiments.csv.
 
 from __future__ import annotations
 
+import io
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from pgolf.build import wants_compile
 from pgolf.config.compose import to_yaml
 from pgolf.config.make import make
 from pgolf.config.naming import config_hash, run_name
+from pgolf.core.atomic import write_bytes_atomic
 from pgolf.core.errors import CertificateError, OverBudget, RunError, TrainingError, UserError
 from pgolf.core.process import Process, choose_device, choose_precision, hardware_name, process_facts
 from pgolf.core.protocols import Logger
@@ -62,9 +64,19 @@ class Run:
         try:
             check_table(root / TABLE_NAME)
             run = cls(cfg, overrides, folder, Console(log=folder.console_log))
-            run._start(name)
         except BaseException:
             folder.close()
+            raise
+        try:
+            run._start(name)
+        except BaseException:
+            for close in (
+                *(lambda one=one: one.finish({}) for one in run.loggers),
+                run.log.close,
+                run.console.close,
+                folder.close,
+            ):
+                close()
             raise
         return run
 
@@ -92,7 +104,7 @@ class Run:
             config_hash(cfg),
             shlex.join(["python", *sys.argv]),
         )
-        self.folder.write_config(to_yaml({**cfg, "machine": machine}))
+        self.save_config()
         self.folder.write_overrides(self.overrides)
         for note in filter(None, (self.folder.note,)):
             self.console.line(note)
@@ -110,6 +122,10 @@ class Run:
         self.log.write(
             textlog.seed(cfg["seed"]), textlog.world_size(self.process.world, cfg["train"]["accumulation"])
         )
+
+    def save_config(self) -> None:
+        """Write the composed config with what the machine decided; again whenever that changes."""
+        self.folder.write_config(to_yaml({**self.cfg, "machine": self.machine}))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -129,7 +145,6 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write the result whatever happened; an error goes on to the caller."""
-        self._keep_weights(error)
         status, reason = self._verdict(error)
         result = build_result(
             status=status,
@@ -143,24 +158,36 @@ class Run:
             scores=self.scores,
             certificate=self.certificate,
         )
+        with ExitStack() as ending:  # each step is taken even where another fails
+            for close in (self.folder.close, self.log.close, self.console.close):
+                ending.callback(close)
+            ending.callback(self.console.summary, result, self.artifact, self.certificate, self.folder.path)
+            for logger in self.loggers:
+                ending.callback(logger.finish, result)
+            if self.trainer is not None:
+                ending.callback(getattr(self.trainer.loader, "close", lambda: None))
+            self._attempt(lambda: write_result(self.folder.path, result))
+            self._attempt(lambda: self._append_row(result))
+            self._attempt(lambda: self._keep_weights(error))
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        """Do it, or say why not: the end of a run is no place to lose what can still be kept."""
         try:
-            write_result(self.folder.path, result)
-            row = row_from_result(
-                result,
-                overrides=self.overrides,
-                hardware=self.machine["hardware"],
-                world_size=self.process.world,
-                notes=self.cfg["notes"],
-            )
-            append_row(self.folder.path.parent.parent / TABLE_NAME, row)
-        except RunError as problem:
+            action()
+        except (RunError, OSError) as problem:
             self.console.line(f"record: {problem}")
-        for logger in self.loggers:
-            logger.finish(result)
-        self.console.summary(result, self.artifact, self.certificate, self.folder.path)
-        self.console.close()
-        self.log.close()
-        self.folder.close()
+
+    def _append_row(self, result: Mapping[str, Any]) -> None:
+        row = row_from_result(
+            result,
+            overrides=self.overrides,
+            hardware=self.machine["hardware"],
+            world_size=self.process.world,
+            notes=self.cfg["notes"],
+            parent_run=self.cfg["parent_run"],
+            hypothesis=self.cfg["hypothesis"],
+        )
+        append_row(self.folder.path.parent.parent / TABLE_NAME, row)
 
     def _verdict(self, error: BaseException | None) -> tuple[Status, str]:
         """Status and reason for the record; sets the exit status of a run that reached its end."""
@@ -189,7 +216,9 @@ class Run:
             state = self.trainer.good_state if isinstance(error, TrainingError) else self.trainer.snapshot()
         if state:
             schedule = getattr(self.trainer.model, "active", None) if self.trainer is not None else None
-            torch.save({"weights": dict(state), "schedule": schedule}, self.folder.weights)
+            content = io.BytesIO()
+            torch.save({"weights": dict(state), "schedule": schedule}, content)
+            write_bytes_atomic(self.folder.weights, content.getvalue())
 
     @property
     def objective(self) -> float:

@@ -25,7 +25,7 @@ from pgolf.config.make import make
 from pgolf.config.schema import CONTROL_KEYS
 from pgolf.core.atomic import write_text_atomic
 from pgolf.core.errors import ConfigError
-from pgolf.core.process import seed_everything
+from pgolf.core.process import peak_memory, seed_everything
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.data.dataset import Dataset, check_long_enough
 from pgolf.eval.evaluation import Evaluation, evaluation_of, make_score, score_stream
@@ -35,8 +35,8 @@ from pgolf.eval.sealed import SealedScore, score_sealed
 from pgolf.hook.validate import Validate
 from pgolf.proof.certificate import certify
 from pgolf.run import Run
-from pgolf.track import textlog
 from pgolf.tokenizer.recipe import BOS_ID
+from pgolf.track import textlog
 from pgolf.track.console import Console
 from pgolf.track.plain import to_json
 from pgolf.track.report import Report
@@ -103,12 +103,10 @@ def fit(run: Run, dataset: Dataset) -> tuple[nn.Module, TrainResult]:
     with run.stage("train"), run.console.progress("train", unit="steps") as progress:
         trainer.hooks.append(Report(run, progress))
         run.train = trainer.fit()
-    close = getattr(trainer.loader, "close", None)
-    if close is not None:
-        close()
-    run.log.write(
-        textlog.stopping_early(run.train.stopped_by, run.train.seconds, run.train.steps, run.train.steps)
-    )
+    if run.train.stopped_by != "steps":
+        reason = f"{run.train.stopped_by}_cap"
+        run.log.write(textlog.stopping_early(reason, run.train.seconds, run.train.steps, run.train.steps))
+    run.log.write(textlog.peak_memory(*peak_memory(run.device)))
     return model, run.train
 
 
@@ -132,6 +130,7 @@ def _compile(run: Run, trainer: Trainer) -> None:
             ) from error
         run.console.line(f"compile  failed, training goes on eagerly: {first}")
         run.machine["compile"] = False
+        run.save_config()
         trainer.loss = trainer.model.loss  # type: ignore[assignment]
 
 
@@ -217,6 +216,8 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
         textlog.code_size(artifact.bytes_code),
         textlog.submission_size(label, artifact.bytes_total),
     )
+    run.log.write(textlog.artifact_hash(artifact.sha256))
+    run.console.line(f"artifact {artifact.sha256}, written before validation is opened")
     if artifact.over_by:
         run.console.line(ledger_text(artifact))
         run.console.table("bytes by part", ledger_table(artifact))
@@ -266,11 +267,12 @@ def score_final(run: Run, dataset: Dataset, artifact: Artifact, evaluation: Eval
     subset = run.cfg["budget"]["subset_tokens"] is not None
     final = final_score(evaluation, stream_N, sealed, subset)
     run.scores["final"] = final
+    quant = run.cfg["choices"]["quant"]
+    facts = (final.val_loss, final.val_bpb)
     if final.method == "sliding":
-        quant = run.cfg["choices"]["quant"]
-        run.log.write(
-            *textlog.sliding_window(quant, final.val_loss, final.val_bpb, final.stride, final.seconds)
-        )
+        run.log.write(*textlog.sliding_window(quant, *facts, final.stride, final.seconds))
+    else:
+        run.log.write(*textlog.final_score(quant, final.method, *facts, final.seconds))
     run.metrics(run.train.steps if run.train else 0, final_loss=final.val_loss, final_bpb=final.val_bpb)
     return Final(evaluation, stream_N, sealed, final)
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from pgolf.track.experiments import read_rows
 from pgolf.track.textlog import parse_log
@@ -107,6 +108,8 @@ def test_the_log_holds_the_lines_that_other_tools_parse(finished):
         "final",
         "final_exact",
         "post_ema",
+        "peak_memory",
+        "artifact_hash",
     }
 
 
@@ -207,6 +210,8 @@ def test_a_loss_that_is_no_number_stops_the_run_with_its_reason(tmp_path):
     assert done.returncode == 1, done.stdout + done.stderr
     assert "the loss became nan" in done.stderr and "Traceback" not in done.stderr
     assert result(only_run(tmp_path))["status"] == "nan_loss"
+    kept = torch.load(only_run(tmp_path) / "weights.pt", weights_only=True)["weights"]
+    assert kept and all(torch.isfinite(value).all() for value in kept.values())
     (row,) = read_rows(tmp_path / "runs" / "experiments.csv")
     assert row["status"] == "nan_loss"
 
@@ -244,7 +249,7 @@ def test_a_sweep_runs_every_value(tmp_path):
         ("train.py", ["quant.bits=12"], "quant.bits: 12 is out of range: from 2 to 8"),
         ("train.py", ["seed=abc"], "seed"),
         ("train.py", ["eval.stride=100"], "stride"),
-        ("train.py", ["size.heads=3"], "heads"),
+        ("train.py", ["size.heads=5"], "heads"),
         ("train.py", ["run_root=/dev/null/x"], "/dev/null"),
         ("train.py", ["data=text"], "data.paths"),
         ("eval.py", [], "artifact: which one?"),

@@ -7,15 +7,20 @@ Each node is bound to its constructor's signature; types and ranges are read fro
 from __future__ import annotations
 
 import inspect
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
+import torch
+
 from pgolf.config.groups import GROUPS, Group
 from pgolf.config.make import make, target_of
 from pgolf.core.errors import ConfigError, did_you_mean
+from pgolf.core.process import choose_device, process_facts
 from pgolf.core.ranges import Between
+from pgolf.eval.windows import check_lengths
 
 
 def check(cfg: Mapping[str, Any]) -> None:
@@ -24,8 +29,7 @@ def check(cfg: Mapping[str, Any]) -> None:
     for group in GROUPS:
         problems += _group_problems(group, cfg)
     problems += _fact_problems(cfg)
-    if not problems:
-        problems += _rule_problems(cfg)
+    problems += _rule_problems(cfg, {problem.partition(".")[0].partition(":")[0] for problem in problems})
     if problems:
         raise ConfigError(problems)
 
@@ -120,8 +124,10 @@ def _fact_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
     size, train, budget = cfg["size"], cfg["train"], cfg["budget"]
     for place, node in (("size", size), ("train", train), ("budget", budget)):
         for key, value in node.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
-                yield f"{place}.{key}: {value!r} is out of range: more than 0"
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 < value < math.inf:
+                yield f"{place}.{key}: {value!r} is out of range: more than 0 and finite"
+    if budget["subset_tokens"] is not None and budget["subset_tokens"] < 2:
+        yield f"budget.subset_tokens: {budget['subset_tokens']} is out of range: at least 2"
     if train["batch_tokens"] % max(1, train["window"] * train["accumulation"]):
         yield (
             f"train.batch_tokens: {train['batch_tokens']} is no multiple of window × accumulation = "
@@ -129,30 +135,56 @@ def _fact_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
         )
     if cfg["seed"] < 0:
         yield f"seed: {cfg['seed']} is out of range: at least 0"
-    if train["precision"] == "fp16" and cfg["device"] != "cuda":
-        yield "train.precision: fp16 is refused on a CPU, where it is hundreds of times slower; bf16 or fp32"
+    if train["precision"] == "fp16":
+        yield "train.precision: fp16 is refused: hundreds of times slower on a CPU, and no loss scaling elsewhere; bf16 or fp32"
     if cfg["overwrite"] and cfg["rerun"]:
         yield "overwrite, rerun: one of the two; overwrite replaces the finished run, rerun keeps it"
 
 
-def _rule_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Rules between groups, and what only building can tell: the model (without memory) and the windows."""
-    import torch
+def _rule_problems(cfg: Mapping[str, Any], broken: set[str]) -> Iterator[str]:
+    """Rules between groups, and what only building can tell: the model (without memory) and the windows.
 
+    ``broken`` names groups whose nodes have been complained about already; they are not built.
+    """
     attention = cfg["arch"].get("attention", {})
     on_cpu = cfg["device"] == "cpu" or (cfg["device"] == "auto" and not torch.cuda.is_available())
     if on_cpu and (attention.get("_target_", "").endswith(".Flex") or attention.get("kernel") == "flex"):
         yield "arch/attention: flex attention cannot train on a CPU (torch has no backward for it there); sdpa or documents"
-    try:
-        make(cfg["eval"])
-    except ConfigError as error:
-        yield from error.problems
-    try:
-        with torch.device("meta"):
-            make(cfg["arch"], vocab_size=cfg["tokenizer"].get("vocab_size", 1024), bos_id=1)
-    except ConfigError as error:
-        yield from error.problems
     if cfg["budget"]["train_steps"] is None and "wallclock" not in cfg["hook"]:
         yield "hook: nothing would end the training; keep hook.wallclock or set budget.train_steps"
-    if cfg["mixer"]["_target_"].endswith(".none.Single") and not cfg["ngram"]["_target_"].endswith("NoNGram"):
-        yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
+    if not broken & {"mixer", "ngram"}:
+        alone = cfg["mixer"]["_target_"].endswith(".none.Single")
+        if alone and not cfg["ngram"]["_target_"].endswith("NoNGram"):
+            yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
+    for part, groups in (
+        (_eval_rules, {"eval", "size"}),
+        (_machine_rules, set()),
+        (_model_rules, {"arch", "size", "tokenizer"}),
+    ):
+        if broken & groups:
+            continue
+        try:
+            part(cfg)
+        except ConfigError as error:
+            yield from error.problems
+
+
+def _eval_rules(cfg: Mapping[str, Any]) -> None:
+    size, method = cfg["size"], make(cfg["eval"])
+    check_lengths("size", size["eval_window"], size["eval_window"], size["chunk_tokens"])
+    if method.official_truncation and not cfg["tokenizer"]["_target_"].startswith(
+        "pgolf.tokenizer.published."
+    ):
+        raise ConfigError(
+            "eval.official_truncation: true drops the stream's tail, which only a published vocabulary's metric allows"
+        )
+
+
+def _machine_rules(cfg: Mapping[str, Any]) -> None:
+    choose_device(cfg["device"])
+    process_facts()
+
+
+def _model_rules(cfg: Mapping[str, Any]) -> None:
+    with torch.device("meta"):
+        make(cfg["arch"], vocab_size=cfg["tokenizer"].get("vocab_size", 1024), bos_id=1)

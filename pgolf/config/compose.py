@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 import pgolf
 from pgolf.config import schema
 from pgolf.config.preflight import option_exists
+from pgolf.config.readonly import thaw
 from pgolf.core.errors import ConfigError
 
 
@@ -78,4 +79,4 @@ def node(group: str, option: str, overrides: Sequence[str] = ()) -> dict[str, An
 
 def to_yaml(cfg: Mapping[str, Any], sort_keys: bool = False) -> str:
     """Plain settings as YAML text, as saved with a run."""
-    return OmegaConf.to_yaml(OmegaConf.create(dict(cfg)), sort_keys=sort_keys)
+    return OmegaConf.to_yaml(OmegaConf.create(thaw(cfg)), sort_keys=sort_keys)

@@ -21,10 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
+from pgolf.config.readonly import read_only
 from pgolf.core.errors import ConfigError, UserError
 
 STATUS_FILE = "PGOLF_STATUS_FILE"
 INTERRUPTED = 130
+CRASHED = 1
 # Hydra's own flags that take a value; what follows them is no override.
 _VALUED_FLAGS = (
     "-cn",
@@ -77,12 +79,15 @@ def run_job(job: Callable[[dict[str, Any], list[str]], tuple[float, int]], cfg: 
     try:
         choices = OmegaConf.to_container(hydra.runtime.choices)
         assert isinstance(choices, dict)
-        objective, status = job(settings(cfg, {str(k): v for k, v in choices.items()}), overrides)
+        objective, status = job(read_only(settings(cfg, {str(k): v for k, v in choices.items()})), overrides)
     except UserError as error:
         complain(error)
         objective, status = math.inf, error.exit_status
     except KeyboardInterrupt:
         note_status(INTERRUPTED)
+        raise
+    except Exception:
+        note_status(CRASHED)
         raise
     note_status(status)
     return objective if status == 0 else math.inf
@@ -105,9 +110,9 @@ def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     schema.register()
     try:
         overrides = preflight(override_words(argv), conf_dir(), lambda words: settings(compose(words)))
-        for override in overrides:
-            if override.key_or_group == "run_root" and not override.is_sweep_override():
-                require_folder(Path(str(override.value())))
+        roots = [o.value() for o in overrides if o.key_or_group == "run_root" and not o.is_sweep_override()]
+        if not any(word in ("-h", "--help", "--cfg", "-c", "--info") for word in argv):
+            require_folder(Path(str(roots[-1] if roots else schema.Root.run_root)))
     except UserError as error:
         complain(error)
         return error.exit_status
@@ -122,7 +127,7 @@ def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except SystemExit as stop:
             if stop.code:  # Hydra has said why
-                return max([2 if not statuses.exists() else 1, *_read(statuses)])
+                return max([2 if not statuses.exists() else CRASHED, *_read(statuses)])
         finally:
             os.environ.pop(STATUS_FILE, None)
         return max(_read(statuses), default=0)

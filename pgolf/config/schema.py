@@ -128,20 +128,14 @@ class Root:
     rerun: bool = False
     print_model: bool = False
     notes: str = ""
+    hypothesis: str = ""
+    parent_run: str = ""
 
 
 # Keys that choose where and how often a run is written, not what it computes: left out of its name.
 CONTROL_KEYS = (
-    "seed",
-    "logger",
-    "run_root",
-    "cache_dir",
-    "overwrite",
-    "rerun",
-    "print_model",
-    "notes",
-    "hydra",
-    "choices",
+    *("seed", "logger", "run_root", "cache_dir", "overwrite", "rerun", "print_model"),
+    *("notes", "hypothesis", "parent_run", "hydra", "choices"),
 )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,6 +89,14 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def peak_memory(device: torch.device) -> tuple[int, int]:
+    """Bytes (allocated, reserved) at their highest: of the GPU, or this process's resident memory on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+    resident = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return resident, resident
 
 
 def hardware_name(device: torch.device) -> str:

@@ -1,8 +1,11 @@
-"""Exponential moving average of the weights, exported instead of the last step's (spec optimizer §5).
+"""Exponential moving average of the weights, exported instead of the last step's.
 
 ``e ← d·e + (1−d)·w`` after every step, in fp32 on the training device; the decay is warmed up,
 ``min(d, (1+t)/(10+t))``, so that a short run does not export its initial weights (decisions 9).
-Cost: one copy of the weights, no bytes in the artifact.
+Source: #187, #374, #414 (−0.0006 bits per byte over averaged snapshots); spec optimizer §5.
+Cost in bytes: none in the artifact; one fp32 copy of the weights in memory. Cost in step time: one pass over the
+weights; a copy on the host instead cost 32 % of the throughput (#360).
+Hurts: with a large decay on a short run, which the warm-up softens; a bf16 copy would lose small updates (#2095).
 """
 
 from __future__ import annotations

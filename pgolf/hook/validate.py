@@ -1,6 +1,11 @@
 """Score the averaged weights on dev at even distances through the run; the clock is paused meanwhile.
 
-Non-overlapping windows over the first ``dev_tokens`` of dev: a progress signal, never a reported score.
+Non-overlapping windows over the first ``dev_tokens`` of dev: a progress signal, never a reported score. Validation
+``k`` of ``times`` comes at ``k/(times+1)`` of the run.
+Source: the public baseline's periodic validation, outside its clock; spec optimizer §7.
+Cost in bytes: none. Cost in step time: none on the training clock; in waiting, one forward pass over
+``times·dev_tokens`` tokens.
+Hurts: no score, it only reads the weights; a large ``dev_tokens`` makes the whole run longer.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from pgolf.train.trainer import Hook, Trainer
 
 
 class Validate(Hook):
-    """``times`` validations at even fractions of the run; ``dev_tokens`` tokens each."""
+    """``times`` validations at even distances inside the run, not at its end; ``dev_tokens`` tokens each."""
 
     def __init__(self, *, times: PositiveInt, dev_tokens: PositiveInt) -> None:
         self.times, self.dev_tokens = times, dev_tokens
@@ -32,13 +37,17 @@ class Validate(Hook):
 
     def phases(self) -> list[Phase]:
         return [
-            Phase(k / self.times, k / self.times, f"dev score of the first {self.dev_tokens:,} tokens")
-            for k in range(1, self.times)
+            Phase(
+                k / (self.times + 1),
+                k / (self.times + 1),
+                f"dev score of the first {self.dev_tokens:,} tokens",
+            )
+            for k in range(1, self.times + 1)
         ]
 
     def after_step(self, trainer: Trainer) -> None:
-        due = int(trainer.progress * self.times)
-        if due <= self._done or trainer.stopped_by is not None or due >= self.times:
+        due = min(self.times, int(trainer.progress * (self.times + 1)))
+        if due <= self._done or trainer.stopped_by is not None:
             return
         self._done = due
         assert self.measure is not None, "Validate.connect was not called"

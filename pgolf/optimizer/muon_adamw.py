@@ -1,8 +1,12 @@
-"""Muon for the matrices, AdamW for embeddings, head and scalars (spec optimizer §1).
+"""Muon for the matrices, AdamW for embeddings, head and scalars.
 
-Cost: no bytes; Muon adds about 5 % of a step at record size. Momentum ramps linearly from ``momentum_start``
-to ``momentum_end`` over the first ``momentum_ramp`` of the run. The head, where it is untied, trains with
-``head_lr``. Weight decay is decoupled and follows the scheduled learning rate.
+Muon's momentum ramps linearly from ``momentum_start`` to ``momentum_end`` over the first ``momentum_ramp`` of the
+run. The head, where it is untied, trains with ``head_lr``. Weight decay is decoupled and follows the scheduled
+learning rate. Formulas: ``muon`` and ``torch.optim.AdamW``.
+Source: the public baseline and all its records; spec optimizer §1, §2.
+Cost in bytes: none in the artifact; in memory one fp32 value per weight of a matrix, two per other weight.
+Cost in step time: Newton–Schulz, 0.4 % of the arithmetic of a baseline step at record size.
+Hurts: a ramp counted in steps never arrives on short runs, hence the fraction of the run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,11 @@
-"""Newton–Schulz orthogonalisation, five steps of a quintic (spec optimizer §2).
+"""Newton–Schulz orthogonalisation, five steps of a quintic.
 
 ``X = U/(‖U‖_F + 1e-7)``; five times ``A = XXᵀ, X ← aX + (bA + cA²)X`` with (a, b, c) =
-(3.4445, −4.7750, 2.0315). Singular values s/‖U‖_F ≥ 0.002 land in about [0.68, 1.2]. Source: Muon (Jordan).
+(3.4445, −4.7750, 2.0315). Singular values s/‖U‖_F ≥ 0.002 land in about [0.68, 1.2].
+Source: Muon (Jordan); spec optimizer §2.
+Cost in bytes: none. Cost in step time: ``4s²l + 2s³`` operations per iteration and matrix, s its shorter side,
+l its longer, whatever the batch: a larger share where batches are small.
+Hurts: directions below 0.002 of the norm stay short; at 0.001 the factor is 0.47.
 """
 
 from __future__ import annotations

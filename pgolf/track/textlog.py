@@ -80,6 +80,7 @@ LINES: dict[str, _Line] = {
     "calibration": _line("{method}:done in {seconds:.1f}s"),
     "wallclock": _line("wallclock:{after} total_elapsed:{elapsed_s:.1f}s train_budget:{budget_s:.1f}s"),
     "serialized_model": _line("Serialized model {label}: {bytes:d} bytes", tail=r"(?: \(payload:.*\))?"),
+    "artifact_hash": _line("artifact_sha256:{sha256}"),
     "code_size": _line("Code size: {bytes:d} bytes"),
     "submission_size": _line("Total submission size {label}: {bytes:d} bytes"),
     "final_exact": _line("{label}_exact val_loss:{val_loss:.8f} val_bpb:{val_bpb:.8f}"),
@@ -186,6 +187,11 @@ def serialized_model(label: str, artifact_bytes: int) -> str:
     return _format("serialized_model", label=_word(label), bytes=artifact_bytes)
 
 
+def artifact_hash(sha256: str) -> str:
+    """Export: the hash that is fixed before validation is opened."""
+    return _format("artifact_hash", sha256=sha256)
+
+
 def code_size(code_bytes: int) -> str:
     """Export."""
     return _format("code_size", bytes=code_bytes)
@@ -206,6 +212,13 @@ def sliding_window(
 ) -> tuple[str, str]:
     """``final_<label>_sliding_window`` and ``…_exact``. Never printed a second time as the round trip."""
     return _final(f"final_{_word(label)}_sliding_window", val_loss, val_bpb, eval_seconds, stride)
+
+
+def final_score(
+    label: str, method: str, val_loss: float, val_bpb: float, eval_seconds: float
+) -> tuple[str, str]:
+    """``final_<label>_<method>`` and ``…_exact`` for any other way of evaluating."""
+    return _final(f"final_{_word(label)}_{_word(method)}", val_loss, val_bpb, eval_seconds, None)
 
 
 def _final(
@@ -277,8 +290,9 @@ class TextLog:
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+            stream, self._stream = self._stream, None
+            with suppress(OSError):  # what could not be written has been complained about
+                stream.close()
 
     def __enter__(self) -> TextLog:
         return self

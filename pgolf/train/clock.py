@@ -19,6 +19,7 @@ class TrainClock:
         self._now, self._synchronise = now, synchronise
         self._start: float | None = None
         self._outside = 0.0
+        self._paused_at: float | None = None
 
     def start(self) -> None:
         self._synchronise()
@@ -28,15 +29,18 @@ class TrainClock:
     def elapsed(self) -> float:
         if self._start is None:
             return 0.0
+        if self._paused_at is not None:
+            return self._paused_at - self._start - self._outside
         self._synchronise()
         return self._now() - self._start - self._outside
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         self._synchronise()
-        began = self._now()
+        self._paused_at = began = self._now()
         try:
             yield
         finally:
             self._synchronise()
             self._outside += self._now() - began
+            self._paused_at = None

@@ -94,6 +94,7 @@ class Trainer:
         self.stopped_by: str | None = None
         self.average = average or (lambda: self.model.state_dict())
         self.good_state: dict[str, Tensor] = {}
+        self.good_step = 0
 
     @property
     def progress(self) -> float:
@@ -107,16 +108,17 @@ class Trainer:
 
     def fit(self) -> TrainResult:
         """Train until something calls ``stop``. Raises TrainingError when the loss is not finite."""
-        self.clock.start()
         for hook in self.hooks:
             hook.at_start(self)
+        self._keep_good()
+        self.clock.start()
         while self.stopped_by is None:
             progress = self.progress
             self.lr_scale = self.schedule.scale(progress)
             self.loss_nats = self.forward_backward()
             if not math.isfinite(self.loss_nats):
                 raise TrainingError(
-                    f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {self.step // SNAPSHOT_STEPS * SNAPSHOT_STEPS} are kept. A smaller learning rate or train.grad_clip may help"
+                    f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {self.good_step} are kept. A smaller learning rate or train.grad_clip may help"
                 )
             self.optimizer.step(self.lr_scale, progress)
             self.step += 1
@@ -125,7 +127,7 @@ class Trainer:
             for hook in self.hooks:
                 hook.after_step(self)
             if self.step % SNAPSHOT_STEPS == 0:
-                self.good_state = self.snapshot()
+                self._keep_good()
         seconds = self.clock.elapsed
         for hook in self.hooks:
             hook.at_end(self)
@@ -145,6 +147,12 @@ class Trainer:
         if self.plan.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.grad_clip)
         return total.item()
+
+    def _keep_good(self) -> None:
+        """Remember this step's weights, unless a number in them is not finite."""
+        state = self.snapshot()
+        if all(bool(torch.isfinite(value).all()) for value in state.values()):
+            self.good_state, self.good_step = state, self.step
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy on the CPU of the weights that would be exported now (averaged where a hook averages)."""

@@ -20,7 +20,7 @@ def test_seed_paths_and_loggers_do_not_change_the_name():
 def test_anything_that_changes_the_computation_changes_the_name():
     names = {
         name(),
-        name("quant.bits=5"),
+        name("quant.bits=4"),
         name("train.grad_clip=1.0"),
         name("size.width=192"),
         name("arch.logit_softcap=15.0"),

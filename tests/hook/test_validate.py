@@ -5,7 +5,7 @@ from tests.train.rig import rig
 
 
 def test_validations_happen_at_even_fractions_outside_the_clock():
-    hook = Validate(times=4, dev_tokens=100)
+    hook = Validate(times=3, dev_tokens=100)
     seen = []
     trainer = rig(hooks=[hook], steps=40)
 

@@ -60,6 +60,7 @@ CASES = [
         {"label": "int6+brotli", "bytes": 15825764},
     ),
     (textlog.code_size(93853), "code_size", {"bytes": 93853}),
+    (textlog.artifact_hash("ab12"), "artifact_hash", {"sha256": "ab12"}),
     (
         textlog.submission_size("int6+brotli", 15919617),
         "submission_size",

@@ -10,5 +10,6 @@ def test_pauses_do_not_count():
     time.now = 5.0
     with clock.paused():
         time.now = 105.0
+        assert clock.elapsed == 5.0
     time.now = 107.0
     assert clock.elapsed == 7.0

@@ -1,9 +1,9 @@
 """Temperatures follow the run from its start to its end, also where the model is compiled."""
 
 import pytest
-from tests.train.rig import rig
 
 from pgolf.train.model_progress import ModelProgress
+from tests.train.rig import rig
 
 ROUTED = ("arch/mlp=polyglu_routed",)
 

@@ -1,7 +1,8 @@
 """Shortcut from the stream's start: after each block, a learned share of x0 is added again.
 
-``x ← x + λ_v·x0`` after the MLP, one scalar per visit. Called a value residual in #430, #824 and #860, where it
-shares a flag with the quite different ``value_residual_v0`` (spec arch §5).
+``x ← x + λ_v·x0`` after the MLP, one scalar per visit. Called a value residual in its sources, where it
+shares a flag with the quite different ``value_residual_v0``.
+Source: #430, #824, #860; spec arch §5.
 Cost: 1 fp32 weight per visit. Time: one elementwise pass per block.
 Identity at the start (λ_v = 0). It hurts nowhere known; the −0.002 bits per byte claimed for it are unmeasured.
 """

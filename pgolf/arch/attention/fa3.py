@@ -3,7 +3,7 @@
 ``y = softmax(q kᵀ / √K + causal) v`` in bf16. Source: Shah et al. 2024 (arXiv 2407.08608); #549 onward.
 Cost in bytes: none beyond the four matrices. Cost in step time: less than the fused kernel of PyTorch on Hopper
 GPUs, on which alone it runs. Elsewhere ``fallback`` decides: ``sdpa`` computes the same formula and says so once,
-``error`` refuses.
+``error`` refuses. Hurts: nothing but portability; the kernel's own package must be installed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Squared-ReLU MLP: ``W₂ · relu(W₁ x)²``. Source: spec arch §2. Two matrices, 2·D·M weights."""
+"""Squared-ReLU MLP: ``W₂ · relu(W₁ x)²``, W₂ zero at the start.
+
+Source: the public baseline; spec arch §2.
+Cost in bytes: two matrices, 2·D·M weights. Cost in step time: two matrix products per token and visit.
+Hurts: hidden units below zero for all inputs are dead; ``leaky_relu2`` gained 0.0021 to 0.003 bits per byte.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """No recurrence: every layer is visited once, in order.
 
-Cost: nothing. The other options of this group return further schedules over the same layers.
+``0, …, L−1``. The other options of this group return further schedules over the same layers.
+Source: the public baseline; spec arch §2, §7.
+Cost in bytes: none. Cost in step time: none. Hurts: nothing; repeated layers gained 0.002 to 0.003 (``mini``).
 """
 
 from __future__ import annotations
