@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,11 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.process import peak_memory, seed_everything
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.data.dataset import Dataset, check_long_enough
-from pgolf.eval.evaluation import Evaluation, evaluation_of, make_score, score_stream
+from pgolf.data.source import raw_documents
+from pgolf.eval.evaluation import Evaluation, evaluation_of, score_stream
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import NetworkExpert
-from pgolf.eval.sealed import SealedScore, score_sealed
+from pgolf.eval.sealed import PATIENCE, SealedScore, final_score, score_sealed
 from pgolf.hook.validate import Validate
 from pgolf.proof.certificate import certify
 from pgolf.run import Run
@@ -181,6 +183,7 @@ def _score(run: Run, evaluation: Evaluation, dataset: Dataset, limit: int | None
             evaluation,
             stream,
             split="dev",
+            target_bytes_N=dataset.sidecar_target_bytes("dev", limit),
             subset=len(stream) < dataset.facts["dev"].tokens,
             progress=lambda done, total: progress(label, done, total),
         )
@@ -237,6 +240,7 @@ class Final:
     stream_N: np.ndarray
     sealed: SealedScore
     score: Score
+    target_bytes_N: np.ndarray | None
 
 
 def score_dev(run: Run, dataset: Dataset, artifact: Artifact) -> Evaluation:
@@ -262,10 +266,12 @@ def score_final(run: Run, dataset: Dataset, artifact: Artifact, evaluation: Eval
             artifact.path,
             stream_N,
             device=str(run.device),
+            limit_seconds=PATIENCE * run.cfg["budget"]["eval_seconds"],
             progress=lambda done, total: progress("validation", done, total),
         )
     subset = run.cfg["budget"]["subset_tokens"] is not None
-    final = final_score(evaluation, stream_N, sealed, subset)
+    target_bytes_N = dataset.sidecar_target_bytes("val", run.cfg["budget"]["subset_tokens"])
+    final = final_score(evaluation, stream_N, sealed, subset, target_bytes_N)
     run.scores["final"] = final
     quant = run.cfg["choices"]["quant"]
     facts = (final.val_loss, final.val_bpb)
@@ -274,19 +280,7 @@ def score_final(run: Run, dataset: Dataset, artifact: Artifact, evaluation: Eval
     else:
         run.log.write(*textlog.final_score(quant, final.method, *facts, final.seconds))
     run.metrics(run.train.steps if run.train else 0, final_loss=final.val_loss, final_bpb=final.val_bpb)
-    return Final(evaluation, stream_N, sealed, final)
-
-
-def final_score(evaluation: Evaluation, stream_N: np.ndarray, sealed: SealedScore, subset: bool) -> Score:
-    """The record of what the sealed process answered; not valid before the certificate says so.
-
-    Where the process broke off, there is no code length: the score is not a number, and probe (f) says why.
-    """
-    nll_nats_N = sealed.nll_nats_N if sealed.complete else np.zeros_like(sealed.nll_nats_N)
-    record = make_score(
-        evaluation, stream_N, nll_nats_N, split="val", subset=subset, seconds=sealed.seconds, valid=False
-    )
-    return record if sealed.complete else replace(record, val_loss=math.nan, val_bpb=math.nan)
+    return Final(evaluation, stream_N, sealed, final, target_bytes_N)
 
 
 def certify_final(run: Run, final: Final, artifact: Artifact) -> Certificate:
@@ -298,16 +292,11 @@ def certify_final(run: Run, final: Final, artifact: Artifact) -> Certificate:
             final.sealed,
             final.score,
             probe_seconds=run.cfg["budget"]["probe_seconds"],
-            documents=raw_documents(run.cfg),
+            documents=raw_documents(make(run.cfg["data"]), Path(run.cfg["cache_dir"]), "val"),
             artifact_sha256=artifact.sha256,
+            target_bytes_N=final.target_bytes_N,
             progress=lambda probe: progress(f"certify {probe}", 0, None),
         )
     run.scores["final"] = replace(final.score, valid=certificate.passed)
     write_text_atomic(run.folder.certificate, to_json(certificate.as_dict(), indent=2) + "\n")
     return certificate
-
-
-def raw_documents(cfg: Mapping[str, Any]) -> list[str] | None:
-    """The texts of validation, where the source has them; published shards come without."""
-    source = make(cfg["data"])
-    return [text for _, text in source.documents("val")] if hasattr(source, "documents") else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,17 @@ FREE = ("data", "budget", "size", "device", "cache_dir")
 @dataclass(frozen=True)
 class EvalWords:
     """``settings``: the composed config with the words applied. ``chosen``: groups to take from it whole.
-    ``changed``: single keys ``group.key`` to lay over the header's node."""
+
+    ``changed``: single keys ``group.key`` to lay over the header's node. ``scaled``: the keys of each group that
+    come from ``size``, such as ``window``; the artifact's own numbers go before them.
+    """
 
     artifact: Path
-    out: Path | None
+    out: Path
     settings: dict[str, Any]
     chosen: tuple[str, ...]
     changed: tuple[str, ...]
+    scaled: Mapping[str, tuple[str, ...]]
 
 
 def help_wanted(argv: Sequence[str]) -> bool:
@@ -33,6 +39,8 @@ def help_wanted(argv: Sequence[str]) -> bool:
 
 def read_words(argv: Sequence[str]) -> EvalWords:
     """Sort and check the words. Raises ConfigError for what eval.py does not take."""
+    from omegaconf import OmegaConf
+
     from pgolf.config import schema
     from pgolf.config.compose import compose, conf_dir, settings
     from pgolf.config.preflight import preflight
@@ -57,10 +65,64 @@ def read_words(argv: Sequence[str]) -> EvalWords:
             )
     if fixed:
         raise ConfigError(fixed)
-    return EvalWords(
-        Path(own["artifact"]),
-        Path(own["out"]) if own.get("out") else None,
-        settings(compose(rest)),
-        tuple(chosen),
-        tuple(changed),
-    )
+    cfg = compose(rest)
+    scaled = {
+        group: tuple(str(key) for key in cfg[group] if OmegaConf.is_interpolation(cfg[group], key))
+        for group in OVERRIDABLE
+    }
+    artifact = Path(own["artifact"])
+    out = Path(own["out"]) if own.get("out") else artifact.with_name("certificate.eval.json")
+    return EvalWords(artifact, out, settings(cfg), tuple(chosen), tuple(changed), scaled)
+
+
+def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The nodes that replace the header's. Raises ConfigError listing everything that is wrong with the words.
+
+    A group that is chosen whole keeps the header's value of every ``scaled`` key that both have.
+    """
+    from pgolf.config.check import bind_problems
+    from pgolf.config.groups import group_of
+
+    settings = words.settings
+    nodes: dict[str, dict[str, Any]] = {}
+    for group in words.chosen:
+        theirs = header.get(group, {})
+        nodes[group] = settings[group] | {key: theirs[key] for key in words.scaled[group] if key in theirs}
+    problems = [*_budget_problems(settings["budget"]), *_place_problems(words.out)]
+    for dotted in words.changed:
+        name, _, key = dotted.partition(".")
+        node = nodes.setdefault(name, dict(header.get(name, {})))
+        if key not in node:
+            problems.append(
+                f"{dotted}: the artifact's {name} takes {', '.join(k for k in node if k != '_target_')}"
+            )
+        elif key not in settings[name]:
+            problems.append(f"{dotted}: can be changed, not taken away")
+        else:
+            node[key] = settings[name][key]
+    for name, node in ({"data": settings["data"]} | nodes).items():
+        technique = group_of(name)
+        assert technique is not None
+        problems += bind_problems(node, technique, name)
+    if problems:
+        raise ConfigError(problems)
+    return {name: node for name, node in nodes.items() if node != header.get(name)}
+
+
+def _budget_problems(budget: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in budget.items():
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 < value < math.inf:
+            yield f"budget.{key}: {value!r} is out of range: more than 0 and finite"
+    if budget["subset_tokens"] == 1:
+        yield "budget.subset_tokens: 1 is out of range: at least 2"
+
+
+def _place_problems(out: Path) -> Iterator[str]:
+    """What would keep the certificate from being written, as far as can be told beforehand."""
+    folder = out.parent
+    if not folder.is_dir():
+        yield f"out: {out} cannot be written: there is no folder {folder}; choose another place with out=..."
+    elif out.is_dir():
+        yield f"out: {out} is a folder; name a file in it"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        yield f"out: {out} cannot be written: {folder} is read-only; choose another place with out=..."

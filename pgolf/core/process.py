@@ -30,10 +30,21 @@ class Process:
         return self.rank == 0
 
 
+def _whole_number(env: Mapping[str, str], name: str, default: int) -> int:
+    """An environment variable as an integer. Raises ConfigError naming it where it is none."""
+    try:
+        return int(env.get(name, default))
+    except ValueError as error:
+        raise ConfigError(f"{name}={env[name]!r} in the environment: a whole number is wanted") from error
+
+
 def process_facts(environment: Mapping[str, str] | None = None) -> Process:
-    """Read RANK and WORLD_SIZE. Raises ConfigError for more than one process: training is single-process so far."""
+    """Read RANK and WORLD_SIZE. Raises ConfigError for more than one process: training is single-process so far.
+
+    Raises it too where one of them is no whole number.
+    """
     env = os.environ if environment is None else environment
-    facts = Process(rank=int(env.get("RANK", 0)), world=int(env.get("WORLD_SIZE", 1)))
+    facts = Process(rank=_whole_number(env, "RANK", 0), world=_whole_number(env, "WORLD_SIZE", 1))
     if facts.world > 1:
         raise ConfigError(
             f"WORLD_SIZE={facts.world}: this version trains in one process; start it without torchrun"
@@ -42,13 +53,14 @@ def process_facts(environment: Mapping[str, str] | None = None) -> Process:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """``auto`` takes CUDA where it is. Raises ConfigError where ``cuda`` is asked for and absent."""
+    """``auto`` takes CUDA where it is. Raises ConfigError where ``cuda`` is asked for and absent, or where
+    LOCAL_RANK, which picks the device, is no whole number."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "device: cuda was asked for, but torch sees no CUDA device here; device=cpu or device=auto"
         )
     if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()):
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        return torch.device("cuda", _whole_number(os.environ, "LOCAL_RANK", 0))
     return torch.device("cpu")
 
 

@@ -72,15 +72,30 @@ class Progress:
 
 
 def _build(args: argparse.Namespace, extra: Sequence[str] = ()) -> tuple[Any, Any]:
-    """(source, tokenizer recipe) as train.py would build them."""
+    """(source, tokenizer recipe) as train.py would build them. Raises ConfigError listing every problem."""
+    from pgolf.config.check import bind_problems
     from pgolf.config.compose import node
+    from pgolf.config.groups import group_of
     from pgolf.config.make import make
+    from pgolf.core.errors import ConfigError
 
     words = [*args.overrides, *extra]
     tokenizer = args.tokenizer or ("sp1024" if args.source == "fineweb" else "bpe4096")
     for_source = [word for word in words if not word.startswith("tokenizer.")]
     for_tokenizer = [word for word in words if not word.startswith("data.")]
-    return make(node("data", args.source, for_source)), make(node("tokenizer", tokenizer, for_tokenizer))
+    nodes = {
+        "data": node("data", args.source, for_source),
+        "tokenizer": node("tokenizer", tokenizer, for_tokenizer),
+    }
+    problems = [
+        problem
+        for name, found in nodes.items()
+        if (group := group_of(name)) is not None
+        for problem in bind_problems(found, group, name)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return make(nodes["data"]), make(nodes["tokenizer"])
 
 
 def _run_fetch(args: argparse.Namespace) -> int:
@@ -113,7 +128,8 @@ def _run_prepare(args: argparse.Namespace) -> int:
         extra = [f"data.paths=[{quoted}]"] if args.paths else []
         source, recipe = _build(args, extra)
         sizes = [word.removeprefix("size=") for word in args.overrides if word.startswith("size=")]
-        shard_tokens = int(node("size", sizes[-1] if sizes else "laptop")["shard_tokens"])
+        changes = [word for word in args.overrides if word.startswith("size.")]
+        shard_tokens = int(node("size", sizes[-1] if sizes else "laptop", changes)["shard_tokens"])
         dataset = source.prepare(recipe, args.cache_dir, shard_tokens, Progress())
         _print_dataset(dataset)
     except UserError as error:

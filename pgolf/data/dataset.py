@@ -55,12 +55,16 @@ class Dataset:
         """Tokens of a split (uint16 [N], ``tokens_N[0]`` is BOS except in a training split cut from a stream)."""
         return read_stream(self.shards[split], limit)
 
+    def sidecar_target_bytes(self, split: str, limit: int | None = None) -> np.ndarray | None:
+        """Bytes of each target of ``stream(split, limit)`` from sidecars, int64 [N-1]; None where there are none."""
+        if not self.sidecars.get(split):
+            return None
+        return sidecar_bytes(self.stream(split, limit), read_stream(self.sidecars[split], limit))
+
     def target_bytes(self, split: str, limit: int | None = None) -> np.ndarray:
-        """Bytes of each target of ``stream(split, limit)`` by the tokenizer's metric, or from sidecars: int64 [N-1]."""
-        tokens_N = self.stream(split, limit)
-        if self.sidecars.get(split):
-            return sidecar_bytes(tokens_N, read_stream(self.sidecars[split], limit))
-        return self.tokenizer.byte_lengths(tokens_N)
+        """The same by the tokenizer's metric where there are no sidecars: int64 [N-1]."""
+        carried_N = self.sidecar_target_bytes(split, limit)
+        return self.tokenizer.byte_lengths(self.stream(split, limit)) if carried_N is None else carried_N
 
 
 def check_long_enough(dataset: Dataset, window: int) -> None:

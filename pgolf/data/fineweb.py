@@ -20,9 +20,10 @@ from pgolf.data.audit import audit_tokens
 from pgolf.data.dataset import SPLITS, Dataset, SplitFacts, building, load, write_manifest
 from pgolf.data.hub import Hub
 from pgolf.data.shards import ShardSlice, documents_of, read_shard, shard_name, sidecar_name, whole
+from pgolf.tokenizer.blob import identity
 from pgolf.tokenizer.recipe import PortableTokenizer, Progress, Recipe
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +110,34 @@ class FineWeb:
         self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress
     ) -> Dataset:
         """Fetch, verify and audit once; later calls need no network."""
-        variant = self.variant or tokenizer_recipe.name
-        settings = (FORMAT_VERSION, self.repo_id, self.revision, self.root, variant, tokenizer_recipe.name)
-        numbers = (self.train_shards, self.dev_tokens, self.overlap_tolerance, self.sidecars)
-        key = hashlib.sha256(repr((settings, numbers)).encode()).hexdigest()[:16]
-        directory = Path(cache_dir) / "datasets" / f"{self.name}-{variant}-{key}"
+        variant, cache_dir = self.variant or tokenizer_recipe.name, Path(cache_dir)
+        own = own_tokenizer(tokenizer_recipe, cache_dir)
+        directory = self._directory(cache_dir, variant, tokenizer_recipe.name, "")
+        if own is not None and not _holds(directory, own):
+            directory = self._directory(cache_dir, variant, tokenizer_recipe.name, identity(own))
         if not directory.exists():
-            files = self.fetch(variant, Path(cache_dir), progress)
-            tokenizer = tokenizer_recipe.build(
-                lambda: iter(()), Path(cache_dir), "", published_model=files.model
+            files = self.fetch(variant, cache_dir, progress)
+            tokenizer = own or tokenizer_recipe.build(
+                lambda: iter(()), cache_dir, "", published_model=files.model
             )
             _require_same_vocabulary(tokenizer, files.entry)
             with building(directory) as temporary:
                 self._describe(files, tokenizer, temporary, progress)
-        return load(directory)
+        dataset = load(directory)
+        wanted = getattr(tokenizer_recipe, "vocab_size", dataset.tokenizer.vocab_size)
+        if wanted != dataset.tokenizer.vocab_size:
+            raise DataError(
+                f"tokenizer={tokenizer_recipe.name}: does not match the shards of {variant}, "
+                f"which have vocab_size {dataset.tokenizer.vocab_size} where the tokenizer has {wanted}"
+            )
+        return dataset
+
+    def _directory(self, cache_dir: Path, variant: str, tokenizer: str, own: str) -> Path:
+        """Of the prepared data set; ``own`` is the identity of a model that did not come with the shards."""
+        settings = (FORMAT_VERSION, self.repo_id, self.revision, self.root, variant, tokenizer, own)
+        numbers = (self.train_shards, self.dev_tokens, self.overlap_tolerance, self.sidecars)
+        key = hashlib.sha256(repr((settings, numbers)).encode()).hexdigest()[:16]
+        return cache_dir / "datasets" / f"{self.name}-{variant}-{key}"
 
     def _describe(
         self, files: Files, tokenizer: PortableTokenizer, directory: Path, progress: Progress
@@ -159,6 +174,21 @@ class FineWeb:
             notes=notes,
             progress=progress,
         )
+
+
+def own_tokenizer(recipe: Recipe, cache_dir: Path) -> PortableTokenizer | None:
+    """The tokenizer of a recipe that brings its model along; None for one that takes the published model.
+
+    A recipe says so by a ``model_file``, or by a finished ``tokenizer``. Raises DataError.
+    """
+    if not getattr(recipe, "model_file", None) and not hasattr(recipe, "tokenizer"):
+        return None
+    return recipe.build(lambda: iter(()), cache_dir, "")
+
+
+def _holds(directory: Path, tokenizer: PortableTokenizer) -> bool:
+    """Whether the data set there, if any, was made with just this tokenizer."""
+    return directory.exists() and identity(load(directory).tokenizer) == identity(tokenizer)
 
 
 def split_tail(

@@ -45,8 +45,18 @@ class FineWebDocs:
         """The local file, downloaded if no path was given. Raises DataError."""
         if self.path is None:
             progress(f"fetching {DOCS_FILE}", 0, None)
-            self.path = Hub(self.repo_id, self.revision, self.root, Path(cache_dir)).fetch(DOCS_FILE)
+            self.path = self._hub(cache_dir).fetch(DOCS_FILE)
         return self.path
+
+    def find(self, cache_dir: Path) -> Path:
+        """The local file as an earlier ``fetch`` left it; asks nobody. Raises DataError where there was none."""
+        self.path = self.path or self._hub(cache_dir).cached(DOCS_FILE)
+        if self.path is None:
+            raise DataError(f"data.path: {DOCS_FILE} of {self.repo_id} has not been fetched into {cache_dir}")
+        return self.path
+
+    def _hub(self, cache_dir: Path) -> Hub:
+        return Hub(self.repo_id, self.revision, self.root, Path(cache_dir))
 
     def documents(self, split: str) -> Iterator[tuple[str, str]]:
         """(place, text) of the documents of a split. Raises DataError for a damaged line."""

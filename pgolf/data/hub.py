@@ -26,13 +26,9 @@ class Hub:
 
     def fetch(self, path: str) -> Path:
         """The local copy of ``root/path``, downloaded if need be. Raises DataError naming repository and file."""
-        try:
-            import huggingface_hub
-            from huggingface_hub.utils import disable_progress_bars
-        except ImportError as error:
-            raise DataError("data=fineweb needs the extra `data`: pip install 'pgolf[data]'") from error
-        disable_progress_bars()
-        filename = "/".join(part for part in (self.root, path) if part)
+        huggingface_hub = _library()
+        huggingface_hub.utils.disable_progress_bars()
+        filename = self._filename(path)
         endpoint = os.environ.get("HF_ENDPOINT") or None
         try:
             found = huggingface_hub.hf_hub_download(
@@ -40,7 +36,7 @@ class Hub:
                 filename,
                 repo_type="dataset",
                 revision=self.revision,
-                cache_dir=Path(self.cache_dir) / "hub",
+                cache_dir=self._cache,
                 endpoint=endpoint,
             )
         except Exception as error:  # the library raises its own, httpx's and the system's errors
@@ -53,6 +49,24 @@ class Hub:
             ) from error
         return Path(found)
 
+    def cached(self, path: str) -> Path | None:
+        """The local copy of ``root/path`` where it has been fetched before; asks nobody."""
+        found = _library().try_to_load_from_cache(
+            self.repo_id,
+            self._filename(path),
+            cache_dir=self._cache,
+            revision=self.revision,
+            repo_type="dataset",
+        )
+        return Path(found) if isinstance(found, str) else None
+
+    @property
+    def _cache(self) -> Path:
+        return Path(self.cache_dir) / "hub"
+
+    def _filename(self, path: str) -> str:
+        return "/".join(part for part in (self.root, path) if part)
+
     def fetch_json(self, path: str) -> dict[str, Any]:
         local = self.fetch(path)
         try:
@@ -62,3 +76,12 @@ class Hub:
         if not isinstance(content, dict):
             raise DataError(f"{local}: not a JSON object")
         return content
+
+
+def _library() -> Any:
+    try:
+        import huggingface_hub
+        import huggingface_hub.utils
+    except ImportError as error:
+        raise DataError("data=fineweb needs the extra `data`: pip install 'pgolf[data]'") from error
+    return huggingface_hub

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pgolf.data.dataset import Dataset
 from pgolf.tokenizer.recipe import Progress, Recipe
 
 
 class Source(Protocol):
-    """A corpus that can be made into shards. ``name`` is the option's name."""
+    """A corpus that can be made into shards. ``name`` is the option's name.
+
+    One that has text at hand also has ``documents(split)``, and where its text is fetched, ``find(cache_dir)``.
+    """
 
     name: str
 
@@ -19,3 +22,15 @@ class Source(Protocol):
     ) -> Dataset:
         """Fetch, check, tokenize and cache. ``progress(label, done, total)`` is called often; raises DataError."""
         ...
+
+
+def raw_documents(source: Any, cache_dir: Path | str, split: str) -> list[str] | None:
+    """The texts of a split, in the frozen order, of a source that has been prepared (by any object) before.
+
+    None where the source has no text: published shards come without. Raises DataError where it is gone.
+    """
+    if not hasattr(source, "documents"):
+        return None
+    if hasattr(source, "find"):
+        source.find(Path(cache_dir))
+    return [text for _, text in source.documents(split)]

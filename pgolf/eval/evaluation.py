@@ -104,9 +104,13 @@ def score_stream(
     split: str,
     subset: bool,
     valid: bool = False,
+    target_bytes_N: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> Score:
-    """Score ``tokens_N`` in this process. For dev scores; a run's final score comes from ``score_sealed``."""
+    """Score ``tokens_N`` in this process. For dev scores; a run's final score comes from ``score_sealed``.
+
+    ``target_bytes_N``: see ``byte_counts``.
+    """
     started = time.perf_counter()
     tokens_N = evaluation.stream(tokens_N)
     evaluator = evaluation.evaluator(len(tokens_N))
@@ -123,7 +127,24 @@ def score_stream(
         subset=subset,
         seconds=seconds,
         valid=valid,
+        target_bytes_N=target_bytes_N,
     )
+
+
+def byte_counts(
+    evaluation: Evaluation, tokens_N: np.ndarray, target_bytes_N: np.ndarray | None = None
+) -> np.ndarray:
+    """Bytes of each target ``tokens_N[1:]``: int64 [N-1], by the tokenizer's rule or as given.
+
+    ``target_bytes_N`` are counts that came with the text (``Dataset.sidecar_target_bytes``), one a target; they
+    may go on after the end of a truncated stream. Raises DataError where they end before it.
+    """
+    if target_bytes_N is None:
+        return evaluation.tokenizer.byte_lengths(tokens_N)
+    targets = len(tokens_N) - 1
+    if len(target_bytes_N) < targets:
+        raise DataError(f"byte counts for {len(target_bytes_N):,} targets; the stream has {targets:,}")
+    return np.asarray(target_bytes_N[:targets], dtype=np.int64)
 
 
 def make_score(
@@ -135,12 +156,13 @@ def make_score(
     subset: bool,
     seconds: float,
     valid: bool,
+    target_bytes_N: np.ndarray | None = None,
 ) -> Score:
     """The record of one code length, from the scores of the targets ``tokens_N[1:]``.
 
-    Raises ValueError where a target has no score.
+    ``target_bytes_N``: see ``byte_counts``. Raises ValueError where a target has no score.
     """
-    bytes_N = evaluation.tokenizer.byte_lengths(tokens_N)
+    bytes_N = byte_counts(evaluation, tokens_N, target_bytes_N)
     val_bpb = bits_per_byte(nll_nats_N, bytes_N)
     return Score(
         val_loss=float(nll_nats_N.sum(dtype=np.float64)) / len(nll_nats_N),

@@ -10,6 +10,7 @@ Shapes: N tokens of the stream, N-1 targets.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,7 +26,8 @@ import numpy as np
 
 from pgolf.core import errors
 from pgolf.core.errors import UserError
-from pgolf.eval.evaluation import Progress
+from pgolf.core.results import Score
+from pgolf.eval.evaluation import Evaluation, Progress, make_score
 from pgolf.eval.evaluator import chunks_of
 from pgolf.eval.frames import receive, send
 from pgolf.eval.seal import SYSTEM_FILES
@@ -34,6 +36,9 @@ from pgolf.eval.slots import DoubleScore, WriteOnce
 # Passed on because libraries or the GPU's driver need them; nothing else of the environment is.
 ENVIRONMENT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "SYSTEMROOT")
 _STDERR_TAIL_BYTES = 4000
+
+# The sealed process is ended after so many times budget.eval_seconds: late scores are reported, hangs end.
+PATIENCE = 4
 
 
 class SealedError(UserError):
@@ -130,6 +135,32 @@ def score_sealed(
     )
 
 
+def final_score(
+    evaluation: Evaluation,
+    tokens_N: np.ndarray,
+    sealed: SealedScore,
+    subset: bool,
+    target_bytes_N: np.ndarray | None = None,
+) -> Score:
+    """The record of what the sealed process answered; not valid before the certificate says so.
+
+    Where the process broke off, there is no code length: the score is not a number, and probe (f) says why.
+    ``target_bytes_N``: see ``pgolf.eval.evaluation.byte_counts``.
+    """
+    nll_nats_N = sealed.nll_nats_N if sealed.complete else np.zeros_like(sealed.nll_nats_N)
+    record = make_score(
+        evaluation,
+        tokens_N,
+        nll_nats_N,
+        split="val",
+        subset=subset,
+        seconds=sealed.seconds,
+        valid=False,
+        target_bytes_N=target_bytes_N,
+    )
+    return record if sealed.complete else replace(record, val_loss=math.nan, val_bpb=math.nan)
+
+
 def _converse(
     questions: IO[bytes],
     answers: IO[bytes],
@@ -222,7 +253,8 @@ def _environment(threads: int) -> dict[str, str]:
 def _crash(status: int, log: Any, overtime: bool, limit_seconds: float | None) -> SealedError:
     if overtime:
         return SealedError(
-            f"evaluation: the sealed process was ended after {limit_seconds:g} s, all that budget.eval_seconds gives it"
+            f"evaluation: the sealed process was ended after {limit_seconds:g} s; either it hangs or it is slow, and "
+            "then a larger budget.eval_seconds gives it longer"
         )
     size = log.seek(0, os.SEEK_END)
     log.seek(max(0, size - _STDERR_TAIL_BYTES))

@@ -3,8 +3,8 @@
 Stops after a step when ``elapsed + max(last ten steps' seconds) > budget``. The longest of them, not the mean of
 all, because a busy machine slows down in mid-run.
 Source: spec optimizer §7 (a record that ended at 601.15 s was challenged, #1908, #1956).
-Cost in bytes: none. Cost in step time: none; the seconds left unused are fewer than the
-longest recent step's.
+Cost in bytes: none. Cost in step time: none; the seconds left unused are fewer than the longest
+recent step's.
 Hurts: where one recent step was unusually slow the run ends that much earlier.
 """
 

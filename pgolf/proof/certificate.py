@@ -46,19 +46,30 @@ def certify(
     probe_seconds: float,
     documents: Sequence[str] | None = None,
     artifact_sha256: str | None = None,
+    target_bytes_N: np.ndarray | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Certificate:
     """Run all probes against the evaluation that gave ``sealed`` and ``reported``.
 
     ``evaluation`` is built from the artifact in this process; ``tokens_N`` is the scored stream
-    (``evaluation.stream(...)``); ``documents`` are the raw texts behind it, in order, where they are at hand.
+    (``evaluation.stream(...)``); ``documents`` are the raw texts behind it, in order, where they are at hand;
+    ``target_bytes_N`` the byte counts ``reported`` was made with, where they came with the text.
     ``progress`` is called with the name of each probe. A probe that cannot be carried out has failed.
     """
     try:
         replay = Replay(evaluation, tokens_N, sealed.nll_nats_N, ADVANCE_SHARE * probe_seconds)
     except (RuntimeError, ValueError, IndexError) as error:
         return Certificate(tuple(_broken(m.LETTER, m.NAME, error) for m, _ in PROBES), evaluation.metric, "B")
-    context = Context(evaluation, tokens_N, sealed, reported, documents, artifact_sha256, replay)
+    context = Context(
+        evaluation,
+        tokens_N,
+        sealed,
+        reported,
+        documents,
+        artifact_sha256,
+        replay,
+        target_bytes_N=target_bytes_N,
+    )
     results = []
     for module, share in PROBES:
         if progress is not None:

@@ -22,6 +22,7 @@ class Context:
     """``tokens_N`` is the stream as scored, ``sealed`` what the sealed process answered, ``reported`` the record
     made of it. ``documents`` are the raw texts the stream was made of, in order, where they are at hand; the
     stream may be a prefix of them. ``artifact_sha256`` is the hash written down before the stream was opened.
+    ``target_bytes_N`` are byte counts that came with the text, where the tokenizer does not count them.
     """
 
     evaluation: Evaluation
@@ -32,6 +33,7 @@ class Context:
     artifact_sha256: str | None
     replay: Replay
     seed: int = 0
+    target_bytes_N: np.ndarray | None = None
 
     @property
     def tolerance(self) -> float:

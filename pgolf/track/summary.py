@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import wrap
@@ -24,6 +25,8 @@ _SCORE_LABELS = {
     "final": "final",
 }
 _SPLITS = {"val": "validation"}
+# What eval.py needs to be told of a run's words; the rest is in the artifact.
+_TEXT_WORDS = ("data", "budget", "size", "cache_dir")
 
 
 def summary_lines(
@@ -229,5 +232,20 @@ def _files(
     if artifact is not None and artifact.path.exists():
         lines.append(Text(f"  sha256 {artifact.sha256}"))
         if result["status"] in COMPLETE:
-            lines.append(Text(f"  score it again: python eval.py artifact={artifact.path}"))
+            lines += _score_again(artifact, result["run"]["command"], width)
     return lines
+
+
+def _score_again(artifact: Artifact, command: str, width: int) -> list[Text]:
+    """The command that scores the artifact on the same text, broken as a shell allows where it is too long."""
+    words = [word for word in shlex.split(command) if _is_about_text(word)]
+    start = f"  score it again: python eval.py {shlex.quote(f'artifact={artifact.path}')}"
+    rest = shlex.join(words)
+    if not rest or len(start) + 1 + len(rest) <= width:
+        return [Text(f"{start} {rest}".rstrip())]
+    return [Text(f"{start} \\"), Text(f"    {rest}")]
+
+
+def _is_about_text(word: str) -> bool:
+    key, equals, _ = word.lstrip("+~").partition("=")
+    return bool(equals) and key.partition(".")[0] in _TEXT_WORDS

@@ -95,3 +95,19 @@ def test_progress_is_silent_for_two_seconds_and_then_says_how_far(monkeypatch, c
         "encoding: 20 of 100 (20 %)",
         "encoding: 40 of 100 (40 %)",
     ]
+
+
+def test_wrong_settings_are_all_named_and_exit_with_2(tmp_path, capsys):
+    words = ["prepare", "tiny", "--tokenizer", "bpe1024", "--cache-dir", tmp_path, "--set"]
+    assert run(*words, "data.document_count=abc", "data.document_bytes=1", "tokenizer.vocab_size=x") == 2
+    err = capsys.readouterr().err
+    assert "data.document_count: 'abc' is not a whole number" in err
+    assert "data.document_bytes: 1 is out of range" in err
+    assert "tokenizer.vocab_size: 'x' is not a whole number" in err
+
+
+def test_single_numbers_of_the_size_count_too(tmp_path):
+    words = ["prepare", "tiny", "--tokenizer", "bytes", "--cache-dir", tmp_path]
+    assert run(*words, "--set", "data.document_count=10", "size.shard_tokens=4000") == 0
+    (directory,) = (tmp_path / "datasets").iterdir()
+    assert len(list(directory.glob("fineweb_train_*.bin"))) > 1

@@ -17,6 +17,8 @@ from pgolf.core.errors import DataError
 from pgolf.data.fineweb import FineWeb, split_tail
 from pgolf.data.prepare import silent
 from pgolf.data.shards import read_shard, shard_name, sidecar_name, write_shard
+from pgolf.evaluate import FixedTokenizer
+from pgolf.tokenizer.blob import identity
 from pgolf.tokenizer.bytes import Bytes
 from pgolf.tokenizer.published import Published
 
@@ -49,11 +51,11 @@ def document(number):
     )
 
 
-def model():
+def model(normalisation="nmt_nfkc"):
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=(document(number) for number in range(300)), model_writer=out, vocab_size=320,
-        model_type="bpe", normalization_rule_name="nmt_nfkc", add_dummy_prefix=False, byte_fallback=True,
+        model_type="bpe", normalization_rule_name=normalisation, add_dummy_prefix=False, byte_fallback=True,
         split_digits=True, pad_id=0, bos_id=1, eos_id=2, unk_id=3, hard_vocab_limit=False, minloglevel=2,
     )  # fmt: skip
     return out.getvalue()
@@ -289,6 +291,8 @@ def test_foreign_shard_and_foreign_ids_are_errors(hub, published, tmp_path):
 def test_sidecars_are_fetched_checked_and_used(hub, tmp_path):
     dataset = fineweb(sidecars=True).prepare(sp320(), tmp_path, 10, silent)
     assert (dataset.target_bytes("val", 100) == 3).all() and len(dataset.target_bytes("val", 100)) == 99
+    assert (dataset.sidecar_target_bytes("val", 100) == 3).all()
+    assert dataset.sidecar_target_bytes("dev") is None
 
 
 def test_tail_without_a_document_start_or_that_is_everything_is_an_error(tmp_path):
@@ -309,3 +313,31 @@ def test_missing_extra_is_an_error_that_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(DataError, match=r"pip install 'pgolf\[data\]'"):
         fineweb().prepare(sp320(), tmp_path, 10, silent)
+
+
+def test_another_model_of_the_same_name_is_another_dataset(hub, published, tmp_path):
+    def with_model(name, blob):
+        path = tmp_path / name
+        path.write_bytes(blob)
+        return Published(name="sp320", vocab_size=320, model_file=str(path))
+
+    def prepare(recipe):
+        return fineweb().prepare(recipe, tmp_path / "cache", 10, silent)
+
+    same = (published / "datasets" / "tokenizers" / "fineweb_320_bpe.model").read_bytes()
+    first = prepare(sp320())
+    other = prepare(with_model("other.model", model("identity")))
+    assert other.directory != first.directory
+    assert identity(other.tokenizer) != identity(first.tokenizer)
+    assert prepare(with_model("other.model", model("identity"))).directory == other.directory
+    assert prepare(with_model("same.model", same)).directory == first.directory
+    assert prepare(FixedTokenizer(first.tokenizer)).directory == first.directory
+    assert prepare(FixedTokenizer(other.tokenizer)).directory == other.directory
+    assert identity(prepare(sp320()).tokenizer) == identity(first.tokenizer)
+
+
+def test_vocabulary_is_checked_on_a_cache_hit_too(hub, tmp_path):
+    fineweb().prepare(sp320(), tmp_path, 10, silent)
+    wrong = Published(name="sp320", vocab_size=640, model_file=None)
+    with pytest.raises(DataError, match="vocab_size 320 where the tokenizer has 640"):
+        fineweb().prepare(wrong, tmp_path, 10, silent)

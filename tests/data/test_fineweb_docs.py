@@ -7,12 +7,13 @@ import pytest
 from pgolf.core.errors import DataError
 from pgolf.data.fineweb_docs import FineWebDocs
 from pgolf.data.prepare import silent
+from pgolf.data.source import raw_documents
 from pgolf.tokenizer.bytes import Bytes
 
 
 def docs(path, validation=5, dev=2):
     return FineWebDocs(
-        path=str(path),
+        path=str(path) if path else None,
         repo_id="someone/golf",
         revision="main",
         root="datasets",
@@ -51,3 +52,22 @@ def test_too_few_documents_and_a_missing_file_are_errors(path, tmp_path):
         docs(path, validation=50_000).prepare(Bytes(), tmp_path, 50, silent)
     with pytest.raises(DataError, match="cannot be read"):
         docs(tmp_path / "none").prepare(Bytes(), tmp_path, 50, silent)
+
+
+def test_another_object_finds_the_fetched_text_without_a_network(path, tmp_path, monkeypatch):
+    pytest.importorskip("huggingface_hub")
+    cache = tmp_path / "cache"
+    snapshot = cache / "hub" / "datasets--someone--golf" / "snapshots" / ("a" * 40) / "datasets"
+    snapshot.mkdir(parents=True)
+    path.rename(snapshot / path.name)
+    (snapshot.parents[2] / "refs").mkdir()
+    (snapshot.parents[2] / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    assert raw_documents(docs(None), cache, "val") == [f"document {index}\n" for index in range(5)]
+    with pytest.raises(DataError, match="of someone/golf has not been fetched into"):
+        raw_documents(docs(None), tmp_path / "elsewhere", "val")
+
+
+def test_raw_documents_of_a_source_with_its_own_text_and_of_one_without(path, tmp_path):
+    assert raw_documents(docs(path), tmp_path, "dev") == ["document 18\n", "document 19\n"]
+    assert raw_documents(object(), tmp_path, "val") is None

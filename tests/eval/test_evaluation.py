@@ -81,3 +81,14 @@ def test_a_target_without_a_score_makes_no_score():
     nll_nats = np.array([1.0, np.nan])
     with pytest.raises(ValueError, match="no finite score"):
         make_score(evaluation, stream("ab"), nll_nats, split="val", subset=False, seconds=1.0, valid=True)
+
+
+def test_given_byte_counts_replace_the_tokenizers_up_to_the_end_of_the_stream():
+    evaluation = evaluation_of(Bigram(TOKENIZER.vocab_size), TOKENIZER, method())
+    tokens_N = stream("abcdefgh")
+    own = score_stream(evaluation, tokens_N, split="dev", subset=False)
+    given = score_stream(evaluation, tokens_N, split="dev", subset=False, target_bytes_N=np.full(99, 2))
+    assert (own.bytes, given.bytes) == (8, 16)
+    assert given.val_bpb == pytest.approx(own.val_bpb / 2)
+    with pytest.raises(DataError, match="byte counts for 7 targets; the stream has 8"):
+        score_stream(evaluation, tokens_N, split="dev", subset=False, target_bytes_N=np.full(7, 2))

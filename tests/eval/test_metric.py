@@ -2,8 +2,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 
 from pgolf.eval.metric import bits_per_byte
+from tests.helpers import ids, randomise, tiny_model
 
 
 def test_published_loss_and_bytes_per_token_give_the_published_score():
@@ -16,9 +19,28 @@ def test_published_loss_and_bytes_per_token_give_the_published_score():
 
 
 def test_ratio_of_sums_not_mean_of_ratios():
-    # Worked example F: (10 bits, 4 bytes) and (10 bits, 16 bytes) make 1.0, not (2.5 + 0.625) / 2.
-    nll_nats = np.array([10 * math.log(2)] * 2)
-    assert bits_per_byte(nll_nats, np.array([4, 16])) == pytest.approx(1.0)
+    # Worked example F: batches of (10 bits, 4 bytes) and (10 bits, 16 bytes).
+    nll_nats, lengths = np.array([10 * math.log(2)] * 2), np.array([4, 16])
+    assert bits_per_byte(nll_nats, lengths) == pytest.approx(1.0)
+    each = [bits_per_byte(nll_nats[i : i + 1], lengths[i : i + 1]) for i in range(2)]
+    assert np.mean(each) == pytest.approx(1.5625)  # the wrong value
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("arch/recurrence=encoder", "arch.recurrence.auxiliary_weight=0.1"),
+        ("arch/addon=[routing_head]",),
+    ],
+    ids=["encoder", "routing_head"],
+)
+def test_auxiliary_training_losses_stay_out_of_the_evaluation_loss(words):
+    model = tiny_model(*words)
+    randomise(model)
+    x, y = ids(2, 24, vocab_size=6), ids(2, 24, seed=1, vocab_size=6)
+    plain = F.cross_entropy(model.eval().logits(x).flatten(0, 1), y.flatten())
+    torch.testing.assert_close(model.loss(x, y), plain)
+    assert (model.train().loss(x, y) - plain).abs() > 0.01  # in training the term is there
 
 
 def test_small_integer_types_do_not_overflow():

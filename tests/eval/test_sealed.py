@@ -5,7 +5,7 @@ from pgolf.artifact import container
 from pgolf.core.errors import ArtifactError, ConfigError
 from pgolf.eval.evaluation import make_score, score_stream
 from pgolf.eval.from_artifact import evaluation_from
-from pgolf.eval.sealed import SealedError, score_sealed
+from pgolf.eval.sealed import SealedError, SealedScore, final_score, score_sealed
 from pgolf.proof.shelf import stream_of
 from tests.proof.making import DOCUMENTS, eval_node, write_artifact
 
@@ -67,7 +67,7 @@ def test_a_crash_shows_the_sealed_processs_own_message(artifact):
 
 
 def test_time_over_ends_the_sealed_process(artifact, tokens_N):
-    with pytest.raises(SealedError, match=r"ended after 0\.05 s"):
+    with pytest.raises(SealedError, match=r"ended after 0\.05 s; .* larger budget.eval_seconds"):
         score_sealed(artifact, tokens_N, threads=1, limit_seconds=0.05)
 
 
@@ -77,3 +77,13 @@ def test_refused_access_is_reported_even_when_swallowed(artifact, tokens_N):
     (violation,) = sealed.violations
     assert (violation.kind, violation.event) == ("access", "open")
     assert violation.what.endswith("pgolf-side-counts.npy")
+
+
+def test_final_score_counts_given_bytes_and_is_no_number_where_a_score_is_missing(evaluation, tokens_N):
+    targets = len(tokens_N) - 1
+    sealed = SealedScore(np.ones(targets), 1.0, (), (), 0, {})
+    score = final_score(evaluation, tokens_N, sealed, True, np.full(targets, 2))
+    assert score.bytes == 2 * targets and score.val_bpb == pytest.approx(0.5 / np.log(2))
+    assert score.subset and not score.valid
+    broken = SealedScore(np.full(targets, np.nan), 1.0, (), (), 0, {})
+    assert np.isnan(final_score(evaluation, tokens_N, broken, False).val_bpb)

@@ -55,3 +55,18 @@ def test_an_evaluation_that_cannot_be_replayed_fails_every_probe():
     )
     assert not certificate.passed
     assert "position 0 is not a number" in certificate.failed[0]
+
+
+def test_given_byte_counts_reach_the_coverage_probe():
+    context = context_of(network_evaluation())
+    doubled = 2 * context.evaluation.tokenizer.byte_lengths(context.tokens_N)
+    certificate = certify(
+        context.evaluation,
+        context.tokens_N,
+        context.sealed,
+        context.reported,
+        probe_seconds=1,
+        target_bytes_N=doubled,
+    )
+    (coverage,) = [probe for probe in certificate.probes if probe.letter == "e"]
+    assert f"the tokens carry {doubled.sum():,}" in coverage.message

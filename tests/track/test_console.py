@@ -2,6 +2,7 @@ import io
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -231,3 +232,28 @@ def test_words():
         "step 1,200",
     ]
     assert [percent(x) for x in (0, 0.999, 1.7)] == ["0 %", "99 %", "100 %"]
+
+
+def test_scoring_again_takes_the_words_about_the_text(sample, tmp_path):
+    made = sample()
+    made.artifact.path.write_bytes(b"")
+    command = (
+        "python train.py arch=pr187 data=text 'data.paths=[a b.txt]' +budget.probe_seconds=2 seed=3 size=tiny"
+    )
+
+    def printed(command):
+        stream = io.StringIO()
+        result = made.result | {"run": made.result["run"] | {"command": command}}
+        Console(stream=stream).summary(result, made.artifact, made.certificate, tmp_path)
+        again = stream.getvalue().partition("score it again: ")[2].replace("\\\n", "").splitlines()[0]
+        return shlex.split(again)
+
+    start = ["python", "eval.py", f"artifact={made.artifact.path}"]
+    assert printed("python train.py arch=pr187") == start
+    assert printed(command) == [
+        *start,
+        "data=text",
+        "data.paths=[a b.txt]",
+        "+budget.probe_seconds=2",
+        "size=tiny",
+    ]

@@ -3,6 +3,8 @@
 Profile ``raw``: decoded tokens equal the raw text and counted bytes equal its bytes, per document and in sum.
 Profile ``table`` (published vocabularies, which do not reproduce the text): counted bytes are held to the
 decoded text's, and the bytes per token to a plausible range; raw bytes are recorded beside them.
+Bytes from sidecars count the text before its case was factored out, so the controls are taken out of the
+decoded text first.
 Both: every target after token 0 has a score. BOS targets have bits and no bytes.
 
 Shapes: N tokens of the stream.
@@ -15,12 +17,15 @@ from itertools import pairwise
 import numpy as np
 
 from pgolf.core.results import ProbeResult
+from pgolf.eval.evaluation import byte_counts
 from pgolf.proof.context import Context, Verdict
+from pgolf.tokenizer.caseops import CONTROLS
 
 LETTER, NAME = "e", "coverage and bytes"
 TABLE_TOLERANCE = 0.005  # of decoded bytes; the known miscounts are 4 % and more
 PLAUSIBLE_BYTES_PER_TOKEN = (0.8, 12.0)
 _CUT_CHARACTER_BYTES = 3
+_NO_CONTROLS = dict.fromkeys(map(ord, CONTROLS))
 
 
 def probe(context: Context, seconds: float) -> ProbeResult:
@@ -37,7 +42,8 @@ def probe(context: Context, seconds: float) -> ProbeResult:
         context.reported.tokens == targets,
         f"the report counts {context.reported.tokens:,} targets, the stream has {targets:,}",
     )
-    bytes_N = np.concatenate([[0], context.evaluation.tokenizer.byte_lengths(context.tokens_N)])
+    carried_N = byte_counts(context.evaluation, context.tokens_N, context.target_bytes_N)
+    bytes_N = np.concatenate([[0], carried_N])
     counted = int(bytes_N.sum(dtype=np.int64))
     verdict.require(
         context.reported.bytes == counted,
@@ -47,6 +53,7 @@ def probe(context: Context, seconds: float) -> ProbeResult:
     verdict.require(bos_bytes == 0, f"BOS targets were given {bos_bytes:,} bytes")
     _bytes_of_documents(context, verdict, bytes_N)
     verdict.record(targets=targets, scored=scored, counted_bytes=counted, bytes_per_token=counted / targets)
+    verdict.record(bytes_from="tokenizer" if context.target_bytes_N is None else "sidecar")
     low, high = PLAUSIBLE_BYTES_PER_TOKEN
     if context.evaluation.metric == "table":
         verdict.require(
@@ -71,6 +78,8 @@ def _bytes_of_documents(context: Context, verdict: Verdict, bytes_N: np.ndarray)
         counted = int(bytes_N[start + 1 : stop].sum(dtype=np.int64))
         decoded = tokenizer.decode(tokens_N[start + 1 : stop])
         is_cut = stop == len(tokens_N)
+        if context.target_bytes_N is not None and not exact:
+            decoded = decoded.translate(_NO_CONTROLS)
         size = len(decoded.encode(errors="replace"))
         decoded_bytes += size
         if exact and not is_cut:

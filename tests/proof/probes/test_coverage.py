@@ -5,7 +5,10 @@ import pytest
 
 from pgolf.proof.probes import coverage
 from pgolf.tokenizer.bytes import ByteTokenizer
+from pgolf.tokenizer.caseops import CONTROLS, transform
 from tests.proof.making import DOCUMENTS, context_of, network_evaluation
+
+CONTROL_BYTES = set(CONTROLS.encode())  # in none of the other characters of the ASCII texts here
 
 
 class Table(ByteTokenizer):
@@ -68,3 +71,22 @@ def test_table_profile_allows_a_little_and_no_more():
     result = coverage.probe(context_of(network_evaluation(tokenizer=generous, metric="table")), seconds=5)
     assert not result.passed
     assert "the tokens decode to" in result.message
+
+
+def test_sidecar_bytes_are_the_text_without_case_controls():
+    text = "The island, NASA and I keep our boats. " * 4
+    transformed = transform(text)
+    evaluation = network_evaluation(tokenizer=Table(), metric="table")
+    context = context_of(evaluation, documents=[transformed])
+    assert len(transformed.encode()) > 1.1 * len(text)
+    decoded = evaluation.tokenizer.byte_lengths(context.tokens_N)
+    in_control = np.isin(np.frombuffer(transformed.encode(), np.uint8), list(CONTROL_BYTES))
+    carried = np.where(in_control, 0, decoded)
+    assert carried.sum() == len(text)
+    reported = dataclasses.replace(context.reported, bytes=int(carried.sum()))
+    with_sidecar = dataclasses.replace(context, reported=reported, target_bytes_N=carried)
+    result = coverage.probe(with_sidecar, seconds=5)
+    assert result.passed, result.message
+    assert result.measured["bytes_from"] == "sidecar"
+    assert not coverage.probe(dataclasses.replace(with_sidecar, reported=context.reported), seconds=5).passed
+    assert not coverage.probe(dataclasses.replace(context, reported=reported), seconds=5).passed
