@@ -33,6 +33,7 @@ from pgolf.data.source import raw_documents
 from pgolf.eval.evaluation import Evaluation, evaluation_of, score_stream
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import NetworkExpert
+from pgolf.eval.sample import evenly_spread
 from pgolf.eval.sealed import PATIENCE, SealedScore, final_score, score_sealed
 from pgolf.hook.validate import Validate
 from pgolf.proof.certificate import certify
@@ -141,13 +142,12 @@ def _connect(run: Run, trainer: Trainer, dataset: Dataset) -> None:
 
     def measure(state: Mapping[str, Tensor], tokens: int) -> Score:
         with run.stage("validate"):
-            limit = run.cfg["budget"]["subset_tokens"] or tokens
-            return _score_weights(run, trainer.model, state, dataset, min(tokens, limit))
+            return _score_weights(run, trainer.model, state, dataset, sample=tokens)
 
     def report(trainer: Trainer, score: Score) -> None:
         seconds = trainer.clock.elapsed
         steps = trainer.plan.steps or trainer.step
-        run.console.line(f"dev      {score.val_bpb:.4f} bits per byte after {trainer.step} steps (subset)")
+        run.console.line(f"dev      {score.val_bpb:.4f} bits per byte after {trainer.step} steps (sample)")
         run.log.write(textlog.val_step(trainer.step, steps, score.val_loss, score.val_bpb, seconds))
         run.metrics(trainer.step, dev_loss=score.val_loss, dev_bpb=score.val_bpb)
 
@@ -166,34 +166,42 @@ def _connect(run: Run, trainer: Trainer, dataset: Dataset) -> None:
 
 
 def _score_weights(
-    run: Run, model: nn.Module, state: Mapping[str, Tensor], dataset: Dataset, tokens: int | None
+    run: Run, model: nn.Module, state: Mapping[str, Tensor], dataset: Dataset, sample: int | None = None
 ) -> Score:
-    """Dev score of float weights in a copy of the model, non-overlapping."""
+    """Dev score of float weights in a copy of the model, non-overlapping; of a sample where one is asked for."""
     twin = copy.deepcopy(model)
     twin.load_state_dict(dict(state))
     twin.eval().requires_grad_(False)
     evaluation = evaluation_of(twin, dataset.tokenizer, plain_windows(run.cfg))
-    return _score(run, evaluation, dataset, tokens, "dev")
+    return _score_dev(run, evaluation, dataset, "dev", sample)
 
 
-def _score(run: Run, evaluation: Evaluation, dataset: Dataset, limit: int | None, label: str) -> Score:
-    stream = dataset.stream("dev", limit)
+def _score_dev(
+    run: Run, evaluation: Evaluation, dataset: Dataset, label: str, sample: int | None = None
+) -> Score:
+    """Score dev in this process; all of it, the budget's slice, or ``sample`` tokens spread over that."""
+    limit = run.cfg["budget"]["subset_tokens"]
+    stream_N = dataset.stream("dev", limit)
+    target_bytes_N = dataset.sidecar_target_bytes("dev", limit)
+    if sample is not None:
+        positions = evenly_spread(stream_N, sample, evaluation.method.window)
+        stream_N = stream_N[positions]
+        target_bytes_N = None if target_bytes_N is None else target_bytes_N[positions[1:] - 1]
     with run.console.progress(label, unit="tokens") as progress:
         return score_stream(
             evaluation,
-            stream,
+            stream_N,
             split="dev",
-            target_bytes_N=dataset.sidecar_target_bytes("dev", limit),
-            subset=len(stream) < dataset.facts["dev"].tokens,
+            target_bytes_N=target_bytes_N,
+            subset=len(stream_N) < dataset.facts["dev"].tokens,
             progress=lambda done, total: progress(label, done, total),
         )
 
 
 def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> Artifact:
     """Quantize, pack, write atomically, read back, weigh. A cap that is broken ends the run later, with exit 3."""
-    limit = run.cfg["budget"]["subset_tokens"]
     with run.stage("prequant score"):
-        run.scores["prequant"] = prequant = _score_weights(run, model, trained.state, dataset, limit)
+        run.scores["prequant"] = prequant = _score_weights(run, model, trained.state, dataset)
     run.log.write(textlog.post_ema(prequant.val_loss, prequant.val_bpb, prequant.seconds))
     with run.stage("quantize"):
         quantizer, compressor = make(run.cfg["quant"]), make(run.cfg["compressor"])
@@ -245,14 +253,13 @@ class Final:
 
 def score_dev(run: Run, dataset: Dataset, artifact: Artifact) -> Evaluation:
     """Score dev from the artifact in this process: right after quantization, and as composed."""
-    limit = run.cfg["budget"]["subset_tokens"]
     with run.stage("dev scores"):
         evaluation = evaluation_from(container.read(artifact.path), device=str(run.device))
         network = evaluation.network
         assert isinstance(network, NetworkExpert)
         plain = evaluation_of(network.model, dataset.tokenizer, plain_windows(run.cfg))
-        run.scores["roundtrip"] = roundtrip = _score(run, plain, dataset, limit, "roundtrip")
-        run.scores["dev"] = _score(run, evaluation, dataset, limit, "dev")
+        run.scores["roundtrip"] = roundtrip = _score_dev(run, plain, dataset, "roundtrip")
+        run.scores["dev"] = _score_dev(run, evaluation, dataset, "dev")
     quant = run.cfg["choices"]["quant"]
     run.log.write(*textlog.roundtrip(quant, roundtrip.val_loss, roundtrip.val_bpb, roundtrip.seconds))
     return evaluation

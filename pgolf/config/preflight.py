@@ -77,9 +77,8 @@ def _key_problem(config: Mapping[str, Any], dotted: str, adding: bool) -> str | 
                 return None
             place = ".".join(parts[:depth])
             known = [str(key) for key in node if key not in ("_target_", "hydra")]
-            described = (
-                f"{place} takes {', '.join(known)}" if place else f"the top level takes {', '.join(known)}"
-            )
+            where = place or "the top level"
+            described = f"{where} takes {', '.join(known)}" if known else f"{where} has no settings as chosen"
             return f"{dotted}: {described}.{did_you_mean(part, known)}"
         node = node[part]
     return None

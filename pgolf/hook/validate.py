@@ -1,6 +1,6 @@
 """Score the averaged weights on dev at even distances through the run; the clock is paused meanwhile.
 
-Non-overlapping windows over the first ``dev_tokens`` of dev: a progress signal, never a reported score. Validation
+Non-overlapping windows, ``dev_tokens`` in all, spread evenly over dev: a progress signal, never a reported score. Validation
 ``k`` of ``times`` comes at ``k/(times+1)`` of the run.
 Source: the public baseline's periodic validation, outside its clock; spec optimizer §7.
 Cost in bytes: none. Cost in step time: none on the training clock; in waiting, one forward pass over
@@ -40,7 +40,7 @@ class Validate(Hook):
             Phase(
                 k / (self.times + 1),
                 k / (self.times + 1),
-                f"dev score of the first {self.dev_tokens:,} tokens",
+                f"dev score of a sample of {self.dev_tokens:,} tokens",
             )
             for k in range(1, self.times + 1)
         ]

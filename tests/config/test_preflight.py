@@ -70,3 +70,7 @@ def test_an_unreadable_command_line_says_so():
 def test_hydra_flags_are_no_overrides():
     argv = ["-m", "seed=1,2", "-cd", "sweeps", "-cn", "bits", "--cfg", "job", "quant=none"]
     assert override_words(argv) == ["seed=1,2", "quant=none"]
+
+
+def test_a_group_without_settings_says_so():
+    assert complaints("data.nope=1") == ("data.nope: data has no settings as chosen.",)
