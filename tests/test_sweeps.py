@@ -6,8 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from pgolf.config import schema
-from pgolf.config.compose import conf_dir, settings
 from pgolf.config.compose import compose as compose_words
+from pgolf.config.compose import conf_dir, settings
 from pgolf.config.preflight import preflight
 
 SWEEPS = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
