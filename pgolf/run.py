@@ -210,12 +210,15 @@ class Run:
     def _keep_weights(self, error: BaseException | None) -> None:
         """Save the weights: the exported ones, or the last good ones of a run that broke off in training."""
         state: Mapping[str, torch.Tensor] = {}
+        schedule = getattr(self.trainer.model, "active", None) if self.trainer is not None else None
         if self.train is not None:
             state = self.train.state
         elif self.trainer is not None and self.trainer.step:
-            state = self.trainer.good_state if isinstance(error, TrainingError) else self.trainer.snapshot()
+            if isinstance(error, TrainingError):
+                state, schedule = self.trainer.good_state, self.trainer.good_schedule
+            else:
+                state = self.trainer.snapshot()
         if state:
-            schedule = getattr(self.trainer.model, "active", None) if self.trainer is not None else None
             content = io.BytesIO()
             torch.save({"weights": dict(state), "schedule": schedule}, content)
             write_bytes_atomic(self.folder.weights, content.getvalue())

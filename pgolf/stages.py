@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pgolf.arch.recurrence.form import Activation
-from pgolf.arch.table import HEADER, addon_origins, model_table
+from pgolf.arch.table import HEADER, model_table
 from pgolf.artifact import container
 from pgolf.artifact.ledger import artifact_record, code_estimate, ledger_table, ledger_text
 from pgolf.build import artifact_header, build_model, build_trainer, plain_windows, prepare_dataset
@@ -67,7 +67,7 @@ def show_model(console: Console, cfg: Mapping[str, Any], model: nn.Module) -> No
     console.table(f"{name}, size {cfg['size']['name']}: {table.parameters:,} parameters", table.rows, HEADER)
     for note in table.notes:
         console.line(note)
-    for addon, origin in addon_origins(cfg).items():
+    for addon, origin in cfg["choices"]["arch/addon"].items():
         console.line(f"addon {addon}, from {origin}: at {', '.join(table.sites[addon])}")
 
 

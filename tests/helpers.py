@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import cache
 from typing import Any
 
@@ -30,14 +31,22 @@ def tiny_model(*words: str, seed: int = 0, vocab_size: int = VOCAB) -> Any:
 
 
 def randomise(model: torch.nn.Module, seed: int = 0, std: float = 0.1) -> None:
-    """Leave the step-0 trap: give every zero matrix random entries, so that gradients flow everywhere."""
-    generator = torch.Generator().manual_seed(seed)
+    """Leave the step-0 trap: move every parameter that is all zero, so that gradients flow everywhere.
+
+    Matrices, and the gates, strengths and taps that start a technique as nothing. What a parameter gets depends on
+    its name and the seed alone, so that two models get the same where they have the same.
+    """
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 2 and not parameter.any():
+        for name, parameter in model.named_parameters():
+            if not parameter.any():
+                generator = torch.Generator().manual_seed(seed + zlib.crc32(name.encode()))
                 parameter.normal_(0.0, std, generator=generator)
 
 
 def ids(batch: int = 2, time: int = 24, seed: int = 0, vocab_size: int = VOCAB) -> torch.Tensor:
+    """Random tokens, with a document beginning (BOS) in each half of every row and in the middle of odd rows."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(2, vocab_size, (batch, time), generator=generator)
+    tokens = torch.randint(2, vocab_size, (batch, time), generator=generator)
+    tokens[:, [time // 4, 3 * time // 4]] = BOS
+    tokens[1::2, time // 2] = BOS
+    return tokens

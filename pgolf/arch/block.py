@@ -19,7 +19,7 @@ empty site is an empty list: it costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +77,7 @@ class Layer(Part):
 class Controls(Part):
     """The scalars of one visit: residual mix (1, 0), sublayer scales 1, query gain where there are queries.
 
-    An MLP whose activation has parameters offers ``own_activation()``; each visit then owns one (a Part) and
+    ``layers`` are those of all visits that use these controls: what one of them needs is there. An MLP whose activation has parameters offers ``own_activation()``; each visit then owns one (a Part) and
     passes it to the MLP, so that visits that share matrices need not share activations (spec arch §10.1).
     """
 
@@ -86,20 +86,25 @@ class Controls(Part):
     mlp_scale: nn.Parameter
     q_gain: nn.Parameter | None
 
-    def __init__(self, dims: Dims, layer: Layer) -> None:
+    def __init__(self, dims: Dims, layers: Sequence[Layer]) -> None:
         super().__init__()
         self.declare_control("residual_mix", torch.stack([torch.ones(dims.width), torch.zeros(dims.width)]))
-        if layer.mixer is not None:
+        if any(layer.mixer is not None for layer in layers):
             self.declare_control("mixer_scale", torch.ones(dims.width))
-        if layer.mlp is not None:
+        if any(layer.mlp is not None for layer in layers):
             self.declare_control("mlp_scale", torch.ones(dims.width))
-        gain = getattr(layer.mixer, "qk_gain", None)
+        gain = _first(getattr(layer.mixer, "qk_gain", None) for layer in layers)
         if gain is None:
             self.q_gain = None
         else:
             self.declare_control("q_gain", torch.full((dims.heads,), float(gain)))
-        own_activation = getattr(layer.mlp, "own_activation", None)
+        own_activation = _first(getattr(layer.mlp, "own_activation", None) for layer in layers)
         self.activation: Part | None = None if own_activation is None else own_activation()
+
+
+def _first(found: Iterable[Any]) -> Any:
+    """The first that is not None, or None."""
+    return next((value for value in found if value is not None), None)
 
 
 class Block:

@@ -34,7 +34,9 @@ COMPONENT = "ssm"
 def ssd(u_BTHP: Tensor, b_BTHN: Tensor, c_BTHN: Tensor, log_decay_H: Tensor, chunk_tokens: int) -> Tensor:
     """``y_t = C_tᵀS_t`` with ``S_t = δS_{t−1} + B_t u_tᵀ``, ``δ = exp(log_decay)``: [B, T, H, P].
 
-    Exact for any chunk length: the time axis is padded with zeros at its end. Powers of δ are fp32.
+    Exact for any chunk length: the time axis is padded with zeros at its end. Whatever autocast says, powers of δ,
+    the states and what they carry from chunk to chunk are fp32. Under autocast the two products within a chunk
+    round their factors, masked powers included, to its dtype once; nothing rounded there is carried on.
     """
     time = u_BTHP.size(1)
     u, b, c = (_chunked(x, chunk_tokens) for x in (u_BTHP, b_BTHN, c_BTHN))  # [B, H, C, Q, ·]
@@ -46,11 +48,12 @@ def ssd(u_BTHP: Tensor, b_BTHN: Tensor, c_BTHN: Tensor, log_decay_H: Tensor, chu
     y = (c @ b.mT * within_HQQ[:, None]) @ u
 
     left_HQ = torch.exp(log_H1 * (chunk_tokens - 1 - place_Q))
-    states_BHCNP = (b * left_HQ[:, None, :, None]).mT @ u
     between_HCC = _powers(log_H1 * chunk_tokens, chunk_C[:, None] - 1 - chunk_C).tril(-1)
-    carry_BHCNP = (between_HCC @ states_BHCNP.flatten(-2)).view_as(states_BHCNP)
     passed_HQ = torch.exp(log_H1 * (place_Q + 1))
-    y = y + (c * passed_HQ[:, None, :, None]) @ carry_BHCNP
+    with torch.autocast(u.device.type, enabled=False):
+        states_BHCNP = (b.float() * left_HQ[:, None, :, None]).mT @ u.float()
+        carry_BHCNP = (between_HCC @ states_BHCNP.flatten(-2)).view_as(states_BHCNP)
+        y = y + (c.float() * passed_HQ[:, None, :, None]) @ carry_BHCNP
     return y.flatten(2, 3).transpose(1, 2)[:, :time]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pgolf.arch.unet import UNet
 from pgolf.core.protocols import Quantizer
@@ -53,13 +52,3 @@ def notes(model: UNet) -> list[str]:
         ]
         found.append(f"visits {name}{''.join(when)}: {schedule}")
     return found
-
-
-def addon_origins(cfg: Mapping[str, Any]) -> dict[str, str]:
-    """Where each active addon comes from: named on the command line, or brought along by the arch preset."""
-    named = str(cfg["choices"].get("arch/addon", ""))
-    chosen = {word.strip(" '\"") for word in named.strip("[]").split(",")}
-    return {
-        name: "arch/addon" if name in chosen else f"arch={cfg['choices']['arch']}"
-        for name in cfg["arch"]["addons"]
-    }

@@ -75,7 +75,10 @@ class UNet(Part):
         feeding = tuple(i for i, layer in enumerate(layers) if layer.mlp is not None)
         facts = ModelFacts(self.schedules, attending, head.tied, mixer_layers=mixing, mlp_layers=feeding)
         self.controls = nn.ModuleDict(
-            {key: Controls(dims, layers[v.physical]) for key, v in facts.visits.items()}
+            {
+                key: Controls(dims, [layers[v.physical] for v in facts.sharing(visit)])
+                for key, visit in facts.visits.items()
+            }
         )
         self.declare_control("skip_weights", torch.ones(facts.skips, dims.width), component="skip")
         self.addons = Placement(addons, dims, facts)

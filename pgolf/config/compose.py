@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import pgolf
 from pgolf.config import schema
+from pgolf.config.origins import addon_origins
 from pgolf.config.preflight import option_exists
 from pgolf.config.readonly import thaw
 from pgolf.core.errors import ConfigError
@@ -47,15 +48,19 @@ def compose(overrides: Sequence[str] = (), config_name: str = "config") -> DictC
         raise ConfigError(" ".join(str(error).split())) from error
 
 
-def settings(cfg: DictConfig, choices: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def settings(cfg: DictConfig, hydra: Any = None) -> dict[str, Any]:
     """The finished config as plain containers: our keys plus ``choices``, the chosen option of each group.
 
-    ``choices`` is needed where Hydra has taken its own node away, as it does for the job of ``hydra.main``.
+    For ``arch/addon``, which chooses many, ``choices`` has where each addon comes from. ``hydra`` is Hydra's own
+    node, needed where it has been taken out of ``cfg``, as for the job of ``hydra.main``.
     """
-    chosen = OmegaConf.to_container(cfg.hydra.runtime.choices) if choices is None else dict(choices)
+    hydra = cfg.hydra if hydra is None else hydra
+    chosen = OmegaConf.to_container(hydra.runtime.choices)
     assert isinstance(chosen, dict)
     ours = {str(key): plain_value(cfg, str(key)) for key in cfg if key != "hydra"}
     kept = {str(k): v for k, v in chosen.items() if not str(k).startswith("hydra/") and k != "schema"}
+    words = [str(word) for word in hydra.overrides.task]
+    kept["arch/addon"] = addon_origins(ours["arch"].get("addons", {}), words, kept, conf_dir())
     return ours | {"choices": kept}
 
 

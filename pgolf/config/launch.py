@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
@@ -77,9 +77,7 @@ def run_job(job: Callable[[dict[str, Any], list[str]], tuple[float, int]], cfg: 
     hydra = HydraConfig.get()
     overrides = [str(word) for word in hydra.overrides.task]
     try:
-        choices = OmegaConf.to_container(hydra.runtime.choices)
-        assert isinstance(choices, dict)
-        objective, status = job(read_only(settings(cfg, {str(k): v for k, v in choices.items()})), overrides)
+        objective, status = job(read_only(settings(cfg, hydra)), overrides)
     except UserError as error:
         complain(error)
         objective, status = math.inf, error.exit_status

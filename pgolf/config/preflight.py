@@ -45,7 +45,7 @@ def _option_problem(conf: Path, group: str, option: str) -> str | None:
     return f"{group}: no '{option}' in conf/{group}.{guess}{listing}"
 
 
-def _chosen(override: Override) -> list[str]:
+def chosen_options(override: Override) -> list[str]:
     """All option names an override selects, sweeps and lists flattened."""
     value = override.value()
     if override.is_sweep_override():
@@ -100,25 +100,31 @@ def preflight(words: Sequence[str], conf: Path, config: Any) -> list[Override]:
         ) from error
     problems: list[str] = []
     keys: list[Override] = []
+    right: list[str] = []
     for override in overrides:
         name = override.key_or_group
         if override.package or name.startswith("hydra"):
             continue
         if group_of(name):
-            if not override.is_delete():
-                problems += filter(
-                    None, (_option_problem(conf, name, choice) for choice in _chosen(override))
-                )
+            wrong = [] if override.is_delete() else _choice_problems(conf, name, override)
+            problems += wrong
+            if not wrong and not override.is_sweep_override():
+                right.append(str(override.input_line))
         elif "/" in name:
             problems.append(_group_problem(name))
         else:
             keys.append(override)
-    if not problems and keys:
-        chosen = [
-            str(o.input_line) for o in overrides if group_of(o.key_or_group) and not o.is_sweep_override()
-        ]
-        composed = config(chosen)
+    if keys:
+        composed = config(right)
+        # A key of a group whose option is misspelt cannot be judged: that group is not what will be composed.
+        unknown = (
+            {o.key_or_group.partition("/")[0] for o in overrides if group_of(o.key_or_group)}
+            if problems
+            else set()
+        )
         for override in keys:
+            if override.key_or_group.partition(".")[0] in unknown:
+                continue
             problem = _key_problem(
                 composed, override.key_or_group, override.is_add() or override.is_force_add()
             )
@@ -129,3 +135,8 @@ def preflight(words: Sequence[str], conf: Path, config: Any) -> list[Override]:
     if problems:
         raise ConfigError(problems)
     return list(overrides)
+
+
+def _choice_problems(conf: Path, group: str, override: Override) -> list[str]:
+    found = (_option_problem(conf, group, choice) for choice in chosen_options(override))
+    return [problem for problem in found if problem]

@@ -95,6 +95,7 @@ class Trainer:
         self.average = average or (lambda: self.model.state_dict())
         self.good_state: dict[str, Tensor] = {}
         self.good_step = 0
+        self.good_schedule: str | None = None
 
     @property
     def progress(self) -> float:
@@ -149,10 +150,11 @@ class Trainer:
         return total.item()
 
     def _keep_good(self) -> None:
-        """Remember this step's weights, unless a number in them is not finite."""
+        """Remember this step's weights and the schedule they run in, unless a number in them is not finite."""
         state = self.snapshot()
         if all(bool(torch.isfinite(value).all()) for value in state.values()):
             self.good_state, self.good_step = state, self.step
+            self.good_schedule = getattr(self.model, "active", None)
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy on the CPU of the weights that would be exported now (averaged where a hook averages)."""

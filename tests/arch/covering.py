@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 
+import yaml
+
 from pgolf.config.compose import conf_dir
 from pgolf.config.preflight import options
 
@@ -17,10 +19,16 @@ OFF, ON = "off", "on"
 TWO_LANES = ("p1", "p1_no_mlp_to_attention", "p2", "p4")
 
 
+def techniques(group: str) -> list[str]:
+    """The options of a group that name a class; those that only change another one's numbers are left out."""
+    files = {o: conf_dir() / group / f"{o}.yaml" for o in options(conf_dir(), group)}
+    return [o for o, file in files.items() if "_target_" in yaml.safe_load(file.read_text())]
+
+
 def factors() -> dict[str, list[str]]:
-    """Every choice of a baseline model: child groups with their options, addons on or off."""
+    """Every choice of a baseline model: child groups with their techniques, addons on or off."""
     found = {
-        f"arch/{group}": [o for o in options(conf_dir(), f"arch/{group}") if o not in NOT_ON_A_CPU]
+        f"arch/{group}": [o for o in techniques(f"arch/{group}") if o not in NOT_ON_A_CPU]
         for group in ("recurrence", "lanes", "mlp", "attention", "init")
     }
     return found | {addon: [OFF, ON] for addon in options(conf_dir(), "arch/addon")}

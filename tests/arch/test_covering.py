@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from pgolf.artifact import container
+from pgolf.config.compose import conf_dir
 from pgolf.config.make import make
+from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.quant.stored import dequantize_for
 from tests.arch.causality import one_step
 from tests.arch.covering import OFF, ON, covering_rows, factors, forbidden, pairs_of, words_of
-from tests.helpers import BOS, VOCAB, tiny_model, tiny_settings
+from tests.helpers import BOS, VOCAB, ids, tiny_model, tiny_settings
 
 BANNED = set(forbidden())
 ROWS = covering_rows(factors(), BANNED)
@@ -34,16 +36,17 @@ def roundtrip(model, *words):
 
 
 def exercise(*words):
-    """Build, take a step in every schedule, rebuild from the artifact: finite losses, equal logits."""
+    """Build; in every schedule take a step and rebuild from the artifact: finite losses, equal logits."""
     model = tiny_model(*words)
     for name in model.schedules:
         model.activate(name)
         assert math.isfinite(one_step(model)), words
-    assert all(torch.isfinite(p).all() for p in model.parameters()), words
-    twin = roundtrip(model, *words)
-    tokens = torch.randint(2, VOCAB, (2, 17))
-    with torch.no_grad():
-        torch.testing.assert_close(model.eval().logits(tokens), twin.eval().logits(tokens), rtol=0, atol=0)
+        assert all(torch.isfinite(p).all() for p in model.parameters()), words
+        twin = roundtrip(model, *words)
+        tokens = ids(time=17)
+        with torch.no_grad():
+            found, expected = twin.eval().logits(tokens), model.eval().logits(tokens)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_the_rows_contain_every_permitted_pair_and_no_other():
@@ -74,8 +77,13 @@ def test_every_forbidden_pair_is_refused(two):
         tiny_model(*words)
 
 
+@pytest.mark.parametrize("name", options(conf_dir(), "arch"))
+def test_every_topology_and_preset_steps_and_survives_the_artifact_in_every_schedule(name):
+    exercise(f"arch={name}")
+
+
 @pytest.mark.slow
-def test_the_full_product_of_the_groups_with_and_without_addons():
+def test_the_full_product_of_the_groups_with_no_addon_or_with_all_that_go_together():
     choices = factors()
     groups = [name for name in choices if name.startswith("arch/")]
     addons = [name for name in choices if name not in groups and not name.startswith("gate_")]

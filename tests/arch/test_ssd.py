@@ -72,6 +72,35 @@ def test_powers_stay_fp32_under_bf16():
     assert abs(out[0, 500].item() - 0.999**500) < 0.01
 
 
+def test_states_are_made_carried_and_read_in_fp32_under_bf16():
+    """Only the first of several chunks has input: what later ones read was carried, and rounded nowhere."""
+    u, b, c, log_decay = inputs(40)
+    u[:, 8:] = 0.0
+    with torch.autocast("cpu", torch.bfloat16):
+        out = ssd(u, b, c, log_decay, 8)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out[:, 8:], recurrence(u, b, c, log_decay)[:, 8:], rtol=1e-4, atol=1e-5)
+
+
+def test_within_a_chunk_autocast_rounds_factors_only():
+    given = inputs(40)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = ssd(*given, 8)
+    expected = recurrence(*given)
+    assert (out - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+def test_the_mixer_compiles_as_one_graph_under_bf16():
+    torch._dynamo.reset()
+    part, h = mixer(), torch.randn(2, 19, 32)
+    compiled = torch.compile(lambda x: part(x, None, {}, None), fullgraph=True, backend="aot_eager")
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = compiled(h), part(h, None, {}, None)
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
+    found.float().sum().backward()
+    assert torch.isfinite(part.a_log.grad).all()
+
+
 @pytest.mark.parametrize("chunk", [1, 5, 32])
 def test_the_mixer_is_its_formula(chunk):
     part = mixer(chunk_tokens=chunk)

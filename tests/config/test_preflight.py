@@ -41,6 +41,11 @@ def test_all_problems_are_listed_at_once():
     assert len(complaints("arch=basline", "quant=int6", "size=lapto")) == 3
 
 
+def test_a_wrong_option_does_not_hide_a_wrong_key():
+    found = complaints("hook=[emma]", "tokeniser=bpe4096", "train.windw=3")
+    assert len(found) == 3 and any("Did you mean 'tokenizer'?" in problem for problem in found)
+
+
 def test_every_value_of_a_sweep_is_checked():
     (problem,) = complaints("quant=int6_rtn,int8")
     assert "no 'int8'" in problem and "Did you mean 'int8_rtn'?" in problem

@@ -23,6 +23,10 @@ def test_steps_that_become_longer_do_not_break_the_budget():
     assert result.steps == 13 and result.seconds == 19.0
 
 
+def test_a_fixed_number_of_steps_is_taken_whatever_the_clock_says():
+    assert rig(hooks=[Wallclock()], seconds=3.0, steps=9).fit().steps == 9
+
+
 def test_a_machine_that_slows_down_is_not_caught_out():
     trainer = rig(hooks=[Wallclock()], seconds=30.0)
     draw = trainer.loader.next_batch

@@ -2,12 +2,15 @@
 
 import copy
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pgolf.core.errors import TrainingError
 from pgolf.hook.wallclock import Wallclock
+from pgolf.run import Run
+from pgolf.train.activation import Activate
 from pgolf.train.trainer import SNAPSHOT_STEPS, Hook
 from pgolf.train.warmup import warm_up
 from tests.train.rig import rig
@@ -68,6 +71,24 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state():
     with pytest.raises(TrainingError, match=rf"nan at step {SNAPSHOT_STEPS + 4}"):
         trainer.fit()
     assert trainer.good_state and all(torch.isfinite(v).all() for v in trainer.good_state.values())
+
+
+def test_the_kept_weights_of_a_diverged_run_name_the_schedule_they_were_trained_in(tmp_path, monkeypatch):
+    """The run switches after step 3; its last good weights are those of step 2, plain ones."""
+    monkeypatch.setattr("pgolf.train.trainer.SNAPSHOT_STEPS", 2)
+    trainer = rig(steps=20, words=("arch/recurrence=mini", "arch.recurrence.start=0.15"))
+    trainer.hooks = [Activate(trainer.model.activations(), trainer.model.schedules, 20)]
+    honest = trainer.loss
+    trainer.loss = lambda x, y: honest(x, y) * (math.nan if trainer.step >= 3 else 1.0)
+    with pytest.raises(TrainingError, match="weights of step 2 are kept") as caught:
+        trainer.fit()
+    assert (trainer.model.active, trainer.good_schedule) == ("recurrent", "plain")
+    run = SimpleNamespace(
+        train=None, trainer=trainer, folder=SimpleNamespace(weights=tmp_path / "weights.pt")
+    )
+    for error, schedule in ((caught.value, "plain"), (KeyboardInterrupt(), "recurrent")):
+        Run._keep_weights(run, error)
+        assert torch.load(run.folder.weights, weights_only=True)["schedule"] == schedule
 
 
 def test_warm_up_leaves_no_trace():

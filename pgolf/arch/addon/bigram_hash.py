@@ -9,7 +9,8 @@ a first position, so that no document reads the one packed before it.
 Source: #187, #549, #860, #1204 (spec arch §4.1). Published with ``xor``: table zero, s = 0.05; with ``add``:
 table N(0, 0.01²), no s (``scale: null``). P never starts at zero: with a zero table that would leave both
 without gradient for ever.
-Cost: N·E + E·D + 1 weights (262,145 for 1536×128 at width 512), the table in the embedding's precision.
+Cost: N·E + E·D + 1 weights (262,145 for 1536×128 at width 512), the table in the embedding's precision, P in
+fp16.
 Time: one look-up and one E×D product per token.
 It hurts where the vocabulary is large: records with 4,096 words or more dropped it.
 """
@@ -63,7 +64,7 @@ class BigramEmbedding(Part):
         table = torch.randn(settings.rows, settings.dim) * settings.table_std
         self.declare("table", table, group="embedding", storage="embedding", component="bigram")
         self.projection = Linear(settings.dim, dims.width, "bigram")
-        self.projection.specs["weight"] = ParamSpec(settings.projection_group, "matrix", "bigram")
+        self.projection.specs["weight"] = ParamSpec(settings.projection_group, "keep_fp16", "bigram")
         if settings.scale is None:
             self.scale = None
         else:

@@ -4,9 +4,11 @@ Shapes: B batch, T time, D model, K orders, W = 1+K outputs (the network first).
 
 ``gate = W_g h + b`` on the final normed hidden state, fp32, W_g = 0, b = 0 except the network's ``neural_bias``.
 Orders without counts are masked with −10⁹; with s = softmax(gate), ``w_0 = f + (1−f)·s_0`` and
-``w_k = (1−f)·s_k``, f = ``neural_floor``. Training adds ``loss_weight · mean(−ln Σ w_k p_k(target))``; gradients
-reach the head and the trunk. p_0 is the network's own probability of the target, p_k the exact Witten–Bell
-distribution of order k over what the batch has shown before the target (``pgolf.arch.addon.count_provider``).
+``w_k = (1−f)·s_k``, f = ``neural_floor``. Training adds ``loss_weight · mean(−ln Σ w_k p_k(target))``.
+p_0 is the network's own probability of the target, p_k the exact Witten–Bell distribution of order k over what
+the batch has shown before the target (``pgolf.arch.addon.count_provider``). The recursion's P_1 is the network's
+probability too: every p_k is smoothed towards the network, not towards a table of words. Gradients reach the head
+through the weights, and the trunk through the weights, through p_0 and, by that smoothing, through every p_k.
 ``orders`` is the one constant: it gives the head its width. The mixing at evaluation lives elsewhere, on
 ``logits_and_gates(model, ids_BT)``; a forward pass that asks for logits only never runs the head.
 Source: #834 (orders 2–7), #860 (2–12) (spec arch §10.4, spec ngram §4), their hashed ratios replaced by exact

@@ -9,7 +9,8 @@ is made once per forward pass.
 active, places 9 and 10 of eleven layers fall on layers 7 and 8. ``index: physical`` reads them as layers, each
 fed at all of its visits.
 Source: #414, #549, #687, #860, #1204, "VE128" (spec arch §4.4): −0.006 bits per byte in #687's log.
-Cost: V·E + E·G·K + 1 + places weights (163,843 for 1,024 words, E = 128, 4 KV heads of 64, two places).
+Cost: V·E + E·G·K + 1 + places weights (163,843 for 1,024 words, E = 128, 4 KV heads of 64, two places), the
+table in the embedding's precision, P in fp16.
 Time: one look-up and one product per token.
 It hurts with large vocabularies, where the table outgrows what it earns: dropped at 8,192 words (#1394).
 """
@@ -47,7 +48,7 @@ class ValueTable(Part):
         table = torch.randn(dims.vocab_size, settings.dim) * settings.table_std
         self.declare("table", table, group="embedding", storage="embedding", component=NAME)
         self.projection = Linear(settings.dim, dims.kv_width, NAME)
-        self.projection.specs["weight"] = ParamSpec(settings.projection_group, "matrix", NAME)
+        self.projection.specs["weight"] = ParamSpec(settings.projection_group, "keep_fp16", NAME)
         self.declare_control("scale", torch.tensor(settings.scale), NAME)
         self.declare_control("place_scales", torch.ones(len(settings.visits)), NAME)
 

@@ -66,7 +66,8 @@ class ValueResidualV0:
         if without:
             raise ConfigError(
                 f"arch/addon: {NAME} takes the values of layer {without[0]}, which has no attention; "
-                f"keep it out of arch.no_attention or choose value_residual_x0"
+                f"keep it out of arch.no_attention (with arch=mamba_hybrid: name it in arch.attention_layers) or "
+                f"choose value_residual_x0"
             )
         if visit.key in sources:
             return Source()

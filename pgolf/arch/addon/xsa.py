@@ -59,7 +59,7 @@ class XSA:
         return self.part if any(v.physical in model.attention_layers for v in chosen) else None
 
     def _places(self, model: ModelFacts) -> frozenset[int]:
-        """The chosen places. Raises ConfigError where one does not exist or has no attention.
+        """The chosen places. Raises ConfigError where a listed one does not exist or has no attention, or none has.
 
         Virtual places count to the end of the longest schedule, whichever is active.
         """
@@ -73,7 +73,13 @@ class XSA:
                 f"arch.addons.xsa.last: {self.last} is out of range; there are {count} {self.index} places"
             )
         if self.visits == "all":
-            return frozenset(range(count - (self.last or count), count))
+            chosen = frozenset(range(count - (self.last or count), count))
+            if not chosen & attending:
+                raise ConfigError(
+                    f"arch.addons.xsa.last: {self.last} chooses {sorted(chosen)}, where nothing attends; "
+                    f"{self.index} places that have attention: {sorted(attending)}"
+                )
+            return chosen
         listed = {int(i) for i in self.visits}
         outside = sorted(i for i in listed if not 0 <= i < count)
         if outside:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pgolf.arch.block import Context
 from pgolf.arch.lanes.form import Stream
 from pgolf.arch.part import rms_norm
-from pgolf.arch.recurrence.form import Activation, Recurrence
+from pgolf.arch.recurrence.form import Activation, Recurrence, check_start
 from pgolf.arch.visits import Schedule, Visit, control_key, schedule
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, Fraction, NonNegativeFloat, PositiveInt
@@ -49,6 +49,7 @@ class EncoderRecurrence(Recurrence):
         super().__init__()
         if not 1 <= passes <= MOST_PASSES:
             raise ConfigError(f"arch.recurrence.passes: {passes} is out of range: from 1 to {MOST_PASSES}")
+        check_start("start", start)
         encoder = layers // 2 if encoder_layers is None else encoder_layers
         if not 1 <= encoder <= layers:
             raise ConfigError(

@@ -59,6 +59,15 @@ def repeat_after_last(layers: int, repeated: Sequence[int]) -> list[int]:
     return [*range(resume), *repeated, *range(resume, layers)]
 
 
+def check_start(setting: str, start: float) -> None:
+    """Raise ConfigError for a fraction of the run that leaves nothing of it."""
+    if start >= 1:
+        raise ConfigError(
+            f"arch.recurrence.{setting}: {start:g} is the end of the run, where nothing is activated any more; "
+            "below 1"
+        )
+
+
 def check_layers(setting: str, listed: Sequence[int], layers: int) -> None:
     """Raise ConfigError unless ``listed`` names distinct layers of the model, one at least."""
     outside = [i for i in listed if not 0 <= i < layers]

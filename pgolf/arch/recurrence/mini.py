@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pgolf.arch.block import Context
 from pgolf.arch.lanes.form import Stream
-from pgolf.arch.recurrence.form import Activation, Recurrence, check_layers, repeat_after_last
+from pgolf.arch.recurrence.form import (
+    Activation,
+    Recurrence,
+    check_layers,
+    check_start,
+    repeat_after_last,
+)
 from pgolf.arch.visits import Schedule, Visit, schedule
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt
@@ -54,6 +60,8 @@ class MiniRecurrence(Recurrence):
             raise ConfigError(
                 f"arch.recurrence.start, start_step: {start}, {start_step}; give exactly one, the other null"
             )
+        if start is not None:
+            check_start("start", start)
         if untie_mlp not in UNTIE_MODES:
             raise ConfigError(f"arch.recurrence.untie_mlp: {untie_mlp!r} is none of {', '.join(UNTIE_MODES)}")
         if keys not in ("visit", "virtual"):

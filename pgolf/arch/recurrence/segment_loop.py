@@ -20,7 +20,7 @@ from torch import nn
 
 from pgolf.arch.block import Context
 from pgolf.arch.lanes.form import Stream
-from pgolf.arch.recurrence.form import Activation, Recurrence, check_layers
+from pgolf.arch.recurrence.form import Activation, Recurrence, check_layers, check_start
 from pgolf.arch.visits import Schedule, Visit, schedule
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Fraction, PositiveInt
@@ -65,6 +65,7 @@ class SegmentLoop(Recurrence):
             )
         if list(starts) != sorted(set(starts)) or not 0 <= starts[0] <= starts[-1] <= 1:
             raise ConfigError(f"arch.recurrence.starts: {list(starts)} must rise within 0..1")
+        check_start("starts", starts[-1])
         self.layers, self.first, self.last = layers, first, last
         self.extras = (segment_extra_passes,) if len(starts) == 1 else (1, segment_extra_passes)
         self.starts = tuple(float(start) for start in starts)

@@ -123,10 +123,14 @@ def test_groups_are_those_of_the_source():
     specs = tiny_model(WORD).param_specs()
     prefix = "addons.parts.bigram_hash."
     assert specs[prefix + "table"].group == specs[prefix + "table"].storage == "embedding"
-    assert specs[prefix + "projection.weight"].group == "matrix"
     assert specs[prefix + "scale"].storage == "keep_fp32"
-    other = tiny_model(WORD, f"{NODE}.projection_group=scalar").param_specs()
-    assert other[prefix + "projection.weight"].group == "scalar"
+
+
+@pytest.mark.parametrize("group", ["matrix", "scalar"])
+def test_the_projection_passes_quantization_in_either_group(group):
+    model = tiny_model(WORD, f"{NODE}.projection_group={group}")
+    spec = model.param_specs()["addons.parts.bigram_hash.projection.weight"]
+    assert (spec.group, spec.storage) == (group, "keep_fp16")
 
 
 def test_fewer_than_two_rows_are_refused():

@@ -58,14 +58,14 @@ def test_it_compiles_as_one_graph(variant):
 
 
 def test_a_blends_after_the_norm_and_halves_the_first_token():
-    model = smear_model("a")
+    model = smear_model("a", mask=False)
     x = rms_norm(F.embedding(ids(), model.embedding))
     torch.testing.assert_close(model.embed(ids())[:, 0], 0.5 * x[:, 0])
     torch.testing.assert_close(model.embed(ids())[:, 1:], 0.5 * (x[:, 1:] + x[:, :-1]))
 
 
 def test_b_blends_before_the_norm_and_keeps_most_of_the_token():
-    model = smear_model("b")
+    model = smear_model("b", mask=False)
     x = F.embedding(ids(), model.embedding)
     keep = torch.sigmoid(torch.tensor(3.0))
     assert keep.item() == pytest.approx(0.953, abs=1e-3)
@@ -73,7 +73,7 @@ def test_b_blends_before_the_norm_and_keeps_most_of_the_token():
 
 
 def test_c_is_the_published_formula():
-    model = opened("c")
+    model = opened("c", mask=False)
     part, x = part_of(model), F.embedding(ids(), model.embedding)
     gate = part.strength * torch.sigmoid(x[..., :12] @ part.gate)[..., None]
     torch.testing.assert_close(model.embed(ids())[:, 1:], rms_norm(x[:, 1:] + gate[:, 1:] * x[:, :-1]))
@@ -99,6 +99,14 @@ def test_the_mask_keeps_a_document_out_of_the_next_ones_first_token(variant):
     masked, leaking = opened(variant, mask=True), opened(variant, mask=False)
     assert torch.equal(masked.embed(first)[0, 8:], masked.embed(second)[0, 8:])
     assert not torch.equal(leaking.embed(first)[0, 8], leaking.embed(second)[0, 8])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_mask_changes_nothing_but_a_bos(variant):
+    masked, open_ended = opened(variant, mask=True), opened(variant, mask=False)
+    open_ended.load_state_dict(masked.state_dict())
+    same = (masked.embed(ids()) == open_ended.embed(ids())).all(-1)
+    assert torch.equal(same, ids() != BOS)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -136,10 +136,14 @@ def test_groups_are_those_of_the_source():
     specs = tiny_model(WORD).param_specs()
     prefix = "addons.parts.value_embedding."
     assert specs[prefix + "table"].group == specs[prefix + "table"].storage == "embedding"
-    assert specs[prefix + "projection.weight"].group == "matrix"
     assert {specs[prefix + n].storage for n in ("scale", "place_scales")} == {"keep_fp32"}
-    other = tiny_model(WORD, f"{NODE}.projection_group=scalar").param_specs()
-    assert other[prefix + "projection.weight"].group == "scalar"
+
+
+@pytest.mark.parametrize("group", ["matrix", "scalar"])
+def test_the_projection_passes_quantization_in_either_group(group):
+    model = tiny_model(WORD, f"{NODE}.projection_group={group}")
+    spec = model.param_specs()["addons.parts.value_embedding.projection.weight"]
+    assert (spec.group, spec.storage) == (group, "keep_fp16")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,9 @@ def test_parameter_count_and_groups():
 def test_a_first_layer_without_attention_is_refused():
     with pytest.raises(ConfigError, match="layer 0, which has no attention"):
         tiny_model(WORD, "arch.no_attention=[0]")
+    with pytest.raises(ConfigError, match=r"layer 0, .* name it in arch\.attention_layers"):
+        tiny_model(WORD, "arch=mamba_hybrid")
+    assert_causal(tiny_model(WORD, "arch=mamba_hybrid", "arch.attention_layers=[0,4]"))
 
 
 def test_a_later_layer_without_attention_mixes_nothing():

@@ -137,6 +137,14 @@ def test_unlisted_visits_are_left_alone():
         (["arch.addons.xsa.visits=[-1]"], r"\[-1\] out of range"),
         (["arch.addons.xsa.last=7"], "7 is out of range; there are 6"),
         (["arch.addons.xsa.visits=[1]", "arch.addons.xsa.last=2"], "not both"),
+        (
+            ["arch.addons.xsa.last=1", "arch.no_attention=[5]"],
+            r"last: 1 chooses \[5\], where nothing attends",
+        ),
+        (
+            ["arch.addons.xsa.last=2", "arch.addons.xsa.index=physical", "arch.no_attention=[4,5]"],
+            r"\[4, 5\], where nothing attends; physical places that have attention: \[0, 1, 2, 3\]",
+        ),
         (["arch.addons.xsa.visits=[]"], "leave the addon out"),
         (["arch.addons.xsa.visits=[0,1]", "arch.no_attention=[0]"], r"\[0\] have no attention"),
         (["arch.no_attention=[0,1,2,3,4,5]"], "no layer has attention"),

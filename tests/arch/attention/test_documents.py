@@ -61,8 +61,11 @@ def test_a_window_without_bos_is_one_segment():
     model, plain = tiny_model(*WORDS), tiny_model()
     for each in (model, plain):
         randomise(each)
+    with_bos = ids()
+    tokens = with_bos.masked_fill(with_bos == BOS, 5)
     with torch.no_grad():
-        torch.testing.assert_close(model.logits(ids()), plain.logits(ids()))
+        torch.testing.assert_close(model.logits(tokens), plain.logits(tokens))
+        assert not torch.allclose(model.logits(with_bos), plain.logits(with_bos))
 
 
 def test_the_mask_is_block_diagonal_and_causal():

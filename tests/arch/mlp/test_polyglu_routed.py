@@ -1,10 +1,16 @@
 """Routed activations: legal when static or with the running mean, illegal as published; noise in training only."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from pgolf.arch.mlp.polyglu_routed import Router, gumbel
+from pgolf.artifact import container
+from pgolf.config.compose import node
+from pgolf.eval.from_artifact import evaluation_from
+from pgolf.proof.certificate import certify
 from tests.arch.causality import assert_causal, gradient_leak, one_step, perturbation_leak
 from tests.arch.option_claims import (
     assert_compiles,
@@ -14,6 +20,7 @@ from tests.arch.option_claims import (
     record_model,
 )
 from tests.helpers import ids, randomise, tiny_model
+from tests.proof.making import DOCUMENTS, context_of, write_artifact
 
 WORDS = ("arch/mlp=polyglu_routed",)
 FORMS = ("static", "causal_mean", "sequence_mean")
@@ -45,6 +52,31 @@ def test_the_published_pooled_form_fails_both_causality_tests():
     model = routed("sequence_mean")
     randomise(model)
     assert gradient_leak(model) > 0 and perturbation_leak(model) > 1e-4
+
+
+def certified(form, folder):
+    """The certificate of a small artifact with noisy weights whose MLPs are routed so."""
+    sizes = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "mlp_hidden": 64}
+    words = [*WORDS, f"arch.mlp.routing={form}", *(f"arch.{name}={size}" for name, size in sizes.items())]
+    path = write_artifact(folder / "a.pgolf", arch=node("arch", "baseline", words))
+    evaluation = evaluation_from(container.read(path))
+    context = context_of(evaluation)
+    return certify(
+        evaluation, context.tokens_N, context.sealed, context.reported, probe_seconds=5, documents=DOCUMENTS
+    )
+
+
+def test_the_certificate_fails_the_published_pooled_form_at_prefix_perturbation(tmp_path):
+    certificate = certified("sequence_mean", tmp_path)
+    assert not certificate.passed
+    (failed,) = [text for text in certificate.failed if text.startswith("(b)")]
+    assert re.match(r"\(b\) prefix perturbation: .*the distribution at position \d+ .* changed by", failed)
+
+
+@pytest.mark.parametrize("form", ["static", "causal_mean"])
+def test_the_certificate_passes_the_causal_forms(form, tmp_path):
+    certificate = certified(form, tmp_path)
+    assert certificate.passed, certificate.failed
 
 
 @pytest.mark.parametrize("form", ["causal_mean", "sequence_mean"])

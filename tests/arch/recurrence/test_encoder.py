@@ -117,6 +117,7 @@ def test_the_auxiliary_loss_is_the_heads_on_the_normed_encoder_output_in_trainin
         (["passes=0"], "from 1 to 3"),
         (["passes=4"], "from 1 to 3"),
         (["encoder_layers=7"], "from 1 to 6"),
+        (["start=1.0"], "arch.recurrence.start: 1 is the end of the run"),
         (["passes=1", "reverse=true"], "reverse: has no effect"),
         (["passes=1", "start=0.5"], "start: has no effect"),
         (["scope=all", "reverse=true"], "reverse: has no effect"),

@@ -6,6 +6,8 @@ import torch
 from pgolf.config.compose import compose, settings
 from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.optimizer.muon_adamw import partition
+from tests.arch.causality import one_step
 from tests.arch.recurrence.checks import (
     CONTROLS,
     SKIPS,
@@ -177,6 +179,29 @@ def test_published_keys_hand_a_repeat_its_successors_scalars():
     assert recurrent.visits[6].physical == 4 and recurrent.visits[6].key == "v6"
 
 
+@pytest.mark.parametrize("without", [0, 2, 4])
+@pytest.mark.parametrize("addons", ["", "canon,gate_output,xsa"])
+def test_published_keys_live_with_layers_without_attention(without, addons):
+    """A place in the list may fall on a layer with attention in one schedule and on one without in the other."""
+    words = WORD, VIRTUAL, f"arch.no_attention=[{without}]", f"arch/addon=[{addons}]"
+    model = tiny_model(*words)
+    partition(model)
+    for name in model.schedules:
+        model.activate(name)
+        assert 0 < one_step(model) < 10
+        for visit in model.schedules[name].visits:
+            attends = visit.physical != without
+            controls = model.controls[visit.key]
+            assert not attends or (controls.q_gain is not None and hasattr(controls, "mixer_scale"))
+    assert_sound(*words)
+
+
+def test_controls_that_no_visit_needs_are_absent():
+    first = tiny_model(WORD, VIRTUAL, "arch.no_attention=[0]").controls["v0"]
+    assert first.q_gain is None and not hasattr(first, "mixer_scale")
+    assert tiny_model(WORD, VIRTUAL, "arch.no_attention=[2]").controls["v4"].q_gain is not None
+
+
 def test_the_penalty_is_the_mean_square_of_what_repeats_leave_in_training_only():
     words = WORD, TIED, "arch.recurrence.start_step=5", "arch.recurrence.start=null"
     plain = stir(tiny_model(*words))
@@ -210,6 +235,7 @@ def test_the_penalty_is_the_mean_square_of_what_repeats_leave_in_training_only()
         (["untie_mlp=half"], "none of none, down, full"),
         (["keys=physical"], "none of visit, virtual"),
         (["start=null"], "exactly one"),
+        (["start=1.0"], "arch.recurrence.start: 1 is the end of the run"),
         (["start_step=10"], "exactly one"),
     ],
 )

@@ -129,6 +129,8 @@ def test_carries_of_two_lanes_do_not_mix():
         ("starts=[0.1,0.2,0.3]", "one fraction, or two"),
         ("starts=[0.6,0.5]", "must rise"),
         ("starts=[1.5]", "must rise within"),
+        ("starts=[1.0]", "arch.recurrence.starts: 1 is the end of the run"),
+        ("starts=[0.5,1]", "arch.recurrence.starts: 1 is the end of the run"),
     ],
 )
 def test_impossible_settings_are_refused(word, message):
