@@ -51,8 +51,8 @@ def compose(overrides: Sequence[str] = (), config_name: str = "config") -> DictC
 def settings(cfg: DictConfig, hydra: Any = None) -> dict[str, Any]:
     """The finished config as plain containers: our keys plus ``choices``, the chosen option of each group.
 
-    For ``arch/addon``, which chooses many, ``choices`` has where each addon comes from. ``hydra`` is Hydra's own
-    node, needed where it has been taken out of ``cfg``, as for the job of ``hydra.main``.
+    For ``arch/addon``, which chooses many, ``choices`` has where each addon comes from. ``hydra`` is Hydra's
+    own node, needed where it has been taken out of ``cfg``, as for the job of ``hydra.main``.
     """
     hydra = cfg.hydra if hydra is None else hydra
     chosen = OmegaConf.to_container(hydra.runtime.choices)

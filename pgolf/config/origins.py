@@ -1,4 +1,4 @@
-"""Where each addon of a composed config comes from; Hydra's choices say nothing of groups that choose many."""
+"""Where each addon of a composed config comes from; Hydra's choices leave groups that choose many out."""
 
 from __future__ import annotations
 
