@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pgolf.config.make import make
 from pgolf.core.process import Process, choose_precision, find_compiler
+from pgolf.core.vector_math import settle_vector_math
 from pgolf.data.dataset import Dataset
 from pgolf.eval.non_overlapping import NonOverlapping
 from pgolf.train.activation import Activate
@@ -28,6 +29,7 @@ COMPILE_PAYS_STEPS = 500
 
 def build_model(cfg: Mapping[str, Any], dataset: Dataset, device: torch.device) -> nn.Module:
     """The composed model for the data's vocabulary, fp32 on ``device``. Seed before calling."""
+    settle_vector_math()
     tokenizer = dataset.tokenizer
     return make(cfg["arch"], vocab_size=tokenizer.vocab_size, bos_id=tokenizer.bos_id).to(device)
 

@@ -1,7 +1,8 @@
 """From an artifact to an evaluation: the model, the tokenizer and every setting come from the one file.
 
 The header holds config nodes (``arch``, ``eval``, ``ttt``, ``ngram``, ``mixer``), ``vocab_size``, ``bos_id``,
-``metric`` and ``schedule``, the visit list that was active at the end of training. ``overrides`` replaces whole nodes; what is replaced is no part of the artifact and is recorded.
+``metric`` and ``schedule``, the visit list that was active at the end of training. ``overrides`` replaces whole
+nodes; what is replaced is no part of the artifact and is recorded.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from pgolf.config.make import make
 from pgolf.core.errors import ArtifactError, ConfigError
 from pgolf.core.results import QuantizedState
+from pgolf.core.vector_math import settle_vector_math
 from pgolf.eval.evaluation import Evaluation, check_metric
 from pgolf.eval.network import NetworkExpert
 
@@ -41,6 +43,7 @@ def evaluation_from(
     from pgolf.quant.stored import dequantize_for
     from pgolf.tokenizer.blob import from_blob
 
+    settle_vector_math()
     header = _settings(loaded.header, overrides or {})
     tokenizer = from_blob(loaded.tokenizer_blob)
     if (tokenizer.vocab_size, tokenizer.bos_id) != (header["vocab_size"], header["bos_id"]):
