@@ -31,6 +31,11 @@ def environment(tmp: Path) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(tmp), "PYTHONPATH": str(ROOT)}
 
 
+def _heed_interrupts() -> None:
+    """Tests started in the background of a shell inherit that Ctrl-C is ignored; a terminal's user does not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def start(script: str, *words: str, tmp: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(ROOT / script), *words],
@@ -39,6 +44,7 @@ def start(script: str, *words: str, tmp: Path) -> subprocess.Popen[str]:
         text=True,
         env=environment(tmp),
         cwd=tmp,
+        preexec_fn=_heed_interrupts,
     )
 
 
