@@ -6,21 +6,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from pgolf.calibrate import training_seconds
 from pgolf.config.make import make
+from pgolf.core.errors import ConfigError
 from pgolf.core.process import Process, choose_precision, find_compiler
+from pgolf.core.protocols import Loader
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.data.dataset import Dataset
 from pgolf.eval.non_overlapping import NonOverlapping
+from pgolf.qat.form import Prepared
+from pgolf.tokenizer.recipe import Progress, Recipe
 from pgolf.train.activation import Activate
 from pgolf.train.clock import TrainClock
 from pgolf.train.model_progress import ModelProgress
 from pgolf.train.trainer import Hook, Plan, Runtime, Trainer
+from pgolf.train.warmup import warm_up
 
 # Below these, compiling a laptop-sized model costs more than it saves (measured: 30-60 s cold, steps 1.5-1.9x faster).
 COMPILE_PAYS_SECONDS = 120
@@ -34,11 +41,10 @@ def build_model(cfg: Mapping[str, Any], dataset: Dataset, device: torch.device) 
     return make(cfg["arch"], vocab_size=tokenizer.vocab_size, bos_id=tokenizer.bos_id).to(device)
 
 
-def build_trainer(cfg: Mapping[str, Any], model: nn.Module, dataset: Dataset, process: Process) -> Trainer:
-    """Loader, optimizer, schedule and hooks around ``model``; the loss is not compiled yet."""
-    train, budget = cfg["train"], cfg["budget"]
-    device = next(model.parameters()).device
-    loader = make(
+def build_loader(cfg: Mapping[str, Any], dataset: Dataset, process: Process) -> Loader:
+    """A fresh training loader; what it yields depends on the data, the settings and the seed alone."""
+    train = cfg["train"]
+    return make(
         cfg["loader"],
         slices=dataset.shards["train"],
         batch_tokens=train["batch_tokens"],
@@ -48,30 +54,42 @@ def build_trainer(cfg: Mapping[str, Any], model: nn.Module, dataset: Dataset, pr
         world=process.world,
         seed=cfg["seed"],
     )
-    hooks: list[Hook] = [make(node) for node in cfg["hook"].values()]
+
+
+def build_trainer(cfg: Mapping[str, Any], model: nn.Module, dataset: Dataset, process: Process) -> Trainer:
+    """Loader, optimizer, schedule and hooks around ``model``; the loss is not compiled yet.
+
+    What the quantizer's calibration reserves is taken off the training seconds, so that schedules end in time.
+    """
+    train, budget = cfg["train"], cfg["budget"]
+    device = next(model.parameters()).device
+    loader = build_loader(cfg, dataset, process)
+    quantizer, schedule = make(cfg["quant"]), make(cfg["schedule"])
+    prepared: Prepared = make(cfg["qat"]).prepare(model, quantizer, schedule)
+    hooks: list[Hook] = [*prepared.updates, *(make(node) for node in cfg["hook"].values())]
     activations = model.activations()  # type: ignore[operator]
     if activations:
         hooks.append(Activate(activations, model.schedules, budget["train_steps"]))  # type: ignore[arg-type]
     followers = ModelProgress(model)
     if followers.listeners:
         hooks.append(followers)
+    hooks += prepared.hooks
     synchronise: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     runtime = Runtime(
         optimizer=make(cfg["optimizer"], model=model),
-        schedule=make(cfg["schedule"]),
+        schedule=schedule,
         loader=loader,
         hooks=hooks,
         clock=TrainClock(synchronise=synchronise),
     )
     plan = Plan(
-        seconds=budget["train_seconds"],
+        seconds=training_seconds(budget, quantizer.calibration_source),
         steps=budget["train_steps"],
         accumulation=train["accumulation"],
         grad_clip=train["grad_clip"],
         autocast=choose_precision(train["precision"], device),
     )
-    loss: Callable[[Tensor, Tensor], Tensor] = model.loss  # type: ignore[assignment]
-    return Trainer(model, plan, runtime, loss)
+    return Trainer(model, plan, runtime, prepared.loss)
 
 
 def wants_compile(cfg: Mapping[str, Any], device: torch.device) -> bool:
@@ -110,7 +128,43 @@ def artifact_header(cfg: Mapping[str, Any], dataset: Dataset, model: nn.Module) 
     }
 
 
-def prepare_dataset(cfg: Mapping[str, Any], progress: Callable[[str, int, int | None], None]) -> Dataset:
-    """Fetch, check, tokenize and cache the corpus; raises DataError."""
-    source, recipe = make(cfg["data"]), make(cfg["tokenizer"])
+def prepare_dataset(cfg: Mapping[str, Any], progress: Progress, recipe: Recipe | None = None) -> Dataset:
+    """Fetch, check, tokenize and cache the corpus, with ``recipe`` in place of the config's tokenizer if given.
+
+    Raises DataError.
+    """
+    source = make(cfg["data"])
+    recipe = make(cfg["tokenizer"]) if recipe is None else recipe
     return source.prepare(recipe, Path(cfg["cache_dir"]), cfg["size"]["shard_tokens"], progress)
+
+
+def compile_loss(
+    trainer: Trainer, mode: str, seconds: float, report: Callable[[int, int], None]
+) -> str | None:
+    """Compile the loss and warm it up, outside the clock.
+
+    Returns why it failed where ``mode`` is ``auto`` and training goes on eagerly; raises ConfigError where it
+    is ``always``.
+    """
+    torch._dynamo.reset()  # earlier runs of this process count against the compiler's limit of graphs
+    _compile_model_part(trainer, partial(torch.compile, dynamic=False))
+    try:
+        warm_up(trainer, seconds, report)
+    except torch._dynamo.exc.TorchDynamoException as error:
+        first = str(error).strip().splitlines()[0]
+        if mode == "always":
+            raise ConfigError(
+                f"train.compile: always was asked for, but compiling failed: {first}"
+            ) from error
+        _compile_model_part(trainer, lambda eager: eager)
+        return first
+    return None
+
+
+def _compile_model_part(trainer: Trainer, compiler: Callable[[Any], Any]) -> None:
+    """A training-time device's loss knows which part of it is the model's; any other loss is the model's."""
+    compile_part = getattr(trainer.loss, "compile_model_part", None)
+    if compile_part is None:
+        trainer.loss = compiler(trainer.model.loss)
+    else:
+        compile_part(compiler)

@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from pgolf.artifact import cli as artifact_cli
+from pgolf.bench import cli as bench_cli
 from pgolf.data import cli as data_cli
 from pgolf.proof import cli as proof_cli
 
@@ -14,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of all commands; each command sets ``run(args) -> exit status``."""
     top = argparse.ArgumentParser(prog="pgolf", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
-    for module in (data_cli, proof_cli):
+    for module in (data_cli, artifact_cli, proof_cli, bench_cli):
         module.add_parser(commands)
     return top
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pgolf.artifact import container
+from pgolf.build import prepare_dataset
 from pgolf.config.eval_words import EvalWords, overrides_of
 from pgolf.config.make import make
 from pgolf.core.atomic import write_text_atomic
@@ -16,21 +17,9 @@ from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.sealed import PATIENCE, final_score, score_sealed
 from pgolf.proof.certificate import certify
 from pgolf.tokenizer.blob import from_blob
-from pgolf.tokenizer.recipe import PortableTokenizer, Texts
+from pgolf.tokenizer.fixed import FixedTokenizer
 from pgolf.track.console import Console
 from pgolf.track.plain import to_json
-
-
-class FixedTokenizer:
-    """A tokenizer recipe that always yields the artifact's own tokenizer."""
-
-    def __init__(self, tokenizer: PortableTokenizer) -> None:
-        self.tokenizer, self.name = tokenizer, tokenizer.name
-
-    def build(
-        self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None
-    ) -> PortableTokenizer:
-        return self.tokenizer
 
 
 def evaluate(words: EvalWords) -> int:
@@ -49,9 +38,7 @@ def evaluate(words: EvalWords) -> int:
         )
         console.line(f"override {group}: {changes}")
     with console.progress("prepare") as progress:
-        recipe = FixedTokenizer(from_blob(loaded.tokenizer_blob))
-        source, cache_dir = make(cfg["data"]), Path(cfg["cache_dir"])
-        dataset = source.prepare(recipe, cache_dir, cfg["size"]["shard_tokens"], progress)
+        dataset = prepare_dataset(cfg, progress, FixedTokenizer(from_blob(loaded.tokenizer_blob)))
     limit = cfg["budget"]["subset_tokens"]
     stream_N = evaluation.stream(dataset.stream("val", limit))
     target_bytes_N = dataset.sidecar_target_bytes("val", limit)
@@ -75,7 +62,7 @@ def evaluate(words: EvalWords) -> int:
             sealed,
             score,
             probe_seconds=cfg["budget"]["probe_seconds"],
-            documents=raw_documents(source, cache_dir, "val"),
+            documents=raw_documents(make(cfg["data"]), Path(cfg["cache_dir"]), "val"),
             artifact_sha256=loaded.sha256,
             target_bytes_N=target_bytes_N,
             progress=lambda probe: progress(f"certify {probe}", 0, None),

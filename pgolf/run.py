@@ -54,6 +54,8 @@ class Run:
         self.artifact: Artifact | None = None
         self.scores: dict[str, Score] = {}
         self.certificate: Certificate | None = None
+        self.trained_before = False  # the weights are a finished run's: see pgolf.requantize
+        self.schedule: str | None = None  # the visits those weights were trained for
         self.status = 0
 
     @classmethod
@@ -210,7 +212,9 @@ class Run:
     def _keep_weights(self, error: BaseException | None) -> None:
         """Save the weights: the exported ones, or the last good ones of a run that broke off in training."""
         state: Mapping[str, torch.Tensor] = {}
-        schedule = getattr(self.trainer.model, "active", None) if self.trainer is not None else None
+        schedule = self.schedule
+        if self.trainer is not None:
+            schedule = getattr(self.trainer.model, "active", None)
         if self.train is not None:
             state = self.train.state
         elif self.trainer is not None and self.trainer.step:

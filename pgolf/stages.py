@@ -5,7 +5,6 @@ Each takes the run and what the previous stages made, counts its own seconds and
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,25 +18,36 @@ from torch import Tensor, nn
 from pgolf.arch.recurrence.form import Activation
 from pgolf.arch.table import HEADER, model_table
 from pgolf.artifact import container
-from pgolf.artifact.ledger import artifact_record, code_estimate, ledger_table, ledger_text
-from pgolf.build import artifact_header, build_model, build_trainer, plain_windows, prepare_dataset
-from pgolf.config.compose import to_yaml
+from pgolf.artifact.bundle import make_bundle
+from pgolf.artifact.fit import fit as fit_artifact
+from pgolf.artifact.ledger import artifact_record, ledger_table, ledger_text
+from pgolf.build import (
+    artifact_header,
+    build_loader,
+    build_model,
+    build_trainer,
+    compile_loss,
+    plain_windows,
+    prepare_dataset,
+)
+from pgolf.calibrate import calibrate, seconds_left, stage_of
 from pgolf.config.make import make
-from pgolf.config.schema import CONTROL_KEYS
-from pgolf.core.atomic import write_text_atomic
-from pgolf.core.errors import ConfigError
+from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
 from pgolf.core.process import peak_memory, seed_everything
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.data.dataset import Dataset, check_long_enough
 from pgolf.data.source import raw_documents
-from pgolf.eval.evaluation import Evaluation, evaluation_of, score_stream
+from pgolf.eval.evaluation import Evaluation, evaluation_of
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import NetworkExpert
-from pgolf.eval.sample import evenly_spread
 from pgolf.eval.sealed import PATIENCE, SealedScore, final_score, score_sealed
 from pgolf.hook.validate import Validate
 from pgolf.proof.certificate import certify
+from pgolf.qat.start import Event as StartEvent
+from pgolf.qat.start import Switch
+from pgolf.quant.calibration.form import Calibration, CalibrationSource
 from pgolf.run import Run
+from pgolf.scoring import float_evaluation, score_split
 from pgolf.tokenizer.recipe import BOS_ID
 from pgolf.track import textlog
 from pgolf.track.console import Console
@@ -46,7 +56,6 @@ from pgolf.track.report import Report
 from pgolf.track.result import ModelFacts
 from pgolf.train.activation import Activate, Event
 from pgolf.train.trainer import Trainer
-from pgolf.train.warmup import warm_up
 
 
 def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
@@ -115,26 +124,18 @@ def fit(run: Run, dataset: Dataset) -> tuple[nn.Module, TrainResult]:
 
 def _compile(run: Run, trainer: Trainer) -> None:
     """Compile the loss and warm it up outside the clock; ``compile=auto`` goes on eagerly where that fails."""
-    torch._dynamo.reset()  # earlier runs of this process count against the compiler's limit of graphs
-    trainer.loss = torch.compile(trainer.loss, dynamic=False)
-    try:
-        with run.stage("compile"), run.console.progress("compile", unit="steps") as progress:
+    train = run.cfg["train"]
+    with run.stage("compile"), run.console.progress("compile", unit="steps") as progress:
 
-            def report(done: int, total: int) -> None:
-                run.log.write(textlog.warmup_step(done, total))
-                progress("compile", done, total)
+        def report(done: int, total: int) -> None:
+            run.log.write(textlog.warmup_step(done, total))
+            progress("compile", done, total)
 
-            warm_up(trainer, run.cfg["train"]["compile_seconds"], report)
-    except torch._dynamo.exc.TorchDynamoException as error:
-        first = str(error).strip().splitlines()[0]
-        if run.cfg["train"]["compile"] == "always":
-            raise ConfigError(
-                f"train.compile: always was asked for, but compiling failed: {first}"
-            ) from error
-        run.console.line(f"compile  failed, training goes on eagerly: {first}")
+        failed = compile_loss(trainer, train["compile"], train["compile_seconds"], report)
+    if failed:
+        run.console.line(f"compile  failed, training goes on eagerly: {failed}")
         run.machine["compile"] = False
         run.save_config()
-        trainer.loss = trainer.model.loss  # type: ignore[assignment]
 
 
 def _connect(run: Run, trainer: Trainer, dataset: Dataset) -> None:
@@ -158,42 +159,40 @@ def _connect(run: Run, trainer: Trainer, dataset: Dataset) -> None:
             text = f"never active: it starts at {activation}, the run ended after {step:,} steps"
         run.console.line(f"switch   recurrence: schedule {activation.schedule} {text}")
 
+    def report_start(event: StartEvent, step: int, lr_scale: float) -> None:
+        run.log.write(textlog.switch("late_qat" if step else "qat", event, step, scale=lr_scale))
+        text = f"on after {step:,} steps, learning rate times {lr_scale:.3g}"
+        if event == "not_enabled":
+            text = f"never on: the run ended after {step:,} steps, learning rate times {lr_scale:.3g}"
+        run.console.line(f"switch   qat={run.cfg['choices']['qat']} {text}")
+
     for hook in trainer.hooks:
         if isinstance(hook, Validate):
             hook.connect(measure, report)
         elif isinstance(hook, Activate):
             hook.connect(report_switch)
+        elif isinstance(hook, Switch):
+            hook.connect(report_start)
 
 
 def _score_weights(
     run: Run, model: nn.Module, state: Mapping[str, Tensor], dataset: Dataset, sample: int | None = None
 ) -> Score:
     """Dev score of float weights in a copy of the model, non-overlapping; of a sample where one is asked for."""
-    twin = copy.deepcopy(model)
-    twin.load_state_dict(dict(state))
-    twin.eval().requires_grad_(False)
-    evaluation = evaluation_of(twin, dataset.tokenizer, plain_windows(run.cfg))
-    return _score_dev(run, evaluation, dataset, "dev", sample)
+    return _score_dev(run, float_evaluation(run.cfg, model, state, dataset), dataset, "dev", sample)
 
 
 def _score_dev(
     run: Run, evaluation: Evaluation, dataset: Dataset, label: str, sample: int | None = None
 ) -> Score:
     """Score dev in this process; all of it, the budget's slice, or ``sample`` tokens spread over that."""
-    limit = run.cfg["budget"]["subset_tokens"]
-    stream_N = dataset.stream("dev", limit)
-    target_bytes_N = dataset.sidecar_target_bytes("dev", limit)
-    if sample is not None:
-        positions = evenly_spread(stream_N, sample, evaluation.method.window)
-        stream_N = stream_N[positions]
-        target_bytes_N = None if target_bytes_N is None else target_bytes_N[positions[1:] - 1]
     with run.console.progress(label, unit="tokens") as progress:
-        return score_stream(
+        return score_split(
+            run.cfg,
             evaluation,
-            stream_N,
-            split="dev",
-            target_bytes_N=target_bytes_N,
-            subset=len(stream_N) < dataset.facts["dev"].tokens,
+            dataset,
+            "dev",
+            sample=sample,
             progress=lambda done, total: progress(label, done, total),
         )
 
@@ -203,24 +202,26 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
     with run.stage("prequant score"):
         run.scores["prequant"] = prequant = _score_weights(run, model, trained.state, dataset)
     run.log.write(textlog.post_ema(prequant.val_loss, prequant.val_bpb, prequant.seconds))
-    with run.stage("quantize"):
-        quantizer, compressor = make(run.cfg["quant"]), make(run.cfg["compressor"])
-        state = quantizer.quantize(trained.state, model.param_specs(), model.aliases())  # type: ignore[operator]
-    with run.stage("pack"), run.console.progress("pack") as progress:
+    quantizer, compressor = make(run.cfg["quant"]), make(run.cfg["compressor"])
+    source = quantizer.calibration_source
+    calibration = None if source is None else measure_inputs(run, dataset, model, trained, source)
+    with run.stage("quantize and pack"), run.console.progress("pack") as progress:
         progress("pack", 0, None)
-        header = artifact_header(run.cfg, dataset, model)
-        data = container.encode(header, state, dataset.tokenizer.to_blob(), compressor)
+        script = make_bundle(run.cfg).script
+        write_bytes_atomic(run.folder.script, script)
+        data = fit_artifact(
+            quantizer,
+            compressor,
+            trained.state,
+            model.param_specs(),  # type: ignore[operator]
+            model.aliases(),  # type: ignore[operator]
+            calibration,
+            header=artifact_header(run.cfg, dataset, model),
+            tokenizer_blob=dataset.tokenizer.to_blob(),
+            total_bytes=lambda data: _record(run, container.decode(data), script).bytes_total,
+        )
         container.write(run.folder.artifact, data)
-        loaded = container.read(run.folder.artifact)
-        code = code_estimate(None, code_config(run.cfg))
-    budget = run.cfg["budget"]
-    run.artifact = artifact = artifact_record(
-        run.folder.artifact,
-        loaded,
-        bytes_code=code,
-        cap_bytes=budget["cap_bytes"],
-        counts_tokenizer=budget["count_tokenizer"],
-    )
+        run.artifact = artifact = _record(run, container.read(run.folder.artifact), script)
     label = f"{run.cfg['choices']['quant']}+{run.cfg['choices']['compressor']}"
     run.log.write(
         textlog.serialized_model(label, artifact.bytes_weights),
@@ -235,9 +236,41 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
     return artifact
 
 
-def code_config(cfg: Mapping[str, Any]) -> str:
-    """The part of the composed config that a bundled script would carry."""
-    return to_yaml({key: value for key, value in cfg.items() if key not in CONTROL_KEYS}, sort_keys=True)
+def _record(run: Run, loaded: container.Loaded, script: bytes) -> Artifact:
+    budget = run.cfg["budget"]
+    return artifact_record(
+        run.folder.artifact,
+        loaded,
+        bytes_code=len(script),
+        cap_bytes=budget["cap_bytes"],
+        counts_tokenizer=budget["count_tokenizer"],
+    )
+
+
+def measure_inputs(
+    run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult, source: CalibrationSource
+) -> Calibration:
+    """Calibrate the trained weights in what training left of its budget; for weights of a finished run, in the
+    whole reserve."""
+    budget = run.cfg["budget"]
+    limit = seconds_left(budget, trained.seconds)
+    if limit is not None and run.trained_before:
+        limit = source.reserve_seconds
+    with run.stage(stage_of(source)), run.console.progress("calibrate") as progress:
+        progress("calibrate", 0, None)
+        found = calibrate(
+            model,
+            trained.state,
+            source,
+            lambda: build_loader(run.cfg, dataset, run.process),
+            limit,
+        )
+    run.log.write(
+        textlog.calibration(source.source, found.seconds),
+        textlog.wallclock("calibration", trained.seconds + found.seconds, budget["train_seconds"]),
+    )
+    run.console.line(f"inputs   {found.tokens:,} tokens of {source.source} in {found.seconds:.1f} s")
+    return found
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ TECHNIQUES = (
     "optimizer",
     "schedule",
     "hook",
+    "qat",
     "quant",
     "compressor",
     "eval",

@@ -11,6 +11,11 @@ HELP = {
     "train.py": (["train.py", "--help"], ["python train.py [group=option ...]", "arch/mlp:", "seed: 1337"]),
     "eval.py": (["eval.py", "--help"], ["python eval.py artifact=", "Exit status:"]),
     "pgolf": (["-m", "pgolf.cli", "--help"], ["usage: pgolf", "data", "cheats"]),
+    "pgolf bundle": (["-m", "pgolf.cli", "bundle", "--help"], ["usage: pgolf bundle", "RUN", "OUT"]),
+    "pgolf requantize": (
+        ["-m", "pgolf.cli", "requantize", "--help"],
+        ["usage: pgolf requantize", "final=false", "WORD"],
+    ),
     "pgolf data": (["-m", "pgolf.cli", "data", "--help"], ["usage: pgolf data", "prepare", "inspect"]),
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pgolf.arch.unet import UNet
 from pgolf.core.protocols import Quantizer
+from pgolf.quant.forecast import forecast_model
 
 HEADER = ("component", "parameters", "optimizer", "storage", "bytes (forecast)")
 
@@ -25,20 +26,22 @@ class ModelTable:
 def model_table(model: UNet, quantizer: Quantizer) -> ModelTable:
     """Parameters by component, optimizer group and storage role, with forecast bytes before compression overhead."""
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    specs = model.param_specs()
+    forecast = forecast_model(quantizer, specs, shapes)
     sums: dict[tuple[str, str, str], list[float]] = {}
-    for name, spec in model.param_specs().items():
+    for name, spec in specs.items():
         entry = sums.setdefault((spec.component, spec.group, spec.storage), [0, 0.0])
         size = 1
         for length in shapes[name]:
             size *= length
         entry[0] += size
-        entry[1] += quantizer.forecast_bytes(spec, shapes[name])
+        entry[1] += forecast[name]
     rows = [(c, int(n), g, s, round(b)) for (c, g, s), (n, b) in sums.items()]
     rows.sort(key=lambda row: (-row[1], row[0]))
-    total, forecast = sum(row[1] for row in rows), sum(row[4] for row in rows)
-    rows.append(("total", total, "", "", forecast))
+    total, total_bytes = sum(row[1] for row in rows), sum(row[4] for row in rows)
+    rows.append(("total", total, "", "", total_bytes))
     sites = {name: addon.sites for name, addon in model.addons.specifications.items()}
-    return ModelTable(tuple(rows), tuple(notes(model)), total, forecast, sites)
+    return ModelTable(tuple(rows), tuple(notes(model)), total, total_bytes, sites)
 
 
 def notes(model: UNet) -> list[str]:

@@ -17,13 +17,14 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from pgolf.artifact.corrections import check_corrections
 from pgolf.artifact.header import (
     HEADER,
     MAX_RAW_BYTES,
@@ -35,6 +36,9 @@ from pgolf.artifact.header import (
     check_names,
     entry_of,
     from_json,
+    plain_bytes,
+    shapes_of,
+    stream_layouts,
     stream_lengths,
     to_json,
 )
@@ -42,12 +46,13 @@ from pgolf.compressor.registry import decoder
 from pgolf.core.atomic import write_bytes_atomic
 from pgolf.core.errors import ArtifactError
 from pgolf.core.protocols import Compressor
-from pgolf.core.results import QuantizedState, StoredTensor
+from pgolf.core.results import Layout, QuantizedState, StoredTensor
 from pgolf.quant.schemes import Part, problem_of
 
 MAGIC = b"\x89pgolf"
-VERSION = 1
+VERSION = 2
 RAW = "raw"
+T = TypeVar("T")
 
 _PRELUDE = struct.Struct("<6sHQ")
 _HEADER_SIZES = struct.Struct("<III")
@@ -70,6 +75,17 @@ class Loaded:
     bytes_by_role: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """One stream (or the header) of an artifact: how it was packed, what it holds and what that is."""
+
+    name: str
+    codec: str
+    packed_length: int
+    raw: bytes
+    layout: Layout
+
+
 def encode(
     header: Mapping[str, Any], state: QuantizedState, tokenizer_blob: bytes, compressor: Compressor
 ) -> bytes:
@@ -84,14 +100,16 @@ def encode(
             raise ArtifactError(f"artifact: tensor {tensor.name!r}: {problem}")
     entries = tuple(entry_of(tensor) for tensor in tensors)
     check_names(entries, state.aliases)
+    check_corrections(shapes_of(entries), state.aliases, state.corrections)
     raw_streams = _join(tensors, stream_lengths(entries, len(tokenizer_blob)), tokenizer_blob)
     streams, bodies = [], []
+    layouts = stream_layouts(entries, len(tokenizer_blob))
     for name, raw in raw_streams.items():
-        codec, packed = _pack(raw, compressor)
+        codec, packed = _pack(raw, compressor, layouts[name])
         streams.append(Stream(name, codec, len(raw), len(packed), zlib.crc32(packed)))
         bodies.append(packed)
-    raw_header = to_json(Directory(entries, state.aliases, tuple(streams), header))
-    codec, packed_header = _pack(raw_header, compressor)
+    raw_header = to_json(Directory(entries, state.aliases, state.corrections, tuple(streams), header))
+    codec, packed_header = _pack(raw_header, compressor, plain_bytes(len(raw_header)))
     middle = [
         bytes([len(codec)]) + codec.encode("ascii"),
         _HEADER_SIZES.pack(len(raw_header), len(packed_header), zlib.crc32(packed_header)),
@@ -115,7 +133,7 @@ def decode(data: bytes) -> Loaded:
             raise ArtifactError(f"artifact: tensor {tensor.name!r}: {problem}")
     return Loaded(
         header=directory.run,
-        state=QuantizedState(tensors=tensors, aliases=directory.aliases),
+        state=QuantizedState(tensors, directory.aliases, directory.corrections),
         tokenizer_blob=raw_streams.get(TOKENIZER, b""),
         sha256=hashlib.sha256(data).hexdigest(),
         bytes_by_role=_bytes_by_role(directory, len(data)),
@@ -129,25 +147,66 @@ def write(path: Path | str, data: bytes) -> None:
 
 def read(path: Path | str) -> Loaded:
     """The artifact at ``path``. Raises ArtifactError, naming the file."""
+    return _of_file(path, decode)
+
+
+def codecs(path: Path | str) -> tuple[str, ...]:
+    """Ids of the codecs that reading ``path`` takes, for ``pgolf.compressor.registry.prepare``. Raises ArtifactError."""
+    return _of_file(path, _codecs)
+
+
+def unpacked(path: Path | str) -> tuple[Unpacked, ...]:
+    """The header of the artifact at ``path``, then its streams in their order. Raises ArtifactError."""
+    return _of_file(path, _unpacked)
+
+
+def _of_file(path: Path | str, use: Callable[[bytes], T]) -> T:
     path = Path(path)
     try:
         if path.stat().st_size > MAX_RAW_BYTES:
             raise ArtifactError(f"artifact: {path.stat().st_size:,} bytes are more than any artifact has")
-        return decode(path.read_bytes())
+        return use(path.read_bytes())
     except OSError as error:
         raise ArtifactError(f"artifact: cannot read {path}: {error.strerror or error}") from error
     except ArtifactError as error:
         raise ArtifactError(f"{error} ({path})") from error
 
 
-def _pack(raw: bytes, compressor: Compressor) -> tuple[str, bytes]:
-    packed = compressor.encode(raw)
+def _codecs(data: bytes) -> tuple[str, ...]:
+    _check_outside(data)
+    used = {_header_codec(data), *(stream.codec for stream in _directory(data)[0].streams)}
+    return tuple(sorted(used - {RAW}))
+
+
+def _unpacked(data: bytes) -> tuple[Unpacked, ...]:
+    _check_outside(data)
+    directory, start = _directory(data)
+    raw_streams = _unpack_streams(data, directory, start)
+    layouts = stream_layouts(directory.entries, len(raw_streams.get(TOKENIZER, b"")))
+    raw_header = to_json(directory)
+    packed_header = start - _PRELUDE.size - 1 - len(_header_codec(data)) - _HEADER_SIZES.size
+    head = Unpacked(HEADER, _header_codec(data), packed_header, raw_header, plain_bytes(len(raw_header)))
+    streams = (
+        Unpacked(s.name, s.codec, s.packed_length, raw_streams[s.name], layouts[s.name])
+        for s in directory.streams
+    )
+    return (head, *streams)
+
+
+def _header_codec(data: bytes) -> str:
+    """Readable once ``_directory`` has found that there is room for it."""
+    at = _PRELUDE.size
+    return data[at + 1 : at + 1 + data[at]].decode("ascii", errors="replace")
+
+
+def _pack(raw: bytes, compressor: Compressor, layout: Layout) -> tuple[str, bytes]:
+    packed = compressor.encode(raw, layout)
     return (compressor.codec_id, packed) if len(packed) < len(raw) else (RAW, raw)
 
 
-def _unpack(codec: str, packed: bytes, raw_length: int) -> bytes:
+def _unpack(codec: str, packed: bytes, raw_length: int, layout: Layout) -> bytes:
     if codec != RAW:
-        return decoder(codec)(packed, raw_length)
+        return decoder(codec)(packed, raw_length, layout)
     if len(packed) != raw_length:
         raise ArtifactError(f"artifact: a raw stream of {len(packed):,} bytes declares {raw_length:,}")
     return packed
@@ -179,7 +238,7 @@ def _directory(data: bytes) -> tuple[Directory, int]:
     at = _PRELUDE.size + 1 + data[_PRELUDE.size]
     if at + _HEADER_SIZES.size > end:
         raise ArtifactError("artifact: no room for its header")
-    codec = data[_PRELUDE.size + 1 : at].decode("ascii", errors="replace")
+    codec = _header_codec(data)
     raw_length, packed_length, crc = _HEADER_SIZES.unpack_from(data, at)
     start = at + _HEADER_SIZES.size
     if raw_length > _MAX_HEADER_BYTES or packed_length > end - start:
@@ -187,7 +246,7 @@ def _directory(data: bytes) -> tuple[Directory, int]:
     packed = data[start : start + packed_length]
     if zlib.crc32(packed) != crc:
         raise ArtifactError("artifact: CRC-32 mismatch in its header")
-    return from_json(_unpack(codec, packed, raw_length)), start + packed_length
+    return from_json(_unpack(codec, packed, raw_length, plain_bytes(raw_length))), start + packed_length
 
 
 def _unpack_streams(data: bytes, directory: Directory, start: int) -> dict[str, bytes]:
@@ -209,13 +268,14 @@ def _unpack_streams(data: bytes, directory: Directory, start: int) -> dict[str, 
     ends = len(data) - _DIGEST_BYTES
     if start + sum(stream.packed_length for stream in directory.streams) != ends:
         raise ArtifactError("artifact: the lengths of its streams do not add up to its own")
+    layouts = stream_layouts(directory.entries, declared.get(TOKENIZER, 0))
     raw_streams = {}
     for stream in directory.streams:
         packed = data[start : start + stream.packed_length]
         start += stream.packed_length
         if zlib.crc32(packed) != stream.crc32:
             raise ArtifactError(f"artifact: CRC-32 mismatch in stream {stream.name!r}")
-        raw_streams[stream.name] = _unpack(stream.codec, packed, stream.raw_length)
+        raw_streams[stream.name] = _unpack(stream.codec, packed, stream.raw_length, layouts[stream.name])
     return raw_streams
 
 
@@ -226,9 +286,7 @@ def _join(tensors: list[StoredTensor], lengths: Mapping[str, int], tokenizer_blo
         entry = entry_of(tensor)
         for part in entry.parts():
             if part.nbytes:
-                arrays[entry.stream_of(part)].append(
-                    np.asarray(getattr(tensor, part.field), dtype=part.dtype)
-                )
+                arrays[entry.stream_of(part)].append(np.asarray(tensor.arrays[part.field], dtype=part.dtype))
     streams = {
         name: _planes(np.concatenate([a.reshape(-1) for a in held])) for name, held in arrays.items() if held
     }
@@ -253,8 +311,7 @@ def _split(entries: tuple[Entry, ...], raw_streams: Mapping[str, bytes]) -> tupl
     tensors = []
     for entry in entries:
         arrays = {part.field: take(entry, part) for part in entry.parts()}
-        scheme: Any = entry.scheme
-        tensors.append(StoredTensor(entry.name, entry.role, scheme, entry.shape, entry.bits, **arrays))
+        tensors.append(StoredTensor(entry.name, entry.role, entry.scheme, entry.shape, arrays, entry.bits))
     return tuple(tensors)
 
 

@@ -3,7 +3,8 @@
 Tables are by column, because that is what compresses: ``names`` sorted, ``shapes`` beside them, and
 ``kinds``, an index into the distinct (scheme, bits, role) of ``table``. Offsets are not written down: a
 tensor's arrays lie in their streams in the order of the names, each as long as its scheme and shape say,
-and a stream whose length is not the sum of its arrays is refused. One fact has one place.
+and a stream whose length is not the sum of its arrays is refused. One fact has one place. ``corrections`` is there
+only where a tensor has one: matrix to the names of its two factors.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from pgolf.artifact.corrections import Corrections, check_corrections, read_corrections
 from pgolf.core.errors import ArtifactError
-from pgolf.core.results import StoredTensor
+from pgolf.core.results import Layout, StoredTensor
 from pgolf.quant.schemes import SCHEMES, Part
 
 MAX_RAW_BYTES = 1 << 29  # of all streams together, unpacked; what claims more is not one of ours
@@ -26,6 +28,7 @@ RESERVED_ROLES = (TOKENIZER, SCALES, HEADER)  # parts of the ledger that are no 
 
 _TENSOR_KEYS = ("names", "shapes", "kinds")
 _KEYS = {*_TENSOR_KEYS, "table", "aliases", "streams", "run"}
+_CORRECTIONS = "corrections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +62,22 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """``run`` is the caller's header; ``aliases`` maps further names to stored ones."""
+    """``run`` is the caller's header; ``aliases`` maps further names to stored ones, ``corrections`` a stored matrix
+    to its two stored factors."""
 
     entries: tuple[Entry, ...]
     aliases: Mapping[str, str]
+    corrections: Corrections
     streams: tuple[Stream, ...]
     run: Mapping[str, Any]
 
 
 def entry_of(tensor: StoredTensor) -> Entry:
     return Entry(tensor.name, tuple(tensor.shape), tensor.scheme, tensor.bits, tensor.role)
+
+
+def shapes_of(entries: tuple[Entry, ...]) -> dict[str, tuple[int, ...]]:
+    return {entry.name: entry.shape for entry in entries}
 
 
 def stream_lengths(entries: tuple[Entry, ...], tokenizer_bytes: int) -> dict[str, int]:
@@ -84,6 +93,24 @@ def stream_lengths(entries: tuple[Entry, ...], tokenizer_bytes: int) -> dict[str
             f"artifact: {total:,} bytes unpacked, over the format's limit of {MAX_RAW_BYTES:,}"
         )
     return {stream: lengths[stream] for stream in sorted(lengths) if lengths[stream]}
+
+
+def stream_layouts(entries: tuple[Entry, ...], tokenizer_bytes: int) -> dict[str, Layout]:
+    """What the bytes of each stream are, for compressors that use it."""
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    dtypes: dict[str, str] = {}
+    for entry in entries:
+        for part in entry.parts():
+            stream = entry.stream_of(part)
+            dtype = dtypes.setdefault(stream, part.dtype)
+            assert dtype == part.dtype, f"{stream} holds two types"
+            shapes.setdefault(stream, []).append(part.shape)
+    layouts = {stream: Layout(dtypes[stream], tuple(shapes[stream])) for stream in shapes}
+    return layouts | {TOKENIZER: plain_bytes(tokenizer_bytes)}
+
+
+def plain_bytes(length: int) -> Layout:
+    return Layout("|u1", ((length,),))
 
 
 def check_names(entries: tuple[Entry, ...], aliases: Mapping[str, str]) -> None:
@@ -106,6 +133,7 @@ def check_names(entries: tuple[Entry, ...], aliases: Mapping[str, str]) -> None:
 def to_json(directory: Directory) -> bytes:
     """Canonical bytes: sorted keys, no blanks, UTF-8. Raises ArtifactError where ``run`` is not plain JSON."""
     table = sorted({(e.scheme, e.bits, e.role) for e in directory.entries})
+    corrections = {name: list(factors) for name, factors in directory.corrections.items()}
     return _dump(
         {
             "names": [e.name for e in directory.entries],
@@ -116,6 +144,7 @@ def to_json(directory: Directory) -> bytes:
             "streams": [[s.name, s.codec, s.raw_length, s.packed_length, s.crc32] for s in directory.streams],
             "run": plain(directory.run),
         }
+        | ({_CORRECTIONS: corrections} if corrections else {})
     )
 
 
@@ -126,13 +155,15 @@ def from_json(data: bytes) -> Directory:
         canonical = _dump(root) == data
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"artifact: its header is not readable: {error}") from error
-    if not isinstance(root, dict) or set(root) != _KEYS or not canonical:
+    if not isinstance(root, dict) or set(root) - {_CORRECTIONS} != _KEYS or not canonical:
         raise ArtifactError("artifact: its header is not in canonical form")
     if not isinstance(root["run"], dict) or not _is_names(root["aliases"]):
         raise ArtifactError("artifact: its header has fields of the wrong type")
     entries = tuple(_entries(root))
+    corrections = read_corrections(root[_CORRECTIONS]) if _CORRECTIONS in root else {}
     check_names(entries, root["aliases"])
-    return Directory(entries, root["aliases"], tuple(_streams(root["streams"])), root["run"])
+    check_corrections(shapes_of(entries), root["aliases"], corrections)
+    return Directory(entries, root["aliases"], corrections, tuple(_streams(root["streams"])), root["run"])
 
 
 def plain(value: Any, place: str = "header") -> Any:

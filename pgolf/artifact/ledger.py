@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pgolf.artifact.code import CODE_LABEL, closure_sources, code_estimate
+from pgolf.artifact.bundle import LABEL
 from pgolf.artifact.container import Loaded
 from pgolf.artifact.header import TOKENIZER
 from pgolf.core.errors import OverBudget
 from pgolf.core.results import Artifact
-
-__all__ = ["artifact_record", "check_cap", "closure_sources", "code_estimate", "ledger_table"]
 
 
 def artifact_record(
@@ -20,7 +18,7 @@ def artifact_record(
     bytes_code: int,
     cap_bytes: int,
     counts_tokenizer: bool,
-    code_label: str = CODE_LABEL,
+    code_label: str = LABEL,
 ) -> Artifact:
     """The Artifact record of the file at ``path``, from what was read back of it.
 

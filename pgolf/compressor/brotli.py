@@ -17,6 +17,7 @@ import brotli
 
 from pgolf.compressor.bounded import STEP_BYTES, corrupt, gather
 from pgolf.core.ranges import Between
+from pgolf.core.results import Layout
 
 
 class Brotli:
@@ -30,15 +31,15 @@ class Brotli:
         self.quality = quality
         self.lgwin = lgwin
 
-    def encode(self, raw: bytes) -> bytes:
+    def encode(self, raw: bytes, layout: Layout) -> bytes:
         return brotli.compress(raw, quality=self.quality, lgwin=self.lgwin)
 
-    def decode(self, packed: bytes, raw_length: int) -> bytes:
+    def decode(self, packed: bytes, raw_length: int, layout: Layout) -> bytes:
         """Raises ArtifactError for a corrupt stream or one that is not ``raw_length`` bytes long."""
-        return decode(packed, raw_length)
+        return decode(packed, raw_length, layout)
 
 
-def decode(packed: bytes, raw_length: int) -> bytes:
+def decode(packed: bytes, raw_length: int, layout: Layout) -> bytes:
     """The decoder of codec ``brotli``; see ``Brotli.decode``."""
     return gather(Brotli.codec_id, _pieces(packed), raw_length)
 

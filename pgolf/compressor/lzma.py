@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pgolf.compressor.bounded import STEP_BYTES, corrupt, gather
 from pgolf.core.ranges import Between
+from pgolf.core.results import Layout
 
 MEMORY_BESIDE_DICTIONARY = 1 << 20  # the decoder's own tables, generously
 
@@ -27,17 +28,17 @@ class Lzma:
     def __init__(self, *, preset: Annotated[int, Between(0, 9)]) -> None:
         self.preset = preset
 
-    def encode(self, raw: bytes) -> bytes:
+    def encode(self, raw: bytes, layout: Layout) -> bytes:
         preset = self.preset | lzma.PRESET_EXTREME
         filters = [{"id": lzma.FILTER_LZMA1, "preset": preset, "dict_size": _dictionary_bytes(len(raw))}]
         return lzma.compress(raw, format=lzma.FORMAT_ALONE, filters=filters)
 
-    def decode(self, packed: bytes, raw_length: int) -> bytes:
+    def decode(self, packed: bytes, raw_length: int, layout: Layout) -> bytes:
         """Raises ArtifactError for a corrupt stream or one that is not ``raw_length`` bytes long."""
-        return decode(packed, raw_length)
+        return decode(packed, raw_length, layout)
 
 
-def decode(packed: bytes, raw_length: int) -> bytes:
+def decode(packed: bytes, raw_length: int, layout: Layout) -> bytes:
     """The decoder of codec ``lzma``; see ``Lzma.decode``."""
     return gather(Lzma.codec_id, _pieces(packed, raw_length), raw_length)
 

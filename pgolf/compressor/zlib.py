@@ -16,6 +16,7 @@ from typing import Annotated
 
 from pgolf.compressor.bounded import STEP_BYTES, corrupt, gather
 from pgolf.core.ranges import Between
+from pgolf.core.results import Layout
 
 
 class Zlib:
@@ -26,15 +27,15 @@ class Zlib:
     def __init__(self, *, level: Annotated[int, Between(0, 9)]) -> None:
         self.level = level
 
-    def encode(self, raw: bytes) -> bytes:
+    def encode(self, raw: bytes, layout: Layout) -> bytes:
         return zlib.compress(raw, self.level)
 
-    def decode(self, packed: bytes, raw_length: int) -> bytes:
+    def decode(self, packed: bytes, raw_length: int, layout: Layout) -> bytes:
         """Raises ArtifactError for a corrupt stream or one that is not ``raw_length`` bytes long."""
-        return decode(packed, raw_length)
+        return decode(packed, raw_length, layout)
 
 
-def decode(packed: bytes, raw_length: int) -> bytes:
+def decode(packed: bytes, raw_length: int, layout: Layout) -> bytes:
     """The decoder of codec ``zlib``; see ``Zlib.decode``."""
     return gather(Zlib.codec_id, _pieces(packed), raw_length)
 

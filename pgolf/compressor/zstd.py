@@ -15,6 +15,7 @@ import zstandard
 
 from pgolf.compressor.bounded import corrupt, gather
 from pgolf.core.ranges import Between
+from pgolf.core.results import Layout
 
 EMPTY_FRAME = bytes.fromhex("28b52ffd2000010000")  # at every level
 
@@ -27,15 +28,15 @@ class Zstd:
     def __init__(self, *, level: Annotated[int, Between(1, 22)]) -> None:
         self.level = level
 
-    def encode(self, raw: bytes) -> bytes:
+    def encode(self, raw: bytes, layout: Layout) -> bytes:
         return zstandard.ZstdCompressor(level=self.level).compress(raw)
 
-    def decode(self, packed: bytes, raw_length: int) -> bytes:
+    def decode(self, packed: bytes, raw_length: int, layout: Layout) -> bytes:
         """Raises ArtifactError for a corrupt stream or one that is not ``raw_length`` bytes long."""
-        return decode(packed, raw_length)
+        return decode(packed, raw_length, layout)
 
 
-def decode(packed: bytes, raw_length: int) -> bytes:
+def decode(packed: bytes, raw_length: int, layout: Layout) -> bytes:
     """The decoder of codec ``zstd``; see ``Zstd.decode``. The frame's own claim is checked before it is believed."""
     try:
         declared = zstandard.frame_content_size(packed)

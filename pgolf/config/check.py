@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,21 +16,27 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import torch
 
+from pgolf.calibrate import training_seconds
 from pgolf.config.groups import GROUPS, Group
 from pgolf.config.make import make, target_of
 from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.process import choose_device, process_facts
 from pgolf.core.ranges import Between
 from pgolf.eval.windows import check_lengths
+from pgolf.quant.forecast import forecast_model
 
 
-def check(cfg: Mapping[str, Any]) -> None:
-    """Raise ConfigError listing everything wrong with the composed config ``cfg``."""
+def check(cfg: Mapping[str, Any], *, trains: bool = True) -> None:
+    """Raise ConfigError listing everything wrong with the composed config ``cfg``.
+
+    ``trains`` is False for what begins with trained weights: how they were trained need not fit it.
+    """
     problems: list[str] = []
     for group in GROUPS:
         problems += _group_problems(group, cfg)
     problems += _fact_problems(cfg)
-    problems += _rule_problems(cfg, {problem.partition(".")[0].partition(":")[0] for problem in problems})
+    broken = {re.split("[./:]", problem)[0] for problem in problems}
+    problems += _rule_problems(cfg, broken if trains else broken | {"qat"})
     if problems:
         raise ConfigError(problems)
 
@@ -42,7 +49,7 @@ def _node(cfg: Mapping[str, Any], key: str) -> Any:
 
 
 def _group_problems(group: Group, cfg: Mapping[str, Any]) -> Iterator[str]:
-    if group.facts:
+    if group.facts or not _wanted(group, cfg):
         return
     node = _node(cfg, group.key)
     if group.many:
@@ -52,6 +59,23 @@ def _group_problems(group: Group, cfg: Mapping[str, Any]) -> Iterator[str]:
         yield f"{group.path}: nothing chosen; say {group.path}=none where it should do nothing"
     else:
         yield from bind_problems(node, group, group.key)
+
+
+def _wanted(group: Group, cfg: Mapping[str, Any]) -> bool:
+    """False for a child group that the option chosen for its parent does not take: ``quant=none`` has no scale."""
+    parent, _, child = group.key.rpartition(".")
+    if not parent:
+        return True
+    try:
+        target = target_of(_node(cfg, parent) or {})
+    except ConfigError:
+        return False  # complained about at the parent
+    hint = _hints(target).get(child)
+    return get_origin(hint) in (dict, Mapping)
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
 
 
 def bind_problems(node: Mapping[str, Any], group: Group, place: str) -> Iterator[str]:
@@ -65,7 +89,7 @@ def bind_problems(node: Mapping[str, Any], group: Group, place: str) -> Iterator
     if not str(node["_target_"]).startswith(prefix):
         yield f"{place}: _target_ {node['_target_']!r} lies outside {group.package}"
         return
-    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    hints = _hints(target)
     parameters = {
         name: p for name, p in inspect.signature(target).parameters.items() if name not in group.runtime
     }
@@ -160,6 +184,9 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str]) -> Iterator[str]:
         (_eval_rules, {"eval", "size"}),
         (_machine_rules, set()),
         (_model_rules, {"arch", "size", "tokenizer"}),
+        (_quant_rules, {"arch", "size", "tokenizer", "quant"}),
+        (_calibration_rules, {"arch", "size", "tokenizer", "budget", "quant"}),
+        (_qat_rules, {"arch", "size", "tokenizer", "schedule", "quant", "qat"}),
     ):
         if broken & groups:
             continue
@@ -186,5 +213,51 @@ def _machine_rules(cfg: Mapping[str, Any]) -> None:
 
 
 def _model_rules(cfg: Mapping[str, Any]) -> None:
+    _model_without_memory(cfg)
+
+
+def _model_without_memory(cfg: Mapping[str, Any]) -> Any:
     with torch.device("meta"):
-        make(cfg["arch"], vocab_size=cfg["tokenizer"].get("vocab_size", 1024), bos_id=1)
+        return make(cfg["arch"], vocab_size=cfg["tokenizer"].get("vocab_size", 1024), bos_id=1)
+
+
+def _quant_rules(cfg: Mapping[str, Any]) -> None:
+    """The quantizer can be built, and its policy fits the model."""
+    quantizer = make(cfg["quant"])
+    try:
+        model = _model_without_memory(cfg)
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    forecast_model(quantizer, model.param_specs(), {name: p.shape for name, p in model.named_parameters()})
+
+
+def _calibration_rules(cfg: Mapping[str, Any]) -> None:
+    budget = cfg["budget"]
+    try:
+        source = make(cfg["quant"]).calibration_source
+    except ConfigError:
+        return  # a quantizer that cannot be built has been complained about
+    if source is None:
+        return
+    if training_seconds(budget, source) <= 0:
+        raise ConfigError(
+            f"quant.calibration.reserve_seconds: {source.reserve_seconds:g} leaves nothing of "
+            f"budget.train_seconds = {budget['train_seconds']:g}"
+        )
+    try:
+        model = _model_without_memory(cfg)
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    source.check(model)
+
+
+def _qat_rules(cfg: Mapping[str, Any]) -> None:
+    """A training-time device knows the grid it prepares for, and begins before the run ends."""
+    if cfg["qat"]["_target_"].endswith(".NoDevice"):
+        return
+    try:
+        _quant_rules(cfg)
+        model = _model_without_memory(cfg)
+    except ConfigError:
+        return  # a model or a quantizer that cannot be built has been complained about
+    make(cfg["qat"]).prepare(model, make(cfg["quant"]), make(cfg["schedule"]))

@@ -11,13 +11,14 @@ from hydra import initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 import pgolf
 from pgolf.config import schema
 from pgolf.config.origins import addon_origins
 from pgolf.config.preflight import option_exists
 from pgolf.config.readonly import thaw
-from pgolf.core.errors import ConfigError
+from pgolf.core.errors import ConfigError, RunError
 
 
 def conf_dir() -> Path:
@@ -85,3 +86,14 @@ def node(group: str, option: str, overrides: Sequence[str] = ()) -> dict[str, An
 def to_yaml(cfg: Mapping[str, Any], sort_keys: bool = False) -> str:
     """Plain settings as YAML text, as saved with a run."""
     return OmegaConf.to_yaml(OmegaConf.create(thaw(cfg)), sort_keys=sort_keys)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The composed config that a run saved, without what its machine decided. Raises RunError."""
+    try:
+        cfg = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, OmegaConfBaseException, YAMLError) as error:
+        raise RunError(f"{path}: the run's config cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(cfg, dict) or "choices" not in cfg:
+        raise RunError(f"{path}: not the config of a run")
+    return {str(key): value for key, value in cfg.items() if key != "machine"}

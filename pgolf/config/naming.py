@@ -11,7 +11,7 @@ from pgolf.config.schema import CONTROL_KEYS
 
 # Always named; the others are named only when they differ from doing nothing.
 _ALWAYS = ("arch", "tokenizer", "quant")
-_WHEN_ACTIVE = ("ttt", "ngram", "mixer")
+_WHEN_ACTIVE = ("qat", "ttt", "ngram", "mixer")
 
 
 def config_hash(cfg: Mapping[str, Any]) -> str:
@@ -24,7 +24,7 @@ def run_name(cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     """A pure function of the composed config and the chosen option names.
 
     ``baseline+smear_gate-bpe4096-int6_rtn-laptop-3f9c21``: arch and its addons, tokenizer, quantizer, active
-    evaluation techniques, the budget, and six digits of the content hash.
+    training-time devices and evaluation techniques, the budget, and six digits of the content hash.
     """
     experiment = choices.get("experiment")
     arch = "+".join([str(choices["arch"]), *sorted(cfg["arch"].get("addons", {}))])

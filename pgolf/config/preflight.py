@@ -7,10 +7,11 @@ config for keys. It changes nothing and composes nothing that Hydra would not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -98,7 +99,7 @@ def preflight(words: Sequence[str], conf: Path, config: Any) -> list[Override]:
         raise ConfigError(
             f"cannot read the command line: {first}. Overrides look like key=value or group=option"
         ) from error
-    problems: list[str] = []
+    problems: list[str] = list(_child_problems(conf, overrides))
     keys: list[Override] = []
     right: list[str] = []
     for override in overrides:
@@ -135,6 +136,47 @@ def preflight(words: Sequence[str], conf: Path, config: Any) -> list[Override]:
     if problems:
         raise ConfigError(problems)
     return list(overrides)
+
+
+def _child_problems(conf: Path, overrides: Sequence[Override]) -> Iterator[str]:
+    """Child groups chosen for an option that has none of that name: ``quant=none quant/scale=sdclip``.
+
+    The parent's option is the command line's or, where no experiment could have replaced it, the default.
+    """
+    chosen = {} if any(o.key_or_group == "experiment" for o in overrides) else _default_options(conf)
+    for override in overrides:
+        group = group_of(override.key_or_group)
+        if group and not group.many and not override.is_delete():
+            chosen[group.path] = chosen_options(override)
+    for override in overrides:
+        group = group_of(override.key_or_group)
+        parent, _, child = override.key_or_group.rpartition("/")
+        if not group or group.many or override.is_add() or not parent:
+            continue
+        for option in chosen.get(parent, []):
+            if option in options(conf, parent) and child not in (known := _children(conf, parent, option)):
+                takes = f"takes {', '.join(known)}" if known else "has no child groups"
+                yield f"{override.key_or_group}: {parent}={option} {takes}.{did_you_mean(child, known)}"
+
+
+def _default_options(conf: Path) -> dict[str, list[str]]:
+    pairs = (entry for entry in _defaults_list(conf / "config.yaml") if isinstance(entry, dict))
+    return {group: [option] for pair in pairs for group, option in pair.items() if isinstance(option, str)}
+
+
+def _children(conf: Path, group: str, option: str) -> list[str]:
+    """The child groups in the defaults list of an option, those of what it inherits included."""
+    found: list[str] = []
+    for entry in _defaults_list(conf / group / f"{option}.yaml"):
+        if isinstance(entry, dict):
+            found += [str(child) for child in entry if not str(child).startswith(("override ", "/"))]
+        elif entry != "_self_" and "/" not in entry:
+            found += _children(conf, group, entry)
+    return found
+
+
+def _defaults_list(path: Path) -> list[Any]:
+    return list((yaml.safe_load(path.read_text()) or {}).get("defaults", []))
 
 
 def _choice_problems(conf: Path, group: str, override: Override) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
-from pgolf.core.results import ParamSpec, QuantizedState, Score
+from pgolf.core.results import Layout, ParamSpec, QuantizedState, Score
 
 
 class Tokenizer(Protocol):
@@ -45,11 +45,21 @@ class Loader(Protocol):
 
 
 class Quantizer(Protocol):
-    def quantize(self, state: Mapping[str, Tensor], specs: Mapping[str, ParamSpec]) -> QuantizedState: ...
+    """``calibration_source`` measures what ``quantize`` takes as ``calibration``; None where nothing is needed."""
+
+    calibration_source: Any
+
+    def quantize(
+        self,
+        state: Mapping[str, Tensor],
+        specs: Mapping[str, ParamSpec],
+        aliases: Mapping[str, str] | None = None,
+        calibration: Any = None,
+    ) -> QuantizedState: ...
 
     def dequantize(self, state: QuantizedState) -> dict[str, Tensor]: ...
 
-    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int]) -> float:
+    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
         """Expected bytes of one tensor before training, its scales included."""
         ...
 
@@ -59,9 +69,11 @@ class Compressor(Protocol):
 
     codec_id: str
 
-    def encode(self, raw: bytes) -> bytes: ...
+    def encode(self, raw: bytes, layout: Layout) -> bytes:
+        """``layout`` says what the bytes are; most compressors have no use for it."""
+        ...
 
-    def decode(self, packed: bytes, raw_length: int) -> bytes: ...
+    def decode(self, packed: bytes, raw_length: int, layout: Layout) -> bytes: ...
 
 
 class Expert(Protocol):

@@ -30,27 +30,42 @@ class ParamSpec:
 class StoredTensor:
     """One tensor as the artifact keeps it.
 
-    ``scheme`` is ``grid`` (symmetric integer grid, one fp16 scale per row: ``q`` int8 of ``shape``,
-    ``scale`` float16 [rows]) or ``fp32`` / ``fp16`` (``values`` of that dtype, bit-exact).
+    ``scheme`` is an entry of ``pgolf.quant.schemes.SCHEMES``; ``arrays`` holds what that scheme consists of, by
+    field: ``grid`` has ``q`` (int8 of ``shape``) and ``scale`` (float16 [rows]), ``fp32`` has ``values``.
     ``role`` names the stream the bytes travel in, so that like meets like in the compressor.
     """
 
     name: str
     role: str
-    scheme: Literal["grid", "fp32", "fp16"]
+    scheme: str
     shape: tuple[int, ...]
+    arrays: Mapping[str, np.ndarray]
     bits: int = 0
-    q: np.ndarray | None = None
-    scale: np.ndarray | None = None
-    values: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizedState:
-    """All tensors of a model, each stored once; ``aliases`` maps further names to stored ones."""
+    """All tensors of a model, each stored once.
+
+    ``aliases`` maps further names to stored ones. ``corrections`` maps a stored matrix to the names of two more
+    stored tensors, ``(left, right)``: it decodes to its own values plus ``left @ right``; the two are no weights.
+    """
 
     tensors: tuple[StoredTensor, ...]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    corrections: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the bytes of one stream are: arrays of ``dtype`` (numpy's name) and ``shapes``, one after another.
+
+    int8 arrays lie row-major; arrays of wider types are split into byte planes, all arrays together.
+    ``|u1`` with one shape is plain bytes (the header, the tokenizer).
+    """
+
+    dtype: str
+    shapes: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ def score_sealed(
     Raises the sealed process's own UserError (a damaged artifact, settings that do not fit), SealedError where
     it crashed or ran longer than ``limit_seconds``. A refused access is no exception: see ``violations``.
     """
+    from pgolf.artifact.container import codecs
+
     if threads is None:
         import torch
 
@@ -104,6 +106,7 @@ def score_sealed(
     with tempfile.TemporaryDirectory(prefix="pgolf-sealed-") as empty, tempfile.TemporaryFile() as log:
         order = {
             "artifact": os.path.realpath(artifact_path),
+            "codecs": codecs(artifact_path),
             "working_directory": empty,
             "device": device,
             "threads": threads,

@@ -47,6 +47,7 @@ def _prepare(order: dict[str, Any]) -> Seal:
 
     import_module("pgolf.artifact.container")
     import_module("pgolf.eval.from_artifact")
+    import_module("pgolf.compressor.registry").prepare(order["codecs"])
     if order["cheat"]:
         import_module("pgolf.proof.cheats")
     torch.set_num_threads(order["threads"])

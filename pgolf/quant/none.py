@@ -23,6 +23,8 @@ from pgolf.quant.walk import KEEP_ROLE, keep, walk
 class NoQuantizer:
     """``quant=none``."""
 
+    calibration_source = None
+
     def __init__(self) -> None:
         pass
 
@@ -31,11 +33,12 @@ class NoQuantizer:
         state: Mapping[str, Tensor],
         specs: Mapping[str, ParamSpec],
         aliases: Mapping[str, str] | None = None,
+        calibration: object = None,
     ) -> QuantizedState:
         """All of ``state`` as float32. Raises UnknownTensor, NonFiniteWeight, ConflictingAlias."""
         return walk(state, specs, _store, aliases)
 
-    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int]) -> float:
+    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
         """Four bytes a weight, before compression."""
         return 4.0 * math.prod(shape)
 

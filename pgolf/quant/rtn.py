@@ -1,104 +1,94 @@
 """Round each weight to the nearest point of a symmetric grid with one float16 scale per row.
 
-Formula: s_r = fp16(quantile(|W_r|, clip_percentile) / qmax), q = clamp(round(W / s), -qmax, qmax), What = q s,
-    qmax = 2^(bits-1) - 1.
-Source: the int8 baseline of the parameter-golf challenge; its int6 form is PR #687's first step.
+Formula: q = clamp(round(W / s), -qmax, qmax), What = q s, qmax = 2^(bits-1) - 1; s is ``quant/scale``'s, of several
+    the one with the least squared error in each row, which is GPTQ-lite.
+Source: the int8 baseline of the parameter-golf challenge; its int6 form is PR #687's first step; GPTQ-lite PR #414.
 Cost in bytes: about H0 = log2(sigma/s) + 2.05 bits per weight after entropy coding, where sigma is the row's
-    standard deviation (int6 on Gaussian rows: 5.32 bits at 512 columns, 5.48 at 160, where the row maximum is
-    nearer; two bits more at int8, one fewer at int5), plus 2 per row.
-Cost in step time: none; about 0.1 s per ten million weights at the end.
-When it hurts: below 6 bits, where errors that GPTQ would let cancel are left as they fall; and a percentile
-    below (C-1)/C clips the largest weight of each row of C, which buys a finer step and therefore *more* bytes.
+    standard deviation, plus 2 per row.
+Cost in step time: none; about 0.1 s per ten million weights and scale at the end.
+When it hurts: below 6 bits, where errors that GPTQ would let cancel are left as they fall.
 """
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-import torch
 from torch import Tensor
 
-from pgolf.core.ranges import Between
-from pgolf.core.results import ParamSpec, QuantizedState, StoredTensor
+from pgolf.core.ranges import Between, PositiveInt
+from pgolf.core.results import ParamSpec, QuantizedState
 from pgolf.quant import stored
-from pgolf.quant.errors import NonFiniteWeight
-from pgolf.quant.forecast import row_maximum_bits
-from pgolf.quant.grid import as_rows, quantize_rows, row_clip, row_count, row_scale
-from pgolf.quant.walk import KEEP_ROLE, keep, walk
-
-KeepDtype = Literal["by_role", "fp32", "fp16"]
+from pgolf.quant.facts import Roles
+from pgolf.quant.pipeline import Pipeline
+from pgolf.quant.rest import KeepDtype
 
 
 class RTN:
-    """``quant=rtn``, presets int8_rtn and int6_rtn.
+    """``quant=rtn``. What is quantized is decided by storage role, then by ``policy``; never by the element count."""
 
-    What is quantized is decided by storage role alone: ``matrix`` with ``bits``, ``embedding`` with
-    ``embedding_bits``; ``keep_fp32`` and ``keep_fp16`` pass through as their role says, or all in the
-    dtype that ``keep`` names. The number of elements never matters.
-    """
+    calibration_source = None
 
     def __init__(
         self,
         *,
         bits: Annotated[int, Between(2, 8)],
         embedding_bits: Annotated[int, Between(2, 8)],
-        clip_percentile: Annotated[float, Between(0, 1, open_low=True)],
-        scale_floor: Literal["smallest_normal", "legacy"],
+        scale: Mapping[str, Any],
+        policy: Mapping[str, Any],
+        correction: Mapping[str, Any],
         keep: KeepDtype,
+        target_bytes: PositiveInt | None,
     ) -> None:
-        self.bits = bits
-        self.embedding_bits = embedding_bits
-        self.clip_percentile = clip_percentile
-        self.scale_floor: Literal["smallest_normal", "legacy"] = scale_floor
-        self.keep = keep
+        roles = Roles(bits, embedding_bits, keep)
+        self.pipeline = Pipeline(
+            roles, scale=scale, policy=policy, correction=correction, target_bytes=target_bytes
+        )
+        self.pipeline.refuse_hessians()
+        self.target_bytes = target_bytes
 
     def quantize(
         self,
         state: Mapping[str, Tensor],
         specs: Mapping[str, ParamSpec],
         aliases: Mapping[str, str] | None = None,
+        calibration: object = None,
     ) -> QuantizedState:
-        """Raises UnknownTensor, NonFiniteWeight, ConflictingAlias."""
-        return walk(state, specs, self._store, aliases)
+        """Raises UnknownTensor, NonFiniteWeight, ConflictingAlias. Has no use for a calibration."""
+        return self.pipeline.run(state, specs, aliases, {}, self.pipeline.nearest({}))
 
     def dequantize(self, state: QuantizedState) -> dict[str, Tensor]:
         """Every name to its float32 tensor, aliases included."""
         return stored.dequantize(state)
 
-    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int]) -> float:
-        """Expected bytes of a tensor of Gaussian rows, scales included, before any compressor's overhead."""
-        weights, rows = math.prod(shape), row_count(shape)
-        if spec.storage in ("matrix", "embedding"):
-            bits = self.bits if spec.storage == "matrix" else self.embedding_bits
-            return weights * row_maximum_bits(bits, weights // max(1, rows)) / 8 + 2 * rows
-        return weights * (2 if self._keeps_half(spec) else 4)
+    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
+        """Expected bytes of one tensor of Gaussian rows by its storage role, before any compressor's overhead."""
+        return self.pipeline.forecast_bytes(spec, shape, name)
 
-    def _keeps_half(self, spec: ParamSpec) -> bool:
-        return spec.storage == "keep_fp16" if self.keep == "by_role" else self.keep == "fp16"
+    def forecast_model(
+        self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
+    ) -> dict[str, float]:
+        """The same for every tensor of a model, as the policy treats it."""
+        return self.pipeline.forecast_model(specs, shapes)
 
-    def _store(self, name: str, weight: Tensor, spec: ParamSpec) -> StoredTensor:
-        if spec.storage == "matrix":
-            return self._on_grid(name, weight, spec.component, self.bits)
-        if spec.storage == "embedding":
-            return self._on_grid(name, weight, spec.component, self.embedding_bits)
-        return keep(name, weight, KEEP_ROLE, torch.float16 if self._keeps_half(spec) else torch.float32)
+    def times(self, factor: float) -> RTN:
+        """The same quantizer with every k of its scale multiplied."""
+        scaled = copy.copy(self)
+        scaled.pipeline = self.pipeline.times(factor)
+        return scaled
 
-    def _on_grid(self, name: str, weight: Tensor, role: str, bits: int) -> StoredTensor:
-        w_RC = as_rows(weight.to(torch.float32))
-        scale_R = row_scale(row_clip(w_RC, self.clip_percentile), bits, self.scale_floor)
-        if not bool(torch.isfinite(scale_R).all()):
-            raise NonFiniteWeight(
-                name, f"weights up to {float(w_RC.abs().max()):g} need a scale beyond float16"
-            )
-        q_RC = quantize_rows(w_RC, scale_R, bits)
-        return StoredTensor(
-            name=name,
-            role=role,
-            scheme="grid",
-            shape=tuple(weight.shape),
-            bits=bits,
-            q=q_RC.reshape(weight.shape).cpu().numpy(),
-            scale=scale_R.cpu().numpy(),
-        )
+    @property
+    def smallest_k(self) -> float:
+        """Of the scale. Raises ConfigError where it has no k."""
+        return self.pipeline.scale.smallest_k
+
+    def estimate_bytes(
+        self,
+        state: Mapping[str, Tensor],
+        specs: Mapping[str, ParamSpec],
+        aliases: Mapping[str, str] | None = None,
+        calibration: object = None,
+    ) -> float:
+        """Bytes of the result by entropy, without a compressor."""
+        return self.pipeline.estimate_bytes(state, specs, aliases, {})

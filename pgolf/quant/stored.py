@@ -1,5 +1,7 @@
 """From stored tensors back to float32 weights; what evaluation needs of the quantizers, and nothing more."""
 
+# R rows, C columns, K rank of a correction
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -11,13 +13,29 @@ from pgolf.core.results import QuantizedState
 from pgolf.quant.errors import UnknownTensor
 from pgolf.quant.schemes import SCHEMES
 
+MAX_RANK = 64  # of a correction; a larger one would cost more time to apply than any is worth
+
 
 def dequantize(state: QuantizedState) -> dict[str, Tensor]:
-    """Every name to its float32 tensor on the CPU; an alias is the very same object as its owner."""
+    """Every name to its float32 tensor on the CPU, corrections applied; an alias is the very same object as its
+    owner, and the factors of corrections are no weights and left out."""
     weights = {tensor.name: SCHEMES[tensor.scheme].decode(tensor) for tensor in state.tensors}
+    for name, (left, right) in sorted(state.corrections.items()):
+        weights[name] += low_rank(weights.pop(left), weights.pop(right))
     for alias, owner in state.aliases.items():
         weights[alias] = weights[owner]
     return weights
+
+
+def low_rank(left_RK: Tensor, right_KC: Tensor) -> Tensor:
+    """``left @ right`` [R, C], summed one rank after another, so that every machine gets the same bits.
+
+    A matrix product would sum in an order that depends on the library and on the number of threads.
+    """
+    product_RC = left_RK.new_zeros(left_RK.shape[0], right_KC.shape[1])
+    for rank in range(left_RK.shape[1]):
+        product_RC += left_RK[:, rank, None] * right_KC[rank]
+    return product_RC
 
 
 def dequantize_for(state: QuantizedState, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

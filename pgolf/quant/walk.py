@@ -32,6 +32,18 @@ def walk(
     themselves. An alias may be absent from ``state`` and needs no spec.
     Raises UnknownTensor, NonFiniteWeight, ConflictingAlias.
     """
+    owners = owners_of(state, specs, aliases)
+    stored = (store(name, state[name].detach(), specs[name]) for name in sorted(state) if name not in owners)
+    return QuantizedState(tensors=tuple(stored), aliases=dict(sorted(owners.items())))
+
+
+def owners_of(
+    state: Mapping[str, Tensor], specs: Mapping[str, ParamSpec], aliases: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Check every weight and name; the owner of every alias. What is no alias has weights and a spec.
+
+    Raises UnknownTensor, NonFiniteWeight, ConflictingAlias.
+    """
     for name, weight in state.items():
         _check_weight(name, weight)
     owners = _owners(state, specs, aliases or {})
@@ -43,8 +55,7 @@ def walk(
             raise UnknownTensor(
                 name, f"it has a storage policy, but no weights.{did_you_mean(name, list(state))}"
             )
-    stored = (store(name, state[name].detach(), specs[name]) for name in sorted(state) if name not in owners)
-    return QuantizedState(tensors=tuple(stored), aliases=dict(sorted(owners.items())))
+    return owners
 
 
 def keep(name: str, weight: Tensor, role: str, dtype: torch.dtype) -> StoredTensor:
@@ -57,7 +68,11 @@ def keep(name: str, weight: Tensor, role: str, dtype: torch.dtype) -> StoredTens
         )
     array = values.contiguous().cpu().numpy().copy()  # not a window on weights that may change
     return StoredTensor(
-        name=name, role=role, scheme="fp16" if half else "fp32", shape=array.shape, values=array
+        name=name,
+        role=role,
+        scheme="fp16" if half else "fp32",
+        shape=array.shape,
+        arrays={"values": array},
     )
 
 

@@ -9,10 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from pgolf.core.errors import DataError
 from pgolf.tokenizer.recipe import PortableTokenizer
+
+# Imported only when met, so that a run carries no tokenizer it does not use.
+KINDS: Mapping[str, str] = {
+    "bpe": "pgolf.tokenizer.bpe.BPETokenizer",
+    "bytes": "pgolf.tokenizer.bytes.ByteTokenizer",
+    "published": "pgolf.tokenizer.published.PublishedTokenizer",
+}
 
 
 def pack(header: Mapping[str, Any], body: bytes) -> bytes:
@@ -26,21 +34,17 @@ def identity(tokenizer: PortableTokenizer) -> str:
 
 def from_blob(blob: bytes) -> PortableTokenizer:
     """The tokenizer whose ``to_blob`` gave ``blob``. Raises DataError if it is not such a blob."""
-    from pgolf.tokenizer.bpe import BPETokenizer
-    from pgolf.tokenizer.bytes import ByteTokenizer
-    from pgolf.tokenizer.published import PublishedTokenizer
-
-    kinds: dict[str, Any] = {"bpe": BPETokenizer, "bytes": ByteTokenizer, "published": PublishedTokenizer}
     line, _, body = blob.partition(b"\n")
     try:
         header = json.loads(line)
         kind = header["kind"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError("tokenizer: these bytes are no tokenizer blob") from error
-    if kind not in kinds:
-        raise DataError(f"tokenizer: unknown kind {kind!r}; known are {', '.join(kinds)}")
+    if kind not in KINDS:
+        raise DataError(f"tokenizer: unknown kind {kind!r}; known are {', '.join(KINDS)}")
+    module, _, name = KINDS[kind].rpartition(".")
     try:
-        return kinds[kind].from_parts(header, body)
+        return getattr(import_module(module), name).from_parts(header, body)
     except (KeyError, IndexError, ValueError, TypeError) as error:
         if isinstance(error, DataError):
             raise

@@ -39,6 +39,7 @@ class RunFolder:
         self.train_log = path / "train.log"  # the lines other tools parse
         self.console_log = path / "console.log"  # what the user saw
         self.artifact = path / "artifact.pgolf"  # the packed model
+        self.script = path / "train_gpt.py"  # the run's code as one file, the bytes that are counted
         self.result = path / RESULT_NAME  # what the run came to
         self.certificate = path / "certificate.json"  # every probe with its measurements
         # float weights: the exported ones, or the last good ones of a run that broke off

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -169,6 +169,8 @@ def _time(result: Mapping[str, Any]) -> list[Text]:
         allowed = budget.get(limit)
         over = allowed is not None and not within(result, limit)
         facts = _training(train) if stage == "train" and train else ""
+        if stage == "calibrate" and train:
+            facts = f"{train['seconds'] + seconds:.1f} with training"
         note = Text.assemble(("over the budget   ", "bold red"), facts) if over else Text(facts)
         shown = "" if allowed is None else f"{float(allowed):.1f}"
         rows.append([stage, f"{seconds:.1f}", shown, note])
@@ -232,13 +234,21 @@ def _files(
     if artifact is not None and artifact.path.exists():
         lines.append(Text(f"  sha256 {artifact.sha256}"))
         if result["status"] in COMPLETE:
-            lines += _score_again(artifact, result["run"]["command"], width)
+            lines += _score_again(artifact, _words(folder, result["run"]["command"]), width)
     return lines
 
 
-def _score_again(artifact: Artifact, command: str, width: int) -> list[Text]:
+def _words(folder: Path, command: str) -> list[str]:
+    """The words of the run: of its folder, since a requantized run's command names its parent instead."""
+    try:
+        return (folder / "overrides").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return shlex.split(command)
+
+
+def _score_again(artifact: Artifact, words: Sequence[str], width: int) -> list[Text]:
     """The command that scores the artifact on the same text, broken as a shell allows where it is too long."""
-    words = [word for word in shlex.split(command) if _is_about_text(word)]
+    words = [word for word in words if _is_about_text(word)]
     start = f"  score it again: python eval.py {shlex.quote(f'artifact={artifact.path}')}"
     rest = shlex.join(words)
     if not rest or len(start) + 1 + len(rest) <= width:

@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
+from pgolf.artifact.header import plain_bytes
 from pgolf.compressor.registry import decoder
 from pgolf.compressor.zlib import Zlib
 from pgolf.core.results import QuantizedState, StoredTensor
@@ -17,13 +18,13 @@ def grid(name, role, shape, bits=6, seed=0):
     top = 2 ** (bits - 1) - 1
     q = source.integers(-top, top + 1, size=shape, dtype=np.int8)
     scale = source.uniform(0.001, 0.1, size=rows).astype(np.float16)
-    return StoredTensor(name=name, role=role, scheme="grid", shape=tuple(shape), bits=bits, q=q, scale=scale)
+    return StoredTensor(name, role, "grid", tuple(shape), {"q": q, "scale": scale}, bits)
 
 
 def kept(name, shape, dtype=np.float32, role="small", seed=0):
     values = np.random.default_rng(seed).standard_normal(shape).astype(dtype)
     scheme = "fp32" if dtype == np.float32 else "fp16"
-    return StoredTensor(name=name, role=role, scheme=scheme, shape=tuple(shape), values=values)
+    return StoredTensor(name, role, scheme, tuple(shape), {"values": values})
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def take_apart(data):
     codec = data[17:at].decode()
     raw_length, packed_length, _ = struct.unpack_from("<III", data, at)
     packed = data[at + 12 : at + 12 + packed_length]
-    raw = packed if codec == "raw" else decoder(codec)(packed, raw_length)
+    raw = packed if codec == "raw" else decoder(codec)(packed, raw_length, plain_bytes(raw_length))
     return codec, raw, data[at + 12 + packed_length : -32]
 
 

@@ -17,6 +17,8 @@ from pgolf.compressor.zlib import Zlib
 from pgolf.compressor.zstd import Zstd
 from pgolf.core.errors import ArtifactError, RunError
 from pgolf.core.results import QuantizedState, StoredTensor
+from pgolf.quant.schemes import SCHEMES
+from tests.quant.samples import every_scheme
 
 COMPRESSORS = [Zlib(level=9), Zstd(level=3), Brotli(quality=5, lgwin=22), Lzma(preset=6)]
 BLOB = b"tokenizer " * 30
@@ -24,15 +26,15 @@ BLOB = b"tokenizer " * 30
 
 def assert_equal(left, right):
     assert dict(left.aliases) == dict(right.aliases)
+    assert dict(left.corrections) == dict(right.corrections)
     ordered = sorted(right.tensors, key=lambda tensor: tensor.name)
     assert [t.name for t in left.tensors] == [t.name for t in ordered]
     for a, b in zip(left.tensors, ordered, strict=True):
         assert (a.role, a.scheme, a.shape, a.bits) == (b.role, b.scheme, b.shape, b.bits)
-        for field in ("q", "scale", "values"):
-            x, y = getattr(a, field), getattr(b, field)
-            assert (x is None) == (y is None)
-            if x is not None:
-                assert x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
+        assert a.arrays.keys() == b.arrays.keys()
+        for field, x in a.arrays.items():
+            y = b.arrays[field]
+            assert x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
 
 
 @pytest.mark.parametrize("compressor", COMPRESSORS, ids=lambda c: c.codec_id)
@@ -45,6 +47,18 @@ def test_roundtrip_is_exact_with_every_compressor(state, header, compressor):
     assert_equal(loaded.state, state)
 
 
+@pytest.mark.parametrize("compressor", COMPRESSORS, ids=lambda c: c.codec_id)
+def test_every_scheme_comes_back_with_aliases_and_corrections(compressor):
+    state = every_scheme()
+    loaded = decode(encode({}, state, b"", compressor))
+    assert {t.scheme for t in loaded.state.tensors} == set(SCHEMES)
+    assert_equal(loaded.state, state)
+
+
+def test_a_model_without_corrections_pays_nothing_for_them(state, header, compressor, forge):
+    assert b"corrections" not in forge.take_apart(encode(header, state, BLOB, compressor))[1]
+
+
 @st.composite
 def stored_tensor(draw, name):
     shape = draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5))
@@ -53,13 +67,15 @@ def stored_tensor(draw, name):
     if scheme != "grid":
         dtype = np.float32 if scheme == "fp32" else np.float16
         finite = hnp.from_dtype(np.dtype(dtype), allow_nan=False, allow_infinity=False)
-        return StoredTensor(name, role, scheme, shape, values=draw(hnp.arrays(dtype, shape, elements=finite)))
+        return StoredTensor(
+            name, role, scheme, shape, {"values": draw(hnp.arrays(dtype, shape, elements=finite))}
+        )
     bits = draw(st.integers(2, 8))
     top = 2 ** (bits - 1) - 1
     rows = int(np.prod(shape[:-1], dtype=int))
     q = draw(hnp.arrays(np.int8, shape, elements=st.integers(-top, top)))
     scale = draw(hnp.arrays(np.float16, (rows,), elements=st.sampled_from([6.1e-5, 0.01, 1.0, 65504.0])))
-    return StoredTensor(name, role, scheme, shape, bits, q=q, scale=scale)
+    return StoredTensor(name, role, scheme, shape, {"q": q, "scale": scale}, bits)
 
 
 names = st.lists(st.text(st.characters(codec="utf-8"), max_size=6), unique=True, max_size=6)
@@ -116,12 +132,15 @@ import hashlib, torch
 from pgolf.artifact.container import encode
 from pgolf.compressor.brotli import Brotli
 from pgolf.core.results import ParamSpec
-from pgolf.quant.rtn import RTN
+from pgolf.quant.correction.lqer import LQER
+from pgolf.quant.ternary import Ternary
 generator = torch.Generator().manual_seed(7)
 state = {f"b.{i}.w": torch.randn(32, 48, generator=generator) for i in range(4)} | {"s": torch.randn(5, generator=generator)}
 specs = {name: ParamSpec("matrix", "matrix" if name != "s" else "keep_fp32", "mlp") for name in state}
-rtn = RTN(bits=6, embedding_bits=8, clip_percentile=0.9999984, scale_floor="smallest_normal", keep="by_role")
-data = encode({"roles": sorted({"b", "a"}), "x": 0.1}, rtn.quantize(state, specs), b"blob" * 9, Brotli(quality=11, lgwin=24))
+ternary = Ternary(group=128, threshold=0.5, scale="mean", embedding_bits=8, keep="by_role")
+lqer = LQER(top_k=2, rank=4, left_bits=2, right_bits=4)
+quantized = lqer.correct(state, ternary.quantize(state, specs), None)
+data = encode({"roles": sorted({"b", "a"}), "x": 0.1}, quantized, b"blob" * 9, Brotli(quality=11, lgwin=24))
 print(hashlib.sha256(data).hexdigest())
 """
 

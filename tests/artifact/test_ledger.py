@@ -22,7 +22,7 @@ def test_parts_add_up_to_the_total(loaded):
     assert artifact.bytes_total == artifact.bytes_weights + artifact.bytes_code + artifact.bytes_tokenizer
     assert artifact.bytes_weights + artifact.bytes_tokenizer == sum(loaded.bytes_by_role.values())
     assert artifact.sha256 == loaded.sha256
-    assert artifact.code_label == "code_estimate"
+    assert artifact.code_label == "bundle"
 
 
 def test_uncounted_tokenizer_is_shown_but_not_added(loaded):
@@ -34,7 +34,7 @@ def test_uncounted_tokenizer_is_shown_but_not_added(loaded):
 
 def test_table_lists_every_part_and_ends_in_their_sum(loaded):
     rows = ledger_table(record(loaded))
-    assert {"mlp", "embedding", "scales", "small", "header", "tokenizer", "code (code_estimate)"} < {
+    assert {"mlp", "embedding", "scales", "small", "header", "tokenizer", "code (bundle)"} < {
         row[0] for row in rows
     }
     assert rows[-1] == ("total", sum(size for _, size in rows[:-1]))
@@ -62,7 +62,7 @@ def test_over_budget_prints_the_ledger():
         bytes_by_role={},
         cap_bytes=1_000_000,
         counts_tokenizer=True,
-        code_label="code_estimate",
+        code_label="bundle",
         sha256="",
     )
     with pytest.raises(OverBudget) as caught:

@@ -52,7 +52,9 @@ def test_foreign_magic_is_refused(foreign):
     refused(foreign, "not a pgolf artifact")
 
 
-@pytest.mark.parametrize(("version", "age"), [(2, "a newer"), (65535, "a newer"), (0, "an older")])
+@pytest.mark.parametrize(
+    ("version", "age"), [(3, "a newer"), (65535, "a newer"), (1, "an older"), (0, "an older")]
+)
 def test_other_versions_are_refused_as_newer_or_older(data, version, age):
     refused(data[:6] + struct.pack("<H", version) + data[8:], f"version {version}, from {age} pgolf")
 
@@ -90,7 +92,7 @@ def first(rows, at, value):
 
 
 FORGERIES = {
-    "unknown scheme 'ternary'": columns("table", lambda t: first(t, 0, "ternary")),
+    "unknown scheme 'ternary'.*ternary128": columns("table", lambda t: first(t, 0, "ternary")),
     "unknown codec 'zlob'.*Did you mean 'zlib'": columns(
         "streams", lambda s: [[r[0], "zlob", *r[2:]] for r in s]
     ),
@@ -123,6 +125,76 @@ FORGERIES = {
 @pytest.mark.parametrize("message", FORGERIES)
 def test_forged_header_is_refused_by_name(data, forge, message):
     refused(forge(data, FORGERIES[message]), message)
+
+
+MATRICES = {
+    "m": (6, 4),
+    "m.left": (6, 2),
+    "m.right": (2, 4),
+    "other": (6, 4),
+    "narrow": (6, 3),
+    "tall": (5, 2),
+    "vector": (4,),
+    "wide.left": (6, 5),
+    "wide.right": (5, 4),
+}
+GOOD = {"m": ("m.left", "m.right")}
+
+
+@pytest.fixture
+def corrected(make_grid):
+    tensors = tuple(make_grid(name, "mlp", shape) for name, shape in MATRICES.items())
+    return QuantizedState(tensors, {"tied": "other"}, GOOD)
+
+
+BAD_CORRECTIONS = {
+    "'n', a missing tensor": {"n": ["m.left", "m.right"]},
+    "'nowhere', a missing tensor": {"m": ["m.left", "nowhere"]},
+    "'tied', an alias, belongs to its owner 'other'": {"tied": ["m.left", "m.right"]},
+    "needs 'tied', a missing tensor": {"m": ["tied", "m.right"]},
+    "'vector' is no matrix": {"m": ["vector", "m.right"]},
+    r"'m.right' corrects 'other' and is used elsewhere": GOOD | {"other": ["tall", "m.right"]},
+    "'m.left' corrects 'm' and is used elsewhere": {"m": ["m.left", "m.left"]},
+    "'other' corrects 'm' and is used elsewhere": {"m": ["other", "m.right"]},  # the owner of an alias
+    "'m.left' corrects 'm' and is used elsewhere too$": GOOD | {"m.left": ["tall", "wide.right"]},
+    r"factors \[5, 2\] and \[2, 4\] do not correct 'm' \[6, 4\]": {"m": ["tall", "m.right"]},
+    r"factors \[6, 3\] and \[2, 4\] do not correct 'm'": {"m": ["narrow", "m.right"]},
+    "impossible rank 5": {"m": ["wide.left", "wide.right"]},
+}
+
+
+@pytest.mark.parametrize("message", BAD_CORRECTIONS)
+def test_corrections_that_do_not_fit_are_refused_by_reader_and_writer(corrected, compressor, forge, message):
+    wrong = {name: tuple(pair) for name, pair in BAD_CORRECTIONS[message].items()}
+    with pytest.raises(ArtifactError, match=message):
+        encode({}, replace(corrected, corrections=wrong), b"", compressor)
+    good = encode({}, corrected, b"", compressor)
+    assert decode(good).state.corrections == GOOD
+    refused(forge(good, columns("corrections", lambda _: BAD_CORRECTIONS[message])), message)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({}, "is empty or of the wrong type"),
+        (None, "is empty or of the wrong type"),
+        ([], "is empty or of the wrong type"),
+        ({"m": "ab"}, "'m' is not two names"),
+        ({"m": ["m.left"]}, "'m' is not two names"),
+        ({"m": ["m.left", 3]}, "'m' is not two names"),
+        ({"m": ["m.left", "m.right", "m.left"]}, "'m' is not two names"),
+    ],
+    ids=str,
+)
+def test_a_table_of_corrections_of_another_form_is_refused(corrected, compressor, forge, table, message):
+    good = encode({}, corrected, b"", compressor)
+    refused(forge(good, columns("corrections", lambda _: table)), message)
+
+
+def test_an_alias_cannot_be_the_name_of_a_factor(corrected, compressor):
+    wrong = replace(corrected, aliases={"tied": "m.left"})
+    with pytest.raises(ArtifactError, match=r"'m\.left' corrects 'm' and is used elsewhere"):
+        encode({}, wrong, b"", compressor)
 
 
 def test_forging_without_change_is_accepted(data, forge):
@@ -167,21 +239,25 @@ def test_absurd_sizes_are_refused_without_allocating(data, forge):
         assert peak < 1 << 22
 
 
+def with_arrays(tensor, **arrays):
+    return replace(tensor, arrays={**tensor.arrays, **arrays})
+
+
 def test_writer_refuses_what_the_reader_would(state, header, compressor):
     tensors = {tensor.name: tensor for tensor in state.tensors}
     up, scale = tensors["blocks.0.mlp.up"], tensors["scale"]
-    outside = up.q.copy()
+    outside = up.arrays["q"].copy()
     outside[0, 0] = 32
     wrong = {
-        r"outside the grid -31\.\.31": replace(up, q=outside),
-        "a scale that is not a positive number": replace(up, scale=np.zeros(6, np.float16)),
-        r"scale is float16\[5\], not float16\[6\]": replace(up, scale=up.scale[:5]),
-        "q is int16": replace(up, q=up.q.astype(np.int16)),
-        "no array 'q'": replace(up, q=None),
-        "an unexpected array 'values'": replace(up, values=scale.values),
+        r"outside the grid -31\.\.31": with_arrays(up, q=outside),
+        "a scale that is not a positive number": with_arrays(up, scale=np.zeros(6, np.float16)),
+        r"scale is float16\[5\], not float16\[6\]": with_arrays(up, scale=up.arrays["scale"][:5]),
+        "q is int16": with_arrays(up, q=up.arrays["q"].astype(np.int16)),
+        "no array 'q'": replace(up, arrays={"scale": up.arrays["scale"]}),
+        "an unexpected array 'values'": with_arrays(up, values=scale.arrays["values"]),
         "unknown scheme 'nf4'": replace(up, scheme="nf4"),
         "7 bits, where": replace(scale, bits=7),
-        "not a finite number": replace(scale, values=np.full(4, np.nan, np.float32)),
+        "not a finite number": with_arrays(scale, values=np.full(4, np.nan, np.float32)),
     }
     for message, tensor in wrong.items():
         with pytest.raises(ArtifactError, match=message):

@@ -12,24 +12,6 @@ def samples():
 
 
 @pytest.fixture
-def flips():
-    """(damaged stream, raw length): a few single-byte changes of each sample."""
-
-    def make(codec, samples):
-        source = random.Random(1)
-        for raw in samples:
-            packed = codec.encode(raw)
-            for _ in range(25):
-                at = source.randrange(len(packed))
-                yield (
-                    packed[:at] + bytes([packed[at] ^ source.randrange(1, 256)]) + packed[at + 1 :],
-                    len(raw),
-                )
-
-    return make
-
-
-@pytest.fixture
 def peak_bytes():
     """Run a function; the peak of what Python allocated meanwhile is in ``seen``."""
 

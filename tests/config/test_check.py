@@ -65,6 +65,43 @@ def test_a_target_of_another_group_is_refused(cfg):
     assert "outside pgolf.quant" in problems(cfg)[0]
 
 
+def test_a_child_is_wanted_only_where_the_option_takes_it():
+    for option in ("none", "ternary", "int6_rtn", "gptq"):
+        check(settings(compose([f"quant={option}"])))
+
+
+def test_a_missing_child_is_reported(cfg):
+    del cfg["quant"]["scale"], cfg["arch"]["lanes"]
+    found = problems(cfg)
+    for group in ("quant/scale", "arch/lanes"):
+        assert f"{group}: nothing chosen; say {group}=none where it should do nothing" in found
+
+
+def test_a_wrong_key_of_a_child_is_reported_at_its_place():
+    cfg = copy.deepcopy(settings(compose(["quant=sdclip_gptq"])))
+    cfg["quant"]["scale"] |= {"k": 0.0, "kk": 3.0}
+    cfg["quant"]["policy"] |= {"gate_bits": 9}
+    found = problems(cfg)
+    assert len(found) == 3
+    assert any("quant.scale.k: 0.0 is out of range: more than 0" in p for p in found)
+    assert any(p.startswith("quant.scale.kk: SDClip takes k, component_k, embedding_k.") for p in found)
+    assert any("quant.policy.gate_bits: 9 is out of range: from 2 to 8" in p for p in found)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["quant.target_bytes=900000"], "quant.target_bytes: a size is hit by multiplying k"),
+        (["quant/policy=int6_last_n", "quant.policy.last=60"], "quant.policy.last: 60 of 6 layers"),
+        (["quant/policy=late_k", "arch.no_attention=[4,5]"], "quant.policy.late_k_layers: the last 2 of 6"),
+        (["quant/scale=hessian_sdclip"], "quant/scale: HessianSDClip reads the Hessians"),
+    ],
+)
+def test_a_quantizer_that_cannot_be_built_or_does_not_fit_the_model_is_reported_once(words, message):
+    (problem,) = problems(settings(compose(["quant=int5_rtn", *words])))
+    assert message in problem
+
+
 def test_fp16_on_a_cpu_is_refused(cfg):
     cfg["train"]["precision"] = "fp16"
     assert "fp16 is refused" in problems(cfg)[0]

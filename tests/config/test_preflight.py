@@ -24,6 +24,9 @@ def complaints(*words):
         ("hook=[validate,emma]", "hook: no 'emma' in conf/hook. Did you mean 'ema'?"),
         ("quant=int6_rn", "Did you mean 'int6_rtn'?"),
         ("quant.bit=5", "Did you mean 'bits'?"),
+        ("quant/scale=sdclp", "quant/scale: no 'sdclp' in conf/quant/scale. Did you mean 'sdclip'?"),
+        ("quant/policies=trace", "Did you mean 'quant/policy'?"),
+        ("quant.scale.percentil=1", "Did you mean 'percentile'?"),
         ("train.windw=64", "Did you mean 'window'?"),
         ("sed=3", "Did you mean 'seed'?"),
         ("hook.ema.deacy=0.9", "Did you mean 'decay'?"),
@@ -62,10 +65,23 @@ def test_every_value_of_a_sweep_is_checked():
         ("experiment=null",),
         ("hydra.verbose=true",),
         ("quant=int6_rtn", "quant.bits=5"),
+        ("quant=pr1855", "quant/scale=hessian_sdclip", "quant.scale.component_k={mlp:12}"),
+        ("quant=int5_gptq,int6_gptq", "quant/calibration=random_tokens"),
     ],
 )
 def test_right_words_pass(words):
     preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)))
+
+
+@pytest.mark.parametrize("option", ["none", "ternary", "none,int6_gptq"])
+def test_a_child_of_an_option_that_has_none_is_refused(option):
+    (problem,) = complaints(f"quant={option}", "quant/scale=sdclip")
+    assert problem == f"quant/scale: quant={option.split(',')[0]} has no child groups."
+
+
+def test_a_child_that_an_option_does_not_take_is_answered_with_those_it_does():
+    (problem,) = complaints("quant=int5_rtn", "quant/calibration=train")
+    assert problem == "quant/calibration: quant=int5_rtn takes scale, policy, correction."
 
 
 def test_an_unreadable_command_line_says_so():

@@ -17,9 +17,9 @@ from pgolf.core.errors import DataError
 from pgolf.data.fineweb import FineWeb, split_tail
 from pgolf.data.prepare import silent
 from pgolf.data.shards import read_shard, shard_name, sidecar_name, write_shard
-from pgolf.evaluate import FixedTokenizer
 from pgolf.tokenizer.blob import identity
 from pgolf.tokenizer.bytes import Bytes
+from pgolf.tokenizer.fixed import FixedTokenizer
 from pgolf.tokenizer.published import Published
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -1,35 +1,121 @@
-"""The Gaussian law foretells the entropy of round-to-nearest within a few percent."""
+"""The Gaussian law foretells the entropy of Gaussian weights within two percent, whatever the scheme."""
 
 import math
 
 import pytest
 import torch
 
+from pgolf.core.errors import ConfigError
 from pgolf.core.results import ParamSpec
-from pgolf.quant.forecast import row_maximum_bits, row_maximum_sigmas
+from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES, stored_bytes
+from pgolf.quant.forecast import (
+    forecast_model,
+    gaussian_bits,
+    percentile_sigmas,
+    row_maximum_bits,
+    row_maximum_sigmas,
+)
 from pgolf.quant.none import NoQuantizer
-from pgolf.quant.rtn import RTN
+from tests.quant.nodes import (
+    ATTENTION,
+    CONTROL,
+    EMBEDDING,
+    HALF,
+    MATRIX,
+    calibration,
+    child,
+    correlated,
+    entropy,
+    hessian,
+    quantizer,
+)
 
-MATRIX = ParamSpec("matrix", "matrix", "mlp")
-
-
-def entropy(codes):
-    counts = torch.bincount(codes.flatten().long() + 128).double()
-    shares = counts[counts > 0] / counts.sum()
-    return -(shares * shares.log2()).sum().item()
+LAYERS, WIDTH = 4, 128
+GATE = ParamSpec("scalar", "keep_fp16", "attention_gate")
+OPTIONS = [
+    *("int8_rtn", "int6_rtn", "int5_rtn", "gptq_lite", "int6_gptq", "int5_gptq", "mixed_gptq", "sdclip_gptq"),
+    *("pr187", "pr860", "pr687", "pr1855"),
+]
 
 
 @pytest.mark.parametrize(("bits", "columns"), [(5, 160), (6, 160), (6, 512), (8, 320)])
 def test_the_forecast_meets_the_entropy_of_gaussian_weights(bits, columns):
-    rtn = RTN(
-        bits=bits, embedding_bits=bits, clip_percentile=1.0, scale_floor="smallest_normal", keep="by_role"
-    )
+    rtn = quantizer("rtn", bits=bits, embedding_bits=bits, scale=child("scale", "percentile", percentile=1.0))
     weights = torch.randn(1024, columns, generator=torch.Generator().manual_seed(0))
     (stored,) = rtn.quantize({"w": weights}, {"w": MATRIX}).tensors
-    measured = entropy(torch.from_numpy(stored.q))
+    measured = entropy(stored.arrays["q"])
     assert row_maximum_bits(bits, columns) == pytest.approx(measured, rel=0.02)
-    expected_bytes = weights.numel() * measured / 8 + 2 * 1024
-    assert rtn.forecast_bytes(MATRIX, weights.shape) == pytest.approx(expected_bytes, rel=0.02)
+    expected_bytes = weights.numel() * measured / 8 + SCALE_BYTES * 1024
+    assert rtn.forecast_bytes(MATRIX, weights.shape, "w") == pytest.approx(expected_bytes, rel=0.02)
+
+
+def gaussian_model():
+    """A model of Gaussian weights, its specs, and what calibration says of it."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"embedding": ((600, WIDTH), EMBEDDING), "control": ((WIDTH,), CONTROL), "half": ((9,), HALF)}
+    for i in range(LAYERS):
+        shapes |= {
+            f"layers.{i}.mixer.q.weight": ((WIDTH, WIDTH), ATTENTION),
+            f"layers.{i}.mixer.k.weight": ((WIDTH // 2, WIDTH), ATTENTION),
+            f"layers.{i}.mlp.up.weight": ((2 * WIDTH, WIDTH), MATRIX),
+            f"layers.{i}.mlp.down.weight": ((WIDTH, 2 * WIDTH), MATRIX),
+            f"gates.{i}.weight": ((4, 12), GATE),
+        }
+    state = {name: torch.randn(shape, generator=generator) * 0.05 for name, (shape, _) in shapes.items()}
+    specs = {name: spec for name, (_, spec) in shapes.items()}
+    narrow, wide = hessian(correlated(WIDTH)), hessian(correlated(2 * WIDTH))
+    hessians = {
+        name: wide if "down" in name else narrow
+        for name, spec in specs.items()
+        if spec.storage in ("matrix", "embedding")
+    }
+    return state, specs, calibration(hessians, lookups=["embedding"])
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_preset_is_foretold_within_two_percent_of_its_entropy(option):
+    state, specs, measured = gaussian_model()
+    changes = {"correction": "none"} if option == "pr1855" else {}
+    chosen = quantizer(option, **changes)
+    shapes = {name: value.shape for name, value in state.items()}
+    forecast = forecast_model(chosen, specs, shapes)
+    assert forecast.keys() == state.keys()
+    stored = chosen.quantize(state, specs, None, measured).tensors
+    assert sum(forecast.values()) == pytest.approx(stored_bytes(stored), rel=0.02)
+
+
+def test_a_tensor_alone_is_forecast_by_its_role():
+    late = quantizer("pr187")
+    name, shape = "layers.3.mixer.k.weight", (WIDTH // 2, WIDTH)
+    state, specs, _ = gaussian_model()
+    whole = forecast_model(late, specs, {n: w.shape for n, w in state.items()})
+    assert whole[name] == FLOAT_BITS["fp16"] / 8 * shape[0] * shape[1]  # late, hence not on the grid
+    assert late.forecast_bytes(ATTENTION, shape, name) < whole[name]
+
+
+def test_a_policy_that_does_not_fit_the_model_is_refused_when_forecasting():
+    with pytest.raises(ConfigError, match="late_k_layers"):
+        forecast_model(quantizer("pr187"), {"w": MATRIX}, {"w": (4, 4)})
+
+
+@pytest.mark.parametrize(("step", "top"), [(0.01, 127), (0.3, 31), (1.0, 15), (4.0, 3), (2.0, 1)])
+def test_the_law_is_the_entropy_of_a_rounded_gaussian(step, top):
+    z = torch.randn(1_000_000, generator=torch.Generator().manual_seed(1))
+    measured = entropy((z / step).round().clamp(-top, top).numpy())
+    assert gaussian_bits(step, top) == pytest.approx(measured, abs=0.005)
+
+
+def test_the_law_of_a_fine_grid_is_the_closed_form():
+    assert gaussian_bits(0.1, 127) == pytest.approx(math.log2(10) + 2.047, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("percentile", "columns"), [(1.0, 100), (0.999, 1000), (0.99, 64), (0.5, 33), (1.0, 1)]
+)
+def test_percentiles_of_gaussian_rows_lie_where_foretold(percentile, columns):
+    rows = torch.randn(4_000, columns, generator=torch.Generator().manual_seed(1)).abs()
+    measured = float(torch.quantile(rows, percentile, dim=1).median())
+    assert percentile_sigmas(percentile, columns) == pytest.approx(measured, rel=0.02)
 
 
 def test_the_largest_of_one_is_the_median_magnitude():
@@ -37,7 +123,10 @@ def test_the_largest_of_one_is_the_median_magnitude():
 
 
 def test_kept_tensors_cost_their_dtype():
-    control = ParamSpec("scalar", "keep_fp32", "control")
-    rtn = RTN(bits=6, embedding_bits=6, clip_percentile=1.0, scale_floor="smallest_normal", keep="fp16")
-    assert rtn.forecast_bytes(control, (3, 5)) == 30
-    assert NoQuantizer().forecast_bytes(MATRIX, (4, 5)) == 4 * math.prod((4, 5))
+    rtn = quantizer("int6_rtn", keep="fp16")
+    assert rtn.forecast_bytes(CONTROL, (3, 5), "control") == 15 * FLOAT_BITS["fp16"] / 8
+    assert NoQuantizer().forecast_bytes(MATRIX, (4, 5), "w") == 4 * math.prod((4, 5))
+
+
+def test_empty_tensors_cost_nothing_but_their_scales():
+    assert quantizer("int6_rtn").forecast_bytes(MATRIX, (3, 0), "w") == 3 * SCALE_BYTES

@@ -1,26 +1,17 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 
-from pgolf.core.results import ParamSpec
 from pgolf.quant.errors import NonFiniteWeight, UnknownTensor
 from pgolf.quant.grid import qmax
-from pgolf.quant.rtn import RTN
-
-MATRIX = ParamSpec("matrix", "matrix", "mlp")
-EMBEDDING = ParamSpec("embedding", "embedding", "embedding")
-CONTROL = ParamSpec("scalar", "keep_fp32", "scale")
-HALF = ParamSpec("scalar", "keep_fp16", "gate")
+from tests.quant.nodes import CONTROL, EMBEDDING, HALF, MATRIX, by_name, child, quantizer
 
 
-def rtn(bits=6, embedding_bits=8, clip_percentile=1.0, scale_floor="smallest_normal", keep="by_role"):
-    return RTN(
-        bits=bits,
-        embedding_bits=embedding_bits,
-        clip_percentile=clip_percentile,
-        scale_floor=scale_floor,
-        keep=keep,
-    )
+def rtn(bits=6, embedding_bits=8, percentile=1.0, keep="by_role"):
+    scale = child("scale", "percentile", percentile=percentile)
+    return quantizer("rtn", bits=bits, embedding_bits=embedding_bits, scale=scale, keep=keep)
 
 
 def model():
@@ -34,8 +25,23 @@ def model():
     return state, {"mlp.up": MATRIX, "embedding": EMBEDDING, "scale": CONTROL, "gate": HALF}
 
 
-def by_name(quantized):
-    return {tensor.name: tensor for tensor in quantized.tensors}
+# SHA-256 of what `model()` was stored as before quantizers had children.
+DIGESTS = {
+    "int5_rtn": "9d7aa5b9b8fed78ca568cc8e3737df5f58b9f2a3a4346a6a65ed1e42741acbdb",
+    "int6_rtn": "d4811549028cd6ae64602a5cd47392870a826b4341b233b9dbd49728b4da15db",
+    "int8_rtn": "de25798fd24c30c1646f8b58cdfd3bb2c9569707a7b5346c971ad406be7501c8",
+}
+
+
+@pytest.mark.parametrize("option", DIGESTS)
+def test_the_first_presets_store_the_bytes_they_always_stored(option):
+    digest = hashlib.sha256()
+    for tensor in quantizer(option).quantize(*model()).tensors:
+        facts = (tensor.name, tensor.role, tensor.scheme, tensor.shape, tensor.bits)
+        digest.update(" ".join(map(str, facts)).encode())
+        for field in sorted(tensor.arrays):
+            digest.update(tensor.arrays[field].tobytes())
+    assert digest.hexdigest() == DIGESTS[option]
 
 
 def test_storage_role_alone_decides_what_is_quantized():
@@ -47,7 +53,7 @@ def test_storage_role_alone_decides_what_is_quantized():
         ("fp32", 0),
     ]
     assert list(stored) == sorted(stored)
-    assert int(np.abs(stored["mlp.up"].q).max()) == qmax(6)
+    assert int(np.abs(stored["mlp.up"].arrays["q"]).max()) == qmax(6)
 
 
 def test_large_control_tensors_pass_and_small_matrices_are_quantized():
@@ -78,7 +84,7 @@ def test_error_shrinks_with_bits_and_stays_within_half_a_step(bits):
     quantizer = rtn(bits=bits)
     quantized = quantizer.quantize(state, specs)
     error = (quantizer.dequantize(quantized)["mlp.up"] - state["mlp.up"]).abs()
-    step = torch.from_numpy(by_name(quantized)["mlp.up"].scale.astype("float32"))[:, None]
+    step = torch.from_numpy(by_name(quantized)["mlp.up"].arrays["scale"].astype("float32"))[:, None]
     assert bool((error <= step * 0.57).all())
 
 
@@ -104,7 +110,8 @@ def test_same_weights_give_the_same_codes_whatever_their_order():
     state, specs = model()
     first, second = (rtn().quantize(s, specs) for s in (state, dict(reversed(state.items()))))
     for a, b in zip(first.tensors, second.tensors, strict=True):
-        assert a.name == b.name and np.array_equal(a.q, b.q) if a.q is not None else a.name == b.name
+        assert a.name == b.name and a.arrays.keys() == b.arrays.keys()
+        assert all(np.array_equal(a.arrays[field], b.arrays[field]) for field in a.arrays)
 
 
 def test_input_is_not_changed():

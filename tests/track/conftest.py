@@ -29,7 +29,7 @@ def make_sample(folder, *, status="finished", reason="", subset=False, over=0, b
         bytes_by_role=roles,
         cap_bytes=1_000_000,
         counts_tokenizer=True,
-        code_label="code_estimate",
+        code_label="bundle",
         sha256="3f9c21ab" * 8,
     )
     probes = (

@@ -126,7 +126,7 @@ def test_summary_says_everything_within_100_columns(sample, tmp_path):
     assert max(map(len, text.splitlines())) <= 100
     for word in (
         *("1.2361", "1.2437", "+0.0076", "1.2187", "validation", "sliding 512/128", "254,112", "936,963"),
-        *("812,345 of 1,000,000 bytes", "81.2 %", "751,200", "42,912", "code_estimate", "18,233", "187,655"),
+        *("812,345 of 1,000,000 bytes", "81.2 %", "751,200", "42,912", "bundle", "18,233", "187,655"),
         *("299.9", "300.0", "61.3", "1,812 steps", "(a)", "normalised", "passed", "seed 1337", "finished"),
     ):
         assert word in text, word

@@ -84,7 +84,7 @@ def test_the_kept_weights_of_a_diverged_run_name_the_schedule_they_were_trained_
         trainer.fit()
     assert (trainer.model.active, trainer.good_schedule) == ("recurrent", "plain")
     run = SimpleNamespace(
-        train=None, trainer=trainer, folder=SimpleNamespace(weights=tmp_path / "weights.pt")
+        train=None, trainer=trainer, schedule=None, folder=SimpleNamespace(weights=tmp_path / "weights.pt")
     )
     for error, schedule in ((caught.value, "plain"), (KeyboardInterrupt(), "recurrent")):
         Run._keep_weights(run, error)

@@ -46,7 +46,10 @@ class Rotary(nn.Module):
         return angles.cos()[:, None, :], angles.sin()[:, None, :]
 
     def forward(self, x_BTHK: Tensor) -> Tensor:
-        cos, sin = self.tables(x_BTHK.size(1), x_BTHK.device)
+        return self.turn(x_BTHK, *self.tables(x_BTHK.size(1), x_BTHK.device))
+
+    def turn(self, x_BTHK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """``x`` at the positions whose rows of ``tables`` these are."""
         half = self.rotary // 2
         first, second, rest = x_BTHK[..., :half], x_BTHK[..., half : self.rotary], x_BTHK[..., self.rotary :]
         return torch.cat([first * cos + second * sin, second * cos - first * sin, rest], dim=-1)

@@ -70,7 +70,7 @@ def test_each_tensor_is_stored_once():
     model = tiny_model(WORD)
     stored = artifact(model).state
     assert not stored.aliases
-    assert sum(t.values.size for t in stored.tensors) == count(model)
+    assert sum(t.arrays["values"].size for t in stored.tensors) == count(model)
 
 
 def test_untying_keeps_the_outputs_and_gives_independent_matrices():

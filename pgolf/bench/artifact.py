@@ -1,0 +1,193 @@
+"""``pgolf bench artifact``: what each part of an artifact weighs, under every compressor, beside its entropy.
+
+Per stream of the artifact (the codes of each role, scales, tensors kept as they are, tokenizer, header): order-0
+entropy, tensor by tensor; the adaptive code length, which is -log2 of the probability that ``compressor=range``
+gives to the stream while it learns; the bytes that it makes of it; and the bytes that the others make. A stream that
+does not get smaller counts as it is, as in the artifact. Speeds are of the weights alone, wall time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pgolf.core.errors import ArtifactError, UserError
+
+if TYPE_CHECKING:
+    from pgolf.artifact.container import Unpacked
+
+ARTIFACT = "artifact.pgolf"
+ZPAQ = "zpaq-5"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``artifact``; its handler is set as ``run``."""
+    parser = subparsers.add_parser(
+        "artifact",
+        help="bytes of each part of an artifact under every compressor, beside its entropy",
+        description="Compresses each stream of a finished run's artifact again with every compressor. "
+        f"ZPAQ needs the extra: pip install 'pgolf[bench]'.",
+    )
+    parser.add_argument("path", type=Path, metavar="RUN|ARTIFACT", help="a run folder or a .pgolf file")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the tables; the exit status is 2 for something that is no artifact."""
+    try:
+        print("\n".join(report(arguments.path)))
+    except UserError as error:
+        print(f"pgolf bench artifact: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stream: ``weights`` is 0 where it holds none; all else in bytes, ``rivals`` by name."""
+
+    name: str
+    weights: int
+    raw: int
+    order0: float
+    ideal: float
+    packed: int
+    stored: int
+    rivals: Mapping[str, int]
+    encode_seconds: float
+    decode_seconds: float
+
+
+def report(path: Path) -> list[str]:
+    """The lines of the report on the run folder or artifact at ``path``. Raises ArtifactError."""
+    from pgolf.artifact.container import unpacked
+
+    if path.is_dir():
+        path = path / ARTIFACT
+    rivals = _rivals()
+    streams = unpacked(path)
+    rows = [_measure(stream, rivals) for stream in streams]
+    codecs = ", ".join(sorted({stream.codec for stream in streams}))
+    lines = [f"{path}: {path.stat().st_size:,} bytes, {codecs}", "", *_table(rows, list(rivals)), ""]
+    lines += _margins(rows, list(rivals))
+    if ZPAQ not in rivals:
+        lines.append("ZPAQ is not installed: pip install 'pgolf[bench]'")
+    return lines
+
+
+def _measure(stream: Unpacked, rivals: Mapping[str, Callable[[bytes], bytes]]) -> Row:
+    import numpy as np
+
+    from pgolf.compressor import range as coder
+
+    is_weights = np.dtype(stream.layout.dtype) == np.int8
+    started = time.perf_counter()
+    packed = coder.Range().encode(stream.raw, stream.layout)
+    encoded = time.perf_counter()
+    if coder.decode(packed, len(stream.raw), stream.layout) != stream.raw:
+        raise ArtifactError(f"artifact: {stream.name}: the roundtrip is not exact; please report this")
+    decoded = time.perf_counter()
+    return Row(
+        name=stream.name,
+        weights=len(stream.raw) if is_weights else 0,
+        raw=len(stream.raw),
+        order0=_order0_bytes(stream),
+        ideal=coder.measure(stream.raw, stream.layout).ideal_bits / 8,
+        packed=min(len(packed), len(stream.raw)),
+        stored=stream.packed_length,
+        rivals={name: min(len(pack(stream.raw)), len(stream.raw)) for name, pack in rivals.items()},
+        encode_seconds=encoded - started,
+        decode_seconds=decoded - encoded,
+    )
+
+
+def _order0_bytes(stream: Unpacked) -> float:
+    """n H0 of the bytes: of each array by itself where they are codes, of the whole stream otherwise."""
+    import math
+
+    import numpy as np
+
+    from pgolf.quant.entropy import code_bits
+
+    bytes_N = np.frombuffer(stream.raw, dtype=np.int8)
+    if np.dtype(stream.layout.dtype) != np.int8:
+        return code_bits(bytes_N) / 8
+    ends = np.cumsum([math.prod(shape) for shape in stream.layout.shapes])
+    return sum(code_bits(codes) for codes in np.split(bytes_N, ends[:-1])) / 8
+
+
+def _rivals() -> dict[str, Callable[[bytes], bytes]]:
+    """Every other compressor at its strongest; ZPAQ where it is installed."""
+    from pgolf.compressor.brotli import Brotli
+    from pgolf.compressor.lzma import Lzma
+    from pgolf.compressor.zlib import Zlib
+    from pgolf.compressor.zstd import Zstd
+    from pgolf.core.results import Layout
+
+    ours = {
+        "zlib-9": Zlib(level=9),
+        "zstd-22": Zstd(level=22),
+        "brotli-11": Brotli(quality=11, lgwin=24),
+        "lzma-9": Lzma(preset=9),
+    }
+    packers: dict[str, Callable[[bytes], bytes]] = {
+        name: lambda raw, compressor=compressor: compressor.encode(raw, Layout("|u1", ((len(raw),),)))
+        for name, compressor in ours.items()
+    }
+    if find_spec("zpaq"):
+        import zpaq
+
+        packers[ZPAQ] = lambda raw: zpaq.compress(raw, level=5, threads=1)
+    return packers
+
+
+def _table(rows: Sequence[Row], rivals: Sequence[str]) -> list[str]:
+    """A line per stream and one of sums; bits a weight where there are weights."""
+    head = ["part", "weights", "order-0", "ideal", "range", "bits", "stored", *rivals]
+    body = [
+        [
+            row.name,
+            f"{row.weights:,}" if row.weights else "-",
+            *(f"{size:,.0f}" for size in (row.order0, row.ideal, row.packed)),
+            f"{8 * row.packed / row.weights:.4f}" if row.weights else "-",
+            *(f"{size:,}" for size in (row.stored, *(row.rivals[name] for name in rivals))),
+        ]
+        for row in rows
+    ]
+    sums = [sum(row.order0 for row in rows), sum(row.ideal for row in rows), _sum(rows, "range")]
+    others = [sum(row.stored for row in rows), *(_sum(rows, name) for name in rivals)]
+    weights = sum(row.weights for row in rows)
+    total = ["all", f"{weights:,}", *(f"{size:,.0f}" for size in sums), "", *(f"{size:,}" for size in others)]
+    table = [head, *body, total]
+    widths = [max(len(line[i]) for line in table) for i in range(len(head))]
+    return [
+        "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        for line in table
+    ]
+
+
+def _margins(rows: Sequence[Row], rivals: Sequence[str]) -> list[str]:
+    weights = [row for row in rows if row.weights]
+    lines = []
+    for label, chosen in [(row.name, [row]) for row in weights] + [("all", list(rows))]:
+        ours = _sum(chosen, "range")
+        sizes = ", ".join(f"{name} {100 * (ours / _sum(chosen, name) - 1):+.2f} %" for name in rivals)
+        over = 100 * (ours / max(1.0, sum(row.ideal for row in chosen)) - 1)
+        lines.append(f"{label}: range is {over:+.3f} % against its ideal code length; {sizes}")
+    count = sum(row.weights for row in weights)
+    if count:
+        encode, decode = (sum(getattr(row, f"{way}_seconds") for row in weights) for way in ("encode", "decode"))
+        lines.append(
+            f"range: encodes {count / encode / 1e6:.2f} M weights/s, decodes {count / decode / 1e6:.2f} M weights/s"
+        )
+    return lines
+
+
+def _sum(rows: Sequence[Row], name: str) -> int:
+    return sum(row.packed if name == "range" else row.rivals[name] for row in rows)

@@ -1,0 +1,162 @@
+"""``pgolf bench gptq``: the time that GPTQ takes for all matrices of a model, beside a plain loop over columns.
+
+Weights and Hessians are random: matrices as an initialiser makes them, inputs with a falling spectrum, which is
+what GPTQ's arithmetic depends on. The plain loop is the textbook one, a column at a time and a scale at a time
+with the whole rest of the matrix updated after each; it runs on one layer, since all would take minutes.
+
+Shapes: R rows (outputs), C columns (inputs), K candidate scales.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from pgolf.core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from pgolf.core.results import ParamSpec
+    from pgolf.quant.calibration.form import Calibration
+    from pgolf.quant.gptq import GPTQ
+
+_TOKENS_PER_COLUMN = 4
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``gptq``; its handler is set as ``run``."""
+    parser = subparsers.add_parser(
+        "gptq",
+        help="time GPTQ on all matrices of a model, Hessians given",
+        description="Quantizes random matrices of a model's shapes and compares with a plain loop over columns.",
+    )
+    parser.add_argument("--quant", default="gptq", help="option of the group quant (default: %(default)s)")
+    parser.add_argument("--layers", type=int, default=11, help="(default: %(default)s)")
+    parser.add_argument("--width", type=int, default=512, help="(default: %(default)s)")
+    parser.add_argument("--hidden", type=int, default=1536, help="(default: %(default)s)")
+    parser.add_argument("--kv-width", type=int, default=256, help="(default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="of the processor (default: %(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the timings; the exit status is 2 for an option that is no GPTQ."""
+    try:
+        _run(arguments)
+    except UserError as error:
+        print(f"pgolf bench gptq: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from pgolf.config.compose import node
+    from pgolf.config.make import make
+    from pgolf.core.errors import ConfigError
+    from pgolf.quant.gptq import GPTQ
+
+    quantizer = make(node("quant", arguments.quant))
+    if not isinstance(quantizer, GPTQ):
+        raise ConfigError(f"--quant: {arguments.quant} is a {type(quantizer).__name__}, not a GPTQ")
+    torch.set_num_threads(arguments.threads)
+    sizes = arguments.width, arguments.hidden, arguments.kv_width
+    state, specs, calibration = _model(arguments.layers, *sizes)
+    weights = sum(w.numel() for w in state.values())
+    seconds = _timed(lambda: quantizer.quantize(state, specs, None, calibration))
+    print(
+        f"{arguments.quant}: {len(state)} matrices, {weights:,} weights, {arguments.threads} threads: "
+        f"{seconds:.1f} s, {weights / seconds / 1e6:.2f} M weights/s"
+    )
+    state, specs, calibration = _model(1, *sizes)
+    ours = min(_timed(lambda: quantizer.quantize(state, specs, None, calibration)) for _ in range(3))
+    plain = _timed(lambda: plain_codes(quantizer, state, specs, calibration))
+    print(f"one layer: {ours:.2f} s; plain column loop {plain:.2f} s, {plain / ours:.1f} times as long")
+
+
+def _timed(action: Any) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def _model(
+    layers: int, width: int, hidden: int, kv_width: int
+) -> tuple[dict[str, Tensor], dict[str, ParamSpec], Calibration]:
+    """Matrices of attention and MLP by their names in a model, with Hessians of correlated inputs."""
+    import torch
+
+    from pgolf.core.results import ParamSpec
+    from pgolf.quant.calibration.form import Calibration
+
+    generator = torch.Generator().manual_seed(0)
+    state: dict[str, Tensor] = {}
+    specs: dict[str, ParamSpec] = {}
+    hessians: dict[str, Tensor] = {}
+    for layer in range(layers):
+        read = {
+            ("mixer.q", "mixer.k", "mixer.v"): (width, (width, kv_width, kv_width)),
+            ("mixer.out",): (width, (width,)),
+            ("mlp.up",): (width, (hidden,)),
+            ("mlp.down",): (hidden, (width,)),
+        }
+        for parts, (columns, rows) in read.items():
+            hessian_CC = _correlated(columns, generator)
+            for part, outputs in zip(parts, rows, strict=True):
+                name = f"layers.{layer}.{part}.weight"
+                component = "mlp" if part.startswith("mlp") else "attention"
+                state[name] = torch.randn(outputs, columns, generator=generator) * columns**-0.5
+                specs[name] = ParamSpec("matrix", "matrix", component)
+                hessians[name] = hessian_CC
+    return state, specs, Calibration(hessians, _TOKENS_PER_COLUMN * max(width, hidden), 0.0, "random")
+
+
+def _correlated(columns: int, generator: torch.Generator) -> Tensor:
+    """Σ x xᵀ of inputs whose spectrum falls like 1/rank, in a random basis."""
+    import torch
+
+    tokens = _TOKENS_PER_COLUMN * columns
+    spread_C = torch.arange(1, columns + 1, dtype=torch.float32) ** -0.5
+    x_TC = torch.randn(tokens, columns, generator=generator) * spread_C
+    basis_CC = torch.randn(columns, columns, generator=generator) * columns**-0.5
+    x_TC = x_TC @ basis_CC
+    return x_TC.T @ x_TC
+
+
+def plain_codes(
+    quantizer: GPTQ, state: dict[str, Tensor], specs: dict[str, ParamSpec], calibration: Calibration
+) -> dict[str, list[Tensor]]:
+    """Codes int8 [R, C] of every matrix for each candidate scale, in the textbook form.
+
+    No blocks, one scale after the other, two factorisations and an inverse, in float32.
+    """
+    import torch
+
+    from pgolf.quant.facts import facts_of
+    from pgolf.quant.grid import qmax
+
+    bits = quantizer.pipeline.roles.bits
+    found: dict[str, list[Tensor]] = {}
+    for facts in facts_of(specs, {name: w.shape for name, w in state.items()}):
+        w_RC, hessian_CC = state[facts.name], calibration.hessians[facts.name]
+        order_C = torch.argsort(hessian_CC.diagonal(), descending=True)
+        h_CC = hessian_CC.double()[order_C][:, order_C]
+        h_CC.diagonal().add_(quantizer.damping * h_CC.diagonal().mean())
+        inverse_CC = torch.cholesky_inverse(torch.linalg.cholesky(h_CC))
+        upper_CC = torch.linalg.cholesky(inverse_CC).mT.float()
+        found[facts.name] = []
+        for scale_R in quantizer.pipeline.scales(w_RC, bits, facts, hessian_CC):
+            left_RC, scale_R = w_RC[:, order_C].clone(), scale_R.float()
+            q_RC = torch.empty_like(w_RC, dtype=torch.int8)
+            for j in range(left_RC.shape[1]):
+                q_R = (left_RC[:, j] / scale_R).round().clamp(-qmax(bits), qmax(bits))
+                q_RC[:, order_C[j]] = q_R.to(torch.int8)
+                error_R = (left_RC[:, j] - q_R * scale_R) / upper_CC[j, j]
+                left_RC[:, j:] -= error_R[:, None] * upper_CC[j, j:]
+            found[facts.name].append(q_RC)
+    return found

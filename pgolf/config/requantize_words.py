@@ -1,0 +1,135 @@
+"""The command line of ``pgolf requantize``: a finished run's config with other words for what comes after training."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+
+from pgolf.config.compose import compose, conf_dir, read_config, settings
+from pgolf.config.groups import group_of
+from pgolf.config.preflight import preflight
+from pgolf.config.readonly import read_only, thaw
+from pgolf.config.schema import register
+from pgolf.core.errors import ConfigError, RunError
+
+# What can be chosen anew once the weights are there, and what says where and how the new run is written.
+GROUPS = ("quant", "compressor", "eval", "ttt", "ngram", "mixer")
+FREE = (
+    *("device", "logger", "run_root", "cache_dir", "overwrite", "rerun"),
+    *("notes", "hypothesis"),
+)
+
+
+@dataclass(frozen=True)
+class RequantizeWords:
+    """``jobs``: (composed config, words it came from) of each new run. ``final``: validation is scored."""
+
+    jobs: tuple[tuple[Mapping[str, Any], list[str]], ...]
+    final: bool
+
+
+def read_words(run: Path, words: Sequence[str]) -> RequantizeWords:
+    """The runs that ``words`` ask for; commas sweep, as with train.py.
+
+    Raises ConfigError listing everything wrong with the words, RunError for a folder that holds no run.
+    """
+    register()
+    final = _final([word for word in words if word.partition("=")[0] == "final"])
+    words = [word for word in words if word.partition("=")[0] != "final"]
+    parent = read_config(run / "config.yaml")
+    theirs = _their_words(run)
+    overrides = preflight(
+        words, conf_dir(), lambda groups: settings(compose([*_kept(theirs, groups), *groups]))
+    )
+    problems = [problem for override in overrides for problem in _problems(override)]
+    if problems:
+        raise ConfigError(problems)
+    jobs = []
+    for ours in itertools.product(*(_choices(override) for override in overrides)):
+        effective = [*_kept(theirs, ours), *ours]
+        composed = settings(compose(effective))
+        jobs.append((read_only(_merged(parent, composed, ours, run)), effective))
+    return RequantizeWords(tuple(jobs), final)
+
+
+def _final(words: Sequence[str]) -> bool:
+    value = words[-1].partition("=")[2] if words else "true"
+    if value not in ("true", "false"):
+        raise ConfigError(f"final: {value!r} is neither true nor false")
+    return value == "true"
+
+
+def _their_words(run: Path) -> list[str]:
+    try:
+        return (run / "overrides").read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise RunError(
+            f"{run}: no run folder; its words cannot be read ({error.strerror or error})"
+        ) from error
+
+
+def _problems(override: Override) -> Iterator[str]:
+    key = override.key_or_group
+    if _root(key) not in (*GROUPS, *FREE):
+        yield (
+            f"{key}: fixed by the run, whose weights are trained; pgolf requantize takes "
+            f"{', '.join((*GROUPS, *FREE, 'final'))}"
+        )
+    elif override.is_delete() or override.is_add() or override.is_force_add():
+        yield f"{key}: can be changed, not added or taken away"
+    elif override.is_sweep_override() and not override.is_discrete_sweep():
+        yield f"{key}: only lists can be swept, such as {key}=a,b"
+
+
+def _choices(override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    return [f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()]
+
+
+def _kept(theirs: Sequence[str], ours: Sequence[str]) -> list[str]:
+    """The run's words less those about groups that are chosen anew."""
+    anew = [_dotted(word) for word in ours if group_of(word.partition("=")[0])]
+    return [word for word in theirs if not any(_lies_in(_dotted(word), group) for group in anew)]
+
+
+def _dotted(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~").replace("/", ".")
+
+
+def _lies_in(key: str, group: str) -> bool:
+    return key == group or key.startswith(f"{group}.")
+
+
+def _root(key: str) -> str:
+    return key.partition(".")[0].partition("/")[0]
+
+
+def _merged(
+    parent: Mapping[str, Any], composed: Mapping[str, Any], words: Sequence[str], run: Path
+) -> dict[str, Any]:
+    """The run's own config; only what ``words`` name is taken from the composed one, which may have moved on."""
+    cfg = thaw(parent)
+    cfg |= {"run_root": str(run.parent.parent), "parent_run": f"{run.parent.name}/{run.name}"}
+    cfg |= {"overwrite": False, "rerun": False, "print_model": False, "notes": "", "hypothesis": ""}
+    for word in words:
+        key = word.partition("=")[0]
+        path = _dotted(key).split(".")
+        node, theirs = cfg, thaw(composed)
+        for part in path[:-1]:
+            node, theirs = node.get(part), theirs[part]
+            if not isinstance(node, dict):
+                raise ConfigError(
+                    f"{key}: the run's {_root(key)} has no '{part}'; choose {_root(key)}=... whole"
+                )
+        node[path[-1]] = theirs[path[-1]]
+        if group_of(key):
+            others = {n: c for n, c in cfg["choices"].items() if not _lies_in(_dotted(n), _dotted(key))}
+            ours = {n: c for n, c in composed["choices"].items() if _lies_in(_dotted(n), _dotted(key))}
+            cfg["choices"] = others | ours
+    return cfg

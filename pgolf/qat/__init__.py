@@ -1,0 +1,1 @@
+"""Training-time devices that make the rounding after training cheaper."""

@@ -1,0 +1,123 @@
+"""When a training-time device begins: a moment of the run, printed before it and reported when it comes.
+
+Between two steps a hook asks for the learning rate's scale of the step to come, so that the first step with a
+scale below the threshold is the first with the device. Cost: nothing but that question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pgolf.core.errors import ConfigError
+from pgolf.core.ranges import Between, Fraction
+from pgolf.train.phases import Phase
+from pgolf.train.trainer import Hook, Schedules, Trainer
+
+StartFraction = Fraction | None
+StartScale = Annotated[float, Between(0, 1, open_low=True)] | None
+
+Event = Literal["enabled", "not_enabled"]
+ReportStart = Callable[[Event, int, float], None]
+
+LOOK_AT = 1000  # places of the schedule at which its highest one is sought
+
+
+class Start:
+    """From ``fraction`` of the run on, or as soon as the learning rate's scale has fallen below ``lr_scale``.
+
+    Raises ConfigError where that never is.
+    """
+
+    def __init__(self, fraction: float | None, lr_scale: float | None, schedule: Schedules) -> None:
+        if (fraction is None) == (lr_scale is None):
+            raise ConfigError(
+                f"qat.start, qat.start_lr_scale: {fraction} and {lr_scale}; exactly one of them is a number, "
+                "the other null"
+            )
+        self.fraction, self.lr_scale, self.schedule = fraction, lr_scale, schedule
+        places = [i / LOOK_AT for i in range(LOOK_AT + 1)]
+        highest = max(schedule.scale(place) for place in places)
+        self._peak = max(place for place in places if schedule.scale(place) == highest)
+        self.from_ = self._first_due()
+
+    def _first_due(self) -> float:
+        """The fraction of the run from which on the device is on."""
+        if self.fraction is not None:
+            if self.fraction >= 1:
+                raise ConfigError(
+                    f"qat.start: {self.fraction:g} is the run's end; nothing would begin. 0 is its start"
+                )
+            return self.fraction
+        assert self.lr_scale is not None
+        last = self.schedule.scale(1.0)
+        if last >= self.lr_scale:
+            raise ConfigError(
+                f"qat.start_lr_scale: {self.lr_scale:g} is never passed; the schedule ends at {last:g}"
+            )
+        if self.due(self._peak):
+            return self._peak
+        before, after = self._peak, 1.0
+        while after - before > 1e-9:
+            middle = (before + after) / 2
+            before, after = (before, middle) if self.due(middle) else (middle, after)
+        return after
+
+    def due(self, progress: float) -> bool:
+        """Whether a step that begins with this fraction of the run done has the device on."""
+        if self.fraction is not None:
+            return progress >= self.fraction
+        assert self.lr_scale is not None
+        return progress >= self._peak and self.schedule.scale(progress) < self.lr_scale
+
+    @property
+    def reference_scale(self) -> float:
+        """The learning rate's scale at the beginning."""
+        return self.schedule.scale(self.from_) if self.lr_scale is None else self.lr_scale
+
+    def __str__(self) -> str:
+        if self.lr_scale is not None:
+            return f"when the learning rate's scale is below {self.lr_scale:g}"
+        return f"from {100 * self.from_:g} % of the run on"
+
+
+class Switch(Hook):
+    """Turns a device on at its start; ``follow`` hears the rate's scale of every step from then on."""
+
+    def __init__(
+        self,
+        start: Start,
+        what: str,
+        turn_on: Callable[[], None],
+        follow: Callable[[float], None] = lambda lr_scale: None,
+    ) -> None:
+        self.start, self.what, self.on = start, what, False
+        self.report: ReportStart = lambda event, step, lr_scale: None
+        self._turn_on, self._follow = turn_on, follow
+
+    def connect(self, report: ReportStart) -> None:
+        """Where to report: ``report(event, step, lr_scale)``, ``step`` steps having been taken."""
+        self.report = report
+
+    def phases(self) -> list[Phase]:
+        return [Phase(self.start.from_, 1.0, self.what)]
+
+    def at_start(self, trainer: Trainer) -> None:
+        self._look(trainer, 0.0)
+
+    def after_step(self, trainer: Trainer) -> None:
+        if trainer.stopped_by is None:
+            self._look(trainer, trainer.progress)
+
+    def _look(self, trainer: Trainer, progress: float) -> None:
+        lr_scale = trainer.schedule.scale(progress)
+        if not self.on and self.start.due(progress):
+            self.on = True
+            self._turn_on()
+            self.report("enabled", trainer.step, lr_scale)
+        if self.on:
+            self._follow(lr_scale)
+
+    def at_end(self, trainer: Trainer) -> None:
+        if not self.on:
+            self.report("not_enabled", trainer.step, trainer.lr_scale)

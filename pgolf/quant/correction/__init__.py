@@ -1,0 +1,1 @@
+"""Corrections: small extra tensors that win back part of what the grid lost."""

@@ -1,0 +1,236 @@
+"""What the quantizers onto the row-wise grid share: policy, scales, passing tensors, the correction, the forecast.
+
+A quantizer supplies only ``codes(w_RC, bits, facts) -> RowCodes``; the rest of the way from a state dict to stored
+tensors is here.
+
+Shapes: R rows (outputs), C columns (inputs).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pgolf.config.make import make
+from pgolf.core.errors import ConfigError
+from pgolf.core.results import ParamSpec, QuantizedState, StoredTensor
+from pgolf.quant.correction.form import Correction
+from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES, code_bits, stored_bytes
+from pgolf.quant.errors import MissingHessian
+from pgolf.quant.facts import Evidence, Roles, TensorFacts, Treatment, facts_of
+from pgolf.quant.grid import as_rows, dequantize_rows, quantize_rows, row_clip, row_count, row_scale
+from pgolf.quant.policy.form import Policy
+from pgolf.quant.rest import check_scales
+from pgolf.quant.scale.form import Scale
+from pgolf.quant.walk import KEEP_ROLE, keep, owners_of
+
+
+@dataclass(frozen=True, slots=True)
+class RowCodes:
+    """A matrix on the grid: ``q_RC`` int8, ``scale_R`` float16."""
+
+    q_RC: Tensor
+    scale_R: Tensor
+
+
+Codes = Callable[[Tensor, int, TensorFacts], RowCodes]
+
+
+class Pipeline:
+    """Built from the child nodes of a quantizer's config."""
+
+    def __init__(
+        self,
+        roles: Roles,
+        *,
+        scale: Mapping[str, Any],
+        policy: Mapping[str, Any],
+        correction: Mapping[str, Any],
+        target_bytes: int | None,
+    ) -> None:
+        self.roles = roles
+        self.scale: Scale = make(scale)
+        self.policy: Policy = make(policy, roles=roles)
+        self.correction: Correction = make(correction)
+        if target_bytes is not None:
+            self.scale.times(1.0)  # ConfigError where nothing could be adjusted
+
+    def refuse_hessians(self) -> None:
+        """Raise ConfigError where a child needs what a quantizer without calibration does not have."""
+        children: dict[str, Scale | Policy | Correction] = {
+            "scale": self.scale,
+            "policy": self.policy,
+            "correction": self.correction,
+        }
+        wanting = [place for place, child in children.items() if child.needs_hessians]
+        if wanting:
+            raise ConfigError(
+                f"quant/{place}: {type(children[place]).__name__} reads the Hessians that GPTQ collects; "
+                "choose another, or quant=gptq"
+                for place in wanting
+            )
+
+    def times(self, factor: float) -> Pipeline:
+        """The same, every k of the scale multiplied."""
+        scaled = copy.copy(self)
+        scaled.scale = self.scale.times(factor)
+        return scaled
+
+    def run(
+        self,
+        state: Mapping[str, Tensor],
+        specs: Mapping[str, ParamSpec],
+        aliases: Mapping[str, str] | None,
+        hessians: Mapping[str, Tensor],
+        codes: Codes,
+    ) -> QuantizedState:
+        """Store every tensor of ``state`` once. Raises UnknownTensor, NonFiniteWeight, ConflictingAlias."""
+        owners = owners_of(state, specs, aliases)
+        weights = {name: state[name].detach() for name in sorted(state) if name not in owners}
+        tensors = self._tensors(weights, specs, hessians, codes)
+        stored = QuantizedState(tensors=tensors, aliases=dict(sorted(owners.items())))
+        return self.correction.correct(weights, stored, hessians)
+
+    def _tensors(
+        self,
+        weights: Mapping[str, Tensor],
+        specs: Mapping[str, ParamSpec],
+        hessians: Mapping[str, Tensor],
+        codes: Codes,
+    ) -> tuple[StoredTensor, ...]:
+        facts = facts_of(specs, {name: weight.shape for name, weight in weights.items()})
+        treatments = self._treatments(facts, self._evidence(weights, hessians, facts))
+        return tuple(_store(weights[f.name], f, treatments[f.name], codes) for f in facts)
+
+    def estimate_bytes(
+        self,
+        state: Mapping[str, Tensor],
+        specs: Mapping[str, ParamSpec],
+        aliases: Mapping[str, str] | None,
+        hessians: Mapping[str, Tensor],
+    ) -> float:
+        """Bytes by entropy after rounding to nearest: quick, and close to any other way onto the same grid.
+
+        Corrections are left out; their size does not depend on the scale.
+        """
+        owners = owners_of(state, specs, aliases)
+        weights = {name: state[name].detach() for name in sorted(state) if name not in owners}
+        return stored_bytes(self._tensors(weights, specs, hessians, self.nearest(hessians)))
+
+    def nearest(self, hessians: Mapping[str, Tensor]) -> Codes:
+        """Round to nearest; of several scales the one with the least squared error, row by row."""
+
+        def codes(w_RC: Tensor, bits: int, facts: TensorFacts) -> RowCodes:
+            scales = self.scales(w_RC, bits, facts, hessians.get(facts.name))
+            return best_of([RowCodes(quantize_rows(w_RC, s, bits), s) for s in scales], w_RC)
+
+        return codes
+
+    def scales(self, w_RC: Tensor, bits: int, facts: TensorFacts, hessian_CC: Tensor | None) -> list[Tensor]:
+        """The candidates for this tensor. Raises NonFiniteWeight where float16 overflows."""
+        found = self.scale.candidates(w_RC, bits, facts, hessian_CC)
+        for scale_R in found:
+            check_scales(facts.name, w_RC, scale_R)
+        return found
+
+    def forecast_model(
+        self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
+    ) -> dict[str, float]:
+        """Expected bytes of every tensor of Gaussian rows, scales included, before any compressor's overhead."""
+        facts = facts_of(specs, shapes)
+        treatments = self._treatments(facts, None)
+        return {f.name: self._forecast(f, treatments[f.name]) for f in facts}
+
+    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
+        """The same for one tensor by its storage role alone; what a policy does depends on the whole model."""
+        (facts,) = facts_of({name: spec}, {name: shape})
+        return self._forecast(facts, self.roles.treatment(spec))
+
+    def _forecast(self, facts: TensorFacts, treatment: Treatment) -> float:
+        weights, rows = math.prod(facts.shape), row_count(facts.shape)
+        if treatment.scheme != "grid":
+            return weights * FLOAT_BITS[treatment.scheme] / 8
+        bits = self.scale.forecast_bits(treatment.bits, weights // max(1, rows), facts) if weights else 0.0
+        return weights * bits / 8 + SCALE_BYTES * rows
+
+    def _treatments(self, facts: Sequence[TensorFacts], evidence: Evidence | None) -> dict[str, Treatment]:
+        self.scale.check(facts)
+        return self.policy.treatments(facts, evidence)
+
+    def _evidence(
+        self, weights: Mapping[str, Tensor], hessians: Mapping[str, Tensor], facts: Sequence[TensorFacts]
+    ) -> Evidence:
+        by_name = {f.name: f for f in facts}
+        nearest = self.nearest(hessians)
+        measured: dict[tuple[str, int], tuple[float, float]] = {}
+
+        def measure(name: str, bits: int) -> tuple[float, float]:
+            if (name, bits) not in measured:
+                w_RC = as_rows(weights[name].to(torch.float32))
+                rounded = nearest(w_RC, bits, by_name[name])
+                error = _output_error(
+                    name, w_RC - dequantize_rows(rounded.q_RC, rounded.scale_R), hessians.get(name)
+                )
+                size = code_bits(rounded.q_RC.cpu().numpy()) / 8 + SCALE_BYTES * len(w_RC)
+                measured[name, bits] = error, size
+            return measured[name, bits]
+
+        return Evidence(weights, hessians, lambda n, b: measure(n, b)[0], lambda n, b: measure(n, b)[1])
+
+
+def _output_error(name: str, error_RC: Tensor, hessian_CC: Tensor | None) -> float:
+    """tr(E H Eᵀ). Raises MissingHessian where there is an error but no Hessian."""
+    if hessian_CC is None:
+        if bool(error_RC.any()):
+            raise MissingHessian(name)
+        return 0.0
+    return float(((error_RC @ hessian_CC.to(error_RC)) * error_RC).sum(dtype=torch.float64))
+
+
+def best_of(candidates: Sequence[RowCodes], w_RC: Tensor) -> RowCodes:
+    """Row by row the candidate with the least squared error, the first of equals."""
+    if len(candidates) == 1:
+        return candidates[0]
+    errors = [(w_RC - dequantize_rows(c.q_RC, c.scale_R)).square().sum(dim=1) for c in candidates]
+    return choose(candidates, torch.stack(errors))
+
+
+def choose(candidates: Sequence[RowCodes], error_KR: Tensor) -> RowCodes:
+    """Row by row the candidate with the least of its errors ``error_KR`` [K candidates, R], the first of equals."""
+    best_R = error_KR.argmin(dim=0)
+    rows_R = torch.arange(len(best_R), device=best_R.device)
+    q_KRC = torch.stack([c.q_RC for c in candidates])
+    scale_KR = torch.stack([c.scale_R for c in candidates])
+    return RowCodes(q_KRC[best_R, rows_R], scale_KR[best_R, rows_R])
+
+
+def _store(weight: Tensor, facts: TensorFacts, treatment: Treatment, codes: Codes) -> StoredTensor:
+    if treatment.scheme != "grid":
+        role = KEEP_ROLE if facts.kept_by_role else facts.spec.component
+        return keep(facts.name, weight, role, torch.float16 if treatment.scheme == "fp16" else torch.float32)
+    w_RC = as_rows(weight.to(torch.float32))
+    rows = (row_maximum if facts.kept_by_role else codes)(w_RC, treatment.bits, facts)
+    return StoredTensor(
+        name=facts.name,
+        role=facts.spec.component,
+        scheme="grid",
+        shape=tuple(weight.shape),
+        bits=treatment.bits,
+        arrays={
+            "q": rows.q_RC.reshape(weight.shape).cpu().numpy(),
+            "scale": rows.scale_R.cpu().numpy(),
+        },
+    )
+
+
+def row_maximum(w_RC: Tensor, bits: int, facts: TensorFacts) -> RowCodes:
+    """For small matrices that pass by role but that a policy puts on the grid: gates (spec quant §2.6)."""
+    scale_R = row_scale(row_clip(w_RC, percentile=1.0), bits, "smallest_normal")
+    check_scales(facts.name, w_RC, scale_R)
+    return RowCodes(quantize_rows(w_RC, scale_R, bits), scale_R)

@@ -1,0 +1,1 @@
+"""Scales: how far a row's grid reaches."""

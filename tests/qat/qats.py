@@ -1,0 +1,69 @@
+"""What tests of training-time devices share: devices on the tiny rig, exported weights, gradients by name."""
+
+from __future__ import annotations
+
+import torch
+
+from pgolf.config.make import make
+from pgolf.qat.form import Prepared
+from pgolf.schedule.warmdown import Warmdown
+from pgolf.train.trainer import Hook
+from tests.helpers import ids, randomise, tiny_model, tiny_settings
+from tests.train.rig import rig
+
+FALLING = Warmdown(fraction=1.0, floor=0.0)
+
+
+def quantizer(*words):
+    return make(tiny_settings(*words)["quant"])
+
+
+def prepared(device, *words, model=None, schedule=FALLING) -> Prepared:
+    """``device`` on a tiny model whose weights are all moved off zero."""
+    if model is None:
+        model = tiny_model(*words)
+        randomise(model)
+    return device.prepare(model, quantizer(*words), schedule)
+
+
+def exported(model, *words) -> dict[str, torch.Tensor]:
+    """The weights that the run's quantizer would put into the artifact, decoded."""
+    rounding = quantizer(*words)
+    return rounding.dequantize(rounding.quantize(model.state_dict(), model.param_specs(), model.aliases()))
+
+
+def batch():
+    return ids(seed=1), ids(seed=2)
+
+
+def gradients(model, loss) -> dict[str, torch.Tensor]:
+    """Of ``loss`` with respect to the parameters that have one; leaves none behind."""
+    model.zero_grad(set_to_none=True)
+    loss.backward()
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad(set_to_none=True)
+    return found
+
+
+class Watch(Hook):
+    """What the device said, the loss it made, and in which steps it was on."""
+
+    def __init__(self, loss):
+        self.loss, self.said, self.on = loss, [], []
+
+    def say(self, event, step, lr_scale):
+        self.said.append((event, step, round(lr_scale, 6)))
+
+
+def training(device, steps=8, before=(), words=(), schedule=FALLING):
+    """A trainer on random tokens with ``device`` as build_trainer adds it, and what listens to it."""
+    trainer = rig(steps=steps, words=words)
+    randomise(trainer.model)
+    trainer.schedule = schedule
+    found = device.prepare(trainer.model, quantizer(*words), schedule)
+    watch = Watch(found.loss)
+    *_, switch = found.hooks
+    switch.connect(watch.say)
+    trainer.hooks = [*found.updates, *before, *found.hooks, watch]
+    trainer.loss = lambda x, y: watch.on.append(switch.on) or found.loss(x, y)
+    return trainer, watch
