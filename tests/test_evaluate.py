@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pgolf import evaluate as road
+from pgolf.build import prepare_dataset
 from pgolf.config.eval_words import read_words
 from pgolf.core.errors import RunError
 from pgolf.data.shards import whole, write_shard
@@ -44,22 +45,13 @@ def test_a_finished_score_is_printed_even_where_it_cannot_be_written(words, monk
 
 
 def test_sidecars_of_the_data_count_the_bytes(words, monkeypatch, tmp_path):
-    real = road.make
+    def with_sidecars(*arguments):
+        dataset = prepare_dataset(*arguments)
+        path = tmp_path / "bytes.bin"
+        write_shard(path, np.full(dataset.facts["val"].tokens, 3))
+        return dataclasses.replace(dataset, sidecars={"val": whole([path])})
 
-    def make(node):
-        source = real(node)
-        prepare = source.prepare
-
-        def with_sidecars(*arguments):
-            dataset = prepare(*arguments)
-            path = tmp_path / "bytes.bin"
-            write_shard(path, np.full(dataset.facts["val"].tokens, 3))
-            return dataclasses.replace(dataset, sidecars={"val": whole([path])})
-
-        source.prepare = with_sidecars
-        return source
-
-    monkeypatch.setattr(road, "make", make)
+    monkeypatch.setattr(road, "prepare_dataset", with_sidecars)
     status = road.evaluate(words)
     record = json.loads(words.out.read_text())
     assert record["score"]["bytes"] == 3 * (TOKENS - 1)

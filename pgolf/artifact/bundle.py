@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pgolf.artifact.code import is_bundled
+from pgolf.artifact.fit import TARGET
 from pgolf.artifact.minify import minified
 from pgolf.artifact.rename import shorten
 from pgolf.artifact.shake import Entry, shaken
@@ -92,6 +93,8 @@ def targets(value: Any) -> Iterator[Entry]:
         if isinstance(value.get("_target_"), str):
             module, _, attribute = value["_target_"].rpartition(".")
             yield module, attribute
+        if value.get("target_bytes") is not None:
+            yield from ((TARGET, name) for name in ("Weighed", "quantize_to_target"))
         for child in value.values():
             yield from targets(child)
     elif isinstance(value, list | tuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +12,8 @@ from pgolf.artifact import container
 from pgolf.core.protocols import Compressor
 from pgolf.core.results import ParamSpec, QuantizedState
 from pgolf.quant.calibration.form import Calibration
+
+TARGET = "pgolf.quant.target"
 
 
 def fit(
@@ -36,11 +39,14 @@ def fit(
     if getattr(quantizer, "target_bytes", None) is None:
         return encode(quantizer.quantize(weights, specs, aliases, calibration))
 
-    from pgolf.quant.target import Weighed, quantize_to_target
+    target = import_module(TARGET)  # by name: a bundle whose run has no target does not carry it
 
-    def pack(state: QuantizedState) -> Weighed[bytes]:
+    def pack(state: QuantizedState) -> Any:
         data = encode(state)
         total = total_bytes(data)
-        return Weighed(data, total, f"{len(data):,} of them the artifact, {total - len(data):,} the rest")
+        return target.Weighed(
+            data, total, f"{len(data):,} of them the artifact, {total - len(data):,} the rest"
+        )
 
-    return quantize_to_target(quantizer, weights, specs, aliases, calibration, pack).weighed.packed
+    hit = target.quantize_to_target(quantizer, weights, specs, aliases, calibration, pack)
+    return hit.weighed.packed

@@ -21,6 +21,8 @@ from pgolf.core.errors import ArtifactError, UserError
 
 if TYPE_CHECKING:
     from pgolf.artifact.container import Unpacked
+    from pgolf.core.protocols import Compressor
+    from pgolf.core.results import Layout
 
 ARTIFACT = "artifact.pgolf"
 ZPAQ = "zpaq-5"
@@ -32,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
         "artifact",
         help="bytes of each part of an artifact under every compressor, beside its entropy",
         description="Compresses each stream of a finished run's artifact again with every compressor. "
-        f"ZPAQ needs the extra: pip install 'pgolf[bench]'.",
+        "ZPAQ needs the extra: pip install 'pgolf[bench]'.",
     )
     parser.add_argument("path", type=Path, metavar="RUN|ARTIFACT", help="a run folder or a .pgolf file")
     parser.set_defaults(run=run)
@@ -98,13 +100,24 @@ def _measure(stream: Unpacked, rivals: Mapping[str, Callable[[bytes], bytes]]) -
         weights=len(stream.raw) if is_weights else 0,
         raw=len(stream.raw),
         order0=_order0_bytes(stream),
-        ideal=coder.measure(stream.raw, stream.layout).ideal_bits / 8,
+        ideal=ideal_bits(stream.raw, stream.layout) / 8,
         packed=min(len(packed), len(stream.raw)),
         stored=stream.packed_length,
         rivals={name: min(len(pack(stream.raw)), len(stream.raw)) for name, pack in rivals.items()},
         encode_seconds=encoded - started,
         decode_seconds=decoded - encoded,
     )
+
+
+def ideal_bits(raw: bytes, layout: Layout) -> float:
+    """The adaptive code length: -log2 of the probability that the model of ``compressor=range`` gives to ``raw``."""
+    import numpy as np
+
+    from pgolf.compressor import range as coder
+    from pgolf.compressor.range_kernels import COST_UNIT, P_ONE
+
+    p = np.maximum(1, np.arange(P_ONE + 1)) / P_ONE
+    return coder.measure(raw, layout, np.rint(-np.log2(p) * COST_UNIT).astype(np.int64)).cost / COST_UNIT
 
 
 def _order0_bytes(stream: Unpacked) -> float:
@@ -130,15 +143,14 @@ def _rivals() -> dict[str, Callable[[bytes], bytes]]:
     from pgolf.compressor.zstd import Zstd
     from pgolf.core.results import Layout
 
-    ours = {
-        "zlib-9": Zlib(level=9),
-        "zstd-22": Zstd(level=22),
-        "brotli-11": Brotli(quality=11, lgwin=24),
-        "lzma-9": Lzma(preset=9),
-    }
-    packers: dict[str, Callable[[bytes], bytes]] = {
-        name: lambda raw, compressor=compressor: compressor.encode(raw, Layout("|u1", ((len(raw),),)))
-        for name, compressor in ours.items()
+    def packer(compressor: Compressor) -> Callable[[bytes], bytes]:
+        return lambda raw: compressor.encode(raw, Layout("|u1", ((len(raw),),)))
+
+    packers = {
+        "zlib-9": packer(Zlib(level=9)),
+        "zstd-22": packer(Zstd(level=22)),
+        "brotli-11": packer(Brotli(quality=11, lgwin=24)),
+        "lzma-9": packer(Lzma(preset=9)),
     }
     if find_spec("zpaq"):
         import zpaq
@@ -167,7 +179,10 @@ def _table(rows: Sequence[Row], rivals: Sequence[str]) -> list[str]:
     table = [head, *body, total]
     widths = [max(len(line[i]) for line in table) for i in range(len(head))]
     return [
-        "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
         for line in table
     ]
 
@@ -182,7 +197,9 @@ def _margins(rows: Sequence[Row], rivals: Sequence[str]) -> list[str]:
         lines.append(f"{label}: range is {over:+.3f} % against its ideal code length; {sizes}")
     count = sum(row.weights for row in weights)
     if count:
-        encode, decode = (sum(getattr(row, f"{way}_seconds") for row in weights) for way in ("encode", "decode"))
+        encode, decode = (
+            sum(getattr(row, f"{way}_seconds") for row in weights) for way in ("encode", "decode")
+        )
         lines.append(
             f"range: encodes {count / encode / 1e6:.2f} M weights/s, decodes {count / decode / 1e6:.2f} M weights/s"
         )

@@ -10,8 +10,8 @@ Cost in bytes: 1 to 2 % less than brotli on trained int5 and int6 weights, less 
 Cost in step time: none; packing and unpacking take about 0.6 s per million weights and core.
 When it hurts: never in bytes; in seconds where numba has to compile first (about 5 s, once per machine).
 
-The stream: how long the raw bytes are (LEB128), then coded: whether the rest is as it was (0) or coded (1);
-for int8 arrays the largest |q|, the length of every lane but the last (LEB128), the lanes. Streams of many
+The stream, numbers of four bytes little endian: how many raw bytes there are; 0 and they themselves, or 1, the
+largest |q| (0 where there are no int8 arrays), the length of every lane but the last, the lanes. Streams of many
 weights are cut into lanes at row ends, by their length alone, and lanes are coded by as many threads.
 """
 
@@ -19,35 +19,54 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from pgolf.compressor import range_kernels as kernels
 from pgolf.compressor.bounded import corrupt
+from pgolf.compressor.range_kernels import (
+    AT,
+    CACHE,
+    CODE,
+    COST_UNIT,
+    DECODING,
+    END,
+    FOLD,
+    FULL,
+    LOW,
+    MAX_COLUMNS,
+    OVERRUN,
+    PENDING,
+    RANGE,
+    SLOTS,
+    SPENT,
+    code_bytes,
+    code_weights,
+)
 from pgolf.compressor.range_tables import tables
 from pgolf.core.results import Layout
 
 CODEC_ID = "range"
-_STORED, _CODED = 0, 1
-_OPENING = 4  # bytes that the decoder holds before the first decision
+_STORED, _CODED = b"\0", b"\1"
+_OPENING = 4  # bytes that the decoder holds before the first decision; numbers in the stream are as long
 _SLACK = 64
+_NO_COSTS = np.zeros(0, dtype=np.int64)
 _LANES = ((1 << 23, 4), (1 << 21, 2), (0, 1))  # from so many weights on, so many lanes
 
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A packed stream, and -log2 of the probability that the model gave to what it holds."""
+    """A packed stream, and the sum of its decisions' costs, if there were any costs: COST_UNIT is a bit."""
 
     packed: bytes
-    ideal_bits: float
+    cost: int
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Weights ``start`` to ``stop`` of a stream; ``parts_S2`` int64: weights and columns of each matrix in it."""
+    """Bytes ``start`` to ``stop`` of a stream; ``parts_S2`` int64: values and columns of each array in it."""
 
     start: int
     stop: int
@@ -61,52 +80,69 @@ class Range:
 
     def encode(self, raw: bytes, layout: Layout) -> bytes:
         """Exact for any bytes that fill ``layout``; a stream that the model cannot shorten is kept as it is."""
-        return measure(raw, layout, tally=False).packed
+        return measure(raw, layout, _NO_COSTS).packed
 
     def decode(self, packed: bytes, raw_length: int, layout: Layout) -> bytes:
         """Raises ArtifactError for a corrupt stream or one that is not ``raw_length`` bytes long."""
         return decode(packed, raw_length, layout)
 
 
-def measure(raw: bytes, layout: Layout, *, tally: bool = True) -> Coded:
-    """Encode ``raw``; with ``tally`` the ideal code length is summed up beside it (a float; the model has none)."""
-    assert len(raw) == _nbytes(layout), f"{len(raw)} bytes do not fill {layout}"
-    costs = _costs() if tally else np.zeros(0, dtype=np.int64)
-    coded = _encode_weights(raw, layout, costs) if _is_weights(layout) else _encode_bytes(raw, layout, costs)
-    if coded is None or len(coded.packed) >= len(raw):
-        coded = Coded(bytes([_STORED]) + raw, 8.0 * len(raw))
-    return Coded(_leb128(len(raw)) + coded.packed, coded.ideal_bits)
+def measure(raw: bytes, layout: Layout, cost_C: np.ndarray) -> Coded:
+    """Encode ``raw``, and sum up ``cost_C`` beside it: int64 [2^16 + 1], what a decision of each probability costs."""
+    symbol_N = np.frombuffer(raw, dtype=np.uint8).reshape(_width(layout), -1)[::-1].T.flatten()
+    cut = lanes(layout)
+    assert len(raw) == (cut[-1].stop if cut else 0), f"{len(raw)} bytes do not fill {layout}"
+    largest = (
+        int(np.abs(symbol_N.view(np.int8).astype(np.int16)).max(initial=0)) if _is_weights(layout) else 0
+    )
+    coded = _threaded(lambda lane: _encoded(_model(lane, symbol_N, layout, largest, cost_C), lane), cut)
+    head = _number(len(raw))
+    packed = [lane.packed for lane in coded]
+    body = b"".join([_CODED, bytes([largest]), *(_number(len(lane)) for lane in packed[:-1]), *packed])
+    if not all(packed) or len(body) > len(raw):
+        return Coded(head + _STORED + raw, 8 * len(raw) * COST_UNIT)
+    return Coded(head + body, sum(lane.cost for lane in coded))
 
 
 def decode(packed: bytes, raw_length: int, layout: Layout) -> bytes:
     """The decoder of codec ``range``; see ``Range.decode``."""
-    held, at = _from_leb128(packed, 0)
-    if held != raw_length or raw_length != _nbytes(layout):
-        raise corrupt(CODEC_ID, f"it holds {held:,} bytes, {raw_length:,} were declared")
-    mode, body = packed[at : at + 1], packed[at + 1 :]
-    if mode == bytes([_CODED]):
-        return _decode_weights(body, layout) if _is_weights(layout) else _decode_bytes(body, layout)
-    if mode != bytes([_STORED]) or len(body) != raw_length:
-        raise corrupt(CODEC_ID, f"{len(body):,} bytes of mode {mode.hex() or 'none'}")
-    return body
+    cut = lanes(layout)
+    length = cut[-1].stop if cut else 0
+    if not int.from_bytes(packed[:_OPENING], "little") == raw_length == length:
+        raise corrupt(CODEC_ID, f"it does not hold the {raw_length:,} bytes declared")
+    mode, body = packed[_OPENING : _OPENING + 1], packed[_OPENING + 1 :]
+    if mode == _STORED and len(body) == raw_length:
+        return body
+    head = 1 + _OPENING * (len(cut) - 1)
+    if mode != _CODED or not cut or len(body) < head or body[0] > 128:
+        raise corrupt(CODEC_ID, "it is cut short or of an unknown kind")
+    largest, lengths = body[0], np.frombuffer(body[1:head], dtype="<u4").tolist()
+    ends = np.cumsum([head, *lengths, len(body) - head - sum(lengths)]).tolist()
+    if ends != sorted(ends):
+        raise corrupt(CODEC_ID, "it ends early")
+    symbol_N = np.empty(raw_length, dtype=np.uint8)
 
+    def run(i: int) -> None:
+        packed_P = np.frombuffer(body[ends[i] : ends[i + 1]], dtype=np.uint8).copy()
+        _decode(_model(cut[i], symbol_N, layout, largest, _NO_COSTS), packed_P)
 
-# ---- int8 arrays: lanes of weights
+    _threaded(run, range(len(cut)))
+    return symbol_N.reshape(-1, _width(layout)).T[::-1].tobytes()
 
 
 def lanes(layout: Layout) -> list[Lane]:
-    """Where the stream is cut: at the row ends next after equal shares. Decided by the shapes alone."""
-    parts = []
-    for shape in layout.shapes:
-        size, columns = math.prod(shape), shape[-1] if shape else 1
-        if size:
-            parts.append((size, columns if columns <= kernels.MAX_COLUMNS else kernels.FOLD))
-    total = sum(size for size, _ in parts)
-    count = next(lanes for weights, lanes in _LANES if total >= weights)
+    """Where the stream is cut: weights at the row ends next after equal shares, anything else not at all.
+
+    Decided by the shapes alone. Empty arrays are in no lane, and an empty stream has none.
+    """
+    sizes = [(math.prod(shape), shape[-1] if shape else 1) for shape in layout.shapes]
+    parts = [(size, columns if columns <= MAX_COLUMNS else FOLD) for size, columns in sizes if size]
+    total, width = sum(size for size, _ in parts), _width(layout)
+    count = next(lanes for weights, lanes in _LANES if total >= weights) if _is_weights(layout) else 1
     ends = [total * (i + 1) // count for i in range(count)]
     result: list[Lane] = []
-    start = at = 0
     held: list[tuple[int, int]] = []
+    start = at = 0
     for size, columns in parts:
         while size:
             rows = -(-(ends[len(result)] - at) // columns)
@@ -114,168 +150,66 @@ def lanes(layout: Layout) -> list[Lane]:
             held.append((taken, columns))
             at, size = at + taken, size - taken
             while len(result) < count and at >= ends[len(result)]:
-                result.append(Lane(start, at, np.array(held, dtype=np.int64).reshape(-1, 2)))
+                result.append(Lane(start * width, at * width, np.array(held, dtype=np.int64).reshape(-1, 2)))
                 start, held = at, []
     return [lane for lane in result if lane.stop > lane.start]
 
 
-def _encode_weights(raw: bytes, layout: Layout, costs: np.ndarray) -> Coded | None:
-    q_N = np.frombuffer(raw, dtype=np.int8).copy()
-    cut = lanes(layout)
-    largest = int(np.abs(q_N.astype(np.int16)).max(initial=0))
+Model = Callable[[np.ndarray, np.ndarray], None]  # walks through its symbols with (state, packed bytes)
 
-    def run(lane: Lane) -> Coded | None:
-        q_n = q_N[lane.start : lane.stop]
-        return _encoded(
-            len(q_n),
-            costs,
-            lambda a, packed_P: kernels.code_weights(
-                a, packed_P, q_n, lane.parts_S2, largest, tables(), costs
-            ),
+
+def _model(lane: Lane, symbol_N: np.ndarray, layout: Layout, largest: int, cost_C: np.ndarray) -> Model:
+    """The kernel for ``lane``; ``symbol_N`` uint8: the bytes in the order of coding, each value's highest first."""
+    symbol_n = symbol_N[lane.start : lane.stop]
+    if _is_weights(layout):
+        return lambda a, packed_P: code_weights(
+            a, packed_P, symbol_n.view(np.int8), lane.parts_S2, largest, tables(), cost_C
         )
-
-    coded = list(_in_threads(run, cut))
-    held = [lane for lane in coded if lane is not None]
-    if len(held) < len(cut):
-        return None
-    head = bytes([_CODED, largest]) + b"".join(_leb128(len(lane.packed)) for lane in held[:-1])
-    return Coded(
-        head + b"".join(lane.packed for lane in held),
-        sum(lane.ideal_bits for lane in held),
+    return lambda a, packed_P: code_bytes(
+        a, packed_P, symbol_n, _width(layout), lane.parts_S2[:, 0].copy(), tables(), cost_C
     )
 
 
-def _decode_weights(body: bytes, layout: Layout) -> bytes:
-    cut = lanes(layout)
-    largest, at = body[0] if body else 255, 1
-    if largest > 128:
-        raise corrupt(CODEC_ID, "no int8 code is so large")
-    ends = []
-    for _ in cut[:-1]:
-        length, at = _from_leb128(body, at)
-        ends.append(length)
-    packed = np.frombuffer(body, dtype=np.uint8)[at:]
-    ends = np.cumsum([0, *ends, len(packed) - sum(ends)]).tolist()
-    if ends != sorted(ends):
-        raise corrupt(CODEC_ID, "it ends early")
-    q_N = np.empty(_nbytes(layout), dtype=np.int8)
-
-    def run(i: int) -> None:
-        lane = cut[i]
-        q_n = q_N[lane.start : lane.stop]
-        _decoded(
-            packed[ends[i] : ends[i + 1]],
-            lambda a, packed_P: kernels.code_weights(
-                a, packed_P, q_n, lane.parts_S2, largest, tables(), np.zeros(0, dtype=np.int64)
-            ),
-        )
-
-    list(_in_threads(run, range(len(cut))))
-    return q_N.tobytes()
-
-
-# ---- everything else: bytes
-
-
-def _encode_bytes(raw: bytes, layout: Layout, costs: np.ndarray) -> Coded | None:
-    width = np.dtype(layout.dtype).itemsize
-    byte_N = np.frombuffer(raw, dtype=np.uint8).reshape(width, -1)[::-1].T.flatten()
-    counts_S = _counts(layout)
-    coded = _encoded(
-        len(raw),
-        costs,
-        lambda a, packed_P: kernels.code_bytes(a, packed_P, byte_N, width, counts_S, tables(), costs),
-    )
-    return None if coded is None else Coded(bytes([_CODED]) + coded.packed, coded.ideal_bits)
-
-
-def _decode_bytes(body: bytes, layout: Layout) -> bytes:
-    width = np.dtype(layout.dtype).itemsize
-    byte_N, counts_S = np.empty(_nbytes(layout), dtype=np.uint8), _counts(layout)
-    _decoded(
-        np.frombuffer(body, dtype=np.uint8),
-        lambda a, packed_P: kernels.code_bytes(
-            a, packed_P, byte_N, width, counts_S, tables(), np.zeros(0, dtype=np.int64)
-        ),
-    )
-    return byte_N.reshape(-1, width).T[::-1].tobytes()
-
-
-# ---- the coder from outside
-
-Kernel = Callable[[np.ndarray, np.ndarray], None]
-
-
-def _encoded(raw_length: int, costs: np.ndarray, run: Kernel) -> Coded | None:
-    """What ``run`` writes, closed; None where it would be longer than the raw bytes."""
-    a, packed_P = np.zeros(kernels.SLOTS, dtype=np.int64), np.empty(raw_length + _SLACK, dtype=np.uint8)
-    a[kernels.RANGE], a[kernels.AT], a[kernels.END] = kernels.FULL, -1, len(packed_P)
-    run(a, packed_P)
-    if a[kernels.OVERRUN]:
-        return None
-    low, cache, pending, at = (int(a[i]) for i in (kernels.LOW, kernels.CACHE, kernels.PENDING, kernels.AT))
+def _encoded(model: Model, lane: Lane) -> Coded:
+    """What ``model`` writes, closed; nothing where it would be longer than the raw bytes."""
+    a, packed_P = np.zeros(SLOTS, dtype=np.int64), np.empty(lane.stop - lane.start + _SLACK, dtype=np.uint8)
+    a[RANGE], a[AT], a[END] = FULL, -1, len(packed_P)
+    model(a, packed_P)
+    if a[OVERRUN]:
+        return Coded(b"", 0)
+    low, cache, pending, at = (int(a[i]) for i in (LOW, CACHE, PENDING, AT))
     # what is still held back: the cached byte, the 0xFF that wait for a carry, and the interval's lower end
     held = ((((cache + 1) << 8 * pending) - 1) << 32) + low
-    tail = held.to_bytes(1 + pending + 4, "big")
-    packed = packed_P[: max(0, at)].tobytes() + (tail[1:] if at < 0 else tail)
-    return Coded(packed, float(a[kernels.SPENT]) / kernels.COST_UNIT)
+    tail = held.to_bytes(1 + pending + _OPENING, "big")
+    return Coded(packed_P[: max(0, at)].tobytes() + tail[at < 0 :], int(a[SPENT]))
 
 
-def _decoded(packed_P: np.ndarray, run: Kernel) -> None:
-    """Let ``run`` read ``packed_P``. Raises ArtifactError unless it ends where and as the encoder ended."""
-    if len(packed_P) < _OPENING:
-        raise corrupt(CODEC_ID, "it ends early")
-    a = np.zeros(kernels.SLOTS, dtype=np.int64)
-    a[kernels.RANGE], a[kernels.AT], a[kernels.END] = kernels.FULL, _OPENING, len(packed_P)
-    a[kernels.CODE] = int.from_bytes(packed_P[:_OPENING].tobytes(), "big")
-    a[kernels.DECODING] = 1
-    run(a, packed_P.copy())
-    if a[kernels.OVERRUN] or a[kernels.AT] != a[kernels.END] or a[kernels.CODE]:
-        raise corrupt(CODEC_ID, "it ends early" if a[kernels.OVERRUN] else "its end is damaged")
+def _decode(model: Model, packed_P: np.ndarray) -> None:
+    """Let ``model`` read ``packed_P``. Raises ArtifactError unless it ends where and as the encoder ended."""
+    a = np.zeros(SLOTS, dtype=np.int64)
+    a[RANGE], a[AT], a[END], a[DECODING] = FULL, _OPENING, len(packed_P), 1
+    a[CODE] = int.from_bytes(packed_P[:_OPENING].tobytes(), "big")
+    if len(packed_P) >= _OPENING:
+        model(a, packed_P)
+    if a[OVERRUN] or a[AT] != a[END] or a[CODE]:
+        raise corrupt(CODEC_ID, "it ends early, late or damaged")
 
 
-def _in_threads(run: Callable, lanes: Sequence) -> Iterator:
-    """``run`` of each lane, in order; the kernels let go of the interpreter's lock."""
-    if len(lanes) < 2:
-        return iter([run(lane) for lane in lanes])
-    with ThreadPoolExecutor(max_workers=min(len(lanes), os.cpu_count() or 1)) as pool:
-        return iter(list(pool.map(run, lanes)))
+def _threaded(run: Callable, items: Sequence) -> list:
+    """``run`` of each item, in order; the kernels let go of the interpreter's lock."""
+    if len(items) < 2:
+        return [run(item) for item in items]
+    with ThreadPoolExecutor(max_workers=min(len(items), os.cpu_count() or 1)) as pool:
+        return list(pool.map(run, items))
 
 
 def _is_weights(layout: Layout) -> bool:
     return np.dtype(layout.dtype) == np.int8
 
 
-def _nbytes(layout: Layout) -> int:
-    return int(_counts(layout).sum()) * np.dtype(layout.dtype).itemsize
+def _width(layout: Layout) -> int:
+    return np.dtype(layout.dtype).itemsize
 
 
-def _counts(layout: Layout) -> np.ndarray:
-    """How many values each array of the stream has: int64 [S]."""
-    return np.array([math.prod(shape) for shape in layout.shapes], dtype=np.int64)
-
-
-def _costs() -> np.ndarray:
-    """-log2(p / 2^16) of each p, in units of ``COST_UNIT``: int64 [2^16 + 1]. For reports only."""
-    p = np.maximum(1, np.arange(kernels.P_ONE + 1)) / kernels.P_ONE
-    return np.rint(-np.log2(p) * kernels.COST_UNIT).astype(np.int64)
-
-
-def _leb128(value: int) -> bytes:
-    """Seven bits a byte, the least first; the top bit says that more follow."""
-    out = []
-    while value >> 7:
-        out.append(0x80 | value & 0x7F)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _from_leb128(data: bytes, at: int) -> tuple[int, int]:
-    """(value, offset after it). Raises ArtifactError where the data end or the value is no length."""
-    value = shift = 0
-    while at < len(data) and shift < 42:
-        value |= (data[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if data[at - 1] < 0x80:
-            return value, at
-    raise corrupt(CODEC_ID, "it ends early")
+def _number(value: int) -> bytes:
+    return value.to_bytes(_OPENING, "little")

@@ -43,10 +43,8 @@ STRETCH = SQUASH + 2 * LOGIT_END + 1
 RATE = STRETCH + STRETCHES
 OCTAVES = RATE + (1 << COUNT_BITS)
 NORMAL = OCTAVES + MEANS
-LOGISTIC = NORMAL + 2 * CURVE_END + 1
-NORMAL_WIDTHS = LOGISTIC + 2 * CURVE_END + 1
-LOGISTIC_WIDTHS = NORMAL_WIDTHS + MEANS
-TABLES = LOGISTIC_WIDTHS + MEANS
+WIDTHS = NORMAL + 2 * CURVE_END + 1
+TABLES = WIDTHS + MEANS
 
 INPUTS = 6  # of a mixer: logits
 FIRST_WEIGHT = P_ONE // 5
@@ -59,8 +57,9 @@ FIRST_LOOK, SECOND_LOOK = 8, 20  # in which columns
 MAX_COLUMNS, FOLD = 1 << 13, 1 << 10  # longer rows are cut into rows of FOLD
 ROW_PRIOR, COLUMN_PRIOR = 24, 12  # weights that a row's, rows that a column's first estimate counts for
 MOST_ROWS = 4096  # after which a column forgets the older half
-ROW_CONTEXTS, SEEN_CONTEXTS, MEAN_CONTEXTS = 56 * 16, 16, 28 * 32
+ROW_CONTEXTS, PLACE_CONTEXTS, SIZE_CONTEXTS = 56, 16, 28 * 32
 
+UNLIKE = 15  # the last of the classes of likeness to a reference row
 CONFIDENCES = 8  # classes of how often a byte's counter was seen
 RUN_BYTES = 4096
 HASH_MASK = (1 << 28) - 1
@@ -76,11 +75,10 @@ def compiled(signature: str | None = None) -> Callable[[Callable], Callable]:
     """Compile by numba, now if a signature is given; keep the result on disk where there is a place for it."""
 
     def compile_it(function: Callable) -> Callable:
-        types = () if signature is None else (signature,)
         try:
-            return njit(*types, cache=True, nogil=True)(function)
+            return njit(signature, cache=True, nogil=True)(function)
         except RuntimeError:  # no writable folder, or no file (a bundle)
-            return njit(*types, nogil=True)(function)
+            return njit(signature, nogil=True)(function)
 
     return compile_it
 
@@ -228,10 +226,12 @@ def _nearest(q_N, row, start, columns, c, liked, likes):
 
 
 @compiled()
-def _code_weight(a, packed_P, value, depth, mean_E, inverse_E, curve_EE, context_K, likeness_at, s, t, w, rate, T, cost_C):
+def _code_weight(
+    a, packed_P, value, depth, mean_E, inverse_E, curve_EE, context_K, mixer_at, s, t, w, rate, T, cost_C
+):
     """Code one weight, from the sign down: each decision halves the interval that it may lie in.
 
-    Three bell curves (E) give each half its share: ``mean_E`` in units of 1/64, ``inverse_E`` 1 / sigma, or 0
+    Three normal laws (E) give each half its share: ``mean_E`` in units of 1/64, ``inverse_E`` 1 / sigma, or 0
     for none; three counters (K) in the contexts ``context_K`` correct them; two mixers decide.
     """
     low, span, node = -(1 << (depth - 1)), 1 << depth, 1
@@ -244,13 +244,13 @@ def _code_weight(a, packed_P, value, depth, mean_E, inverse_E, curve_EE, context
                 continue
             x = ((2 * middle - 1) * 32 - mean_E[e]) * inverse_E[e] >> INVERSE_BITS
             x = max(-CURVE_END, min(CURVE_END, x))
-            below = np.int64(T[(LOGISTIC if e == 1 else NORMAL) + CURVE_END + x])
+            below = np.int64(T[NORMAL + CURVE_END + x])
             whole = curve_EE[e, 1] - curve_EE[e, 0] + (span << 6) + 1
             s[e] = T[STRETCH + ((curve_EE[e, 1] - below + (span << 5)) << 12) // whole]
             curve_EE[e, 2] = below
         for i in range(3):
             s[3 + i] = _logit(t, context_K[i] + node, T)
-        by_node, by_likeness = node * INPUTS, likeness_at + d * INPUTS
+        by_node, by_likeness = node * INPUTS, mixer_at + d * INPUTS
         x, y = _mix(w, by_node, s), _mix(w, by_likeness, s)
         p = np.int64(T[SQUASH + LOGIT_END + ((x + y) >> 1)])
         middle_up = _code(a, packed_P, p, np.int64(value >= middle), cost_C)
@@ -266,120 +266,121 @@ def _code_weight(a, packed_P, value, depth, mean_E, inverse_E, curve_EE, context
     return low
 
 
+@compiled()
+def _octave(size, T):
+    """floor(8 log2) of a size in units of 1/64."""
+    return np.int64(T[OCTAVES + max(1, min(MEANS - 1, size))])
+
+
+@compiled()
+def _contexts(context_K, nodes, row_size, size, filtered, place, T):
+    """Where the three counters lie: by the row's size, by the place in the row, by expected size and tilt."""
+    tilt = max(-15, min(15, filtered * 16 // size)) + 16
+    context_K[0] = (_octave(row_size, T) >> 1) * nodes
+    context_K[1] = (ROW_CONTEXTS + place) * nodes
+    context_K[2] = (ROW_CONTEXTS + PLACE_CONTEXTS + (_octave(size, T) >> 2) * 32 + tilt) * nodes
+
+
 @compiled("void(int64[::1], uint8[::1], int8[::1], int64[:, ::1], int64, int32[::1], int64[::1])")
 def code_weights(a, packed_P, q_N, parts_S2, largest, T, cost_C):
     """Code ``q_N``, or fill it. ``parts_S2``: weights and columns of each matrix in it, the last row may be short.
 
-    ``largest`` is the largest |q|. Stops as soon as the stream has run out or over.
+    ``largest`` is the largest |q|. Stops as soon as the stream has run out or over. Sizes are means of |q|, and
+    like predicted values in units of 1/64. One long function, because its state has to stay in registers.
     """
-    depth = 1
+    depth, widest = 1, 1
     while 1 << (depth - 1) <= largest and depth < 8:
         depth += 1
-    nodes = 1 << depth
-    widest = 1
-    for i in range(len(parts_S2)):
-        widest = max(widest, parts_S2[i, 1])
-    taps = min(MAX_TAPS, widest)
-    seen_at, mean_at = (ROW_CONTEXTS * nodes, (ROW_CONTEXTS + SEEN_CONTEXTS) * nodes)
-    t = np.full((ROW_CONTEXTS + SEEN_CONTEXTS + MEAN_CONTEXTS) * nodes, FRESH, dtype=np.int32)
-    w = np.full((nodes + 16 * 8) * INPUTS, FIRST_WEIGHT, dtype=np.int64)
-    nw = np.zeros(widest * taps, dtype=np.int32)
-    offset_C, history = np.zeros(widest, dtype=np.int64), np.zeros(widest, dtype=np.int32)
-    size_C, slow_C, miss_C = np.zeros(widest, np.int64), np.zeros(widest, np.int64), np.zeros(widest, np.int64)
-    liked = np.zeros(LIKED_ROWS, dtype=np.int64)
+    for part in range(len(parts_S2)):
+        widest = max(widest, parts_S2[part, 1])
+    nodes, reach = 1 << depth, min(MAX_TAPS, widest)
+    t = np.full((ROW_CONTEXTS + PLACE_CONTEXTS + SIZE_CONTEXTS) * nodes, FRESH, dtype=np.int32)
+    w = np.full((nodes + (UNLIKE + 1) * 8) * INPUTS, FIRST_WEIGHT, dtype=np.int64)
+    taps_CJ, history_C = np.zeros(widest * reach, dtype=np.int32), np.zeros(widest, dtype=np.int32)
+    total_C, miss_C, offset_C = (
+        np.zeros(widest, np.int64),
+        np.zeros(widest, np.int64),
+        np.zeros(widest, np.int64),
+    )
     mean_E, inverse_E, curve_EE = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros((3, 3), np.int64)
-    context_K, s = np.zeros(3, np.int64), np.zeros(INPUTS, np.int64)
-    overall, k, columns = np.int64(4 * 64), np.int64(0), np.int64(0)
-    rows_before = np.int64(0)
+    context_K, s, liked = np.zeros(3, np.int64), np.zeros(INPUTS, np.int64), np.zeros(LIKED_ROWS, np.int64)
+    k = columns = rows_before = np.int64(0)
+    overall = np.int64(4 << 6)
     for part in range(len(parts_S2)):
         start, end = k, k + parts_S2[part, 0]
-        if parts_S2[part, 1] != columns:
+        if parts_S2[part, 1] != columns:  # from matrix to matrix the filter is kept where it fits
             columns = parts_S2[part, 1]
-            nw[:] = 0
-            offset_C[:] = 0
-        size_C[:], slow_C[:], miss_C[:] = 0, overall << 6, overall << 6
-        energy = max(1, (overall * overall >> 12) * columns * 3 // 2)
-        rows, likes = np.int64(0), np.int64(0)
+            taps_CJ[:], offset_C[:] = 0, 0
+        total_C[:], miss_C[:] = 0, overall << 6
+        energy_before = max(1, (overall * overall >> 12) * columns * 3 // 2)
+        rows = likes = np.int64(0)
         while k < end:
             if a[OVERRUN]:
                 return
             row, width = k, min(columns, end - k)
-            total, expected = ROW_PRIOR * overall, ROW_PRIOR * overall
+            total = expected = ROW_PRIOR * overall  # of the row so far, and what its columns expected
             per_row = (1 << 24) // (rows + COLUMN_PRIOR)
-            reference = np.int64(-1)
+            energy, seen = np.int64(1), 0
+            apart, compared = 8 * overall, 8  # how far the row is from its reference row, in how many columns
+            reference = row - columns if rows > 0 else np.int64(-1)
             if likes > 0:
                 reference = liked[(likes - 1) % LIKED_ROWS]
-            elif rows > 0:
-                reference = row - columns
-            apart, compared = 8 * overall, 8
-            row_energy, seen = np.int64(1), 0
             for c in range(width):
-                if (c == FIRST_LOOK or c == SECOND_LOOK) and rows > 0:
+                if (c == FIRST_LOOK or c == SECOND_LOOK) and rows > 0:  # noqa: SIM109 - a tuple is slow here
                     reference, apart = _nearest(q_N, row, start, columns, c, liked, likes)
                     apart, compared = apart << 6, c
-                column_size = (size_C[c] + COLUMN_PRIOR * overall) * per_row >> 24
+                column_size = (total_C[c] + COLUMN_PRIOR * overall) * per_row >> 24
                 ratio = (total << 12) // expected
                 size = max(1, min(MEANS - 1, column_size * ratio >> 12))
-                miss = max(1, min(MEANS - 1, (miss_C[c] >> 6) * ratio >> 12))
-                reach = min(c, taps)
-                taps_J, history_J = nw[c * taps : c * taps + reach], history[c - reach : c]
+                inverse_E[0] = T[WIDTHS + size]
+                near = min(c, reach)
+                taps_J, history_J = taps_CJ[c * reach : c * reach + near], history_C[c - near : c]
                 filtered = _filtered(taps_J, history_J) + (offset_C[c] >> 10)
-                inverse_E[0], inverse_E[2], mean_E[2] = T[NORMAL_WIDTHS + size], T[NORMAL_WIDTHS + miss], filtered
-                octave = np.int64(T[OCTAVES + size])
-                likeness, inverse_E[1] = 15, 0
+                mean_E[2] = filtered
+                inverse_E[2] = T[WIDTHS + max(1, min(MEANS - 1, (miss_C[c] >> 6) * ratio >> 12))]
+                likeness, inverse_E[1] = UNLIKE, 0
                 if reference >= 0:
                     mean_E[1] = np.int64(q_N[reference + c]) << 6
                     gap = max(6, min(MEANS - 1, apart // compared))
-                    likeness = min(15, gap * 8 // size)
+                    likeness = min(UNLIKE, gap * 8 // size)
                     if likeness < 12:
-                        inverse_E[1] = T[LOGISTIC_WIDTHS + gap]
-                row_octave = T[OCTAVES + max(1, min(MEANS - 1, total // (c + ROW_PRIOR)))]
-                column_octave = T[OCTAVES + max(1, min(MEANS - 1, slow_C[c] >> 6))]
-                against = max(0, min(15, np.int64(column_octave) - row_octave + 8))
-                context_K[0] = ((np.int64(row_octave) >> 1) * 16 + against) * nodes
-                context_K[1] = seen_at + (seen * 8 + min(7, (columns - c - 1) * 16 // columns)) * nodes
-                tilt = max(-15, min(15, filtered * 16 // size)) + 16
-                context_K[2] = mean_at + ((octave >> 2) * 32 + tilt) * nodes
-                likeness_at = (nodes + likeness * 8) * INPUTS
+                        inverse_E[1] = T[WIDTHS + gap]
+                place = seen * 8 + min(7, (columns - c - 1) * 16 // columns)
+                _contexts(context_K, nodes, total // (c + ROW_PRIOR), size, filtered, place, T)
+                mixer_at = (nodes + likeness * 8) * INPUTS
                 rate = 6 + 640 // (64 + (k >> 9))
                 value = _code_weight(
                     a, packed_P, np.int64(q_N[k]), depth, mean_E, inverse_E, curve_EE,
-                    context_K, likeness_at, s, t, w, rate, T, cost_C,
-                )
-                q_N[k] = value
-                magnitude = abs(value)
-                if magnitude == largest:
+                    context_K, mixer_at, s, t, w, rate, T, cost_C
+                )  # fmt: skip
+                q_N[k] = history_C[c] = value
+                k += 1
+                now, error = abs(value), (value << 6) - filtered
+                if now == largest:
                     seen = 1
-                row_energy += value * value
-                error = (value << 6) - filtered
-                gain = error * FILTER_STEP // max(energy, row_energy)
+                energy += value * value
+                gain = error * FILTER_STEP // max(energy_before, energy)
                 _adapt(taps_J, history_J, gain)
                 offset_C[c] = max(-TAP_END, min(TAP_END, offset_C[c] + ((gain * 4 + 32) >> 6)))
-                history[c] = value
                 miss_C[c] += ((abs(error) << 6) - miss_C[c]) >> 5
-                slow_C[c] += ((magnitude << 12) - slow_C[c]) >> 5
-                size_C[c] += magnitude << 6
-                total += magnitude << 6
+                total_C[c] += now << 6
+                total += now << 6
                 expected += column_size
                 if reference >= 0:
                     apart += abs((value << 6) - mean_E[1])
                     compared += 1
-                    if compared > 24:
+                    if compared > 24:  # only about so many columns count
                         apart -= apart // compared
                         compared -= 1
-                k += 1
             if reference >= 0 and apart * 4 < overall * compared:
                 liked[likes % LIKED_ROWS] = row
                 likes += 1
-            rows += 1
-            rows_before += 1
-            energy = row_energy
-            row_mean = (total - ROW_PRIOR * overall) // width
-            overall = max(1, overall + ((row_mean - overall) // min(rows_before, 32)))
+            rows, rows_before, energy_before = rows + 1, rows_before + 1, energy
+            row_size = (total - ROW_PRIOR * overall) // width
+            overall = max(1, overall + (row_size - overall) // min(rows_before, 32))
             if rows >= MOST_ROWS:
                 rows >>= 1
-                for c in range(columns):
-                    size_C[c] >>= 1
+                total_C >>= 1
 
 
 # ---- bytes: text, headers, and numbers from their most significant byte down

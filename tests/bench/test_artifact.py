@@ -32,7 +32,10 @@ def folder(tmp_path_factory):
     tensors.append(StoredTensor("gain", "small", "fp32", (64,), {"values": np.ones(64, np.float32)}))
     path = tmp_path_factory.mktemp("run") / "artifact.pgolf"
     header = {"arch": {"width": 64}}
-    container.write(path, container.encode(header, QuantizedState(tuple(tensors)), b"abc" * 50, Brotli(quality=5, lgwin=24)))
+    container.write(
+        path,
+        container.encode(header, QuantizedState(tuple(tensors)), b"abc" * 50, Brotli(quality=5, lgwin=24)),
+    )
     return path.parent
 
 
@@ -42,7 +45,9 @@ def test_every_part_stands_in_the_table_with_its_sizes(folder, capsys):
     table = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line}
     assert {"header", "q.mlp", "scale", "fp32.small", "tokenizer", "all"} <= set(table)
     assert "order-0 ideal range bits stored zlib-9 zstd-22 brotli-11 lzma-9" in " ".join(shown.split())
-    weights, order0, ideal, packed, bits, stored, zlib = (float(x.replace(",", "")) for x in table["q.mlp"][:7])
+    weights, order0, ideal, packed, bits, stored, zlib = (
+        float(x.replace(",", "")) for x in table["q.mlp"][:7]
+    )
     assert weights == 3 * 96 * 64
     assert ideal <= packed <= 1.005 * ideal + 8
     assert bits == pytest.approx(8 * packed / weights, abs=1e-4)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import brotli
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgolf.artifact import container
+from pgolf.bench.artifact import ideal_bits
 from pgolf.compressor import range as coder
 from pgolf.compressor import range_kernels as kernels
 from pgolf.compressor.range import Range
@@ -43,7 +45,9 @@ def stream(*matrices):
 def gaussian(rows, columns, sigma, top, spread=0.0):
     """Codes of a Gaussian matrix on {-top..top} whose columns differ in width by a lognormal ``spread``."""
     widths_C = np.exp(spread * RNG.standard_normal(columns))
-    return np.clip(np.rint(sigma * widths_C * RNG.standard_normal((rows, columns))), -top, top).astype(np.int8)
+    return np.clip(np.rint(sigma * widths_C * RNG.standard_normal((rows, columns))), -top, top).astype(
+        np.int8
+    )
 
 
 def roundtrip(raw, layout):
@@ -80,11 +84,23 @@ def test_roundtrip_is_exact_for_any_bytes_in_any_layout(dtype, shapes, data):
         RNG.integers(-128, 128, (100, 100)),
         np.int8(5),
     ],
-    ids=["empty", "zeros", "constant", "lowest", "clipped", "row", "wide", "column", "int8", "noise", "scalar"],
+    ids=[
+        "empty",
+        "zeros",
+        "constant",
+        "lowest",
+        "clipped",
+        "row",
+        "wide",
+        "column",
+        "int8",
+        "noise",
+        "scalar",
+    ],
 )
 def test_roundtrip_is_exact_at_the_edges(matrix):
     raw, layout = stream(matrix)
-    assert len(roundtrip(raw, layout)) <= len(raw) + 4
+    assert len(roundtrip(raw, layout)) <= len(raw) + 5
 
 
 def test_constant_and_clipped_matrices_cost_next_to_nothing():
@@ -95,7 +111,9 @@ def test_constant_and_clipped_matrices_cost_next_to_nothing():
 
 
 def test_matrices_of_many_shapes_share_a_stream():
-    matrices = [gaussian(r, c, s, 31) for r, c, s in ((30, 50, 3), (1, 7, 9), (50, 30, 5), (0, 4, 1), (64, 64, 2))]
+    matrices = [
+        gaussian(r, c, s, 31) for r, c, s in ((30, 50, 3), (1, 7, 9), (50, 30, 5), (0, 4, 1), (64, 64, 2))
+    ]
     roundtrip(*stream(*matrices))
 
 
@@ -117,11 +135,13 @@ def test_uniform_codes_cost_their_entropy(top):
 def test_bytes_are_within_a_two_hundredth_of_the_ideal_code_length():
     for raw, layout in (
         stream(gaussian(300, 300, 9, 31), gaussian(300, 150, 2, 31)),
-        (bytes(range(256)) * 30 + b"weights and more weights " * 300, Layout("|u1", ((256 * 30 + 25 * 300,),))),
+        (
+            bytes(range(256)) * 30 + b"weights and more weights " * 300,
+            Layout("|u1", ((256 * 30 + 25 * 300,),)),
+        ),
     ):
-        coded = coder.measure(raw, layout)
-        assert coded.packed == Range().encode(raw, layout)
-        assert len(coded.packed) <= 1.005 * coded.ideal_bits / 8 + 12
+        ideal_bytes = ideal_bits(raw, layout) / 8
+        assert ideal_bytes < len(Range().encode(raw, layout)) <= 1.005 * ideal_bytes + 12
 
 
 def test_columns_of_different_width_are_told_apart():
@@ -151,7 +171,9 @@ def test_scales_and_text_are_smaller_than_under_brotli():
     planes = scales.view(np.uint8).reshape(-1, 2).T.tobytes()
     raw, layout = planes, Layout("<f2", ((400,), (400,), (400,)))
     assert len(roundtrip(raw, layout)) < 0.95 * len(brotli.compress(raw, quality=11, lgwin=24))
-    words = [f"layers.{i}.{part}.weight" for i in range(60) for part in ("attention.q", "attention.k", "mlp.up")]
+    words = [
+        f"layers.{i}.{part}.weight" for i in range(60) for part in ("attention.q", "attention.k", "mlp.up")
+    ]
     text = json.dumps({"names": words, "shapes": [[i % 7, 144] for i in range(180)]}).encode()
     assert len(roundtrip(text, Layout("|u1", ((len(text),),)))) < 0.2 * len(text)
 
@@ -207,28 +229,28 @@ def test_tables_are_integers_that_say_what_their_names_say():
     assert np.abs(squash - 1 / (1 + np.exp(-logits))).max() < 2**-15
     middles = (np.arange(kernels.STRETCHES) + 0.5) / kernels.STRETCHES
     stretch = T[kernels.STRETCH : kernels.RATE] / kernels.LOGIT_UNIT
-    assert np.abs(stretch - np.log(middles / (1 - middles))).max() < 0.15  # at the ends, where a step of p is as much
+    assert (
+        np.abs(stretch - np.log(middles / (1 - middles))).max() < 0.15
+    )  # at the ends, where a step of p is as much
     sigmas = np.arange(-kernels.CURVE_END, kernels.CURVE_END + 1) / kernels.CURVE_STEPS
     normal = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in sigmas])
-    assert np.abs(T[kernels.NORMAL : kernels.LOGISTIC] / kernels.CURVE_ONE - normal).max() < 1e-5
-    logistic = 1 / (1 + np.exp(-1.7 * sigmas))
-    assert np.abs(T[kernels.LOGISTIC : kernels.NORMAL_WIDTHS] / kernels.CURVE_ONE - logistic).max() < 1e-5
-    sigma = kernels.INVERSE_ONE / T[kernels.NORMAL_WIDTHS + 64 * 8]  # of codes whose mean size is 8
+    assert np.abs(T[kernels.NORMAL : kernels.WIDTHS] / kernels.CURVE_ONE - normal).max() < 1e-5
+    sigma = kernels.INVERSE_ONE / T[kernels.WIDTHS + 64 * 8]  # of codes whose mean size is 8
     assert sigma * math.sqrt(2 / math.pi) == pytest.approx(8, rel=1e-3)
 
 
 def test_where_numba_can_keep_nothing_on_disk_it_compiles_without(monkeypatch):
     kept = []
 
-    def njit(*types, cache=False, **options):
+    def njit(signature, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function 'f': no locator available for file '<string>'")
-        kept.append((types, options))
+        kept.append((signature, options))
         return lambda function: function
 
     monkeypatch.setattr(kernels, "njit", njit)
     assert kernels.compiled("int64(int64)")(abs) is abs
-    assert kept == [(("int64(int64)",), {"nogil": True})]
+    assert kept == [("int64(int64)", {"nogil": True})]
 
 
 # ---- lanes
@@ -274,7 +296,11 @@ def test_weights_cut_short_extended_or_relabelled_are_refused(codec, lanes, monk
     monkeypatch.setattr(coder, "_LANES", ((0, lanes),))
     raw, layout = stream(gaussian(60, 80, 6, 31))
     packed = codec.encode(raw, layout)
-    for damaged in [packed[:cut] for cut in range(0, len(packed), 97)] + [packed[:-1], packed + b"\0", packed * 2]:
+    for damaged in [packed[:cut] for cut in range(0, len(packed), 97)] + [
+        packed[:-1],
+        packed + b"\0",
+        packed * 2,
+    ]:
         with pytest.raises(ArtifactError, match="range"):
             codec.decode(damaged, len(raw), layout)
     for shapes in (((61, 80),), ((60, 81),)):
@@ -293,7 +319,8 @@ def test_damaged_weights_never_crash(codec, many_lanes):
 
 def test_a_forged_claim_ends_with_the_stream(codec):
     layout = Layout("<i1", ((1 << 14, 1 << 10),))
-    forged = coder._leb128(1 << 24) + bytes([1, 31]) + bytes(coder._leb128(30) * 3) + bytes(range(120))
+    number = partial(int.to_bytes, length=4, byteorder="little")
+    forged = number(1 << 24) + bytes([1, 31]) + number(30) * 3 + bytes(range(120))
     with pytest.raises(ArtifactError, match="range"):
         codec.decode(forged, 1 << 24, layout)
 
