@@ -22,7 +22,6 @@ from pgolf.artifact.bundle import make_bundle
 from pgolf.artifact.fit import fit as fit_artifact
 from pgolf.artifact.ledger import artifact_record, ledger_table, ledger_text
 from pgolf.build import (
-    artifact_header,
     build_loader,
     build_model,
     build_trainer,
@@ -202,7 +201,7 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
     with run.stage("prequant score"):
         run.scores["prequant"] = prequant = _score_weights(run, model, trained.state, dataset)
     run.log.write(textlog.post_ema(prequant.val_loss, prequant.val_bpb, prequant.seconds))
-    quantizer, compressor = make(run.cfg["quant"]), make(run.cfg["compressor"])
+    quantizer = make(run.cfg["quant"])
     source = quantizer.calibration_source
     calibration = None if source is None else measure_inputs(run, dataset, model, trained, source)
     with run.stage("quantize and pack"), run.console.progress("pack") as progress:
@@ -210,18 +209,17 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
         script = make_bundle(run.cfg).script
         write_bytes_atomic(run.folder.script, script)
         data = fit_artifact(
-            quantizer,
-            compressor,
-            trained.state,
-            model.param_specs(),  # type: ignore[operator]
-            model.aliases(),  # type: ignore[operator]
-            calibration,
-            header=artifact_header(run.cfg, dataset, model),
-            tokenizer_blob=dataset.tokenizer.to_blob(),
-            total_bytes=lambda data: _record(run, container.decode(data), script).bytes_total,
+            run.cfg, quantizer, dataset, model, trained.state, calibration, code_bytes=len(script)
         )
         container.write(run.folder.artifact, data)
-        run.artifact = artifact = _record(run, container.read(run.folder.artifact), script)
+        budget = run.cfg["budget"]
+        run.artifact = artifact = artifact_record(
+            run.folder.artifact,
+            container.read(run.folder.artifact),
+            bytes_code=len(script),
+            cap_bytes=budget["cap_bytes"],
+            counts_tokenizer=budget["count_tokenizer"],
+        )
     label = f"{run.cfg['choices']['quant']}+{run.cfg['choices']['compressor']}"
     run.log.write(
         textlog.serialized_model(label, artifact.bytes_weights),
@@ -234,17 +232,6 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
         run.console.line(ledger_text(artifact))
         run.console.table("bytes by part", ledger_table(artifact))
     return artifact
-
-
-def _record(run: Run, loaded: container.Loaded, script: bytes) -> Artifact:
-    budget = run.cfg["budget"]
-    return artifact_record(
-        run.folder.artifact,
-        loaded,
-        bytes_code=len(script),
-        cap_bytes=budget["cap_bytes"],
-        counts_tokenizer=budget["count_tokenizer"],
-    )
 
 
 def measure_inputs(

@@ -17,9 +17,7 @@ from torch import Tensor
 
 from pgolf.artifact import container
 from pgolf.artifact.fit import fit
-from pgolf.artifact.header import TOKENIZER
 from pgolf.build import (
-    artifact_header,
     build_loader,
     build_model,
     build_trainer,
@@ -95,32 +93,17 @@ def train(cfg: Mapping[str, Any], data: str | None, out: str) -> None:
             say(f"not compiled: {failed}")
     trainer.hooks.append(Print())
     trained = trainer.fit()
-    quantizer, compressor = make(cfg["quant"]), make(cfg["compressor"])
+    quantizer = make(cfg["quant"])
     source, calibration = quantizer.calibration_source, None
     if source is not None:
         left = seconds_left(cfg["budget"], trained.seconds)
         calibration = calibrate(
             model, trained.state, source, lambda: build_loader(cfg, dataset, process), left
         )
-    artifact = fit(
-        quantizer,
-        compressor,
-        trained.state,
-        model.param_specs(),  # type: ignore[operator]
-        model.aliases(),  # type: ignore[operator]
-        calibration,
-        header=artifact_header(cfg, dataset, model),
-        tokenizer_blob=dataset.tokenizer.to_blob(),
-        total_bytes=lambda data: _total_bytes(data, cfg["budget"]["count_tokenizer"]),
-    )
+    code_bytes = Path(sys.argv[0]).stat().st_size  # this script's, as train.py counts it
+    artifact = fit(cfg, quantizer, dataset, model, trained.state, calibration, code_bytes=code_bytes)
     container.write(out, artifact)
     say(f"{out}: {len(artifact)} bytes, sha256 {container.read(out).sha256}")
-
-
-def _total_bytes(artifact: bytes, counts_tokenizer: bool) -> int:
-    """With this script, as ``train.py`` weighs a submission."""
-    total = len(artifact) + Path(sys.argv[0]).stat().st_size
-    return total if counts_tokenizer else total - container.decode(artifact).bytes_by_role[TOKENIZER]
 
 
 def evaluate(cfg: Mapping[str, Any], data: str | None, path: str) -> None:

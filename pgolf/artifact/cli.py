@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pgolf.core.errors import UserError
+from pgolf.core.command import guarded
 
 
 def add_parser(subparsers: Any) -> None:
@@ -20,7 +18,7 @@ def add_parser(subparsers: Any) -> None:
     )
     bundle.add_argument("folder", type=Path, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
     bundle.add_argument("out", type=Path, metavar="OUT", help="a new or empty folder")
-    bundle.set_defaults(run=lambda args: _guarded("bundle", _bundle, args))
+    bundle.set_defaults(run=guarded("bundle", _bundle))
 
     again = subparsers.add_parser(
         "requantize",
@@ -32,25 +30,16 @@ def add_parser(subparsers: Any) -> None:
     again.add_argument(
         "words", nargs="*", metavar="WORD", help="quant=int6_rtn quant.bits=5 compressor=lzma ..."
     )
-    again.set_defaults(run=lambda args: _guarded("requantize", _requantize, args))
+    again.set_defaults(run=guarded("requantize", _requantize))
 
 
-def _bundle(args: argparse.Namespace) -> int:
+def _bundle(args: argparse.Namespace) -> None:
     from pgolf.bundle import bundle_run
 
     print("\n".join(bundle_run(args.folder, args.out)))
-    return 0
 
 
 def _requantize(args: argparse.Namespace) -> int:
     from pgolf.requantize import requantize
 
     return requantize(args.folder, args.words)
-
-
-def _guarded(name: str, command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    try:
-        return command(args)
-    except UserError as error:
-        print("\n".join(f"pgolf {name}: {line}" for line in str(error).splitlines()), file=sys.stderr)
-        return error.exit_status

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pgolf.artifact import container
-from pgolf.core.protocols import Compressor
-from pgolf.core.results import ParamSpec, QuantizedState
+from pgolf.artifact.header import TOKENIZER
+from pgolf.build import artifact_header
+from pgolf.config.make import make
+from pgolf.core.results import QuantizedState
+from pgolf.data.dataset import Dataset
 from pgolf.quant.calibration.form import Calibration
 
 TARGET = "pgolf.quant.target"
 
 
 def fit(
+    cfg: Mapping[str, Any],
     quantizer: Any,
-    compressor: Compressor,
+    dataset: Dataset,
+    model: nn.Module,
     weights: Mapping[str, Tensor],
-    specs: Mapping[str, ParamSpec],
-    aliases: Mapping[str, str],
     calibration: Calibration | None,
     *,
-    header: Mapping[str, Any],
-    tokenizer_blob: bytes,
-    total_bytes: Callable[[bytes], int],
+    code_bytes: int,
 ) -> bytes:
-    """The artifact's bytes. ``total_bytes`` says what a submission with this artifact weighs, code and all.
+    """The artifact's bytes for ``weights`` of ``model``. ``code_bytes`` counts against a target as it does in the cap.
 
-    Raises OverBudget where no k brings that under the quantizer's target.
+    Raises OverBudget where no k brings the submission under the quantizer's target.
     """
+    compressor, header = make(cfg["compressor"]), artifact_header(cfg, dataset, model)
+    tokenizer_blob, counts_tokenizer = dataset.tokenizer.to_blob(), cfg["budget"]["count_tokenizer"]
+    specs, aliases = model.param_specs(), model.aliases()  # type: ignore[operator]
 
     def encode(state: QuantizedState) -> bytes:
         return container.encode(header, state, tokenizer_blob, compressor)
@@ -43,10 +47,13 @@ def fit(
 
     def pack(state: QuantizedState) -> Any:
         data = encode(state)
-        total = total_bytes(data)
-        return target.Weighed(
-            data, total, f"{len(data):,} of them the artifact, {total - len(data):,} the rest"
-        )
+        counted = len(data) if counts_tokenizer else len(data) - _tokenizer_bytes(data)
+        ledger = f"{counted:,} of them the artifact, {code_bytes:,} the code"
+        return target.Weighed(data, counted + code_bytes, ledger)
 
     hit = target.quantize_to_target(quantizer, weights, specs, aliases, calibration, pack)
     return hit.weighed.packed
+
+
+def _tokenizer_bytes(data: bytes) -> int:
+    return container.decode(data).bytes_by_role.get(TOKENIZER, 0)

@@ -9,7 +9,6 @@ does not get smaller counts as it is, as in the artifact. Speeds are of the weig
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgolf.core.errors import ArtifactError, UserError
+from pgolf.core.command import guarded
+from pgolf.core.errors import ArtifactError
 
 if TYPE_CHECKING:
     from pgolf.artifact.container import Unpacked
@@ -37,17 +37,12 @@ def add_parser(subparsers: Any) -> None:
         "ZPAQ needs the extra: pip install 'pgolf[bench]'.",
     )
     parser.add_argument("path", type=Path, metavar="RUN|ARTIFACT", help="a run folder or a .pgolf file")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=guarded("bench artifact", _run))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print the tables; the exit status is 2 for something that is no artifact."""
-    try:
-        print("\n".join(report(arguments.path)))
-    except UserError as error:
-        print(f"pgolf bench artifact: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+def _run(arguments: argparse.Namespace) -> None:
+    """Print the tables. Raises ArtifactError for something that is no artifact."""
+    print("\n".join(report(arguments.path)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ Shapes: R rows (outputs), C columns (inputs), K candidate scales.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from pgolf.core.errors import UserError
+from pgolf.core.command import guarded
 
 if TYPE_CHECKING:
     import torch
@@ -40,20 +39,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--hidden", type=int, default=1536, help="(default: %(default)s)")
     parser.add_argument("--kv-width", type=int, default=256, help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of the processor (default: %(default)s)")
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Print the timings; the exit status is 2 for an option that is no GPTQ."""
-    try:
-        _run(arguments)
-    except UserError as error:
-        print(f"pgolf bench gptq: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+    parser.set_defaults(run=guarded("bench gptq", _run))
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    """Print the timings. Raises ConfigError for an option that is no GPTQ."""
     import torch
 
     from pgolf.config.compose import node

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pgolf.core.command import guarded
+
 _SILENT_SECONDS = 2.0
 
 
@@ -21,14 +23,14 @@ def add_parser(subparsers: Any) -> None:
     fetch.add_argument(
         "source", nargs="?", default="fineweb", help="an option of the group data: fineweb, fineweb_docs"
     )
-    fetch.set_defaults(run=_run_fetch)
+    fetch.set_defaults(run=guarded("data", _run_fetch))
 
     prepare = commands.add_parser("prepare", help="tokenize a corpus into shards")
     prepare.add_argument(
         "source", help="an option of the group data: sotu, text, tiny, fineweb, fineweb_docs"
     )
     prepare.add_argument("--paths", nargs="+", help="for data=text: globs of .txt, .txt.gz, .txt.xz, .jsonl")
-    prepare.set_defaults(run=_run_prepare)
+    prepare.set_defaults(run=guarded("data", _run_prepare))
 
     for command in (fetch, prepare):
         command.add_argument(
@@ -47,12 +49,7 @@ def add_parser(subparsers: Any) -> None:
 
     inspect = commands.add_parser("inspect", help="verify a prepared corpus and print what is in it")
     inspect.add_argument("directory", type=Path)
-    inspect.set_defaults(run=_run_inspect)
-
-
-def _fail(error: Exception) -> int:
-    print(f"pgolf data: {error}", file=sys.stderr)
-    return int(getattr(error, "exit_status", 2))
+    inspect.set_defaults(run=guarded("data", _run_inspect))
 
 
 class Progress:
@@ -98,54 +95,37 @@ def _build(args: argparse.Namespace, extra: Sequence[str] = ()) -> tuple[Any, An
     return make(nodes["data"]), make(nodes["tokenizer"])
 
 
-def _run_fetch(args: argparse.Namespace) -> int:
-    from pgolf.core.errors import DataError, UserError
+def _run_fetch(args: argparse.Namespace) -> None:
+    from pgolf.core.errors import DataError
 
-    try:
-        source, recipe = _build(args)
-        if not hasattr(source, "fetch"):
-            raise DataError(f"data={args.source} has nothing to fetch; fineweb and fineweb_docs have")
-        if args.source == "fineweb_docs":
-            print(source.fetch(args.cache_dir, Progress()))
-        else:
-            files = source.fetch(source.variant or recipe.name, args.cache_dir, Progress())
-            for path in (*files.val, *files.train, *files.sidecars, *([files.model] if files.model else [])):
-                print(path)
-    except UserError as error:
-        return _fail(error)
-    return 0
+    source, recipe = _build(args)
+    if not hasattr(source, "fetch"):
+        raise DataError(f"data={args.source} has nothing to fetch; fineweb and fineweb_docs have")
+    if args.source == "fineweb_docs":
+        print(source.fetch(args.cache_dir, Progress()))
+    else:
+        files = source.fetch(source.variant or recipe.name, args.cache_dir, Progress())
+        for path in (*files.val, *files.train, *files.sidecars, *([files.model] if files.model else [])):
+            print(path)
 
 
-def _run_prepare(args: argparse.Namespace) -> int:
-    from pgolf.core.errors import UserError
+def _run_prepare(args: argparse.Namespace) -> None:
+    from pgolf.config.compose import node
 
-    try:
-        from pgolf.config.compose import node
-
-        quoted = ",".join(
-            "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'" for path in args.paths or ()
-        )
-        extra = [f"data.paths=[{quoted}]"] if args.paths else []
-        source, recipe = _build(args, extra)
-        sizes = [word.removeprefix("size=") for word in args.overrides if word.startswith("size=")]
-        changes = [word for word in args.overrides if word.startswith("size.")]
-        shard_tokens = int(node("size", sizes[-1] if sizes else "laptop", changes)["shard_tokens"])
-        dataset = source.prepare(recipe, args.cache_dir, shard_tokens, Progress())
-        _print_dataset(dataset)
-    except UserError as error:
-        return _fail(error)
-    return 0
+    quoted = ",".join("'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'" for path in args.paths or ())
+    extra = [f"data.paths=[{quoted}]"] if args.paths else []
+    source, recipe = _build(args, extra)
+    sizes = [word.removeprefix("size=") for word in args.overrides if word.startswith("size=")]
+    changes = [word for word in args.overrides if word.startswith("size.")]
+    shard_tokens = int(node("size", sizes[-1] if sizes else "laptop", changes)["shard_tokens"])
+    dataset = source.prepare(recipe, args.cache_dir, shard_tokens, Progress())
+    _print_dataset(dataset)
 
 
-def _run_inspect(args: argparse.Namespace) -> int:
-    from pgolf.core.errors import UserError
+def _run_inspect(args: argparse.Namespace) -> None:
     from pgolf.data.dataset import load
 
-    try:
-        _print_dataset(load(args.directory, full=True), verified=True)
-    except UserError as error:
-        return _fail(error)
-    return 0
+    _print_dataset(load(args.directory, full=True), verified=True)
 
 
 def _print_dataset(dataset: Any, verified: bool = False) -> None:

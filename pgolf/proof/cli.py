@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgolf.core.errors import CertificateError, DataError, UserError
+from pgolf.core.command import guarded
+from pgolf.core.errors import CertificateError, DataError
 
 if TYPE_CHECKING:
     from pgolf.proof.shelf import Finding
@@ -31,20 +31,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--seconds", type=float, default=6.0, help="probe seconds for each (default: %(default)s)"
     )
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Print the table; the exit status is 4 if a cheat got away or the honest evaluation was refused."""
-    try:
-        _run(arguments)
-    except UserError as error:
-        print(f"pgolf cheats: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+    parser.set_defaults(run=guarded("cheats", _run))
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    """Print the table. Raises CertificateError if a cheat got away or the honest evaluation was refused."""
     from pgolf.proof.cheats import by_name, shelf
     from pgolf.proof.shelf import own_documents, run_shelf
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.results import ParamSpec
-from pgolf.quant.rest import KeepDtype
+from pgolf.quant.rest import KeepDtype, stays_half
 
 # `layers.3.mlp.up.weight`; the MLP or layer that a repeated visit owns counts as its physical layer's.
 _LAYER = re.compile(r"(?:^|\.)(?:layers\.|own_(?:mlps|layers)\.)(\d+)(?:_\d+)?\.")
@@ -64,8 +64,7 @@ class Roles:
             return Treatment("grid", self.bits)
         if spec.storage == "embedding":
             return Treatment("grid", self.embedding_bits)
-        half = spec.storage == "keep_fp16" if self.keep == "by_role" else self.keep == "fp16"
-        return Treatment("fp16" if half else "fp32")
+        return Treatment("fp16" if stays_half(spec, self.keep) else "fp32")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,8 @@ When it hurts: with too little calibration text, and in matrices that calibratio
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
@@ -27,18 +26,18 @@ from pgolf.config.make import make
 from pgolf.core.errors import did_you_mean
 from pgolf.core.ranges import Between, PositiveInt
 from pgolf.core.results import ParamSpec, QuantizedState
-from pgolf.quant import stored
 from pgolf.quant.errors import BadHessian, MissingHessian, UnknownTensor
 from pgolf.quant.facts import Roles, TensorFacts
 from pgolf.quant.gptq_solver import Factor, Report, factor_hessian, solve
-from pgolf.quant.pipeline import Codes, Pipeline, RowCodes, choose
+from pgolf.quant.grid_quantizer import GridQuantizer
+from pgolf.quant.pipeline import Codes, RowCodes, choose
 from pgolf.quant.rest import KeepDtype
 
 if TYPE_CHECKING:
     from pgolf.quant.calibration.form import Calibration, CalibrationSource
 
 
-class GPTQ:
+class GPTQ(GridQuantizer):
     """``quant=gptq``. ``report`` gets a line where a Hessian needed stronger damping; by default a warning."""
 
     def __init__(
@@ -57,14 +56,16 @@ class GPTQ:
         keep: KeepDtype,
         target_bytes: PositiveInt | None,
     ) -> None:
-        roles = Roles(bits, embedding_bits, keep)
-        self.pipeline = Pipeline(
-            roles, scale=scale, policy=policy, correction=correction, target_bytes=target_bytes
+        super().__init__(
+            Roles(bits, embedding_bits, keep),
+            scale=scale,
+            policy=policy,
+            correction=correction,
+            target_bytes=target_bytes,
         )
         self.calibration_source: CalibrationSource = make(calibration)
         self.damping, self.block_columns, self.act_order = damping, block_columns, act_order
         self.prune_fraction = prune_fraction
-        self.target_bytes = target_bytes
         self.report: Report = warnings.warn
 
     def quantize(
@@ -78,31 +79,6 @@ class GPTQ:
         hessians = _hessians(calibration, state)
         lookups = frozenset[str]() if calibration is None else calibration.lookups
         return self.pipeline.run(state, specs, aliases, hessians, self._codes(hessians, lookups))
-
-    def dequantize(self, state: QuantizedState) -> dict[str, Tensor]:
-        """Every name to its float32 tensor, aliases included."""
-        return stored.dequantize(state)
-
-    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
-        """Expected bytes of one tensor of Gaussian rows by its storage role, before any compressor's overhead."""
-        return self.pipeline.forecast_bytes(spec, shape, name)
-
-    def forecast_model(
-        self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
-    ) -> dict[str, float]:
-        """The same for every tensor of a model, as the policy treats it."""
-        return self.pipeline.forecast_model(specs, shapes)
-
-    def times(self, factor: float) -> GPTQ:
-        """The same quantizer with every k of its scale multiplied."""
-        scaled = copy.copy(self)
-        scaled.pipeline = self.pipeline.times(factor)
-        return scaled
-
-    @property
-    def smallest_k(self) -> float:
-        """Of the scale. Raises ConfigError where it has no k."""
-        return self.pipeline.scale.smallest_k
 
     def estimate_bytes(
         self,

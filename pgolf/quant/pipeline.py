@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,20 +23,11 @@ from pgolf.quant.correction.form import Correction
 from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES, code_bits, stored_bytes
 from pgolf.quant.errors import MissingHessian
 from pgolf.quant.facts import Evidence, Roles, TensorFacts, Treatment, facts_of
-from pgolf.quant.grid import as_rows, dequantize_rows, quantize_rows, row_clip, row_count, row_scale
+from pgolf.quant.grid import as_rows, dequantize_rows, quantize_rows, row_count
 from pgolf.quant.policy.form import Policy
-from pgolf.quant.rest import check_scales
+from pgolf.quant.row_codes import RowCodes, check_scales, up_to_row_maximum
 from pgolf.quant.scale.form import Scale
 from pgolf.quant.walk import KEEP_ROLE, keep, owners_of
-
-
-@dataclass(frozen=True, slots=True)
-class RowCodes:
-    """A matrix on the grid: ``q_RC`` int8, ``scale_R`` float16."""
-
-    q_RC: Tensor
-    scale_R: Tensor
-
 
 Codes = Callable[[Tensor, int, TensorFacts], RowCodes]
 
@@ -216,21 +206,9 @@ def _store(weight: Tensor, facts: TensorFacts, treatment: Treatment, codes: Code
         return keep(facts.name, weight, role, torch.float16 if treatment.scheme == "fp16" else torch.float32)
     w_RC = as_rows(weight.to(torch.float32))
     rows = (row_maximum if facts.kept_by_role else codes)(w_RC, treatment.bits, facts)
-    return StoredTensor(
-        name=facts.name,
-        role=facts.spec.component,
-        scheme="grid",
-        shape=tuple(weight.shape),
-        bits=treatment.bits,
-        arrays={
-            "q": rows.q_RC.reshape(weight.shape).cpu().numpy(),
-            "scale": rows.scale_R.cpu().numpy(),
-        },
-    )
+    return rows.stored(facts.name, facts.spec.component, weight.shape, treatment.bits)
 
 
 def row_maximum(w_RC: Tensor, bits: int, facts: TensorFacts) -> RowCodes:
     """For small matrices that pass by role but that a policy puts on the grid: gates (spec quant §2.6)."""
-    scale_R = row_scale(row_clip(w_RC, percentile=1.0), bits, "smallest_normal")
-    check_scales(facts.name, w_RC, scale_R)
-    return RowCodes(quantize_rows(w_RC, scale_R, bits), scale_R)
+    return up_to_row_maximum(facts.name, w_RC, bits)

@@ -11,21 +11,19 @@ When it hurts: below 6 bits, where errors that GPTQ would let cancel are left as
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from torch import Tensor
 
 from pgolf.core.ranges import Between, PositiveInt
 from pgolf.core.results import ParamSpec, QuantizedState
-from pgolf.quant import stored
 from pgolf.quant.facts import Roles
-from pgolf.quant.pipeline import Pipeline
+from pgolf.quant.grid_quantizer import GridQuantizer
 from pgolf.quant.rest import KeepDtype
 
 
-class RTN:
+class RTN(GridQuantizer):
     """``quant=rtn``. What is quantized is decided by storage role, then by ``policy``; never by the element count."""
 
     calibration_source = None
@@ -41,12 +39,14 @@ class RTN:
         keep: KeepDtype,
         target_bytes: PositiveInt | None,
     ) -> None:
-        roles = Roles(bits, embedding_bits, keep)
-        self.pipeline = Pipeline(
-            roles, scale=scale, policy=policy, correction=correction, target_bytes=target_bytes
+        super().__init__(
+            Roles(bits, embedding_bits, keep),
+            scale=scale,
+            policy=policy,
+            correction=correction,
+            target_bytes=target_bytes,
         )
         self.pipeline.refuse_hessians()
-        self.target_bytes = target_bytes
 
     def quantize(
         self,
@@ -57,31 +57,6 @@ class RTN:
     ) -> QuantizedState:
         """Raises UnknownTensor, NonFiniteWeight, ConflictingAlias. Has no use for a calibration."""
         return self.pipeline.run(state, specs, aliases, {}, self.pipeline.nearest({}))
-
-    def dequantize(self, state: QuantizedState) -> dict[str, Tensor]:
-        """Every name to its float32 tensor, aliases included."""
-        return stored.dequantize(state)
-
-    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
-        """Expected bytes of one tensor of Gaussian rows by its storage role, before any compressor's overhead."""
-        return self.pipeline.forecast_bytes(spec, shape, name)
-
-    def forecast_model(
-        self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
-    ) -> dict[str, float]:
-        """The same for every tensor of a model, as the policy treats it."""
-        return self.pipeline.forecast_model(specs, shapes)
-
-    def times(self, factor: float) -> RTN:
-        """The same quantizer with every k of its scale multiplied."""
-        scaled = copy.copy(self)
-        scaled.pipeline = self.pipeline.times(factor)
-        return scaled
-
-    @property
-    def smallest_k(self) -> float:
-        """Of the scale. Raises ConfigError where it has no k."""
-        return self.pipeline.scale.smallest_k
 
     def estimate_bytes(
         self,

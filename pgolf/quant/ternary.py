@@ -16,27 +16,26 @@ When it hurts: on weights that were not trained for it; a fifth of their energy 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from pgolf.core.ranges import Between
-from pgolf.core.results import ParamSpec, QuantizedState, StoredTensor
-from pgolf.quant import stored
+from pgolf.core.results import ParamSpec, StoredTensor
 from pgolf.quant.forecast import group_scale_bits, ternary_bits
 from pgolf.quant.grid import SMALLEST_NORMAL_FP16
-from pgolf.quant.rest import KeepDtype, Rest, check_scales
+from pgolf.quant.rest import KeepDtype, Rest
+from pgolf.quant.row_codes import check_scales
 from pgolf.quant.schemes.flat_groups import group_count, grouped, lengths, ungrouped
 from pgolf.quant.schemes.ternary import scheme_name
-from pgolf.quant.walk import walk
+from pgolf.quant.tensorwise import Tensorwise
 
 
-class Ternary:
+class Ternary(Tensorwise):
     """``quant=ternary``: every ``matrix`` ternary, the embedding on a grid, the rest kept by role."""
 
-    calibration_source = None
     each_tensor_alone = True  # what is stored of a tensor depends on it alone: training can round through it
 
     def __init__(
@@ -53,20 +52,6 @@ class Ternary:
         self.scale = scale
         self.embedding_bits = embedding_bits
         self.rest = Rest(embedding_bits, keep)
-
-    def quantize(
-        self,
-        state: Mapping[str, Tensor],
-        specs: Mapping[str, ParamSpec],
-        aliases: Mapping[str, str] | None = None,
-        calibration: object = None,
-    ) -> QuantizedState:
-        """Raises UnknownTensor, NonFiniteWeight, ConflictingAlias."""
-        return walk(state, specs, self._store, aliases)
-
-    def dequantize(self, state: QuantizedState) -> dict[str, Tensor]:
-        """Every name to its float32 tensor, aliases included."""
-        return stored.dequantize(state)
 
     def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
         """Expected bytes of a Gaussian tensor, scales included, before any compressor's overhead."""

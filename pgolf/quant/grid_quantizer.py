@@ -1,0 +1,60 @@
+"""What quantizers onto the row-wise grid offer alike, all of it answered by their pipeline."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from pgolf.core.results import ParamSpec, QuantizedState
+from pgolf.quant import stored
+from pgolf.quant.facts import Roles
+from pgolf.quant.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class GridQuantizer:
+    """Base of RTN and GPTQ, which add ``quantize`` and ``estimate_bytes``."""
+
+    def __init__(
+        self,
+        roles: Roles,
+        *,
+        scale: Mapping[str, Any],
+        policy: Mapping[str, Any],
+        correction: Mapping[str, Any],
+        target_bytes: int | None,
+    ) -> None:
+        self.pipeline = Pipeline(
+            roles, scale=scale, policy=policy, correction=correction, target_bytes=target_bytes
+        )
+        self.target_bytes = target_bytes
+
+    def dequantize(self, state: QuantizedState) -> dict[str, Tensor]:
+        """Every name to its float32 tensor, aliases included."""
+        return stored.dequantize(state)
+
+    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
+        """Expected bytes of one tensor of Gaussian rows by its storage role, before any compressor's overhead."""
+        return self.pipeline.forecast_bytes(spec, shape, name)
+
+    def forecast_model(
+        self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
+    ) -> dict[str, float]:
+        """The same for every tensor of a model, as the policy treats it."""
+        return self.pipeline.forecast_model(specs, shapes)
+
+    def times(self, factor: float) -> Self:
+        """The same quantizer with every k of its scale multiplied."""
+        scaled = copy.copy(self)
+        scaled.pipeline = self.pipeline.times(factor)
+        return scaled
+
+    @property
+    def smallest_k(self) -> float:
+        """Of the scale. Raises ConfigError where it has no k."""
+        return self.pipeline.scale.smallest_k
