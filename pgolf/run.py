@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from pgolf.artifact.forecast import Forecast
 from pgolf.build import wants_compile
 from pgolf.config.compose import to_yaml
 from pgolf.config.make import make
@@ -50,6 +51,7 @@ class Run:
         self.loggers: list[Logger] = []
         self.trainer: Trainer | None = None
         self.model: ModelFacts | None = None
+        self.forecast: Forecast | None = None
         self.train: TrainResult | None = None
         self.artifact: Artifact | None = None
         self.scores: dict[str, Score] = {}

@@ -20,6 +20,7 @@ from pgolf.arch.table import HEADER, model_table
 from pgolf.artifact import container
 from pgolf.artifact.bundle import make_bundle
 from pgolf.artifact.fit import fit as fit_artifact
+from pgolf.artifact.forecast import Forecast, forecast, refuse_unreachable
 from pgolf.artifact.ledger import artifact_record, ledger_table, ledger_text
 from pgolf.build import (
     build_loader,
@@ -64,19 +65,24 @@ def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
         vocab_size = make(cfg["tokenizer"]).vocab_size
     with torch.device("meta"):
         model = make(cfg["arch"], vocab_size=vocab_size, bos_id=BOS_ID)
-    show_model(Console(), cfg, model)
+    show_model(Console(), cfg, model, None)
     return math.nan, 0
 
 
-def show_model(console: Console, cfg: Mapping[str, Any], model: nn.Module) -> None:
-    """The table by component, the visits, the addons and where each addon comes from."""
-    table = model_table(model, make(cfg["quant"]))  # type: ignore[arg-type]
+def show_model(
+    console: Console, cfg: Mapping[str, Any], model: nn.Module, tokenizer_blob: bytes | None
+) -> Forecast:
+    """The table by component, the visits, the addons and where each addon comes from; what it all will weigh."""
+    table = model_table(model, make(cfg["quant"]), make(cfg["compressor"]))  # type: ignore[arg-type]
     name = cfg["choices"]["arch"]
     console.table(f"{name}, size {cfg['size']['name']}: {table.parameters:,} parameters", table.rows, HEADER)
     for note in table.notes:
         console.line(note)
     for addon, origin in cfg["choices"]["arch/addon"].items():
         console.line(f"addon {addon}, from {origin}: at {', '.join(table.sites[addon])}")
+    expected = forecast(cfg, table.forecast_bytes, tokenizer_blob)
+    console.line(f"forecast {expected}")
+    return expected
 
 
 def prepare(run: Run) -> Dataset:
@@ -105,7 +111,8 @@ def fit(run: Run, dataset: Dataset) -> tuple[nn.Module, TrainResult]:
     run.trainer = trainer
     run.model = ModelFacts(params=sum(p.numel() for p in model.parameters()), size=run.cfg["size"]["name"])
     run.log.write(textlog.model_params(run.model.params))
-    show_model(run.console, run.cfg, model)
+    run.forecast = show_model(run.console, run.cfg, model, dataset.tokenizer.to_blob())
+    refuse_unreachable(run.cfg, model, run.forecast)  # type: ignore[arg-type]
     _connect(run, trainer, dataset)
     for index, phase in enumerate(trainer.phases()):
         run.console.line(f"{'phases' if index == 0 else '':<9}{phase}")
@@ -228,6 +235,11 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
     )
     run.log.write(textlog.artifact_hash(artifact.sha256))
     run.console.line(f"artifact {artifact.sha256}, written before validation is opened")
+    if run.forecast is not None and run.forecast.target_bytes is None:
+        found, expected = artifact.bytes_total, run.forecast.bytes_total
+        run.console.line(
+            f"forecast {expected:,} bytes, {100 * (expected / found - 1):+.1f} % of the {found:,} it became"
+        )
     if artifact.over_by:
         run.console.line(ledger_text(artifact))
         run.console.table("bytes by part", ledger_table(artifact))

@@ -203,12 +203,18 @@ def test_a_damaged_artifact_is_refused(finished, tmp_path):
 
 
 def test_an_artifact_over_its_cap_keeps_the_run_and_exits_with_3(tmp_path):
-    done = train("budget.cap_bytes=20000", tmp=tmp_path)
+    done = train("budget.cap_bytes=20000", "quant=int5_rtn", tmp=tmp_path)
     assert done.returncode == 3, done.stdout + done.stderr
-    assert "over the 20,000 budget" in done.stdout
+    assert "over the 20,000 budget" in done.stdout and "over the cap" in done.stdout.partition("phases")[0]
     facts = result(only_run(tmp_path))
     assert facts["status"] == "over_cap" and facts["certificate"]["passed"]
     assert (only_run(tmp_path) / "artifact.pgolf").is_file()
+
+
+def test_a_target_that_nothing_can_meet_is_refused_before_training(tmp_path):
+    done = train("budget.cap_bytes=20000", "quant=fitted_gptq", tmp=tmp_path)
+    assert done.returncode == 3 and "more than the 20,000 asked for" in done.stderr
+    assert not list(tmp_path.glob("runs/*/*/weights.pt"))
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_its_reason(tmp_path):

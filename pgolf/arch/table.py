@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pgolf.arch.unet import UNet
-from pgolf.core.protocols import Quantizer
-from pgolf.quant.forecast import forecast_model
+from pgolf.core.protocols import Compressor, Quantizer
+from pgolf.quant.forecast import forecast_packed
 
 HEADER = ("component", "parameters", "optimizer", "storage", "bytes (forecast)")
 
@@ -23,11 +23,11 @@ class ModelTable:
     sites: Mapping[str, tuple[str, ...]]
 
 
-def model_table(model: UNet, quantizer: Quantizer) -> ModelTable:
-    """Parameters by component, optimizer group and storage role, with forecast bytes before compression overhead."""
+def model_table(model: UNet, quantizer: Quantizer, compressor: Compressor) -> ModelTable:
+    """Parameters by component, optimizer group and storage role, with the bytes they will take in the artifact."""
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     specs = model.param_specs()
-    forecast = forecast_model(quantizer, specs, shapes)
+    forecast = forecast_packed(quantizer, compressor, specs, shapes)
     sums: dict[tuple[str, str, str], list[float]] = {}
     for name, spec in specs.items():
         entry = sums.setdefault((spec.component, spec.group, spec.storage), [0, 0.0])
@@ -37,6 +37,7 @@ def model_table(model: UNet, quantizer: Quantizer) -> ModelTable:
         entry[0] += size
         entry[1] += forecast[name]
     rows = [(c, int(n), g, s, round(b)) for (c, g, s), (n, b) in sums.items()]
+    rows += [(name, 0, "", "correction", round(forecast[name])) for name in forecast.keys() - specs.keys()]
     rows.sort(key=lambda row: (-row[1], row[0]))
     total, total_bytes = sum(row[1] for row in rows), sum(row[4] for row in rows)
     rows.append(("total", total, "", "", total_bytes))

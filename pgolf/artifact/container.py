@@ -47,6 +47,7 @@ from pgolf.core.atomic import write_bytes_atomic
 from pgolf.core.errors import ArtifactError
 from pgolf.core.protocols import Compressor
 from pgolf.core.results import Layout, QuantizedState, StoredTensor
+from pgolf.core.threads import threaded
 from pgolf.quant.schemes import Part, problem_of
 
 MAGIC = b"\x89pgolf"
@@ -102,19 +103,21 @@ def encode(
     check_names(entries, state.aliases)
     check_corrections(shapes_of(entries), state.aliases, state.corrections)
     raw_streams = _join(tensors, stream_lengths(entries, len(tokenizer_blob)), tokenizer_blob)
-    streams, bodies = [], []
     layouts = stream_layouts(entries, len(tokenizer_blob))
-    for name, raw in raw_streams.items():
-        codec, packed = _pack(raw, compressor, layouts[name])
-        streams.append(Stream(name, codec, len(raw), len(packed), zlib.crc32(packed)))
-        bodies.append(packed)
-    raw_header = to_json(Directory(entries, state.aliases, state.corrections, tuple(streams), header))
+    packed_streams = threaded(
+        lambda name: _pack(raw_streams[name], compressor, layouts[name]), list(raw_streams)
+    )
+    streams = tuple(
+        Stream(name, codec, len(raw), len(packed), zlib.crc32(packed))
+        for (name, raw), (codec, packed) in zip(raw_streams.items(), packed_streams, strict=True)
+    )
+    raw_header = to_json(Directory(entries, state.aliases, state.corrections, streams, header))
     codec, packed_header = _pack(raw_header, compressor, plain_bytes(len(raw_header)))
     middle = [
         bytes([len(codec)]) + codec.encode("ascii"),
         _HEADER_SIZES.pack(len(raw_header), len(packed_header), zlib.crc32(packed_header)),
         packed_header,
-        *bodies,
+        *(packed for _, packed in packed_streams),
     ]
     total = _PRELUDE.size + sum(map(len, middle)) + _DIGEST_BYTES
     body = b"".join([_PRELUDE.pack(MAGIC, VERSION, total), *middle])
@@ -269,14 +272,17 @@ def _unpack_streams(data: bytes, directory: Directory, start: int) -> dict[str, 
     if start + sum(stream.packed_length for stream in directory.streams) != ends:
         raise ArtifactError("artifact: the lengths of its streams do not add up to its own")
     layouts = stream_layouts(directory.entries, declared.get(TOKENIZER, 0))
-    raw_streams = {}
+    bodies = {}
     for stream in directory.streams:
-        packed = data[start : start + stream.packed_length]
+        bodies[stream.name] = data[start : start + stream.packed_length]
         start += stream.packed_length
-        if zlib.crc32(packed) != stream.crc32:
+        if zlib.crc32(bodies[stream.name]) != stream.crc32:
             raise ArtifactError(f"artifact: CRC-32 mismatch in stream {stream.name!r}")
-        raw_streams[stream.name] = _unpack(stream.codec, packed, stream.raw_length, layouts[stream.name])
-    return raw_streams
+    raw = threaded(
+        lambda stream: _unpack(stream.codec, bodies[stream.name], stream.raw_length, layouts[stream.name]),
+        directory.streams,
+    )
+    return dict(zip(declared, raw, strict=True))
 
 
 def _join(tensors: list[StoredTensor], lengths: Mapping[str, int], tokenizer_blob: bytes) -> dict[str, bytes]:

@@ -10,8 +10,8 @@ When it hurts: never in bytes; in tests use quality 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar
 
 import brotli
 
@@ -24,6 +24,7 @@ class Brotli:
     """``compressor=brotli``."""
 
     codec_id = "brotli"
+    beyond_law: ClassVar[Mapping[str, float]] = {"matrix": 0.055, "embedding": -0.14}
 
     def __init__(
         self, *, quality: Annotated[int, Between(0, 11)], lgwin: Annotated[int, Between(10, 24)]

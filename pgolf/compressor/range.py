@@ -18,10 +18,9 @@ weights are cut into lanes at row ends, by their length alone, and lanes are cod
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -47,6 +46,7 @@ from pgolf.compressor.range_kernels import (
 )
 from pgolf.compressor.range_tables import tables
 from pgolf.core.results import Layout
+from pgolf.core.threads import threaded
 
 CODEC_ID = "range"
 _STORED, _CODED = b"\0", b"\1"
@@ -77,6 +77,7 @@ class Range:
     """``compressor=range``."""
 
     codec_id = CODEC_ID
+    beyond_law: ClassVar[Mapping[str, float]] = {"matrix": 0.0, "embedding": -0.25}
 
     def encode(self, raw: bytes, layout: Layout) -> bytes:
         """Exact for any bytes that fill ``layout``; a stream that the model cannot shorten is kept as it is."""
@@ -95,7 +96,7 @@ def measure(raw: bytes, layout: Layout, cost_C: np.ndarray) -> Coded:
     largest = (
         int(np.abs(symbol_N.view(np.int8).astype(np.int16)).max(initial=0)) if _is_weights(layout) else 0
     )
-    coded = _threaded(lambda lane: _encoded(_model(lane, symbol_N, layout, largest, cost_C), lane), cut)
+    coded = threaded(lambda lane: _encoded(_model(lane, symbol_N, layout, largest, cost_C), lane), cut)
     head = _number(len(raw))
     packed = [lane.packed for lane in coded]
     body = b"".join([_CODED, bytes([largest]), *(_number(len(lane)) for lane in packed[:-1]), *packed])
@@ -126,7 +127,7 @@ def decode(packed: bytes, raw_length: int, layout: Layout) -> bytes:
         packed_P = np.frombuffer(body[ends[i] : ends[i + 1]], dtype=np.uint8).copy()
         _decode(_model(cut[i], symbol_N, layout, largest, _NO_COSTS), packed_P)
 
-    _threaded(run, range(len(cut)))
+    threaded(run, range(len(cut)))
     return symbol_N.reshape(-1, _width(layout)).T[::-1].tobytes()
 
 
@@ -193,14 +194,6 @@ def _decode(model: Model, packed_P: np.ndarray) -> None:
         model(a, packed_P)
     if a[OVERRUN] or a[AT] != a[END] or a[CODE]:
         raise corrupt(CODEC_ID, "it ends early, late or damaged")
-
-
-def _threaded(run: Callable, items: Sequence) -> list:
-    """``run`` of each item, in order; the kernels let go of the interpreter's lock."""
-    if len(items) < 2:
-        return [run(item) for item in items]
-    with ThreadPoolExecutor(max_workers=min(len(items), os.cpu_count() or 1)) as pool:
-        return list(pool.map(run, items))
 
 
 def _is_weights(layout: Layout) -> bool:

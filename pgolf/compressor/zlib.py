@@ -11,8 +11,8 @@ When it hurts: whenever brotli or zstd can be imported.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar
 
 from pgolf.compressor.bounded import STEP_BYTES, corrupt, gather
 from pgolf.core.ranges import Between
@@ -23,6 +23,7 @@ class Zlib:
     """``compressor=zlib``."""
 
     codec_id = "zlib"
+    beyond_law: ClassVar[Mapping[str, float]] = {"matrix": 0.5, "embedding": 0.08}
 
     def __init__(self, *, level: Annotated[int, Between(0, 9)]) -> None:
         self.level = level

@@ -6,7 +6,7 @@ Shapes: B windows in a batch, T positions in a window, V vocabulary, N tokens of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -65,9 +65,14 @@ class Quantizer(Protocol):
 
 
 class Compressor(Protocol):
-    """Bytes to fewer bytes. ``codec_id`` is written into the artifact and selects the decoder."""
+    """Bytes to fewer bytes. ``codec_id`` is written into the artifact and selects the decoder.
+
+    ``beyond_law``: by storage role, bits that a weight takes beyond the Gaussian law (``pgolf.quant.forecast``);
+    measured on trained weights, for forecasts alone.
+    """
 
     codec_id: str
+    beyond_law: ClassVar[Mapping[str, float]]
 
     def encode(self, raw: bytes, layout: Layout) -> bytes:
         """``layout`` says what the bytes are; most compressors have no use for it."""

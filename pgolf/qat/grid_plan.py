@@ -134,7 +134,7 @@ def _refuse_unknown(quantizer: Quantizer, pipeline: Pipeline, device: str) -> No
     if getattr(quantizer, "target_bytes", None) is not None:
         problems.append(
             f"qat={device}: quant.target_bytes multiplies every k after training, so training would round to "
-            "steps of another size; set quant.target_bytes=null and choose k, or qat=none"
+            "steps of another size. Take a quantizer whose steps are known, such as quant=int5_rtn, or qat=none"
         )
     if problems:
         raise ConfigError(problems)

@@ -1,10 +1,13 @@
-"""Bits per weight that a quantizer will need, before anything is trained: the Gaussian law (spec quant §4).
+"""Bytes that a model will need, before anything is trained: the Gaussian law (spec quant §4) and what is known of
+trained weights beside it.
 
 A Gaussian row of deviation σ on a grid of step s has entropy about ``log2(σ/s) + 2.047`` bits a weight; here it is
 summed exactly, cell by cell, so that coarse and clipping grids come out right as well. With a row-maximum scale,
 s = max|w|/qmax, and the largest of C Gaussian magnitudes is about its median, ``Φ⁻¹((1 + 0.5^(1/C))/2)`` deviations.
-Trained weights are not exactly Gaussian, and the legacy floor's step depends on their size, which nobody knows
-before training: the forecast is for planning.
+
+Trained weights differ from Gaussian ones, and compressors from the entropy, by amounts that hardly vary: measured in
+bits a weight on eight architectures at laptop size (sweeps/LOG.md), they are ``trained_bits`` of the scales and
+``beyond_law`` of the compressors. Not covered: the legacy floor's step, which depends on the size of the weights.
 """
 
 from __future__ import annotations
@@ -15,11 +18,14 @@ from functools import lru_cache
 from statistics import NormalDist
 from typing import Protocol, runtime_checkable
 
-from pgolf.core.protocols import Quantizer
+from pgolf.core.protocols import Compressor, Quantizer
 from pgolf.core.results import ParamSpec
 from pgolf.quant.grid import qmax
 
 GAUSSIAN_BITS = 2.047  # log2 sqrt(2πe)
+LARGEST_LIES_FURTHER_OUT = (
+    -0.08
+)  # bits a weight: a row's largest is 5 % larger than a Gaussian's, so its step is
 
 
 def row_maximum_sigmas(columns: int) -> float:
@@ -39,6 +45,9 @@ def percentile_sigmas(percentile: float, columns: int) -> float:
 
     low, high = order_statistic(below), order_statistic(below + 1)
     return low + (position - below) * (high - low) if columns > 1 else low
+
+
+MOST_OF_A_CODE = 1.2  # bytes a weight, its share of a scale included: more is not on a grid
 
 
 @lru_cache(maxsize=4096)
@@ -79,7 +88,13 @@ def least_error_sigmas(percentiles: Sequence[float], columns: int, top: int) -> 
 
 @runtime_checkable
 class ForecastsModel(Protocol):
-    """A quantizer whose treatment of one tensor depends on the others."""
+    """A quantizer whose treatment of one tensor depends on the others, and which may store more than the tensors.
+
+    ``trained_bits``: what trained weights on its grid take beyond Gaussian ones, bits a weight.
+    """
+
+    @property
+    def trained_bits(self) -> float: ...
 
     def forecast_model(
         self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
@@ -89,10 +104,29 @@ class ForecastsModel(Protocol):
 def forecast_model(
     quantizer: Quantizer, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
 ) -> dict[str, float]:
-    """Expected bytes of every tensor of a model, scales included, before any compressor's overhead."""
+    """Entropy in bytes of every tensor of a model of Gaussian rows, scales included; corrections by their role."""
     if isinstance(quantizer, ForecastsModel):
         return quantizer.forecast_model(specs, shapes)
     return {name: quantizer.forecast_bytes(spec, shapes[name], name) for name, spec in specs.items()}
+
+
+def forecast_packed(
+    quantizer: Quantizer,
+    compressor: Compressor,
+    specs: Mapping[str, ParamSpec],
+    shapes: Mapping[str, Sequence[int]],
+) -> dict[str, float]:
+    """Expected bytes of every tensor of a trained model in its artifact, keys as in ``forecast_model``."""
+    trained_bits = quantizer.trained_bits if isinstance(quantizer, ForecastsModel) else 0.0
+
+    def packed(name: str, law_bytes: float) -> float:
+        weights = math.prod(shapes.get(name, ()))
+        beyond = compressor.beyond_law.get(specs[name].storage) if name in specs else None
+        if beyond is None or law_bytes > MOST_OF_A_CODE * weights:  # floats
+            return law_bytes
+        return law_bytes + weights * (beyond + trained_bits) / 8
+
+    return {name: packed(name, size) for name, size in forecast_model(quantizer, specs, shapes).items()}
 
 
 def row_maximum_bits(bits: int, columns: int) -> float:

@@ -48,6 +48,11 @@ class GridQuantizer:
         """The same for every tensor of a model, as the policy treats it."""
         return self.pipeline.forecast_model(specs, shapes)
 
+    @property
+    def trained_bits(self) -> float:
+        """Of the scale."""
+        return self.pipeline.scale.trained_bits
+
     def times(self, factor: float) -> Self:
         """The same quantizer with every k of its scale multiplied."""
         scaled = copy.copy(self)

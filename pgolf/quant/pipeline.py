@@ -27,6 +27,7 @@ from pgolf.quant.grid import as_rows, dequantize_rows, quantize_rows, row_count
 from pgolf.quant.policy.form import Policy
 from pgolf.quant.row_codes import RowCodes, check_scales, up_to_row_maximum
 from pgolf.quant.scale.form import Scale
+from pgolf.quant.stored import CORRECTION_ROLE
 from pgolf.quant.walk import KEEP_ROLE, keep, owners_of
 
 Codes = Callable[[Tensor, int, TensorFacts], RowCodes]
@@ -135,7 +136,11 @@ class Pipeline:
         """Expected bytes of every tensor of Gaussian rows, scales included, before any compressor's overhead."""
         facts = facts_of(specs, shapes)
         treatments = self._treatments(facts, None)
-        return {f.name: self._forecast(f, treatments[f.name]) for f in facts}
+        forecast = {f.name: self._forecast(f, treatments[f.name]) for f in facts}
+        correction_bytes = self.correction.forecast_bytes(
+            [f for f in facts if treatments[f.name].scheme == "grid"]
+        )
+        return forecast | ({CORRECTION_ROLE: correction_bytes} if correction_bytes else {})
 
     def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
         """The same for one tensor by its storage role alone; what a policy does depends on the whole model."""

@@ -13,6 +13,7 @@ from pgolf.core.results import QuantizedState
 from pgolf.quant.errors import UnknownTensor
 from pgolf.quant.schemes import SCHEMES
 
+CORRECTION_ROLE = "lqer"
 MAX_RANK = 64  # of a correction; a larger one would cost more time to apply than any is worth
 
 

@@ -25,7 +25,7 @@ from pgolf.core.results import ParamSpec, QuantizedState
 Packed = TypeVar("Packed")
 
 COARSEST = 64.0  # times the k that was composed: hardly a weight would be left
-FINEST_K = 3.0  # below it so much of a Gaussian is clipped that more bytes buy no less error
+FINEST_K = 4.5  # below it rows lose their largest weights, and more bytes buy no less error
 CLOSE = 3e-4  # of the target: near enough to stop; compressors that are not entropy coders jump as far
 _MOST_PACKED = 8
 

@@ -7,9 +7,14 @@ from pgolf.config.make import make
 from tests.helpers import tiny_model, tiny_settings
 
 
+def packing(*words):
+    cfg = tiny_settings(*words)
+    return make(cfg["quant"]), make(cfg["compressor"])
+
+
 def test_rows_sum_to_the_total_and_components_are_named():
     model = tiny_model()
-    table = model_table(model, make(tiny_settings()["quant"]))
+    table = model_table(model, *packing())
     assert table.rows[-1][0] == "total"
     assert (
         sum(row[1] for row in table.rows[:-1])
@@ -20,14 +25,11 @@ def test_rows_sum_to_the_total_and_components_are_named():
 
 
 def test_the_visits_of_every_schedule_are_shown():
-    assert "visits plain: 0 1 2 | 3 4 5" in model_table(tiny_model(), make(tiny_settings()["quant"])).notes
+    assert "visits plain: 0 1 2 | 3 4 5" in model_table(tiny_model(), *packing()).notes
 
 
 def test_fewer_bits_are_forecast_to_weigh_less():
-    five, six = (
-        model_table(tiny_model(), make(tiny_settings(f"quant.bits={b}")["quant"])).forecast_bytes
-        for b in (5, 6)
-    )
+    five, six = (model_table(tiny_model(), *packing(f"quant.bits={b}")).forecast_bytes for b in (5, 6))
     assert five < six
     matrix_weights = sum(
         p.numel()
@@ -35,3 +37,10 @@ def test_fewer_bits_are_forecast_to_weigh_less():
         if tiny_model().param_specs()[n].storage == "matrix"
     )
     assert six - five == pytest.approx(matrix_weights * 1.05 / 8, rel=0.05)
+
+
+def test_a_correction_has_a_row_of_its_own():
+    table = model_table(tiny_model(), *packing("quant=gptq", "quant/correction=lqer"))
+    ((name, parameters, _, storage, size),) = [row for row in table.rows if row[3] == "correction"]
+    assert (name, parameters, storage) == ("lqer", 0, "correction")
+    assert 0 < size < table.forecast_bytes == sum(row[4] for row in table.rows[:-1])

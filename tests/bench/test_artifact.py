@@ -70,7 +70,7 @@ def test_margins_and_speeds_are_named(folder, capsys):
     main(["bench", "artifact", str(folder)])
     shown = capsys.readouterr().out
     assert re.search(r"q\.mlp: range is \+0\.\d+ % against its ideal code length; zlib-9 -\d", shown)
-    assert re.search(r"range: encodes [\d.]+ M weights/s, decodes [\d.]+ M weights/s", shown)
+    assert re.search(r"range: encodes [\d.]+ M weights/s, decodes [\d.]+ M weights/s, \d+ threads", shown)
 
 
 def test_what_is_no_artifact_is_refused(tmp_path, capsys):

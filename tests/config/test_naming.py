@@ -10,11 +10,11 @@ def name(*words):
 
 
 def test_the_name_says_arch_tokenizer_quantizer_and_budget():
-    assert name().startswith("baseline-bpe4096-int5_rtn-laptop-")
+    assert name().startswith("baseline-bpe4096-fitted_gptq-laptop-")
 
 
 def test_active_techniques_are_named_and_those_that_do_nothing_are_not():
-    assert "-int5_rtn-ste_full-laptop-" in name("qat=ste_full") and "none" not in name()
+    assert "-int5_rtn-ste_full-laptop-" in name("quant=int5_rtn", "qat=ste_full") and "none" not in name()
 
 
 def test_seed_paths_and_loggers_do_not_change_the_name():

@@ -26,7 +26,7 @@ def complaints(*words):
         ("quant.bit=5", "Did you mean 'bits'?"),
         ("quant/scale=sdclp", "quant/scale: no 'sdclp' in conf/quant/scale. Did you mean 'sdclip'?"),
         ("quant/policies=trace", "Did you mean 'quant/policy'?"),
-        ("quant.scale.percentil=1", "Did you mean 'percentile'?"),
+        ("quant.scale.embeding_k=1", "Did you mean 'embedding_k'?"),
         ("train.windw=64", "Did you mean 'window'?"),
         ("sed=3", "Did you mean 'seed'?"),
         ("hook.ema.deacy=0.9", "Did you mean 'decay'?"),

@@ -14,8 +14,13 @@ from tests.train.rig import rig
 FALLING = Warmdown(fraction=1.0, floor=0.0)
 
 
+def on_a_known_grid(*words):
+    """``words``, and a quantizer whose grid is known before training where they name none."""
+    return words if any(word.startswith("quant=") for word in words) else ("quant=int5_rtn", *words)
+
+
 def quantizer(*words):
-    return make(tiny_settings(*words)["quant"])
+    return make(tiny_settings(*on_a_known_grid(*words))["quant"])
 
 
 def prepared(device, *words, model=None, schedule=FALLING) -> Prepared:

@@ -57,7 +57,7 @@ def test_shared_matrices_are_one_tensor():
 
 
 def test_a_gptq_quantizer_gives_its_step_sizes():
-    words = ("quant=int5_gptq", "quant/scale=sdclip")
+    words = ("quant=gptq", "quant.bits=5", "quant.embedding_bits=6", "quant/scale=sdclip")
     model = model_of()
     for name, grid in row_grids(quantizer(*words), model, "ste").items():
         weight = model.get_parameter(name).detach()

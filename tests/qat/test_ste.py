@@ -13,7 +13,7 @@ from pgolf.train.activation import Activate
 from pgolf.train.trainer import Hook
 from pgolf.train.warmup import warm_up
 from tests.helpers import randomise, tiny_model, tiny_settings
-from tests.qat.qats import FALLING, batch, exported, gradients, prepared, quantizer, training
+from tests.qat.qats import FALLING, batch, exported, gradients, on_a_known_grid, prepared, quantizer, training
 from tests.train.rig import rig
 
 CLIPPING = ("quant=int5_rtn", "quant.scale.percentile=0.9")
@@ -139,9 +139,9 @@ def test_after_the_warm_up_neither_the_start_nor_a_new_schedule_compiles_anythin
     ],
 )
 def test_what_cannot_work_is_refused_before_training(words, text):
-    check(tiny_settings("qat=ste"))
+    check(tiny_settings(*on_a_known_grid("qat=ste")))
     with pytest.raises(ConfigError, match=text):
-        check(tiny_settings("qat=ste", *words))
+        check(tiny_settings(*on_a_known_grid("qat=ste", *words)))
 
 
 def test_weights_trained_for_one_grid_may_be_stored_on_any():

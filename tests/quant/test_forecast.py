@@ -1,6 +1,7 @@
 """The Gaussian law foretells the entropy of Gaussian weights within two percent, whatever the scheme."""
 
 import math
+from typing import ClassVar
 
 import pytest
 import torch
@@ -10,12 +11,14 @@ from pgolf.core.results import ParamSpec
 from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES, stored_bytes
 from pgolf.quant.forecast import (
     forecast_model,
+    forecast_packed,
     gaussian_bits,
     percentile_sigmas,
     row_maximum_bits,
     row_maximum_sigmas,
 )
 from pgolf.quant.none import NoQuantizer
+from pgolf.quant.stored import CORRECTION_ROLE
 from tests.quant.nodes import (
     ATTENTION,
     CONTROL,
@@ -34,6 +37,7 @@ LAYERS, WIDTH = 4, 128
 GATE = ParamSpec("scalar", "keep_fp16", "attention_gate")
 OPTIONS = [
     *("int8_rtn", "int6_rtn", "int5_rtn", "gptq_lite", "int6_gptq", "int5_gptq", "mixed_gptq", "sdclip_gptq"),
+    "fitted_gptq",
     *("pr187", "pr860", "pr687", "pr1855"),
 ]
 
@@ -75,8 +79,8 @@ def gaussian_model():
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_preset_is_foretold_within_two_percent_of_its_entropy(option):
     state, specs, measured = gaussian_model()
-    changes = {"correction": "none"} if option == "pr1855" else {}
-    chosen = quantizer(option, **changes)
+    changes = {"target_bytes": None} if option == "fitted_gptq" else {}
+    chosen = quantizer(option, correction="none", **changes)  # Gaussian errors leave nothing to correct
     shapes = {name: value.shape for name, value in state.items()}
     forecast = forecast_model(chosen, specs, shapes)
     assert forecast.keys() == state.keys()
@@ -130,3 +134,50 @@ def test_kept_tensors_cost_their_dtype():
 
 def test_empty_tensors_cost_nothing_but_their_scales():
     assert quantizer("int6_rtn").forecast_bytes(MATRIX, (3, 0), "w") == 3 * SCALE_BYTES
+
+
+class Beyond:
+    """What a forecast asks of a compressor."""
+
+    beyond_law: ClassVar = {"matrix": 0.5, "embedding": -0.25}
+
+
+def test_trained_weights_and_the_compressor_change_the_codes_alone():
+    state, specs, _ = gaussian_model()
+    shapes = {name: value.shape for name, value in state.items()}
+    chosen = quantizer("pr187")  # late key projections pass as float16
+    law, packed = forecast_model(chosen, specs, shapes), forecast_packed(chosen, Beyond(), specs, shapes)
+    for name, spec in specs.items():
+        late = law[name] == FLOAT_BITS["fp16"] / 8 * state[name].numel()
+        beyond = {} if late else Beyond.beyond_law
+        bits = beyond[spec.storage] + chosen.trained_bits if spec.storage in beyond else 0.0
+        assert packed[name] - law[name] == pytest.approx(bits / 8 * state[name].numel()), name
+    assert sum(law[name] == packed[name] for name in specs if specs[name].storage == "matrix") == 2
+
+
+def test_floats_alone_are_the_same_whatever_the_compressor():
+    shapes = {"w": (4, 5), "e": (40, 5)}
+    specs = {"w": MATRIX, "e": EMBEDDING}
+    assert forecast_packed(NoQuantizer(), Beyond(), specs, shapes) == forecast_model(
+        NoQuantizer(), specs, shapes
+    )
+
+
+@pytest.mark.parametrize("correction", ["lqer", "lqer_weighted"])
+def test_a_correction_is_foretold_within_a_third(correction):
+    """A few kilobytes in all. What was lost is of low rank here, so that there is something to give back."""
+    state, specs, measured = gaussian_model()
+    chosen = quantizer("sdclip_gptq", correction=correction)
+    coarse = quantizer("int5_rtn")
+    rounded = coarse.quantize(state, specs)
+    generator = torch.Generator().manual_seed(1)
+    lost = {
+        name: torch.randn(len(w), 4, generator=generator) @ torch.randn(4, w.shape[1], generator=generator)
+        for name, w in state.items()
+        if specs[name].storage in ("matrix", "embedding")
+    }
+    weights = {name: w + 0.01 * lost.get(name, 0) for name, w in coarse.dequantize(rounded).items()}
+    corrected = chosen.pipeline.correction.correct(weights, rounded, measured.hessians)
+    factors = stored_bytes(t for t in corrected.tensors if t.name not in specs)
+    shapes = {name: value.shape for name, value in state.items()}
+    assert forecast_model(chosen, specs, shapes)[CORRECTION_ROLE] == pytest.approx(factors, rel=0.33)

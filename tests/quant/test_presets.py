@@ -24,9 +24,10 @@ GRID = {
     "gptq_lite": (RTN, 6, 8),
     "gptq": (GPTQ, 6, 8),
     "int6_gptq": (GPTQ, 6, 8),
-    "int5_gptq": (GPTQ, 5, 6),
+    "int5_gptq": (GPTQ, 5, 5),
     "mixed_gptq": (GPTQ, 5, 6),
     "sdclip_gptq": (GPTQ, 6, 8),
+    "fitted_gptq": (GPTQ, 8, 8),
     "pr187": (RTN, 6, 8),
     "pr860": (GPTQ, 5, 8),
     "pr1026": (RTN, 6, 8),
@@ -35,7 +36,7 @@ GRID = {
     "pr1855": (GPTQ, 6, 7),
 }
 # Why a preset may refuse another child.
-REASONS = ("reads the Hessians", "is no promotion from quant.bits")
+REASONS = ("reads the Hessians", "is no promotion from quant.bits", "a size is hit by multiplying k")
 
 
 @cache

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor
 
 from pgolf.core.results import QuantizedState
+from pgolf.quant.facts import TensorFacts
 
 
 class Correction(Protocol):
@@ -22,4 +23,8 @@ class Correction(Protocol):
 
         ``hessians``: parameter name to float32 [C, C], the sum of x x^T over the inputs x of the linear map.
         """
+        ...
+
+    def forecast_bytes(self, tensors: Sequence[TensorFacts]) -> float:
+        """Expected bytes of what is stored beside ``tensors``, those of the model that are on the grid."""
         ...

@@ -15,7 +15,7 @@ When it hurts: the error of rounding is nearly white, so ``rank`` of C direction
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import torch
@@ -27,9 +27,13 @@ from pgolf.quant.correction.residual import (
     Residual,
     largest,
     residuals,
+    widest,
     with_factors,
     with_settled_signs,
 )
+from pgolf.quant.entropy import SCALE_BYTES
+from pgolf.quant.facts import TensorFacts
+from pgolf.quant.forecast import gaussian_bits, row_maximum_sigmas
 from pgolf.quant.grid import quantize_rows, row_scale
 from pgolf.quant.schemes.asym import ASYM_GROUP, quantize_asym
 from pgolf.quant.stored import MAX_RANK
@@ -62,6 +66,17 @@ class LQER:
         found = residuals(weights, state, hessians or {}, self.rank)
         worst = largest(found, self.top_k, lambda residual: float(residual.error_RC.norm()))
         return with_factors(state, [(residual, self._factors(residual)) for residual in worst])
+
+    def forecast_bytes(self, tensors: Sequence[TensorFacts]) -> float:
+        """Of Gaussian factors; what the grid of ``left`` takes follows the largest of all its elements."""
+        size = 0.0
+        for rows, columns in widest(tensors, self.top_k, self.rank):
+            left, right = rows * self.rank, columns * self.rank
+            top_left, top_right = 1 << (self.left_bits - 1), 1 << (self.right_bits - 1)
+            size += left * gaussian_bits(row_maximum_sigmas(left) / (top_left - 0.5), top_left) / 8
+            size += right * gaussian_bits(row_maximum_sigmas(ASYM_GROUP) / (top_right - 0.5), top_right) / 8
+            size += SCALE_BYTES * (1 + right / ASYM_GROUP)
+        return size
 
     def _factors(self, residual: Residual) -> tuple[StoredTensor, StoredTensor]:
         u_RC, s_C, vt_CC = torch.linalg.svd(residual.error_RC.to(torch.float64), full_matrices=False)

@@ -9,11 +9,12 @@ When it hurts: where a few matrices carry most of the error; see lqer_weighted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from pgolf.core.results import QuantizedState
+from pgolf.quant.facts import TensorFacts
 
 
 class NoCorrection:
@@ -28,3 +29,6 @@ class NoCorrection:
         self, weights: Mapping[str, Tensor], state: QuantizedState, hessians: Mapping[str, Tensor] | None
     ) -> QuantizedState:
         return state
+
+    def forecast_bytes(self, tensors: Sequence[TensorFacts]) -> float:
+        return 0.0

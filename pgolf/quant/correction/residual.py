@@ -12,10 +12,10 @@ from torch import Tensor
 
 from pgolf.core.results import QuantizedState, StoredTensor
 from pgolf.quant.errors import BadHessian, UnknownTensor
+from pgolf.quant.facts import TensorFacts
 from pgolf.quant.schemes import SCHEMES
-from pgolf.quant.stored import low_rank
+from pgolf.quant.stored import CORRECTION_ROLE, low_rank
 
-ROLE = "lqer"
 _LOSSLESS = ("fp32", "fp16")  # or as good as that
 
 
@@ -41,7 +41,9 @@ class Residual:
 
     def _factor(self, side: str, scheme: str, bits: int, codes: Tensor, scale: Tensor) -> StoredTensor:
         arrays = {"q": codes.cpu().numpy(), "scale": scale.cpu().numpy()}
-        return StoredTensor(f"{self.tensor.name}.lqer_{side}", ROLE, scheme, tuple(codes.shape), arrays, bits)
+        return StoredTensor(
+            f"{self.tensor.name}.lqer_{side}", CORRECTION_ROLE, scheme, tuple(codes.shape), arrays, bits
+        )
 
     def loss_after(self, factors: tuple[StoredTensor, StoredTensor]) -> float:
         """The loss that remains once the factors, as they will be decoded, are added."""
@@ -52,6 +54,12 @@ class Residual:
 def value_of(tensor: StoredTensor) -> Tensor:
     """What ``tensor`` decodes to: float32 on the CPU."""
     return SCHEMES[tensor.scheme].decode(tensor)
+
+
+def widest(tensors: Sequence[TensorFacts], top_k: int, rank: int) -> list[tuple[int, int]]:
+    """Rows and columns of the matrices that a correction is likely to choose: the ``top_k`` of most weights."""
+    shapes = [(t.shape[0], t.shape[1]) for t in tensors if len(t.shape) == 2 and min(t.shape) >= rank]
+    return sorted(shapes, key=lambda shape: -shape[0] * shape[1])[:top_k]
 
 
 def residuals(

@@ -19,6 +19,8 @@ class Scale:
     """An option says where a row's grid ends."""
 
     needs_hessians: ClassVar[bool] = False
+    trained_bits: ClassVar[float] = 0.0
+    """Bits a weight that trained rows take beyond Gaussian ones, measured; see ``pgolf.quant.forecast``."""
 
     @abstractmethod
     def candidates(

@@ -17,13 +17,15 @@ from torch import Tensor
 
 from pgolf.core.ranges import Between
 from pgolf.quant.facts import TensorFacts
-from pgolf.quant.forecast import gaussian_bits, percentile_sigmas
+from pgolf.quant.forecast import LARGEST_LIES_FURTHER_OUT, gaussian_bits, percentile_sigmas
 from pgolf.quant.grid import ScaleFloor, qmax, row_clip, row_scale
 from pgolf.quant.scale.form import Scale
 
 
 class Percentile(Scale):
     """``quant/scale=percentile``; 1 is the row maximum."""
+
+    trained_bits = LARGEST_LIES_FURTHER_OUT
 
     def __init__(
         self, *, percentile: Annotated[float, Between(0, 1, open_low=True)], floor: ScaleFloor

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pgolf.core.errors import ConfigError
 from pgolf.quant.facts import TensorFacts
-from pgolf.quant.forecast import gaussian_bits, least_error_sigmas
+from pgolf.quant.forecast import LARGEST_LIES_FURTHER_OUT, gaussian_bits, least_error_sigmas
 from pgolf.quant.grid import ScaleFloor, qmax, row_clip, row_scale
 from pgolf.quant.scale.form import Scale
 
@@ -26,6 +26,8 @@ PLACE = "quant.scale.percentiles"
 
 class Percentiles(Scale):
     """``quant/scale=percentiles``."""
+
+    trained_bits = LARGEST_LIES_FURTHER_OUT
 
     def __init__(self, *, percentiles: Sequence[float], floor: ScaleFloor) -> None:
         outside = [p for p in percentiles if not 0 < p <= 1]
