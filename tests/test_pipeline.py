@@ -23,8 +23,10 @@ TINY = [
     "tokenizer=bytes",
     "budget=smoke",
     "logger=[jsonl]",
-    "budget.probe_seconds=2",
+    "budget.probe_seconds=1",
 ]
+# Where it is the ending that matters, not what is packed.
+QUICK = ["quant=int5_rtn", "compressor=zlib", "budget.probe_seconds=0.2"]
 
 
 def environment(tmp: Path) -> dict[str, str]:
@@ -203,7 +205,7 @@ def test_a_damaged_artifact_is_refused(finished, tmp_path):
 
 
 def test_an_artifact_over_its_cap_keeps_the_run_and_exits_with_3(tmp_path):
-    done = train("budget.cap_bytes=20000", "quant=int5_rtn", tmp=tmp_path)
+    done = train("budget.cap_bytes=20000", *QUICK, tmp=tmp_path)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "over the 20,000 budget" in done.stdout and "over the cap" in done.stdout.partition("phases")[0]
     facts = result(only_run(tmp_path))
@@ -218,7 +220,7 @@ def test_a_target_that_nothing_can_meet_is_refused_before_training(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_its_reason(tmp_path):
-    done = train("optimizer.embedding_lr=1e30", "optimizer.scalar_lr=1e30", tmp=tmp_path)
+    done = train(*QUICK, "optimizer.embedding_lr=1e30", "optimizer.scalar_lr=1e30", tmp=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "the loss became nan" in done.stderr and "Traceback" not in done.stderr
     assert result(only_run(tmp_path))["status"] == "nan_loss"
@@ -229,7 +231,9 @@ def test_a_loss_that_is_no_number_stops_the_run_with_its_reason(tmp_path):
 
 
 def test_ctrl_c_keeps_what_exists(tmp_path):
-    process = start("train.py", *TINY, "budget.train_steps=100000", "budget.train_seconds=200", tmp=tmp_path)
+    process = start(
+        "train.py", *TINY, *QUICK, "budget.train_steps=100000", "budget.train_seconds=200", tmp=tmp_path
+    )
     deadline = time.monotonic() + 240
     while (
         not list((tmp_path / "runs").glob("*/*/metrics.jsonl"))
@@ -246,7 +250,7 @@ def test_ctrl_c_keeps_what_exists(tmp_path):
 
 
 def test_a_sweep_runs_every_value(tmp_path):
-    done = call("train.py", "-m", *TINY, "seed=1,2", "budget.train_steps=3", tmp=tmp_path)
+    done = call("train.py", "-m", *TINY, *QUICK, "seed=1,2", "budget.train_steps=3", tmp=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (
         result(only_run(tmp_path, "seed=1"))["artifact"]["sha256"]

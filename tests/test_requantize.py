@@ -20,8 +20,10 @@ TINY = (
     "tokenizer=bytes",
     "budget=smoke",
     "logger=[jsonl]",
-    "budget.probe_seconds=1",
+    "budget.probe_seconds=0.2",
+    "compressor=brotli",
 )
+pytestmark = pytest.mark.xdist_group("requantize")  # one process makes the run for all
 
 
 @pytest.fixture(scope="module")

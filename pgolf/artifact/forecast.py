@@ -70,13 +70,14 @@ def refuse_unreachable(cfg: Mapping[str, Any], model: UNet, expected: Forecast) 
 
 def forecast(cfg: Mapping[str, Any], bytes_weights: int, tokenizer_blob: bytes | None) -> Forecast:
     """For the run ``cfg`` describes, whose tensors will take ``bytes_weights``; None: no tokenizer yet."""
-    packed = None
+    tokenizer_bytes = None
     if tokenizer_blob is not None:
         packed = make(cfg["compressor"]).encode(tokenizer_blob, plain_bytes(len(tokenizer_blob)))
+        tokenizer_bytes = min(len(packed), len(tokenizer_blob))
     return Forecast(
         bytes_weights=bytes_weights,
         bytes_code=len(make_bundle(cfg).script),
-        bytes_tokenizer=None if packed is None else len(packed),
+        bytes_tokenizer=tokenizer_bytes,
         cap_bytes=cfg["budget"]["cap_bytes"],
         counts_tokenizer=cfg["budget"]["count_tokenizer"],
         target_bytes=getattr(make(cfg["quant"]), "target_bytes", None),

@@ -29,7 +29,9 @@ def test_the_visits_of_every_schedule_are_shown():
 
 
 def test_fewer_bits_are_forecast_to_weigh_less():
-    five, six = (model_table(tiny_model(), *packing(f"quant.bits={b}")).forecast_bytes for b in (5, 6))
+    five, six = (
+        model_table(tiny_model(), *packing("quant=rtn", f"quant.bits={b}")).forecast_bytes for b in (5, 6)
+    )
     assert five < six
     matrix_weights = sum(
         p.numel()
