@@ -73,14 +73,14 @@ def show_model(
     console: Console, cfg: Mapping[str, Any], model: nn.Module, tokenizer_blob: bytes | None
 ) -> Forecast:
     """The table by component, the visits, the addons and where each addon comes from; what it all will weigh."""
-    table = model_table(model, make(cfg["quant"]), make(cfg["compressor"]))  # type: ignore[arg-type]
+    expected = forecast(cfg, model, tokenizer_blob)  # type: ignore[arg-type]
+    table = model_table(model, expected.bytes_by_name)  # type: ignore[arg-type]
     name = cfg["choices"]["arch"]
     console.table(f"{name}, size {cfg['size']['name']}: {table.parameters:,} parameters", table.rows, HEADER)
     for note in table.notes:
         console.line(note)
     for addon, origin in cfg["choices"]["arch/addon"].items():
         console.line(f"addon {addon}, from {origin}: at {', '.join(table.sites[addon])}")
-    expected = forecast(cfg, table.forecast_bytes, tokenizer_blob)
     console.line(f"forecast {expected}")
     return expected
 
@@ -112,7 +112,7 @@ def fit(run: Run, dataset: Dataset) -> tuple[nn.Module, TrainResult]:
     run.model = ModelFacts(params=sum(p.numel() for p in model.parameters()), size=run.cfg["size"]["name"])
     run.log.write(textlog.model_params(run.model.params))
     run.forecast = show_model(run.console, run.cfg, model, dataset.tokenizer.to_blob())
-    refuse_unreachable(run.cfg, model, run.forecast)  # type: ignore[arg-type]
+    refuse_unreachable(run.forecast)
     _connect(run, trainer, dataset)
     for index, phase in enumerate(trainer.phases()):
         run.console.line(f"{'phases' if index == 0 else '':<9}{phase}")
@@ -215,10 +215,10 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
         progress("pack", 0, None)
         script = make_bundle(run.cfg).script
         write_bytes_atomic(run.folder.script, script)
-        data = fit_artifact(
+        fitted = fit_artifact(
             run.cfg, quantizer, dataset, model, trained.state, calibration, code_bytes=len(script)
         )
-        container.write(run.folder.artifact, data)
+        container.write(run.folder.artifact, fitted.data)
         budget = run.cfg["budget"]
         run.artifact = artifact = artifact_record(
             run.folder.artifact,
@@ -235,15 +235,23 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
     )
     run.log.write(textlog.artifact_hash(artifact.sha256))
     run.console.line(f"artifact {artifact.sha256}, written before validation is opened")
-    if run.forecast is not None and run.forecast.target_bytes is None:
-        found, expected = artifact.bytes_total, run.forecast.bytes_total
-        run.console.line(
-            f"forecast {expected:,} bytes, {100 * (expected / found - 1):+.1f} % of the {found:,} it became"
-        )
+    _compare_with_forecast(run, dataset, model, artifact, fitted.k_factor)
     if artifact.over_by:
         run.console.line(ledger_text(artifact))
         run.console.table("bytes by part", ledger_table(artifact))
     return artifact
+
+
+def _compare_with_forecast(
+    run: Run, dataset: Dataset, model: nn.Module, artifact: Artifact, k_factor: float | None
+) -> None:
+    """Where k was fitted, the size foretold is that of the k taken: the target is met in any case."""
+    expected = run.forecast
+    if k_factor is not None:
+        run.console.line(f"k        times {k_factor:.3g} meets quant.target_bytes")
+        expected = forecast(run.cfg, model, dataset.tokenizer.to_blob(), k_factor)  # type: ignore[arg-type]
+    if expected is not None:
+        run.console.line(f"forecast {expected.against(artifact.bytes_total)}")
 
 
 def measure_inputs(
@@ -268,7 +276,8 @@ def measure_inputs(
         textlog.calibration(source.source, found.seconds),
         textlog.wallclock("calibration", trained.seconds + found.seconds, budget["train_seconds"]),
     )
-    run.console.line(f"inputs   {found.tokens:,} tokens of {source.source} in {found.seconds:.1f} s")
+    cut = ", cut short: quant.calibration.reserve_seconds were used up" if found.cut_short else ""
+    run.console.line(f"inputs   {found.tokens:,} tokens of {source.source} in {found.seconds:.1f} s{cut}")
     return found
 
 

@@ -10,11 +10,10 @@ from pgolf.config.check import check
 from pgolf.config.compose import compose as compose_words
 from pgolf.config.compose import conf_dir, settings
 from pgolf.config.groups import GROUPS
-from pgolf.config.make import make
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from tests.arch.causality import one_step
-from tests.helpers import tiny_model, tiny_settings
+from tests.helpers import tiny_model
 
 # Options that are complete only with a setting of the user's.
 NEEDS = {("data", "text"): ["data.paths=[some.txt]"]}
@@ -59,5 +58,5 @@ def test_every_model_option_takes_a_finite_step_and_is_tabulated(group, option):
     model = tiny_model(f"{group.path}={value}")
     assert math.isfinite(one_step(model))
     assert all(torch.isfinite(p).all() for p in model.parameters())
-    table = model_table(model, make(tiny_settings()["quant"]), make(tiny_settings()["compressor"]))
+    table = model_table(model, dict.fromkeys(model.param_specs(), 1.0))
     assert table.parameters == sum(p.numel() for p in model.parameters())

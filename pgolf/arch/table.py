@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pgolf.arch.unet import UNet
-from pgolf.core.protocols import Compressor, Quantizer
-from pgolf.quant.forecast import forecast_packed
 
 HEADER = ("component", "parameters", "optimizer", "storage", "bytes (forecast)")
 
@@ -19,15 +17,16 @@ class ModelTable:
     rows: tuple[tuple[str, int, str, str, int], ...]
     notes: tuple[str, ...]
     parameters: int
-    forecast_bytes: int
     sites: Mapping[str, tuple[str, ...]]
 
 
-def model_table(model: UNet, quantizer: Quantizer, compressor: Compressor) -> ModelTable:
-    """Parameters by component, optimizer group and storage role, with the bytes they will take in the artifact."""
+def model_table(model: UNet, forecast: Mapping[str, float]) -> ModelTable:
+    """Parameters by component, optimizer group and storage role, with the bytes they will take in the artifact.
+
+    ``forecast``: those bytes, by parameter name; what has another name is stored beside the parameters.
+    """
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     specs = model.param_specs()
-    forecast = forecast_packed(quantizer, compressor, specs, shapes)
     sums: dict[tuple[str, str, str], list[float]] = {}
     for name, spec in specs.items():
         entry = sums.setdefault((spec.component, spec.group, spec.storage), [0, 0.0])
@@ -42,7 +41,7 @@ def model_table(model: UNet, quantizer: Quantizer, compressor: Compressor) -> Mo
     total, total_bytes = sum(row[1] for row in rows), sum(row[4] for row in rows)
     rows.append(("total", total, "", "", total_bytes))
     sites = {name: addon.sites for name, addon in model.addons.specifications.items()}
-    return ModelTable(tuple(rows), tuple(notes(model)), total, total_bytes, sites)
+    return ModelTable(tuple(rows), tuple(notes(model)), total, sites)
 
 
 def notes(model: UNet) -> list[str]:

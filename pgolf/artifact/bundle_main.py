@@ -101,7 +101,7 @@ def train(cfg: Mapping[str, Any], data: str | None, out: str) -> None:
             model, trained.state, source, lambda: build_loader(cfg, dataset, process), left
         )
     code_bytes = Path(sys.argv[0]).stat().st_size  # this script's, as train.py counts it
-    artifact = fit(cfg, quantizer, dataset, model, trained.state, calibration, code_bytes=code_bytes)
+    artifact = fit(cfg, quantizer, dataset, model, trained.state, calibration, code_bytes=code_bytes).data
     container.write(out, artifact)
     say(f"{out}: {len(artifact)} bytes, sha256 {container.read(out).sha256}")
 

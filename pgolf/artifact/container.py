@@ -143,6 +143,12 @@ def decode(data: bytes) -> Loaded:
     )
 
 
+def bytes_by_role(data: bytes) -> dict[str, int]:
+    """What ``Loaded.bytes_by_role`` will be, without unpacking anything. Raises ArtifactError."""
+    _check_outside(data)
+    return _bytes_by_role(_directory(data)[0], len(data))
+
+
 def write(path: Path | str, data: bytes) -> None:
     """Put ``data`` at ``path`` whole, or leave what was there. Raises RunError (full disk, no permission)."""
     write_bytes_atomic(path, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +20,14 @@ from pgolf.quant.calibration.form import Calibration
 TARGET = "pgolf.quant.target"
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """An artifact's bytes, and the factor on every k with which it met its target; None without a target."""
+
+    data: bytes
+    k_factor: float | None
+
+
 def fit(
     cfg: Mapping[str, Any],
     quantizer: Any,
@@ -28,8 +37,8 @@ def fit(
     calibration: Calibration | None,
     *,
     code_bytes: int,
-) -> bytes:
-    """The artifact's bytes for ``weights`` of ``model``. ``code_bytes`` counts against a target as it does in the cap.
+) -> Fitted:
+    """The artifact for ``weights`` of ``model``. ``code_bytes`` counts against a target as it does in the cap.
 
     Raises OverBudget where no k brings the submission under the quantizer's target.
     """
@@ -41,7 +50,7 @@ def fit(
         return container.encode(header, state, tokenizer_blob, compressor)
 
     if getattr(quantizer, "target_bytes", None) is None:
-        return encode(quantizer.quantize(weights, specs, aliases, calibration))
+        return Fitted(encode(quantizer.quantize(weights, specs, aliases, calibration)), None)
 
     target = import_module(TARGET)  # by name: a bundle whose run has no target does not carry it
 
@@ -52,8 +61,8 @@ def fit(
         return target.Weighed(data, counted + code_bytes, ledger)
 
     hit = target.quantize_to_target(quantizer, weights, specs, aliases, calibration, pack)
-    return hit.weighed.packed
+    return Fitted(hit.weighed.packed, hit.factor)
 
 
 def _tokenizer_bytes(data: bytes) -> int:
-    return container.decode(data).bytes_by_role.get(TOKENIZER, 0)
+    return container.bytes_by_role(data).get(TOKENIZER, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pgolf.arch.unet import UNet
@@ -11,24 +11,29 @@ from pgolf.artifact.bundle import make_bundle
 from pgolf.artifact.header import plain_bytes
 from pgolf.config.make import make
 from pgolf.core.errors import OverBudget
-from pgolf.quant.forecast import forecast_model
-from pgolf.quant.target import COARSEST
+from pgolf.quant.forecast import forecast_packed
+from pgolf.quant.target import COARSEST, factor_for
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """All sizes in bytes. ``bytes_weights`` is an estimate, code and tokenizer are exact.
+    """All sizes in bytes: of the tensors by name (estimates; corrections by their role), of code and tokenizer (exact).
 
-    ``bytes_tokenizer`` is None where there is no tokenizer yet. ``target_bytes`` is what the quantizer fits the
-    total to; ``bytes_weights`` is then what it would take at k as composed.
+    ``bytes_tokenizer`` is None where there is no tokenizer yet. Where the quantizer fits its k to ``target_bytes``,
+    ``k_factor`` is what every k is multiplied with.
     """
 
-    bytes_weights: int
+    bytes_by_name: Mapping[str, float]
     bytes_code: int
     bytes_tokenizer: int | None
     cap_bytes: int
     counts_tokenizer: bool
-    target_bytes: int | None
+    target_bytes: int | None = None
+    k_factor: float | None = None
+
+    @property
+    def bytes_weights(self) -> int:
+        return round(sum(self.bytes_by_name.values()))
 
     @property
     def bytes_total(self) -> int:
@@ -37,7 +42,7 @@ class Forecast:
 
     @property
     def over_by(self) -> int:
-        return max(0, self.bytes_total - self.cap_bytes) if self.target_bytes is None else 0
+        return max(0, self.bytes_total - self.cap_bytes)
 
     def __str__(self) -> str:
         parts = f"weights {self.bytes_weights:,} + code {self.bytes_code:,}"
@@ -45,40 +50,60 @@ class Forecast:
             known = self.bytes_tokenizer is not None
             parts += f" + tokenizer {self.bytes_tokenizer:,}" if known else ", without the tokenizer"
         text = f"{self.bytes_total:,} of {self.cap_bytes:,} bytes: {parts}"
-        if self.target_bytes is not None:
-            return f"{text}, before k is fitted to quant.target_bytes = {self.target_bytes:,}"
+        if self.k_factor is not None:
+            text += f", with every k times {self.k_factor:.3g}"
         return f"{text}; {self.over_by:,} over the cap" if self.over_by else text
 
+    def against(self, bytes_total: int) -> str:
+        """One line on how near it came to ``bytes_total``."""
+        share = 100 * (self.bytes_total / bytes_total - 1)
+        where = "" if self.k_factor is None else f" at k times {self.k_factor:.3g}"
+        return f"{self.bytes_total:,} bytes{where}, {share:+.1f} % of the {bytes_total:,} it became"
 
-def refuse_unreachable(cfg: Mapping[str, Any], model: UNet, expected: Forecast) -> None:
-    """Raise OverBudget where the quantizer's target cannot be met even on the coarsest grid it will try.
+
+def forecast(
+    cfg: Mapping[str, Any], model: UNet, tokenizer_blob: bytes | None, k_factor: float | None = None
+) -> Forecast:
+    """For the run that ``cfg`` describes; no ``tokenizer_blob``: none is there yet.
+
+    ``k_factor``: what the quantizer took to meet its target; None: what it is expected to take.
+    """
+    quantizer, compressor = make(cfg["quant"]), make(cfg["compressor"])
+    budget, code = cfg["budget"], len(make_bundle(cfg).script)
+    tokenizer = None
+    if tokenizer_blob is not None:
+        packed = compressor.encode(tokenizer_blob, plain_bytes(len(tokenizer_blob)))
+        tokenizer = min(len(packed), len(tokenizer_blob))
+    specs, shapes = model.param_specs(), {name: tuple(p.shape) for name, p in model.named_parameters()}
+
+    def tensors(factor: float) -> dict[str, float]:
+        return forecast_packed(quantizer.times(factor), compressor, specs, shapes)
+
+    target = getattr(quantizer, "target_bytes", None)
+    if target is not None and k_factor is None:
+        fixed = code + (tokenizer or 0) * budget["count_tokenizer"]
+        k_factor = factor_for(quantizer, lambda factor: sum(tensors(factor).values()), target - fixed)
+    return Forecast(
+        bytes_by_name=forecast_packed(quantizer, compressor, specs, shapes)
+        if k_factor is None
+        else tensors(k_factor),
+        bytes_code=code,
+        bytes_tokenizer=tokenizer,
+        cap_bytes=budget["cap_bytes"],
+        counts_tokenizer=budget["count_tokenizer"],
+        target_bytes=target,
+        k_factor=k_factor,
+    )
+
+
+def refuse_unreachable(expected: Forecast) -> None:
+    """Raise OverBudget where not even the coarsest grid is expected to meet the quantizer's target.
 
     Called before training: afterwards the same error would cost the run.
     """
-    if expected.target_bytes is None:
-        return
-    coarsest = make(cfg["quant"]).times(COARSEST)
-    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
-    weights = round(sum(forecast_model(coarsest, model.param_specs(), shapes).values()))
-    least = replace(expected, bytes_weights=weights, target_bytes=None)
-    if least.bytes_total > expected.target_bytes:
+    target, total = expected.target_bytes, expected.bytes_total
+    if target is not None and expected.k_factor == COARSEST and total > target:
         raise OverBudget(
-            f"quant.target_bytes: about {least.bytes_total:,} bytes even with every k times {COARSEST:g}, more than "
-            f"the {expected.target_bytes:,} asked for (code alone {expected.bytes_code:,}); nothing was trained"
+            f"quant.target_bytes: about {total:,} bytes even with every k times {COARSEST:g}, more than the "
+            f"{target:,} asked for (code alone {expected.bytes_code:,}); nothing was trained"
         )
-
-
-def forecast(cfg: Mapping[str, Any], bytes_weights: int, tokenizer_blob: bytes | None) -> Forecast:
-    """For the run ``cfg`` describes, whose tensors will take ``bytes_weights``; None: no tokenizer yet."""
-    tokenizer_bytes = None
-    if tokenizer_blob is not None:
-        packed = make(cfg["compressor"]).encode(tokenizer_blob, plain_bytes(len(tokenizer_blob)))
-        tokenizer_bytes = min(len(packed), len(tokenizer_blob))
-    return Forecast(
-        bytes_weights=bytes_weights,
-        bytes_code=len(make_bundle(cfg).script),
-        bytes_tokenizer=tokenizer_bytes,
-        cap_bytes=cfg["budget"]["cap_bytes"],
-        counts_tokenizer=cfg["budget"]["count_tokenizer"],
-        target_bytes=getattr(make(cfg["quant"]), "target_bytes", None),
-    )

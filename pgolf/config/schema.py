@@ -70,6 +70,7 @@ class Size:
     mamba_heads: int = MISSING
     mamba_state: int = MISSING
     mamba_chunk: int = MISSING
+    calibration_seconds: float = MISSING
     presets: dict[str, Any] = field(default_factory=dict)
 
 

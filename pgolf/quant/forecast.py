@@ -47,6 +47,7 @@ def percentile_sigmas(percentile: float, columns: int) -> float:
     return low + (position - below) * (high - low) if columns > 1 else low
 
 
+LEAST_OF_LAW = 0.75  # what is taken off is nearly the same at any step, but not once hardly a bit is left
 MOST_OF_A_CODE = 1.2  # bytes a weight, its share of a scale included: more is not on a grid
 
 
@@ -124,7 +125,7 @@ def forecast_packed(
         beyond = compressor.beyond_law.get(specs[name].storage) if name in specs else None
         if beyond is None or law_bytes > MOST_OF_A_CODE * weights:  # floats
             return law_bytes
-        return law_bytes + weights * (beyond + trained_bits) / 8
+        return max(LEAST_OF_LAW * law_bytes, law_bytes + weights * (beyond + trained_bits) / 8)
 
     return {name: packed(name, size) for name, size in forecast_model(quantizer, specs, shapes).items()}
 

@@ -75,9 +75,16 @@ def quantize_to_target(
     def pack_at(factor: float) -> Weighed[Packed]:
         return pack(quantizer.times(factor).quantize(state, specs, aliases, calibration))
 
-    return hit_target(
-        quantizer.target_bytes, estimate, pack_at, finest=min(1.0, FINEST_K / quantizer.smallest_k)
-    )
+    return hit_target(quantizer.target_bytes, estimate, pack_at, finest=_finest(quantizer))
+
+
+def factor_for(quantizer: Targets, estimate: Callable[[float], float], wanted: float) -> float:
+    """The factor on k at which ``estimate(factor)`` is ``wanted`` bytes, or the nearest that would be tried."""
+    return _where(estimate, wanted, _finest(quantizer), COARSEST)
+
+
+def _finest(quantizer: Targets) -> float:
+    return min(1.0, FINEST_K / quantizer.smallest_k)
 
 
 def hit_target(
@@ -96,12 +103,14 @@ def hit_target(
     best: Hit[Packed] | None = None
     aim = target_bytes * (1 - CLOSE / 2)
     packed: list[tuple[float, int]] = []  # (estimate, bytes)
+    tried: set[float] = set()
     for packed_times in range(1, _MOST_PACKED + 1):
         factor = _where(estimate, _entropy_for(aim, packed), over, fits)
         if best is None and packed_times == _MOST_PACKED // 2:
             factor = COARSEST  # the estimates mislead
-        elif packed_times > 1 and factor in (over, fits):
+        elif factor in tried:
             factor = math.sqrt(over * fits)
+        tried.add(factor)
         weighed = pack(factor)
         packed.append((estimate(factor), weighed.bytes_total))
         if weighed.bytes_total > target_bytes:

@@ -3,18 +3,17 @@
 import pytest
 
 from pgolf.arch.table import model_table
-from pgolf.config.make import make
+from pgolf.artifact.forecast import forecast
 from tests.helpers import tiny_model, tiny_settings
 
 
-def packing(*words):
-    cfg = tiny_settings(*words)
-    return make(cfg["quant"]), make(cfg["compressor"])
+def table_of(model, *words):
+    return model_table(model, forecast(tiny_settings(*words), model, None).bytes_by_name)
 
 
 def test_rows_sum_to_the_total_and_components_are_named():
     model = tiny_model()
-    table = model_table(model, *packing())
+    table = table_of(model)
     assert table.rows[-1][0] == "total"
     assert (
         sum(row[1] for row in table.rows[:-1])
@@ -25,13 +24,11 @@ def test_rows_sum_to_the_total_and_components_are_named():
 
 
 def test_the_visits_of_every_schedule_are_shown():
-    assert "visits plain: 0 1 2 | 3 4 5" in model_table(tiny_model(), *packing()).notes
+    assert "visits plain: 0 1 2 | 3 4 5" in table_of(tiny_model()).notes
 
 
 def test_fewer_bits_are_forecast_to_weigh_less():
-    five, six = (
-        model_table(tiny_model(), *packing("quant=rtn", f"quant.bits={b}")).forecast_bytes for b in (5, 6)
-    )
+    five, six = (table_of(tiny_model(), "quant=rtn", f"quant.bits={b}").rows[-1][4] for b in (5, 6))
     assert five < six
     matrix_weights = sum(
         p.numel()
@@ -42,7 +39,7 @@ def test_fewer_bits_are_forecast_to_weigh_less():
 
 
 def test_a_correction_has_a_row_of_its_own():
-    table = model_table(tiny_model(), *packing("quant=gptq", "quant/correction=lqer"))
+    table = table_of(tiny_model(), "quant=gptq", "quant/correction=lqer")
     ((name, parameters, _, storage, size),) = [row for row in table.rows if row[3] == "correction"]
     assert (name, parameters, storage) == ("lqer", 0, "correction")
-    assert 0 < size < table.forecast_bytes == sum(row[4] for row in table.rows[:-1])
+    assert 0 < size < table.rows[-1][4] == sum(row[4] for row in table.rows[:-1])

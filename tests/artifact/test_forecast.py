@@ -3,20 +3,15 @@
 import pytest
 
 from pgolf.artifact.bundle import make_bundle
-from pgolf.artifact.forecast import Forecast, forecast
-from tests.helpers import tiny_settings
+from pgolf.artifact.forecast import Forecast, forecast, refuse_unreachable
+from pgolf.core.errors import OverBudget
+from pgolf.quant.target import COARSEST
+from tests.helpers import tiny_model, tiny_settings
 
 
-def expected(**changes):
-    facts = {
-        "bytes_weights": 900,
-        "bytes_code": 80,
-        "bytes_tokenizer": 10,
-        "cap_bytes": 1000,
-        "counts_tokenizer": True,
-        "target_bytes": None,
-    }
-    return Forecast(**facts | changes)
+def expected(weights=900.0, **changes):
+    facts = {"bytes_code": 80, "bytes_tokenizer": 10, "cap_bytes": 1000, "counts_tokenizer": True}
+    return Forecast({"w": weights}, **facts | changes)
 
 
 def test_the_tokenizer_counts_where_the_budget_says_so():
@@ -27,25 +22,42 @@ def test_the_tokenizer_counts_where_the_budget_says_so():
 
 
 def test_a_tokenizer_still_to_be_made_is_said_to_be_missing():
-    assert (
-        str(expected(bytes_tokenizer=None))
-        == "980 of 1,000 bytes: weights 900 + code 80, without the tokenizer"
-    )
+    text = "980 of 1,000 bytes: weights 900 + code 80, without the tokenizer"
+    assert str(expected(bytes_tokenizer=None)) == text
 
 
 def test_more_than_the_cap_is_said_before_training():
-    over = expected(bytes_weights=1_900)
+    over = expected(1_900.0)
     assert over.over_by == 990 and str(over).endswith("; 990 over the cap")
 
 
-def test_what_is_fitted_to_a_target_is_never_expected_over_the_cap():
-    fitted = expected(bytes_weights=1_900, target_bytes=1000)
-    assert fitted.over_by == 0 and str(fitted).endswith("before k is fitted to quant.target_bytes = 1,000")
+def test_it_is_held_against_what_became_of_it():
+    assert expected().against(1_000) == "990 bytes, -1.0 % of the 1,000 it became"
+    assert "at k times 0.5," in expected(k_factor=0.5).against(1_000)
 
 
-@pytest.mark.parametrize("compressor", ["brotli", "range"])
-def test_code_and_tokenizer_are_exact(compressor):
-    cfg = tiny_settings(f"compressor={compressor}")
-    found = forecast(cfg, 123, b"some tokenizer" * 50)
+@pytest.mark.parametrize(
+    "words", [("quant=int5_rtn", "compressor=brotli"), ("compressor=range",)], ids="+".join
+)
+def test_code_and_tokenizer_are_exact_and_every_tensor_has_its_bytes(words):
+    cfg, model = tiny_settings(*words), tiny_model()
+    found = forecast(cfg, model, b"some tokenizer" * 50)
     assert found.bytes_code == len(make_bundle(cfg).script)
-    assert 0 < found.bytes_tokenizer < 14 * 50 and found.bytes_weights == 123
+    assert 0 < found.bytes_tokenizer < 14 * 50
+    assert set(model.param_specs()) <= set(found.bytes_by_name)
+
+
+def test_where_a_size_is_asked_for_it_is_foretold_by_the_k_that_it_takes():
+    cfg, model = tiny_settings("quant=fitted_gptq", "quant.target_bytes=75000"), tiny_model()
+    found = forecast(cfg, model, None)
+    assert found.bytes_total == pytest.approx(75_000, abs=50) and 0.1 < found.k_factor < COARSEST
+    coarser = forecast(cfg, model, None, k_factor=2 * found.k_factor)
+    on_grid = sum(p.numel() for n, p in model.named_parameters() if p.ndim == 2 and "skip" not in n)
+    assert found.bytes_total - coarser.bytes_total == pytest.approx(on_grid / 8, rel=0.1)  # a bit a weight
+
+
+def test_a_size_that_no_grid_has_is_refused():
+    cfg, model = tiny_settings("quant=fitted_gptq", "quant.target_bytes=50000"), tiny_model()
+    with pytest.raises(OverBudget, match=r"50,000 asked for \(code alone [\d,]+\); nothing was trained"):
+        refuse_unreachable(forecast(cfg, model, None))
+    refuse_unreachable(expected(1_900.0))  # an ordinary quantizer may still be over its cap

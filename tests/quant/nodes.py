@@ -44,7 +44,7 @@ def node(option, **changes):
     named = {key: child(key, v) for key, v in changes.items() if key in CHILDREN and isinstance(v, str)}
     found = found | own | changes | named
     if "calibration" in found:  # its sizes come from the composed size
-        found["calibration"] = child("calibration", "train")
+        found["calibration"] = child("calibration", "train", reserve_seconds=1.0)
     if isinstance(found.get("policy", {}).get("first_layers"), str):
         found["policy"]["first_layers"] = [1]
     return found

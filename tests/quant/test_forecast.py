@@ -6,6 +6,9 @@ from typing import ClassVar
 import pytest
 import torch
 
+from pgolf.artifact.container import bytes_by_role, encode
+from pgolf.config.compose import compose, settings
+from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
 from pgolf.core.results import ParamSpec
 from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES, stored_bytes
@@ -77,7 +80,7 @@ def gaussian_model():
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_preset_is_foretold_within_two_percent_of_its_entropy(option):
+def test_presets_without_a_legacy_floor_are_foretold_within_two_percent_of_their_entropy(option):
     state, specs, measured = gaussian_model()
     changes = {"target_bytes": None} if option == "fitted_gptq" else {}
     chosen = quantizer(option, correction="none", **changes)  # Gaussian errors leave nothing to correct
@@ -181,3 +184,15 @@ def test_a_correction_is_foretold_within_a_third(correction):
     factors = stored_bytes(t for t in corrected.tensors if t.name not in specs)
     shapes = {name: value.shape for name, value in state.items()}
     assert forecast_model(chosen, specs, shapes)[CORRECTION_ROLE] == pytest.approx(factors, rel=0.33)
+
+
+@pytest.mark.parametrize("compressor", ["range", "brotli"])
+def test_packed_bytes_are_foretold_within_two_percent(compressor):
+    weights = torch.randn(512, 256, generator=torch.Generator().manual_seed(0))
+    chosen = quantizer("rtn", scale="sdclip", bits=6)
+    packer = make(settings(compose([f"compressor={compressor}"]))["compressor"])
+    stored = chosen.quantize({"w": weights}, {"w": MATRIX})
+    sizes = bytes_by_role(encode({}, stored, b"", packer))
+    size = sum(sizes.values()) - sizes["header"]
+    forecast = forecast_packed(chosen, packer, {"w": MATRIX}, {"w": weights.shape})
+    assert forecast["w"] == pytest.approx(size, rel=0.02)

@@ -20,7 +20,7 @@ from tests.quant.nodes import (
     quantizer,
 )
 
-COMPRESSORS = {"Zlib": {"level": 9}, "Brotli": {"quality": 11, "lgwin": 24}}
+COMPRESSORS = {"Range": {}, "Zlib": {"level": 9}, "Brotli": {"quality": 11, "lgwin": 24}}
 
 
 def entropy_bytes(factor):
@@ -85,7 +85,7 @@ def model():
     return state, specs
 
 
-@pytest.mark.parametrize("compressor", ["zlib.Zlib", "brotli.Brotli"])
+@pytest.mark.parametrize("compressor", ["zlib.Zlib", "brotli.Brotli", "range.Range"])
 @pytest.mark.parametrize("option", ["gptq_lite", "sdclip_gptq"])
 def test_the_packed_artifact_has_the_size_asked_for(option, compressor):
     state, specs = model()

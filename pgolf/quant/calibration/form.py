@@ -26,7 +26,8 @@ class Calibration:
     Parameters that read the same inputs (queries, keys, values) share one tensor: ``hessians[a] is hessians[b]``.
     ``lookups``: parameters that were used as look-up tables; one in ``hessians`` too is used both ways. A
     parameter in neither was not used, as the MLPs of repeats that were never switched on.
-    ``tokens`` and ``seconds`` are what it took, ``source`` says where the text came from.
+    ``tokens`` and ``seconds`` are what it took, ``source`` says where the text came from, ``cut_short`` whether time
+    was up before all of it was read.
     """
 
     hessians: Mapping[str, Tensor]
@@ -34,6 +35,7 @@ class Calibration:
     seconds: float
     source: str
     lookups: frozenset[str] = frozenset()
+    cut_short: bool = False
 
 
 class CalibrationSource(Protocol):

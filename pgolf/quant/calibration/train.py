@@ -12,6 +12,8 @@ Hurts: by the steps that the reserve is worth; the text is the model's own train
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
 from pgolf.core.ranges import PositiveFloat, PositiveInt
@@ -36,6 +38,6 @@ class Train:
         for _ in range(self.batches):
             ids_BT = batches()
             if ids_BT is None:
-                break
+                return replace(sums.result(self.source), cut_short=True)
             sums.take(ids_BT)
         return sums.result(self.source)
