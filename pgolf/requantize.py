@@ -69,6 +69,7 @@ def read_parent(run: Path) -> Parent:
 
 def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str], final: bool) -> int:
     with Run.open(cfg, overrides) as run:
+        _say_what_the_script_cannot(run, cfg)
         dataset = stages.prepare(run)
         model = _restore(run, dataset, parent)
         artifact = stages.pack(run, dataset, model, parent.trained)
@@ -78,6 +79,15 @@ def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str]
             scored = stages.score_final(run, dataset, artifact, evaluation)
             stages.certify_final(run, scored, artifact)
     return run.status
+
+
+def _say_what_the_script_cannot(run: Run, cfg: Mapping[str, Any]) -> None:
+    """How the weights were trained need not fit what stores them; a script with both can score but not train."""
+    try:
+        check(cfg)
+    except ConfigError as error:
+        for problem in error.problems:
+            run.console.line(f"script   train_gpt.py will score this artifact but not train one: {problem}")
 
 
 def _restore(run: Run, dataset: Dataset, parent: Parent) -> nn.Module:

@@ -5,13 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pgolf.config.requantize_words import read_words
 from pgolf.core.errors import ConfigError, RunError
-from pgolf.requantize import requantize
+from pgolf.requantize import _say_what_the_script_cannot, requantize
 from pgolf.track.experiments import read_rows
+from tests.helpers import tiny_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = (
@@ -158,3 +160,12 @@ def test_only_finished_runs_whose_weights_can_be_read_are_taken(run, tmp_path):
     (copy / "result.json").write_text(json.dumps({**result(run), "status": "interrupted"}))
     with pytest.raises(RunError, match="ended as 'interrupted'"):
         requantize(copy, [])
+
+
+def test_a_script_that_can_score_but_not_train_is_announced():
+    said = []
+    listener = SimpleNamespace(console=SimpleNamespace(line=said.append))
+    _say_what_the_script_cannot(listener, tiny_settings("quant=int5_rtn", "qat=ste"))
+    assert not said
+    _say_what_the_script_cannot(listener, tiny_settings("quant=fitted_gptq", "qat=ste"))
+    assert len(said) == 1 and "will score this artifact but not train one: qat=ste" in said[0]

@@ -20,7 +20,7 @@ class Forecast:
     """All sizes in bytes: of the tensors by name (estimates; corrections by their role), of code and tokenizer (exact).
 
     ``bytes_tokenizer`` is None where there is no tokenizer yet. Where the quantizer fits its k to ``target_bytes``,
-    ``k_factor`` is what every k is multiplied with.
+    ``k_factor`` is what every k is multiplied with. ``follows_law``: see ``pgolf.quant.forecast.ForecastsModel``.
     """
 
     bytes_by_name: Mapping[str, float]
@@ -30,6 +30,7 @@ class Forecast:
     counts_tokenizer: bool
     target_bytes: int | None = None
     k_factor: float | None = None
+    follows_law: bool = True
 
     @property
     def bytes_weights(self) -> int:
@@ -52,7 +53,9 @@ class Forecast:
         text = f"{self.bytes_total:,} of {self.cap_bytes:,} bytes: {parts}"
         if self.k_factor is not None:
             text += f", with every k times {self.k_factor:.3g}"
-        return f"{text}; {self.over_by:,} over the cap" if self.over_by else text
+        if self.over_by:
+            text += f"; {self.over_by:,} over the cap"
+        return text if self.follows_law else f"{text}; a rough guess: the legacy floor's step is fixed"
 
     def against(self, bytes_total: int) -> str:
         """One line on how near it came to ``bytes_total``."""
@@ -93,6 +96,7 @@ def forecast(
         counts_tokenizer=budget["count_tokenizer"],
         target_bytes=target,
         k_factor=k_factor,
+        follows_law=getattr(quantizer, "follows_law", True),
     )
 
 

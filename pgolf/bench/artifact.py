@@ -10,7 +10,6 @@ artifacts are packed and unpacked.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,6 +72,7 @@ class Coded:
 def report(path: Path) -> list[str]:
     """The lines of the report on the run folder or artifact at ``path``. Raises ArtifactError."""
     from pgolf.artifact.container import unpacked
+    from pgolf.core.threads import cores
 
     if path.is_dir():
         path = path / ARTIFACT
@@ -86,7 +86,7 @@ def report(path: Path) -> list[str]:
     weights = sum(row.weights for row in rows)
     if weights:
         encode, decode = (weights / t / 1e6 for t in (coded.encode_seconds, coded.decode_seconds))
-        threads = min(len(streams), os.cpu_count() or 1)
+        threads = min(len(streams), cores())
         lines.append(
             f"range: encodes {encode:.2f} M weights/s, decodes {decode:.2f} M weights/s, {threads} threads"
         )

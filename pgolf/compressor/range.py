@@ -5,7 +5,7 @@ Formula: -log2 p bits a decision. A weight is found by halving its grid, from th
     linear prediction from the row so far (normalised least mean squares, per column), one around the earlier
     row most like this one, and counters in the contexts of row, column and position.
 Source: mixing as in lpaq (Mahoney), filters as in lossless audio coders; contexts of the spec, section 9.
-Cost in bytes: 1 to 2 % less than brotli on trained int5 and int6 weights, less than ZPAQ's strongest; see
+Cost in bytes: 1.5 to 4 % less than brotli on trained weights, 1 to 3 % less than ZPAQ's strongest; see
     ``pgolf bench artifact``.
 Cost in step time: none; packing and unpacking take about 0.6 s per million weights and core.
 When it hurts: never in bytes; in seconds where numba has to compile first (about 5 s, once per machine).

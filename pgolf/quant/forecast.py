@@ -91,11 +91,15 @@ def least_error_sigmas(percentiles: Sequence[float], columns: int, top: int) -> 
 class ForecastsModel(Protocol):
     """A quantizer whose treatment of one tensor depends on the others, and which may store more than the tensors.
 
-    ``trained_bits``: what trained weights on its grid take beyond Gaussian ones, bits a weight.
+    ``trained_bits``: what trained weights on its grid take beyond Gaussian ones, bits a weight. ``follows_law`` is
+    False where steps are fixed, so that the bits depend on the size of the weights, which nobody knows yet.
     """
 
     @property
     def trained_bits(self) -> float: ...
+
+    @property
+    def follows_law(self) -> bool: ...
 
     def forecast_model(
         self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]

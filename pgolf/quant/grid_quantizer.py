@@ -53,6 +53,11 @@ class GridQuantizer:
         """Of the scale."""
         return self.pipeline.scale.trained_bits
 
+    @property
+    def follows_law(self) -> bool:
+        """Of the scale."""
+        return self.pipeline.scale.follows_law
+
     def times(self, factor: float) -> Self:
         """The same quantizer with every k of its scale multiplied."""
         scaled = copy.copy(self)

@@ -61,3 +61,12 @@ def test_a_size_that_no_grid_has_is_refused():
     with pytest.raises(OverBudget, match=r"50,000 asked for \(code alone [\d,]+\); nothing was trained"):
         refuse_unreachable(forecast(cfg, model, None))
     refuse_unreachable(expected(1_900.0))  # an ordinary quantizer may still be over its cap
+
+
+def test_steps_that_do_not_follow_the_weights_are_a_rough_guess():
+    for words, rough in (
+        (("quant=pr1026",), True),
+        (("quant=gptq_lite",), False),
+        (("quant=ternary",), False),
+    ):
+        assert ("a rough guess" in str(forecast(tiny_settings(*words), tiny_model(), None))) is rough

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 import pytest
@@ -11,7 +10,7 @@ from pgolf.core.threads import threaded
 
 
 def test_results_come_in_the_order_of_the_items_whatever_ends_first(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("pgolf.core.threads.cores", lambda: 2)
     later = threading.Event()
 
     def run(item: int) -> int:

@@ -22,6 +22,11 @@ class Scale:
     trained_bits: ClassVar[float] = 0.0
     """Bits a weight that trained rows take beyond Gaussian ones, measured; see ``pgolf.quant.forecast``."""
 
+    @property
+    def follows_law(self) -> bool:
+        """Whether the step of a row is a share of its own weights, so that its bits can be foretold."""
+        return True
+
     @abstractmethod
     def candidates(
         self, w_RC: Tensor, bits: int, facts: TensorFacts, hessian_CC: Tensor | None

@@ -32,6 +32,10 @@ class Percentile(Scale):
     ) -> None:
         self.percentile, self.floor = percentile, floor
 
+    @property
+    def follows_law(self) -> bool:
+        return self.floor != "legacy"  # a step that is the same for all rows below 1
+
     def candidates(
         self, w_RC: Tensor, bits: int, facts: TensorFacts, hessian_CC: Tensor | None
     ) -> list[Tensor]:

@@ -37,6 +37,10 @@ class Percentiles(Scale):
             )
         self.percentiles, self.floor = tuple(percentiles), floor
 
+    @property
+    def follows_law(self) -> bool:
+        return self.floor != "legacy"  # a step that is the same for all rows below 1
+
     def candidates(
         self, w_RC: Tensor, bits: int, facts: TensorFacts, hessian_CC: Tensor | None
     ) -> list[Tensor]:
