@@ -43,7 +43,8 @@ class Forecast:
 
     @property
     def over_by(self) -> int:
-        return max(0, self.bytes_total - self.cap_bytes)
+        """Nothing where k is fitted: the size is met, or ``refuse_unreachable`` says that it cannot be."""
+        return max(0, self.bytes_total - self.cap_bytes) if self.k_factor is None else 0
 
     def __str__(self) -> str:
         parts = f"weights {self.bytes_weights:,} + code {self.bytes_code:,}"
