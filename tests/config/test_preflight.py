@@ -25,6 +25,7 @@ def complaints(*words):
         ("quant=int6_rn", "Did you mean 'int6_rtn'?"),
         ("quant.bit=5", "Did you mean 'bits'?"),
         ("quant/scale=sdclp", "quant/scale: no 'sdclp' in conf/quant/scale. Did you mean 'sdclip'?"),
+        ("quant/calibration=validation", "quant/calibration: no 'validation' in conf/quant/calibration"),
         ("quant/policies=trace", "Did you mean 'quant/policy'?"),
         ("quant.scale.embeding_k=1", "Did you mean 'embedding_k'?"),
         ("train.windw=64", "Did you mean 'window'?"),
