@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from pgolf import calibrate as module
 from pgolf.build import build_loader, build_trainer
@@ -33,7 +32,7 @@ FAST = {"batches": 3, "sequences": 4, "tokens": 16, "batch": 4}
 
 def source_of(option):
     target = f"pgolf.quant.calibration.{option}."
-    given = yaml.safe_load((conf_dir() / f"quant/calibration/{option}.yaml").read_text())
+    given = tiny_settings("quant=gptq", f"quant/calibration={option}")["quant"]["calibration"]
     assert given["_target_"].startswith(target)
     return make(given | {key: value for key, value in FAST.items() if key in given})
 
