@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+PYTEST_ARGS ?= -n 2
 TORCH_INDEX ?=
 CONSTRAINTS ?= $(shell nvidia-smi >/dev/null 2>&1 || echo constraints-cpu.txt)
 

@@ -100,7 +100,7 @@ def _restore(run: Run, dataset: Dataset, parent: Parent) -> nn.Module:
     run.trained_before, run.schedule, run.train = True, parent.schedule, parent.trained
     run.model = ModelFacts(params=sum(p.numel() for p in model.parameters()), size=run.cfg["size"]["name"])
     run.console.line(f"weights  of {run.cfg['parent_run']}, {parent.trained.steps:,} steps")
-    run.forecast = stages.show_model(run.console, run.cfg, model, dataset.tokenizer.to_blob())
+    stages.announce_model(run, dataset, model)
     return model
 
 

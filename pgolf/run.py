@@ -52,6 +52,7 @@ class Run:
         self.trainer: Trainer | None = None
         self.model: ModelFacts | None = None
         self.forecast: Forecast | None = None
+        self.script = b""  # what the run counts as its code
         self.train: TrainResult | None = None
         self.artifact: Artifact | None = None
         self.scores: dict[str, Score] = {}

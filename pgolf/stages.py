@@ -65,15 +65,26 @@ def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
         vocab_size = make(cfg["tokenizer"]).vocab_size
     with torch.device("meta"):
         model = make(cfg["arch"], vocab_size=vocab_size, bos_id=BOS_ID)
-    show_model(Console(), cfg, model, None)
+    show_model(Console(), cfg, model, len(make_bundle(cfg).script), None)
     return math.nan, 0
 
 
+def announce_model(run: Run, dataset: Dataset, model: nn.Module) -> Forecast:
+    """Show what will be trained and what it will weigh, with the script that is the run's code."""
+    run.script = make_bundle(run.cfg).script
+    run.forecast = show_model(run.console, run.cfg, model, len(run.script), dataset.tokenizer.to_blob())
+    return run.forecast
+
+
 def show_model(
-    console: Console, cfg: Mapping[str, Any], model: nn.Module, tokenizer_blob: bytes | None
+    console: Console,
+    cfg: Mapping[str, Any],
+    model: nn.Module,
+    bytes_code: int,
+    tokenizer_blob: bytes | None,
 ) -> Forecast:
     """The table by component, the visits, the addons and where each addon comes from; what it all will weigh."""
-    expected = forecast(cfg, model, tokenizer_blob)  # type: ignore[arg-type]
+    expected = forecast(cfg, model, bytes_code, tokenizer_blob)  # type: ignore[arg-type]
     table = model_table(model, expected.bytes_by_name)  # type: ignore[arg-type]
     name = cfg["choices"]["arch"]
     console.table(f"{name}, size {cfg['size']['name']}: {table.parameters:,} parameters", table.rows, HEADER)
@@ -111,8 +122,7 @@ def fit(run: Run, dataset: Dataset) -> tuple[nn.Module, TrainResult]:
     run.trainer = trainer
     run.model = ModelFacts(params=sum(p.numel() for p in model.parameters()), size=run.cfg["size"]["name"])
     run.log.write(textlog.model_params(run.model.params))
-    run.forecast = show_model(run.console, run.cfg, model, dataset.tokenizer.to_blob())
-    refuse_unreachable(run.forecast)
+    refuse_unreachable(announce_model(run, dataset, model))
     _connect(run, trainer, dataset)
     for index, phase in enumerate(trainer.phases()):
         run.console.line(f"{'phases' if index == 0 else '':<9}{phase}")
@@ -213,17 +223,16 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
     calibration = None if source is None else measure_inputs(run, dataset, model, trained, source)
     with run.stage("quantize and pack"), run.console.progress("pack") as progress:
         progress("pack", 0, None)
-        script = make_bundle(run.cfg).script
-        write_bytes_atomic(run.folder.script, script)
+        write_bytes_atomic(run.folder.script, run.script)
         fitted = fit_artifact(
-            run.cfg, quantizer, dataset, model, trained.state, calibration, code_bytes=len(script)
+            run.cfg, quantizer, dataset, model, trained.state, calibration, code_bytes=len(run.script)
         )
         container.write(run.folder.artifact, fitted.data)
         budget = run.cfg["budget"]
         run.artifact = artifact = artifact_record(
             run.folder.artifact,
             container.read(run.folder.artifact),
-            bytes_code=len(script),
+            bytes_code=len(run.script),
             cap_bytes=budget["cap_bytes"],
             counts_tokenizer=budget["count_tokenizer"],
         )
@@ -249,9 +258,10 @@ def _compare_with_forecast(
     expected = run.forecast
     if k_factor is not None:
         run.console.line(f"k        times {k_factor:.3g} meets quant.target_bytes")
-        expected = forecast(run.cfg, model, dataset.tokenizer.to_blob(), k_factor)  # type: ignore[arg-type]
-    if expected is not None:
-        run.console.line(f"forecast {expected.against(artifact.bytes_total)}")
+        blob = dataset.tokenizer.to_blob()
+        expected = forecast(run.cfg, model, len(run.script), blob, k_factor)  # type: ignore[arg-type]
+    assert expected is not None, "the model was announced"
+    run.console.line(f"forecast {expected.against(artifact.bytes_total)}")
 
 
 def measure_inputs(

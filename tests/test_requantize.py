@@ -25,7 +25,6 @@ TINY = (
     "budget.probe_seconds=0.2",
     "compressor=brotli",
 )
-pytestmark = pytest.mark.xdist_group("requantize")  # one process makes the run for all
 
 
 @pytest.fixture(scope="module")

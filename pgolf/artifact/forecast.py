@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pgolf.arch.unet import UNet
-from pgolf.artifact.bundle import make_bundle
 from pgolf.artifact.header import plain_bytes
 from pgolf.config.make import make
 from pgolf.core.errors import OverBudget
@@ -66,14 +65,18 @@ class Forecast:
 
 
 def forecast(
-    cfg: Mapping[str, Any], model: UNet, tokenizer_blob: bytes | None, k_factor: float | None = None
+    cfg: Mapping[str, Any],
+    model: UNet,
+    bytes_code: int,
+    tokenizer_blob: bytes | None,
+    k_factor: float | None = None,
 ) -> Forecast:
-    """For the run that ``cfg`` describes; no ``tokenizer_blob``: none is there yet.
+    """For the run that ``cfg`` describes, whose script has ``bytes_code``; no ``tokenizer_blob``: none is there yet.
 
     ``k_factor``: what the quantizer took to meet its target; None: what it is expected to take.
     """
     quantizer, compressor = make(cfg["quant"]), make(cfg["compressor"])
-    budget, code = cfg["budget"], len(make_bundle(cfg).script)
+    budget = cfg["budget"]
     tokenizer = None
     if tokenizer_blob is not None:
         packed = compressor.encode(tokenizer_blob, plain_bytes(len(tokenizer_blob)))
@@ -85,13 +88,13 @@ def forecast(
 
     target = getattr(quantizer, "target_bytes", None)
     if target is not None and k_factor is None:
-        fixed = code + (tokenizer or 0) * budget["count_tokenizer"]
+        fixed = bytes_code + (tokenizer or 0) * budget["count_tokenizer"]
         k_factor = factor_for(quantizer, lambda factor: sum(tensors(factor).values()), target - fixed)
     return Forecast(
         bytes_by_name=forecast_packed(quantizer, compressor, specs, shapes)
         if k_factor is None
         else tensors(k_factor),
-        bytes_code=code,
+        bytes_code=bytes_code,
         bytes_tokenizer=tokenizer,
         cap_bytes=budget["cap_bytes"],
         counts_tokenizer=budget["count_tokenizer"],

@@ -8,7 +8,7 @@ from tests.helpers import tiny_model, tiny_settings
 
 
 def table_of(model, *words):
-    return model_table(model, forecast(tiny_settings(*words), model, None).bytes_by_name)
+    return model_table(model, forecast(tiny_settings(*words), model, 40_000, None).bytes_by_name)
 
 
 def test_rows_sum_to_the_total_and_components_are_named():

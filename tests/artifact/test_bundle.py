@@ -29,7 +29,6 @@ TINY = (
 )
 # As by default, and with a target that takes a search: the script weighs itself as the run weighed it.
 FITTED = ("quant=fitted_gptq", "quant.target_bytes=80000", "compressor=range")
-pytestmark = pytest.mark.xdist_group("bundle")  # one process makes the run for all
 # Anything of these that a bundle reached for would not be found.
 BLOCKER = """
 import runpy, sys
