@@ -71,8 +71,9 @@ def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
 
 def announce_model(run: Run, dataset: Dataset, model: nn.Module) -> Forecast:
     """Show what will be trained and what it will weigh, with the script that is the run's code."""
-    run.script = make_bundle(run.cfg).script
-    run.forecast = show_model(run.console, run.cfg, model, len(run.script), dataset.tokenizer.to_blob())
+    with run.stage("build"):
+        run.script = make_bundle(run.cfg).script
+        run.forecast = show_model(run.console, run.cfg, model, len(run.script), dataset.tokenizer.to_blob())
     return run.forecast
 
 
@@ -258,8 +259,9 @@ def _compare_with_forecast(
     expected = run.forecast
     if k_factor is not None:
         run.console.line(f"k        times {k_factor:.3g} meets quant.target_bytes")
-        blob = dataset.tokenizer.to_blob()
-        expected = forecast(run.cfg, model, len(run.script), blob, k_factor)  # type: ignore[arg-type]
+        with run.stage("quantize and pack"):
+            blob = dataset.tokenizer.to_blob()
+            expected = forecast(run.cfg, model, len(run.script), blob, k_factor)  # type: ignore[arg-type]
     assert expected is not None, "the model was announced"
     run.console.line(f"forecast {expected.against(artifact.bytes_total)}")
 
