@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     from pgolf.core.errors import UserError
 
     try:
-        from pgolf.evaluate import evaluate
+        from pgolf.run.rescore import evaluate
 
         return evaluate(read_words(argv))
     except UserError as error:

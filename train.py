@@ -22,9 +22,9 @@ from pgolf.config.launch import launch, run_job
 
 def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     """One run; returns what a sweep minimises (dev bits per byte) and the exit status."""
-    from pgolf import stages
-    from pgolf.config.check import check
-    from pgolf.run import Run
+    from pgolf.run import stages
+    from pgolf.run.record import Run
+    from pgolf.run.rules import check
 
     check(cfg)
     if cfg["print_model"]:

@@ -2,6 +2,6 @@
 
 import sys
 
-from pgolf.cli import main
+from pgolf.cli.main import main
 
 sys.exit(main())

@@ -13,15 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from pgolf.calibrate import training_seconds
-from pgolf.config.make import make
+from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.core.process import Process, choose_precision, find_compiler
 from pgolf.core.protocols import Loader
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.data.dataset import Dataset
-from pgolf.eval.non_overlapping import NonOverlapping
-from pgolf.qat.form import Prepared
+from pgolf.qat.base import Prepared
 from pgolf.tokenizer.recipe import Progress, Recipe
 from pgolf.train.activation import Activate
 from pgolf.train.clock import TrainClock
@@ -83,13 +82,18 @@ def build_trainer(cfg: Mapping[str, Any], model: nn.Module, dataset: Dataset, pr
         clock=TrainClock(synchronise=synchronise),
     )
     plan = Plan(
-        seconds=training_seconds(budget, quantizer.calibration_source),
+        seconds=training_seconds(budget, _reserve_seconds(quantizer)),
         steps=budget["train_steps"],
         accumulation=train["accumulation"],
         grad_clip=train["grad_clip"],
         autocast=choose_precision(train["precision"], device),
     )
     return Trainer(model, plan, runtime, prepared.loss)
+
+
+def _reserve_seconds(quantizer: Any) -> float:
+    source = quantizer.calibration_source
+    return 0.0 if source is None else float(source.reserve_seconds)
 
 
 def wants_compile(cfg: Mapping[str, Any], device: torch.device) -> bool:
@@ -100,32 +104,6 @@ def wants_compile(cfg: Mapping[str, Any], device: torch.device) -> bool:
     steps = budget["train_steps"]
     pays = budget["train_seconds"] >= COMPILE_PAYS_SECONDS if steps is None else steps >= COMPILE_PAYS_STEPS
     return pays and find_compiler(device) is not None
-
-
-def plain_windows(cfg: Mapping[str, Any]) -> NonOverlapping:
-    """The non-overlapping method at the evaluation window: for scores before and right after quantization."""
-    size = cfg["size"]
-    return NonOverlapping(
-        window=size["eval_window"],
-        chunk_tokens=size["chunk_tokens"],
-        batch_windows=size["eval_batch"],
-        official_truncation=False,
-    )
-
-
-def artifact_header(cfg: Mapping[str, Any], dataset: Dataset, model: nn.Module) -> dict[str, Any]:
-    """Everything evaluation needs and nothing else: no paths, no times (style, "Data flow").
-
-    ``schedule`` is the visit list that was active when training ended.
-    """
-    nodes = {name: cfg[name] for name in ("arch", "eval", "ttt", "ngram", "mixer")}
-    tokenizer = dataset.tokenizer
-    return nodes | {
-        "vocab_size": tokenizer.vocab_size,
-        "bos_id": tokenizer.bos_id,
-        "metric": tokenizer.metric,
-        "schedule": model.active,
-    }
 
 
 def prepare_dataset(cfg: Mapping[str, Any], progress: Progress, recipe: Recipe | None = None) -> Dataset:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pgolf.config.compose import compose, settings
-from pgolf.config.make import make
+from pgolf.core.make import make
 
 VOCAB, BOS = 97, 1
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from pgolf.arch.table import model_table
-from pgolf.config.check import check
 from pgolf.config.compose import compose as compose_words
 from pgolf.config.compose import conf_dir, settings
 from pgolf.config.groups import GROUPS
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
+from pgolf.run.rules import check
 from tests.arch.causality import one_step
 from tests.helpers import tiny_model
 

@@ -10,13 +10,13 @@ ROOT = Path(__file__).resolve().parent.parent
 HELP = {
     "train.py": (["train.py", "--help"], ["python train.py [group=option ...]", "arch/mlp:", "seed: 1337"]),
     "eval.py": (["eval.py", "--help"], ["python eval.py artifact=", "Exit status:"]),
-    "pgolf": (["-m", "pgolf.cli", "--help"], ["usage: pgolf", "data", "cheats"]),
-    "pgolf bundle": (["-m", "pgolf.cli", "bundle", "--help"], ["usage: pgolf bundle", "RUN", "OUT"]),
+    "pgolf": (["-m", "pgolf.cli.main", "--help"], ["usage: pgolf", "data", "cheats"]),
+    "pgolf bundle": (["-m", "pgolf.cli.main", "bundle", "--help"], ["usage: pgolf bundle", "RUN", "OUT"]),
     "pgolf requantize": (
-        ["-m", "pgolf.cli", "requantize", "--help"],
+        ["-m", "pgolf.cli.main", "requantize", "--help"],
         ["usage: pgolf requantize", "final=false", "WORD"],
     ),
-    "pgolf data": (["-m", "pgolf.cli", "data", "--help"], ["usage: pgolf data", "prepare", "inspect"]),
+    "pgolf data": (["-m", "pgolf.cli.main", "data", "--help"], ["usage: pgolf data", "prepare", "inspect"]),
 }
 
 

@@ -13,8 +13,8 @@ from pgolf.arch.block import Layer
 from pgolf.arch.dims import Dims
 from pgolf.arch.head_loss import LARGEST_CAP
 from pgolf.arch.unet import HeadFacts, UNet
-from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.core.ranges import Between, PositiveInt
 
 

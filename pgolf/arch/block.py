@@ -26,8 +26,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pgolf.arch.base import Part, rms_norm
 from pgolf.arch.dims import Dims
-from pgolf.arch.part import Part, rms_norm
 from pgolf.arch.visits import Visit
 
 BLOCK_SITES = (

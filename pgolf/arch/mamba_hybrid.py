@@ -14,8 +14,8 @@ from pgolf.arch.dims import Dims
 from pgolf.arch.head_loss import LARGEST_CAP
 from pgolf.arch.ssd import SSD
 from pgolf.arch.unet import HeadFacts, UNet
-from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.core.ranges import Between, NonNegativeInt, PositiveFloat, PositiveInt
 
 UNDEFINED_ADDONS = ("xsa", "value_embedding")

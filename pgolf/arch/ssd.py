@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pgolf.arch.base import Linear, Part
 from pgolf.arch.dims import Dims
-from pgolf.arch.part import Linear, Part
 from pgolf.arch.taps import causal_taps
 from pgolf.core.errors import ConfigError
 from pgolf.core.results import ParamSpec

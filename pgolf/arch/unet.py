@@ -4,7 +4,7 @@ Shapes: B batch, T time, D model, V vocab.
 
 ``x = n(E[ids]); x0 = x``; encoder visits push their output, decoder visits add ``w_j ⊙ pop()`` first;
 ``logits = c·tanh(n(x)Eᵀ/c)``. Source: spec arch §2. Loss, logits and adaptation run through one forward
-path. Sites of the model are listed in ``pgolf.arch.addons``, those of a block in ``pgolf.arch.block``.
+path. Sites of the model are listed in ``pgolf.arch.addon.placement``, those of a block in ``pgolf.arch.block``.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.addons import ModelFacts, Placement
+from pgolf.arch.addon.placement import ModelFacts, Placement
+from pgolf.arch.base import Linear, Part, param_specs, rms_norm
 from pgolf.arch.block import Block, Context, Controls, Layer
 from pgolf.arch.combine import check_combination
 from pgolf.arch.dims import Dims
 from pgolf.arch.head_loss import capped_cross_entropy
-from pgolf.arch.lanes.form import Lanes, Stream
-from pgolf.arch.part import Linear, Part, param_specs, rms_norm
-from pgolf.arch.recurrence.form import Activation, Recurrence
+from pgolf.arch.lanes.base import Lanes, Stream
+from pgolf.arch.recurrence.base import Activation, Recurrence
 from pgolf.arch.visits import Visit
-from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.core.results import ParamSpec
 
 

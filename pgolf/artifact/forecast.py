@@ -8,8 +8,8 @@ from typing import Any
 
 from pgolf.arch.unet import UNet
 from pgolf.artifact.header import plain_bytes
-from pgolf.config.make import make
 from pgolf.core.errors import OverBudget
+from pgolf.core.make import make
 from pgolf.quant.forecast import forecast_packed
 from pgolf.quant.target import COARSEST, factor_for
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pgolf.artifact.bundle import LABEL
 from pgolf.artifact.container import Loaded
 from pgolf.artifact.header import TOKENIZER
 from pgolf.core.errors import OverBudget
 from pgolf.core.results import Artifact
+
+CODE_LABEL = "bundle"  # the run's code is its one-file script
 
 
 def artifact_record(
@@ -18,7 +19,7 @@ def artifact_record(
     bytes_code: int,
     cap_bytes: int,
     counts_tokenizer: bool,
-    code_label: str = LABEL,
+    code_label: str = CODE_LABEL,
 ) -> Artifact:
     """The Artifact record of the file at ``path``, from what was read back of it.
 

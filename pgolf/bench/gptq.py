@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pgolf.core.results import ParamSpec
-    from pgolf.quant.calibration.form import Calibration
+    from pgolf.quant.calibration.base import Calibration
     from pgolf.quant.gptq import GPTQ
 
 _TOKENS_PER_COLUMN = 4
@@ -47,8 +47,8 @@ def _run(arguments: argparse.Namespace) -> None:
     import torch
 
     from pgolf.config.compose import node
-    from pgolf.config.make import make
     from pgolf.core.errors import ConfigError
+    from pgolf.core.make import make
     from pgolf.quant.gptq import GPTQ
 
     quantizer = make(node("quant", arguments.quant))
@@ -82,7 +82,7 @@ def _model(
     import torch
 
     from pgolf.core.results import ParamSpec
-    from pgolf.quant.calibration.form import Calibration
+    from pgolf.quant.calibration.base import Calibration
 
     generator = torch.Generator().manual_seed(0)
     state: dict[str, Tensor] = {}
@@ -127,8 +127,8 @@ def plain_codes(
     """
     import torch
 
-    from pgolf.quant.facts import facts_of
     from pgolf.quant.grid import qmax
+    from pgolf.quant.tensor_info import facts_of
 
     bits = quantizer.pipeline.roles.bits
     found: dict[str, list[Tensor]] = {}

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from pgolf.config.make import make
 from pgolf.core.errors import ArtifactError, ConfigError
+from pgolf.core.make import make
 from pgolf.core.results import QuantizedState
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.eval.evaluation import Evaluation, check_metric

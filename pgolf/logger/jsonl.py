@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pgolf.core.ranges import NonNegativeFloat
-from pgolf.track.plain import to_json, to_plain
+from pgolf.track.jsonable import to_json, to_plain
 
 FILE_NAME = "metrics.jsonl"
 

@@ -25,7 +25,7 @@ from typing import IO, Annotated, Any, Literal
 
 import pgolf
 from pgolf.core.ranges import Between
-from pgolf.track.plain import to_plain
+from pgolf.track.jsonable import to_plain
 
 Mode = Literal["auto", "online", "offline", "disabled"]
 _REST = "metrics.jsonl and result.json have everything"

@@ -16,7 +16,7 @@ import numpy as np
 from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.evaluator import Evaluator, chunks_of
 from pgolf.proof.fingerprint import fingerprint
-from pgolf.proof.watch import WatchedExpert, watch
+from pgolf.proof.spies import WatchedExpert, watch
 
 
 class Replay:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from pgolf.core.ranges import PositiveFloat, PositiveInt
-from pgolf.qat.form import Prepared
+from pgolf.qat.base import Prepared
 from pgolf.qat.grid_plan import grid_plan, gridded
 from pgolf.qat.replaced import ReplacedLoss
 from pgolf.qat.start import Start, StartFraction, StartScale, Switch

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from pgolf.core.errors import ConfigError
 from pgolf.core.protocols import Quantizer
 from pgolf.core.results import ParamSpec
-from pgolf.quant.facts import TensorFacts, facts_of
 from pgolf.quant.grid import as_rows, dequantize_rows, qmax
 from pgolf.quant.pipeline import Codes, Pipeline, row_maximum
+from pgolf.quant.tensor_info import TensorFacts, facts_of
 
 
 class Grid(Protocol):

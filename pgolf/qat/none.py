@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from pgolf.qat.form import Prepared
+from pgolf.qat.base import Prepared
 
 if TYPE_CHECKING:
     from pgolf.core.protocols import Quantizer

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from pgolf.qat.form import Prepared
+from pgolf.qat.base import Prepared
 from pgolf.qat.grid_plan import Grid, grid_plan
 from pgolf.qat.start import Start, StartFraction, StartScale, Switch
 from pgolf.train.trainer import Hook, Trainer

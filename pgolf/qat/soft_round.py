@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveFloat
-from pgolf.qat.form import Prepared
+from pgolf.qat.base import Prepared
 from pgolf.qat.grid_plan import RowGrid, row_grids
 from pgolf.qat.replaced import ReplacedLoss
 from pgolf.qat.start import Start, StartFraction, StartScale, Switch

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from pgolf.qat.form import Prepared
+from pgolf.qat.base import Prepared
 from pgolf.qat.grid_plan import grid_plan
 from pgolf.qat.replaced import ReplacedLoss
 from pgolf.qat.start import Start, StartFraction, StartScale, Switch

@@ -22,7 +22,7 @@ from torch import Tensor
 from pgolf.core.ranges import Between
 from pgolf.core.results import ParamSpec, StoredTensor
 from pgolf.quant.forecast import group_scale_bits
-from pgolf.quant.rest import KeepDtype, Rest
+from pgolf.quant.pass_through import KeepDtype, Rest
 from pgolf.quant.row_codes import check_scales
 from pgolf.quant.schemes.binary import scheme_name
 from pgolf.quant.schemes.flat_groups import group_count, grouped, lengths

@@ -22,19 +22,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from torch import Tensor
 
-from pgolf.config.make import make
 from pgolf.core.errors import did_you_mean
+from pgolf.core.make import make
 from pgolf.core.ranges import Between, PositiveInt
 from pgolf.core.results import ParamSpec, QuantizedState
 from pgolf.quant.errors import BadHessian, MissingHessian, UnknownTensor
-from pgolf.quant.facts import Roles, TensorFacts
 from pgolf.quant.gptq_solver import Factor, Report, factor_hessian, solve
 from pgolf.quant.grid_quantizer import GridQuantizer
+from pgolf.quant.pass_through import KeepDtype
 from pgolf.quant.pipeline import Codes, RowCodes, choose
-from pgolf.quant.rest import KeepDtype
+from pgolf.quant.tensor_info import Roles, TensorFacts
 
 if TYPE_CHECKING:
-    from pgolf.quant.calibration.form import Calibration, CalibrationSource
+    from pgolf.quant.calibration.base import Calibration, CalibrationSource
 
 
 class GPTQ(GridQuantizer):

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pgolf.core.results import ParamSpec, QuantizedState
 from pgolf.quant import stored
-from pgolf.quant.facts import Roles
 from pgolf.quant.pipeline import Pipeline
+from pgolf.quant.tensor_info import Roles
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from pgolf.core.results import ParamSpec, StoredTensor
+from pgolf.quant.state_walk import KEEP_ROLE, keep
 from pgolf.quant.tensorwise import Tensorwise
-from pgolf.quant.walk import KEEP_ROLE, keep
 
 
 class NoQuantizer(Tensorwise):

@@ -16,19 +16,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.core.results import ParamSpec, QuantizedState, StoredTensor
-from pgolf.quant.correction.form import Correction
+from pgolf.quant.correction.base import Correction
 from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES, code_bits, stored_bytes
 from pgolf.quant.errors import MissingHessian
-from pgolf.quant.facts import Evidence, Roles, TensorFacts, Treatment, facts_of
 from pgolf.quant.grid import as_rows, dequantize_rows, quantize_rows, row_count
-from pgolf.quant.policy.form import Policy
+from pgolf.quant.policy.base import Policy
 from pgolf.quant.row_codes import RowCodes, check_scales, up_to_row_maximum
-from pgolf.quant.scale.form import Scale
+from pgolf.quant.scale.base import Scale
+from pgolf.quant.state_walk import KEEP_ROLE, keep, owners_of
 from pgolf.quant.stored import CORRECTION_ROLE
-from pgolf.quant.walk import KEEP_ROLE, keep, owners_of
+from pgolf.quant.tensor_info import Evidence, Roles, TensorFacts, Treatment, facts_of
 
 Codes = Callable[[Tensor, int, TensorFacts], RowCodes]
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from pgolf.core.ranges import Between, PositiveInt
 from pgolf.core.results import ParamSpec, QuantizedState
-from pgolf.quant.facts import Roles
 from pgolf.quant.grid_quantizer import GridQuantizer
-from pgolf.quant.rest import KeepDtype
+from pgolf.quant.pass_through import KeepDtype
+from pgolf.quant.tensor_info import Roles
 
 
 class RTN(GridQuantizer):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pgolf.core.results import ParamSpec, QuantizedState, StoredTensor
 from pgolf.quant import stored
-from pgolf.quant.walk import walk
+from pgolf.quant.state_walk import walk
 
 
 class Tensorwise(ABC):

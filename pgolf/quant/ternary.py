@@ -26,7 +26,7 @@ from pgolf.core.ranges import Between
 from pgolf.core.results import ParamSpec, StoredTensor
 from pgolf.quant.forecast import group_scale_bits, ternary_bits
 from pgolf.quant.grid import SMALLEST_NORMAL_FP16
-from pgolf.quant.rest import KeepDtype, Rest
+from pgolf.quant.pass_through import KeepDtype, Rest
 from pgolf.quant.row_codes import check_scales
 from pgolf.quant.schemes.flat_groups import group_count, grouped, lengths, ungrouped
 from pgolf.quant.schemes.ternary import scheme_name

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from pgolf.core.atomic import write_text_atomic
 from pgolf.core.errors import RunError
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
-from pgolf.track.plain import to_json, to_plain
+from pgolf.track.jsonable import to_json, to_plain
 
 SCHEMA_VERSION = 1
 RESULT_NAME = "result.json"

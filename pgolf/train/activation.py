@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from pgolf.arch.recurrence.form import Activation
+from pgolf.arch.recurrence.base import Activation
 from pgolf.arch.visits import Schedule
 from pgolf.train.phases import Phase
 from pgolf.train.trainer import Hook, Trainer

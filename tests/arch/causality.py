@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from pgolf.config.make import make
+from pgolf.core.make import make
 from tests.helpers import VOCAB, ids, randomise, tiny_settings
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pgolf.config.compose import compose, settings
-from pgolf.config.make import make
+from pgolf.core.make import make
 from tests.arch.causality import assert_causal, one_step
 from tests.helpers import ids, randomise, tiny_model
 

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from pgolf.config.compose import compose, settings
-from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from tests.arch.causality import assert_causal
 from tests.helpers import ids, randomise, tiny_model
 
@@ -58,7 +58,7 @@ def test_every_block_is_a_no_op_at_the_start():
         model.skip_weights.zero_()
     x = ids()
     embedded = F.embedding(x, model.embedding)
-    from pgolf.arch.part import rms_norm
+    from pgolf.arch.base import rms_norm
 
     torch.testing.assert_close(model.hidden(x), rms_norm(rms_norm(embedded)))
 

@@ -8,9 +8,9 @@ import torch
 
 from pgolf.artifact import container
 from pgolf.config.compose import conf_dir
-from pgolf.config.make import make
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.quant.stored import dequantize_for
 from tests.arch.causality import one_step
 from tests.arch.covering import OFF, ON, covering_rows, factors, forbidden, pairs_of, words_of

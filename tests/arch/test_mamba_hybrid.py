@@ -5,8 +5,8 @@ import torch
 
 from pgolf.arch.ssd import SSD
 from pgolf.config.compose import compose, settings
-from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from tests.arch.addon.checks import assert_finite_in_bf16, assert_one_graph
 from tests.arch.causality import assert_causal, one_step
 from tests.helpers import ids, randomise, tiny_model

@@ -5,12 +5,12 @@ from functools import cache
 import pytest
 import torch
 
-from pgolf.config.check import check
 from pgolf.config.compose import compose, conf_dir, settings
-from pgolf.config.make import make
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
-from pgolf.stages import print_model
+from pgolf.core.make import make
+from pgolf.run.rules import check
+from pgolf.run.stages import print_model
 from tests.arch.causality import assert_causal
 from tests.helpers import ids, randomise, tiny_model
 

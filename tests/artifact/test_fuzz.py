@@ -24,8 +24,8 @@ import yaml
 
 from pgolf.artifact.container import decode, encode
 from pgolf.compressor.registry import CODECS
-from pgolf.config.make import make
 from pgolf.core.errors import ArtifactError
+from pgolf.core.make import make
 from pgolf.quant.schemes import SCHEMES, problem_of
 from pgolf.quant.stored import dequantize
 from tests.quant.samples import every_scheme

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pgolf.artifact import container
-from pgolf.cli import main
+from pgolf.cli.main import main
 from pgolf.compressor.brotli import Brotli
 from pgolf.core.results import QuantizedState, StoredTensor
 

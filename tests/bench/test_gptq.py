@@ -5,7 +5,7 @@ import re
 import pytest
 
 from pgolf.bench import gptq as bench
-from pgolf.cli import main
+from pgolf.cli.main import main
 from tests.quant.nodes import by_name, quantizer
 
 SMALL = ["--layers", "2", "--width", "32", "--hidden", "48", "--kv-width", "16", "--threads", "1"]

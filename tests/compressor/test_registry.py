@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from pgolf.compressor.registry import CODECS, decoder
-from pgolf.config.make import make
 from pgolf.core.errors import ArtifactError
+from pgolf.core.make import make
 from tests.compressor.contract import pack, plain
 
 CONF = Path(__file__).parents[2] / "conf" / "compressor"

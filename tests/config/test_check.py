@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from pgolf.config.check import check, value_problem
 from pgolf.config.compose import compose, settings
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between
+from pgolf.run.rules import check, value_problem
 
 
 @pytest.fixture

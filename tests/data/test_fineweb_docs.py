@@ -5,9 +5,9 @@ import json
 import pytest
 
 from pgolf.core.errors import DataError
+from pgolf.data.base import raw_documents
 from pgolf.data.fineweb_docs import FineWebDocs
 from pgolf.data.prepare import silent
-from pgolf.data.source import raw_documents
 from pgolf.tokenizer.bytes import Bytes
 
 

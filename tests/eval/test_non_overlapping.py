@@ -1,4 +1,4 @@
-from pgolf.config.make import make
+from pgolf.core.make import make
 
 NODE = {
     "_target_": "pgolf.eval.non_overlapping.NonOverlapping",

@@ -1,7 +1,7 @@
 import pytest
 
-from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.eval.sliding import Sliding
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from pgolf.config.make import make
+from pgolf.core.make import make
 from pgolf.logger.jsonl import Jsonl
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from pgolf.config.make import make
+from pgolf.core.make import make
 from pgolf.logger.wandb import Wandb
 
 FACTS = {"run": {"name": "base", "seed": 3}, "config": {"quant": {"bits": 6}}}

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 
 
 def test_one_expert_passes_unchanged_and_two_are_refused():

@@ -1,4 +1,4 @@
-from pgolf.config.make import make
+from pgolf.core.make import make
 
 
 def test_no_ngram_contributes_no_expert():

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from pgolf.config.make import make
+from pgolf.core.make import make
 from pgolf.optimizer.muon_adamw import partition
 from tests.helpers import ids, tiny_model, tiny_settings
 

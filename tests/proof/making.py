@@ -10,7 +10,7 @@ import torch
 from pgolf.artifact import container
 from pgolf.compressor.zlib import Zlib
 from pgolf.config.compose import node
-from pgolf.config.make import make
+from pgolf.core.make import make
 from pgolf.eval.evaluation import Evaluation, make_score
 from pgolf.eval.evaluator import chunks_of
 from pgolf.eval.network import NetworkExpert

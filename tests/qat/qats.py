@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from pgolf.config.make import make
-from pgolf.qat.form import Prepared
+from pgolf.core.make import make
+from pgolf.qat.base import Prepared
 from pgolf.schedule.warmdown import Warmdown
 from pgolf.train.trainer import Hook
 from tests.helpers import ids, randomise, tiny_model, tiny_settings

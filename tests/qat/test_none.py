@@ -1,4 +1,4 @@
-from pgolf.config.make import make
+from pgolf.core.make import make
 from tests.helpers import tiny_model, tiny_settings
 from tests.qat.qats import FALLING, quantizer
 

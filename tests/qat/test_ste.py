@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from pgolf.config.check import check
-from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.hook.ema import EMA
 from pgolf.qat.ste import STE
+from pgolf.run.rules import check
 from pgolf.schedule.warmdown import Warmdown
 from pgolf.train.activation import Activate
 from pgolf.train.trainer import Hook

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 import yaml
 
-from pgolf.config.make import make
+from pgolf.core.make import make
 from pgolf.core.results import ParamSpec
-from pgolf.quant.calibration.form import Calibration
-from pgolf.quant.facts import Roles, facts_of
+from pgolf.quant.calibration.base import Calibration
+from pgolf.quant.tensor_info import Roles, facts_of
 
 CONF = Path(__file__).parents[2] / "conf" / "quant"
 CHILDREN = ("scale", "policy", "correction", "calibration")

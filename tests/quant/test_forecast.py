@@ -8,8 +8,8 @@ import torch
 
 from pgolf.artifact.container import bytes_by_role, encode
 from pgolf.config.compose import compose, settings
-from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.core.results import ParamSpec
 from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES, stored_bytes
 from pgolf.quant.forecast import (

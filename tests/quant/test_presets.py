@@ -4,13 +4,13 @@ from functools import cache
 
 import pytest
 
-from pgolf.config.check import check
 from pgolf.config.compose import compose, conf_dir, settings
-from pgolf.config.make import make
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.quant.gptq import GPTQ
 from pgolf.quant.rtn import RTN
+from pgolf.run.rules import check
 
 ALL = options(conf_dir(), "quant")
 CHILDREN = {

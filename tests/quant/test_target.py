@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pgolf.artifact import container
-from pgolf.config.make import make
 from pgolf.core.errors import OverBudget
+from pgolf.core.make import make
 from pgolf.quant.target import CLOSE, COARSEST, Weighed, hit_target, quantize_to_target
 from tests.quant.nodes import (
     ATTENTION,

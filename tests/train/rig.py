@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pgolf.config.make import make
+from pgolf.core.make import make
 from pgolf.train.clock import TrainClock
 from pgolf.train.trainer import Plan, Runtime, Trainer
 from tests.helpers import VOCAB, tiny_model, tiny_settings

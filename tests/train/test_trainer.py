@@ -9,7 +9,7 @@ import torch
 
 from pgolf.core.errors import TrainingError
 from pgolf.hook.wallclock import Wallclock
-from pgolf.run import Run
+from pgolf.run.record import Run
 from pgolf.train.activation import Activate
 from pgolf.train.trainer import SNAPSHOT_STEPS, Hook
 from pgolf.train.warmup import warm_up

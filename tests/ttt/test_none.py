@@ -1,4 +1,4 @@
-from pgolf.config.make import make
+from pgolf.core.make import make
 from tests.eval.fakes import Counting
 
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from pgolf.arch.addon.gating import COMPONENT, Gating, HeadGate
+from pgolf.arch.base import Part
 from pgolf.arch.block import Context
 from pgolf.arch.dims import Dims
-from pgolf.arch.part import Part
 from pgolf.core.ranges import PositiveFloat
 
 

@@ -12,10 +12,10 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
-from pgolf.arch.addons import ModelFacts
+from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.base import Part
 from pgolf.arch.block import Context
 from pgolf.arch.dims import Dims
-from pgolf.arch.part import Part
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 

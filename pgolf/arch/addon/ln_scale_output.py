@@ -13,7 +13,7 @@ from __future__ import annotations
 from torch import nn
 
 from pgolf.arch.addon.ln_scale import DepthScale, Index
-from pgolf.arch.addons import ModelFacts
+from pgolf.arch.addon.placement import ModelFacts
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 

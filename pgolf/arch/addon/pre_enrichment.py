@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from pgolf.arch.addons import ModelFacts
+from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.base import Linear, Part
 from pgolf.arch.dims import Dims
-from pgolf.arch.part import Linear, Part
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveInt

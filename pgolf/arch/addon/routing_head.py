@@ -29,11 +29,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pgolf.arch.addon.count_provider import preceding_counts, witten_bell
+from pgolf.arch.addon.placement import ModelFacts
 from pgolf.arch.addon.token_nll import token_nll
-from pgolf.arch.addons import ModelFacts
+from pgolf.arch.base import Part
 from pgolf.arch.block import Context
 from pgolf.arch.dims import Dims
-from pgolf.arch.part import Part
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Fraction, PositiveFloat

@@ -24,10 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.addons import ModelFacts
+from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.base import Linear, Part
 from pgolf.arch.block import Context
 from pgolf.arch.dims import Dims
-from pgolf.arch.part import Linear, Part
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import NonNegativeFloat, PositiveInt

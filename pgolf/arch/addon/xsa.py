@@ -16,7 +16,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.addons import ModelFacts
+from pgolf.arch.addon.placement import ModelFacts
 from pgolf.arch.block import Context
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pgolf.arch.base import Linear, Part, rms_norm
 from pgolf.arch.dims import Dims
-from pgolf.arch.part import Linear, Part, rms_norm
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from pgolf.arch.part import Linear
+from pgolf.arch.base import Linear
 from pgolf.arch.unet import UNet
 
 

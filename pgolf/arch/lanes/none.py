@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pgolf.arch.block import Block, Context
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.form import Lanes
+from pgolf.arch.lanes.base import Lanes
 
 
 class OneStream(Lanes):

@@ -18,7 +18,7 @@ from torch import nn
 
 from pgolf.arch.block import Block, Context
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.form import Stream
+from pgolf.arch.lanes.base import Stream
 from pgolf.arch.lanes.two import Allocate, TwoLanes, add_write
 from pgolf.core.ranges import NonNegativeInt, PositiveFloat
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pgolf.arch.block import Block, Context
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.form import Stream
+from pgolf.arch.lanes.base import Stream
 from pgolf.arch.lanes.two import TwoLanes
 from pgolf.core.ranges import Fraction, NonNegativeInt
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from pgolf.arch.block import Block, Context
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.form import Lanes, Stream
+from pgolf.arch.lanes.base import Lanes, Stream
 from pgolf.arch.lanes.two import check_start
 from pgolf.arch.visits import Schedule
 from pgolf.core.ranges import NonNegativeInt

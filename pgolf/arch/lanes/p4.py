@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pgolf.arch.block import Block, Context
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.form import Stream
+from pgolf.arch.lanes.base import Stream
 from pgolf.arch.lanes.two import Allocate, TwoLanes, add_write
 from pgolf.arch.visits import Visit
 from pgolf.core.ranges import NonNegativeInt, PositiveFloat

@@ -12,7 +12,7 @@ from typing import Literal
 from torch import Tensor
 
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.form import Lanes, Stream
+from pgolf.arch.lanes.base import Lanes, Stream
 from pgolf.arch.visits import Schedule
 from pgolf.core.errors import ConfigError
 

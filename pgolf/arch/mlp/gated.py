@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from pgolf.arch.base import Linear, Part
 from pgolf.arch.dims import Dims
-from pgolf.arch.part import Linear, Part
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Fraction
 

@@ -29,8 +29,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pgolf.arch.base import Linear, Part
 from pgolf.arch.dims import Dims
-from pgolf.arch.part import Linear, Part
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 
 Routes = Literal["static", "causal_mean", "sequence_mean"]

@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pgolf.arch.base import Linear, Part
 from pgolf.arch.dims import Dims
-from pgolf.arch.part import Linear, Part
 
 
 class Slope(Part):

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from pgolf.arch.base import rms_norm
 from pgolf.arch.block import Context
-from pgolf.arch.lanes.form import Stream
-from pgolf.arch.part import rms_norm
-from pgolf.arch.recurrence.form import Activation, Recurrence, check_start
+from pgolf.arch.lanes.base import Stream
+from pgolf.arch.recurrence.base import Activation, Recurrence, check_start
 from pgolf.arch.visits import Schedule, Visit, control_key, schedule
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, Fraction, NonNegativeFloat, PositiveInt

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pgolf.arch.block import Context
-from pgolf.arch.lanes.form import Stream
-from pgolf.arch.recurrence.form import (
+from pgolf.arch.lanes.base import Stream
+from pgolf.arch.recurrence.base import (
     Activation,
     Recurrence,
     check_layers,

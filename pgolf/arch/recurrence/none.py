@@ -7,7 +7,7 @@ Cost in bytes: none. Cost in step time: none. Hurts: nothing; repeated layers ga
 
 from __future__ import annotations
 
-from pgolf.arch.recurrence.form import Recurrence
+from pgolf.arch.recurrence.base import Recurrence
 from pgolf.arch.visits import Schedule, schedule
 from pgolf.core.ranges import PositiveInt
 

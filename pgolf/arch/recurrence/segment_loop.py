@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from pgolf.arch.block import Context
-from pgolf.arch.lanes.form import Stream
-from pgolf.arch.recurrence.form import Activation, Recurrence, check_layers, check_start
+from pgolf.arch.lanes.base import Stream
+from pgolf.arch.recurrence.base import Activation, Recurrence, check_layers, check_start
 from pgolf.arch.visits import Schedule, Visit, schedule
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Fraction, PositiveInt

@@ -14,7 +14,7 @@ import copy
 from collections.abc import Sequence
 
 from pgolf.arch.block import Layer
-from pgolf.arch.recurrence.form import Recurrence, check_layers, repeat_after_last
+from pgolf.arch.recurrence.base import Recurrence, check_layers, repeat_after_last
 from pgolf.arch.unet import UNet, own_mlp_key
 from pgolf.arch.visits import Schedule, schedule
 

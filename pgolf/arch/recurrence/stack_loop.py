@@ -9,7 +9,7 @@ code was later found to compile wrongly; its figures are unreliable.
 
 from __future__ import annotations
 
-from pgolf.arch.recurrence.form import Recurrence
+from pgolf.arch.recurrence.base import Recurrence
 from pgolf.arch.visits import Schedule, schedule
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveInt

@@ -15,7 +15,7 @@ import numpy as np
 
 from pgolf.core.results import ProbeResult
 from pgolf.proof.context import Context, Verdict
-from pgolf.proof.watch import WatchedExpert, deafen
+from pgolf.proof.spies import WatchedExpert, deafen
 
 LETTER, NAME = "c", "score before update"
 

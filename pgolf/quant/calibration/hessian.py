@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from pgolf.quant.calibration.form import Calibration
+from pgolf.quant.calibration.base import Calibration
 
 PRODUCTS: frozenset[Callable[..., Any]] = frozenset(
     {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm}

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from pgolf.core.ranges import NonNegativeInt, PositiveInt
-from pgolf.quant.calibration.form import Batches, Calibration
+from pgolf.quant.calibration.base import Batches, Calibration
 from pgolf.quant.calibration.hessian import HessianSums
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import NonNegativeInt, PositiveFloat, PositiveInt
-from pgolf.quant.calibration.form import Batches, Calibration
+from pgolf.quant.calibration.base import Batches, Calibration
 from pgolf.quant.calibration.hessian import HessianSums
 from pgolf.quant.calibration.incremental import incremental, unknown_parts
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from torch import nn
 
 from pgolf.core.ranges import PositiveFloat, PositiveInt
-from pgolf.quant.calibration.form import Batches, Calibration
+from pgolf.quant.calibration.base import Batches, Calibration
 from pgolf.quant.calibration.hessian import HessianSums
 
 

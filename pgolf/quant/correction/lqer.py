@@ -32,11 +32,11 @@ from pgolf.quant.correction.residual import (
     with_settled_signs,
 )
 from pgolf.quant.entropy import SCALE_BYTES
-from pgolf.quant.facts import TensorFacts
 from pgolf.quant.forecast import gaussian_bits, row_maximum_sigmas
 from pgolf.quant.grid import quantize_rows, row_scale
 from pgolf.quant.schemes.asym import ASYM_GROUP, quantize_asym
 from pgolf.quant.stored import MAX_RANK
+from pgolf.quant.tensor_info import TensorFacts
 
 FALLBACK_BITS = 4
 

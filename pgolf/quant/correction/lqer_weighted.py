@@ -34,9 +34,9 @@ from pgolf.quant.correction.residual import (
     with_settled_signs,
 )
 from pgolf.quant.entropy import SCALE_BYTES
-from pgolf.quant.facts import TensorFacts
 from pgolf.quant.schemes.half import quantize_half
 from pgolf.quant.stored import MAX_RANK
+from pgolf.quant.tensor_info import TensorFacts
 
 
 class LQERWeighted:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from pgolf.core.results import QuantizedState
-from pgolf.quant.facts import TensorFacts
+from pgolf.quant.tensor_info import TensorFacts
 
 
 class NoCorrection:

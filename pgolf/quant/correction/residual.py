@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pgolf.core.results import QuantizedState, StoredTensor
 from pgolf.quant.errors import BadHessian, UnknownTensor
-from pgolf.quant.facts import TensorFacts
 from pgolf.quant.schemes import SCHEMES
 from pgolf.quant.stored import CORRECTION_ROLE, low_rank
+from pgolf.quant.tensor_info import TensorFacts
 
 _LOSSLESS = ("fp32", "fp16")  # or as good as that
 

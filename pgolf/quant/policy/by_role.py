@@ -14,8 +14,8 @@ from typing import Annotated
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, NonNegativeInt
-from pgolf.quant.facts import Evidence, Roles, TensorFacts, check_components
-from pgolf.quant.policy.form import EmbeddingStorage, Policy
+from pgolf.quant.policy.base import EmbeddingStorage, Policy
+from pgolf.quant.tensor_info import Evidence, Roles, TensorFacts, check_components
 
 PLACE = "quant.policy.component_bits"
 

@@ -17,8 +17,8 @@ from math import prod
 from typing import Annotated
 
 from pgolf.core.ranges import Between, Fraction, NonNegativeInt
-from pgolf.quant.facts import Evidence, Roles, TensorFacts
-from pgolf.quant.policy.form import EmbeddingStorage, Policy, check_promoted
+from pgolf.quant.policy.base import EmbeddingStorage, Policy, check_promoted
+from pgolf.quant.tensor_info import Evidence, Roles, TensorFacts
 
 
 class ErrorPerByte(Policy):

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from pgolf.core.errors import ConfigError
-from pgolf.quant.facts import TensorFacts, check_components
 from pgolf.quant.forecast import gaussian_bits
 from pgolf.quant.grid import qmax
-from pgolf.quant.scale.form import Scale
+from pgolf.quant.scale.base import Scale
+from pgolf.quant.tensor_info import TensorFacts, check_components
 
 PLACE = "quant.scale.component_k"
 Self = TypeVar("Self", bound="DeviationScale")

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from pgolf.core.ranges import Fraction, PositiveFloat
-from pgolf.quant.facts import TensorFacts
 from pgolf.quant.grid import row_scale
 from pgolf.quant.scale.deviation import DeviationScale
+from pgolf.quant.tensor_info import TensorFacts
 
 
 class HessianSDClip(DeviationScale):

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from pgolf.core.errors import ConfigError
-from pgolf.quant.facts import TensorFacts
 from pgolf.quant.forecast import LARGEST_LIES_FURTHER_OUT, gaussian_bits, least_error_sigmas
 from pgolf.quant.grid import ScaleFloor, qmax, row_clip, row_scale
-from pgolf.quant.scale.form import Scale
+from pgolf.quant.scale.base import Scale
+from pgolf.quant.tensor_info import TensorFacts
 
 PLACE = "quant.scale.percentiles"
 

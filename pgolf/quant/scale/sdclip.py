@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from pgolf.core.ranges import PositiveFloat
-from pgolf.quant.facts import TensorFacts
 from pgolf.quant.grid import row_scale
 from pgolf.quant.scale.deviation import DeviationScale
+from pgolf.quant.tensor_info import TensorFacts
 
 
 class SDClip(DeviationScale):

@@ -13,8 +13,8 @@ from importlib import import_module
 import numpy as np
 
 from pgolf.core.results import StoredTensor
+from pgolf.quant.schemes.base import REGISTERED, Part, Scheme
 from pgolf.quant.schemes.exact import FP16, FP32
-from pgolf.quant.schemes.form import REGISTERED, Part, Scheme
 from pgolf.quant.schemes.grid import GRID
 
 __all__ = ["SCHEMES", "Part", "Scheme", "problem_of"]

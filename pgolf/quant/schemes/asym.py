@@ -16,8 +16,7 @@ from torch import Tensor
 
 from pgolf.core.results import StoredTensor
 from pgolf.quant.grid import SMALLEST_NORMAL_FP16
-from pgolf.quant.schemes.flat_groups import group_count, grouped, ungrouped
-from pgolf.quant.schemes.form import (
+from pgolf.quant.schemes.base import (
     REGISTERED,
     Part,
     Scheme,
@@ -27,6 +26,7 @@ from pgolf.quant.schemes.form import (
     scale_problem,
     scales,
 )
+from pgolf.quant.schemes.flat_groups import group_count, grouped, ungrouped
 
 ASYM_GROUP = 64
 

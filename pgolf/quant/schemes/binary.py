@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from pgolf.core.results import StoredTensor
+from pgolf.quant.schemes.base import REGISTERED, Part, Scheme, Shape, codes, no_bits_problem, scales
 from pgolf.quant.schemes.flat_groups import group_count, grouped, ungrouped
-from pgolf.quant.schemes.form import REGISTERED, Part, Scheme, Shape, codes, no_bits_problem, scales
 
 
 def scheme_name(group: int) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pgolf.core.results import StoredTensor
-from pgolf.quant.schemes.form import Part, Scheme, Shape, no_bits_problem
+from pgolf.quant.schemes.base import Part, Scheme, Shape, no_bits_problem
 
 
 def _exact(dtype: str) -> Scheme:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pgolf.core.results import StoredTensor
 from pgolf.quant.grid import as_rows, dequantize_rows, qmax, row_count
-from pgolf.quant.schemes.form import Part, Scheme, Shape, codes, codes_problem, scale_problem, scales
+from pgolf.quant.schemes.base import Part, Scheme, Shape, codes, codes_problem, scale_problem, scales
 
 
 def _parts(shape: Shape, bits: int) -> tuple[Part, ...]:

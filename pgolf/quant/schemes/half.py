@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pgolf.core.results import StoredTensor
 from pgolf.quant.grid import SMALLEST_NORMAL_FP16
-from pgolf.quant.schemes.form import (
+from pgolf.quant.schemes.base import (
     REGISTERED,
     Part,
     Scheme,

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from pgolf.core.results import StoredTensor
-from pgolf.quant.schemes.flat_groups import group_count, grouped, lengths, ungrouped
-from pgolf.quant.schemes.form import (
+from pgolf.quant.schemes.base import (
     REGISTERED,
     Part,
     Scheme,
@@ -25,6 +24,7 @@ from pgolf.quant.schemes.form import (
     scale_problem,
     scales,
 )
+from pgolf.quant.schemes.flat_groups import group_count, grouped, lengths, ungrouped
 
 
 def scheme_name(group: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pgolf.config.compose import compose, settings
-from pgolf.config.make import make
+from pgolf.core.make import make
 from tests.helpers import ids, randomise, tiny_model
 
 R11 = ("arch.layers=11", "arch.mlp_hidden=1536")

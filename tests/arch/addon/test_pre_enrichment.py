@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from pgolf.arch.addon.pre_enrichment import pe_delta
-from pgolf.arch.part import rms_norm
+from pgolf.arch.base import rms_norm
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.properties import (
     added_at_record,

@@ -42,7 +42,7 @@ def test_a_block_without_effect_leaves_with_the_share_of_x0():
     model = tiny_model(WORD, OPEN, "arch.layers=1")
     x0 = model.embed(ids())
     stream, _ = model.trunk(ids(), None)
-    from pgolf.arch.part import rms_norm
+    from pgolf.arch.base import rms_norm
 
     torch.testing.assert_close(stream, rms_norm(1.4 * x0))
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from pgolf.arch.addon.placement import ModelFacts
 from pgolf.arch.addon.xsa import XSA, ExclusiveSelfAttention, exclude_self
-from pgolf.arch.addons import ModelFacts
 from pgolf.arch.visits import schedule
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.checks import added_parameters, assert_sound

@@ -5,8 +5,8 @@ import math
 import torch
 
 from pgolf.arch.attention.layer import Rotary
+from pgolf.arch.base import rms_norm
 from pgolf.arch.block import BLOCK_SITES
-from pgolf.arch.part import rms_norm
 from tests.helpers import tiny_model
 
 EMPTY = {site: () for site in BLOCK_SITES}

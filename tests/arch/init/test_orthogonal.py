@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pgolf.arch.part import Linear
+from pgolf.arch.base import Linear
 from tests.arch.causality import one_step
 from tests.helpers import tiny_model
 

@@ -1,7 +1,7 @@
 import torch
 
+from pgolf.arch.base import rms_norm
 from pgolf.arch.block import Context
-from pgolf.arch.part import rms_norm
 from tests.helpers import ids, randomise, tiny_model
 
 

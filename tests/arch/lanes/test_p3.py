@@ -2,7 +2,7 @@
 
 import torch
 
-from pgolf.arch.part import rms_norm
+from pgolf.arch.base import rms_norm
 from tests.arch.lane_claims import assert_lanes_are_sound, hidden, neutral
 from tests.helpers import ids, tiny_model
 

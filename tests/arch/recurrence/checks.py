@@ -8,7 +8,7 @@ import torch
 
 from pgolf.artifact import container
 from pgolf.compressor.zlib import Zlib
-from pgolf.config.make import make
+from pgolf.core.make import make
 from pgolf.optimizer.muon_adamw import partition
 from pgolf.quant.none import NoQuantizer
 from tests.arch.causality import assert_causal

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pgolf.arch.part import rms_norm
+from pgolf.arch.base import rms_norm
 from pgolf.core.errors import ConfigError
 from tests.arch.recurrence.checks import (
     assert_compiles,

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pgolf.config.compose import compose, settings
-from pgolf.config.make import make
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.optimizer.muon_adamw import partition
 from tests.arch.causality import one_step
 from tests.arch.recurrence.checks import (

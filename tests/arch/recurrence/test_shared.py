@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pgolf.arch.part import rms_norm
+from pgolf.arch.base import rms_norm
 from pgolf.arch.recurrence.shared import untie_recurrence
 from pgolf.core.errors import ConfigError
 from pgolf.optimizer.muon_adamw import partition

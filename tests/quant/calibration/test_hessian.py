@@ -6,7 +6,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from pgolf.arch.part import Linear
+from pgolf.arch.base import Linear
 from pgolf.quant.calibration.hessian import HessianSums
 from tests.helpers import ids, randomise, tiny_model
 

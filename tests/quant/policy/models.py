@@ -1,7 +1,7 @@
 """Facts of a small model by the names that a real one has."""
 
 from pgolf.core.results import ParamSpec
-from pgolf.quant.facts import facts_of
+from pgolf.quant.tensor_info import facts_of
 from tests.quant.nodes import ATTENTION, CONTROL, EMBEDDING, MATRIX
 
 GATE = ParamSpec("scalar", "keep_fp16", "attention_gate")

@@ -3,7 +3,7 @@
 import pytest
 
 from pgolf.core.errors import ConfigError
-from pgolf.quant.facts import Treatment
+from pgolf.quant.tensor_info import Treatment
 from tests.quant.nodes import policy
 from tests.quant.policy.models import facts
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pgolf.quant.entropy import SCALE_BYTES
-from pgolf.quant.facts import Evidence
+from pgolf.quant.tensor_info import Evidence
 from tests.quant.nodes import (
     MATRIX,
     by_name,

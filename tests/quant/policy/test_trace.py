@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pgolf.core.errors import ConfigError
-from pgolf.quant.facts import Evidence
+from pgolf.quant.tensor_info import Evidence
 from tests.quant.nodes import policy, quantizer
 from tests.quant.policy.models import facts
 

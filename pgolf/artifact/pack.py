@@ -1,0 +1,82 @@
+"""From weights to the bytes of an artifact: quantized once, or as often as it takes to meet ``quant.target_bytes``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from torch import Tensor, nn
+
+from pgolf.artifact import container
+from pgolf.artifact.header import TOKENIZER
+from pgolf.core.make import make
+from pgolf.core.results import QuantizedState
+from pgolf.data.dataset import Dataset
+from pgolf.quant.calibration.base import Calibration
+
+TARGET = "pgolf.quant.target"
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An artifact's bytes, and the factor on every k with which it met its target; None without a target."""
+
+    data: bytes
+    k_factor: float | None
+
+
+def pack(
+    cfg: Mapping[str, Any],
+    quantizer: Any,
+    dataset: Dataset,
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    calibration: Calibration | None,
+    *,
+    code_bytes: int,
+) -> Packed:
+    """The artifact for ``weights`` of ``model``. ``code_bytes`` counts against a target as it does in the cap.
+
+    Raises OverBudget where no k brings the submission under the quantizer's target.
+    """
+    compressor, header = make(cfg["compressor"]), artifact_header(cfg, dataset, model)
+    tokenizer_blob, counts_tokenizer = dataset.tokenizer.to_blob(), cfg["budget"]["count_tokenizer"]
+    specs, aliases = model.param_specs(), model.aliases()  # type: ignore[operator]
+
+    def encode(state: QuantizedState) -> bytes:
+        return container.encode(header, state, tokenizer_blob, compressor)
+
+    if getattr(quantizer, "target_bytes", None) is None:
+        return Packed(encode(quantizer.quantize(weights, specs, aliases, calibration)), None)
+
+    target = import_module(TARGET)  # by name: a bundle whose run has no target does not carry it
+
+    def weighed(state: QuantizedState) -> Any:
+        data = encode(state)
+        counted = len(data) if counts_tokenizer else len(data) - _tokenizer_bytes(data)
+        ledger = f"{counted:,} of them the artifact, {code_bytes:,} the code"
+        return target.Weighed(data, counted + code_bytes, ledger)
+
+    hit = target.quantize_to_target(quantizer, weights, specs, aliases, calibration, weighed)
+    return Packed(hit.weighed.packed, hit.factor)
+
+
+def _tokenizer_bytes(data: bytes) -> int:
+    return container.bytes_by_role(data).get(TOKENIZER, 0)
+
+
+def artifact_header(cfg: Mapping[str, Any], dataset: Dataset, model: nn.Module) -> dict[str, Any]:
+    """Everything evaluation needs and nothing else: no paths, no times (style, "Data flow").
+
+    ``schedule`` is the visit list that was active when training ended.
+    """
+    nodes = {name: cfg[name] for name in ("arch", "eval", "ttt", "ngram", "mixer")}
+    tokenizer = dataset.tokenizer
+    return nodes | {
+        "vocab_size": tokenizer.vocab_size,
+        "bos_id": tokenizer.bos_id,
+        "metric": tokenizer.metric,
+        "schedule": model.active,
+    }

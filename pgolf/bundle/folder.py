@@ -1,0 +1,130 @@
+"""``pgolf bundle RUN OUT/``: a finished run as a folder that can be handed in: script, artifact, requirements."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pgolf.artifact import container
+from pgolf.artifact.ledger import CODE_LABEL
+from pgolf.bundle.script import SCRIPT_NAME, make_bundle, opened, packages
+from pgolf.config.compose import read_config
+from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
+from pgolf.core.errors import RunError
+from pgolf.track.result import read_result
+
+ARTIFACT_NAME = "artifact.pgolf"
+
+
+def bundle_run(run: Path, out: Path) -> list[str]:
+    """Write ``out`` from the run folder ``run``; returns lines for the user.
+
+    The script is the one whose bytes the run counted; a run of an older pgolf, which kept none, gets one made
+    from its config and today's sources. Raises RunError for a run without an artifact, for an artifact that is not
+    the one of the result, and for a folder that is not empty; ConfigError, ArtifactError.
+    """
+    result = read_result(run)
+    if result["artifact"] is None:
+        raise RunError(f"{run}: it ended as {result['status']!r}, before there was an artifact to ship")
+    loaded = container.read(run / ARTIFACT_NAME)
+    if loaded.sha256 != result["artifact"]["sha256"]:
+        raise RunError(f"{run / ARTIFACT_NAME}: not the artifact of its result.json; its SHA-256 differs")
+    kept = run / SCRIPT_NAME
+    lines = []
+    if kept.is_file():
+        bundle = opened(kept.read_bytes())
+    else:
+        bundle = make_bundle(read_config(run / "config.yaml"))
+        lines.append(
+            f"{run}: kept no script; made from today's sources, so its bytes are not those it counted"
+        )
+    _require_empty(out)
+    write_bytes_atomic(out / SCRIPT_NAME, bundle.script)
+    shutil.copyfile(run / ARTIFACT_NAME, out / ARTIFACT_NAME)
+    write_text_atomic(out / "requirements.txt", "".join(f"{line}\n" for line in requirements(bundle.sources)))
+    write_text_atomic(out / "README.md", readme(result, bundle.config, len(bundle.script)))
+    counted = result["artifact"]["bytes_code"]
+    if counted != len(bundle.script):
+        label = result["artifact"]["code_label"]
+        lines.append(
+            f"code: the run counted {counted:,} bytes ({label}), the script has {len(bundle.script):,}"
+        )
+    for name in (SCRIPT_NAME, ARTIFACT_NAME, "requirements.txt", "README.md"):
+        lines.append(f"{(out / name).stat().st_size:>11,}  {out / name}")
+    return lines
+
+
+def requirements(sources: Mapping[str, str]) -> list[str]:
+    """One line a package that the script imports, at the version installed here, sorted."""
+    owners = metadata.packages_distributions()
+    names = [owners.get(package, [package])[0] for package in packages(sources)]
+    return sorted((f"{name}{_version(name)}" for name in names), key=str.lower)
+
+
+def _version(name: str) -> str:
+    try:
+        return "==" + metadata.version(name).partition("+")[0]  # a build's own mark is on no index
+    except metadata.PackageNotFoundError:  # one that only other machines have, such as attention kernels
+        return ""
+
+
+def readme(result: Mapping[str, Any], config: Mapping[str, Any], script_bytes: int) -> str:
+    """What the folder is, how to run it, and what the run measured."""
+    run, artifact, final = result["run"], result["artifact"], result["scores"]["final"]
+    data = " --data DIR" if config["data"] is None else ""
+    seed = f" --seed {run['seed']}"
+    total = script_bytes + artifact["bytes_weights"]
+    total += artifact["bytes_tokenizer"] if artifact["counts_tokenizer"] else 0
+    counted = "" if artifact["counts_tokenizer"] else ", not counted"
+    source = (
+        "Token shards are read from DIR, as `pgolf data prepare` or `pgolf data fetch` leaves them."
+        if config["data"] is None
+        else "The text is prepared under `.cache`; `--data DIR` reads token shards prepared elsewhere."
+    )
+    return f"""# {run["name"]}, seed {run["seed"]}
+
+```
+pip install -r requirements.txt
+python {SCRIPT_NAME}{data}{seed}                  trains, packs and scores
+python {SCRIPT_NAME} {ARTIFACT_NAME}{data}   scores this artifact on validation
+```
+
+{source} Python {sys.version_info.major}.{sys.version_info.minor} or later. `{SCRIPT_NAME}` holds the modules that the
+run uses and its composed config, compressed; it needs nothing of pgolf installed.
+
+| | |
+|---|---|
+{_rows(_scores(final, result["status"]))}
+| weights | {artifact["bytes_weights"]:,} bytes |
+| code ({CODE_LABEL}) | {script_bytes:,} bytes |
+| tokenizer{counted} | {artifact["bytes_tokenizer"]:,} bytes |
+| total | {total:,} of {artifact["cap_bytes"]:,} bytes |
+| SHA-256 of {ARTIFACT_NAME} | `{artifact["sha256"]}` |
+"""
+
+
+def _scores(final: Mapping[str, Any] | None, status: str) -> list[tuple[str, str]]:
+    rows = [("run", status.replace("_", " "))]
+    if final:
+        subset = ", a declared subset: not a result" if final["subset"] else ""
+        certified = "certified" if final["valid"] else "not certified"
+        rows.append(("val_bpb", f"{final['val_bpb']} ({final['metric']} bytes, {certified}{subset})"))
+        rows.append(("val_loss", f"{final['val_loss']} nats per token"))
+    return rows
+
+
+def _rows(pairs: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"| {name} | {value} |" for name, value in pairs)
+
+
+def _require_empty(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise RunError(f"{out}: is not empty; name a new folder")
+    except OSError as error:
+        raise RunError(f"{out}: cannot be used: {error.strerror or error}") from error

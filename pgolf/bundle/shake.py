@@ -1,0 +1,322 @@
+"""What of the package's source a run reaches: from its entry points along names, module by module.
+
+A top-level definition is kept if something kept names it; a method if its class is kept and its name occurs
+anywhere as an attribute or as a string (``getattr``), if it is special (``__init__``), or if a base class from
+outside has it and may call it. Names are followed, values are not: whatever could be called is kept, so
+leaving out errs on the side of too much. Registries that import by name at run time reach nothing by
+themselves: what they would import is there if the config chose it.
+
+Statements that act when a module is imported (calls, ``if``, registering decorators) are kept with their module.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from pgolf.bundle.sources import Source, imported_from, is_bundled, is_module, parents, source_of
+from pgolf.bundle.strip import stripped
+from pgolf.core.errors import ConfigError
+
+# Decorators that make something of what they decorate and do nothing else; any other may register it somewhere.
+_QUIET_DECORATORS = frozenset(
+    [
+        "abstractmethod",
+        "cache",
+        "cached_property",
+        "classmethod",
+        "contextmanager",
+        "dataclass",
+        "final",
+        "getter",
+        "inference_mode",
+        "jit",
+        "lru_cache",
+        "njit",
+        "no_grad",
+        "overload",
+        "override",
+        "property",
+        "runtime_checkable",
+        "setter",
+        "staticmethod",
+        "total_ordering",
+        "vectorize",
+        "wraps",
+    ]
+)
+_WORD = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+
+Entry = tuple[str, str]  # module, attribute
+
+
+@dataclass(slots=True)
+class _Module:
+    """A module's stripped top level: one statement for each imported name; ``binds`` tells who makes a name."""
+
+    source: Source
+    body: list[ast.stmt]
+    aliases: dict[str, str]  # names that are modules of pgolf
+    binds: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    kept: set[int] = field(default_factory=set)  # ids of statements, and of methods in kept classes
+
+
+@dataclass(frozen=True, slots=True)
+class Shaken:
+    """``trees``: module name to what is reached of it, sorted by name; modules without content are left out.
+
+    ``outside``: attributes of base classes from other packages, which these may use under their names.
+    """
+
+    trees: Mapping[str, ast.Module]
+    outside: frozenset[str]
+
+
+def shaken(entries: Iterable[Entry], words: Iterable[str] = ()) -> Shaken:
+    """What is reached from ``entries``.
+
+    ``words``: further strings that may name attributes, such as those of the config. Raises ConfigError for an
+    entry that does not exist or a module that is reached and not bundled.
+    """
+    shaker = _Shaker(words)
+    for module, attribute in entries:
+        if attribute not in shaker.module(module).binds:
+            raise ConfigError(f"bundle: {module} has no {attribute!r}")
+        shaker.reach(module, attribute)
+    shaker.settle()
+    found = {name: _rest(shaker.modules[name]) for name in sorted(shaker.modules)}
+    return Shaken({name: tree for name, tree in found.items() if tree.body}, frozenset(shaker.outside))
+
+
+class _Shaker:
+    def __init__(self, words: Iterable[str]) -> None:
+        self.modules: dict[str, _Module] = {}
+        self.words: set[str] = set()
+        self.outside: set[str] = set()
+        self.methods: list[tuple[_Module, ast.FunctionDef]] = []
+        self._queue: list[tuple[_Module, ast.AST]] = []
+        for word in words:
+            self._hear(word)
+
+    def module(self, name: str) -> _Module:
+        """Enter a module: what acts when it is imported is reached, and so are the packages around it."""
+        if name in self.modules:
+            return self.modules[name]
+        if not is_bundled(name):
+            raise ConfigError(f"bundle: the run needs {name}, which no bundle carries")
+        module = _parsed(source_of(name))
+        self.modules[name] = module
+        for parent in parents(name):
+            self.module(parent)
+        for statement in module.body:
+            if _acts(statement):
+                self.keep(module, statement)
+        return module
+
+    def reach(self, name: str, attribute: str) -> None:
+        """Keep what makes ``attribute`` of the module ``name``, or enter the submodule of that name."""
+        module = self.module(name)
+        if attribute not in module.binds and is_module(f"{name}.{attribute}"):
+            self.module(f"{name}.{attribute}")
+        for statement in module.binds.get(attribute, ()):
+            self.keep(module, statement)
+
+    def keep(self, module: _Module, statement: ast.AST) -> None:
+        if id(statement) not in module.kept:
+            module.kept.add(id(statement))
+            self._queue.append((module, statement))
+
+    def settle(self) -> None:
+        """Follow everything that was kept until nothing new comes."""
+        while self._queue:
+            while self._queue:
+                self._follow(*self._queue.pop())
+            waiting = [(m, method) for m, method in self.methods if method.name not in self.words]
+            for module, method in self.methods:
+                if method.name in self.words:
+                    self.keep(module, method)
+            self.methods = waiting
+
+    def _follow(self, module: _Module, node: ast.AST) -> None:
+        if not isinstance(node, ast.ClassDef):
+            self._scan(module, node)
+            return
+        for part in (*node.decorator_list, *node.bases, *node.keywords):
+            self._scan(module, part)
+        called_outside = _names_of_outside_bases(self, module, node)
+        self.outside |= called_outside or set()
+        for statement in node.body:
+            if not isinstance(statement, ast.FunctionDef):
+                self._scan(module, statement)
+            elif _is_special(statement.name) or called_outside is None or statement.name in called_outside:
+                self.keep(module, statement)
+            else:
+                self.methods.append((module, statement))
+
+    def _scan(self, module: _Module, node: ast.AST) -> None:
+        """Everything that ``node`` names."""
+        children = list(ast.walk(node))
+        imports = [child for child in children if isinstance(child, ast.ImportFrom)]
+        aliases = module.aliases | _module_aliases(imports, module.source.package)
+        whole = set()
+        for child in children:
+            if isinstance(child, ast.Attribute):
+                self.words.add(child.attr)
+                if isinstance(child.value, ast.Name) and child.value.id in aliases:
+                    whole.add(id(child.value))
+                    self.reach(aliases[child.value.id], child.attr)
+            elif isinstance(child, ast.Constant) and isinstance(child.value, str):
+                self._hear(child.value)
+            elif isinstance(child, ast.Import | ast.ImportFrom):
+                self._import(module, child)
+        for child in children:
+            if isinstance(child, ast.Name):
+                for statement in module.binds.get(child.id, ()):
+                    self.keep(module, statement)
+                if child.id in aliases and id(child) not in whole and isinstance(child.ctx, ast.Load):
+                    for name in self.module(aliases[child.id]).binds:
+                        self.reach(aliases[child.id], name)
+
+    def _import(self, module: _Module, node: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if is_module(alias.name):
+                    self.module(alias.name)
+            return
+        base = imported_from(node, module.source.package)
+        if is_module(base):
+            for alias in node.names:
+                self.reach(base, alias.name)
+
+    def _hear(self, text: str) -> None:
+        if _WORD.fullmatch(text):
+            self.words.update(text.split("."))
+
+
+def _parsed(source: Source) -> _Module:
+    body: list[ast.stmt] = []
+    for statement in stripped(ast.parse(source.text)).body:
+        if isinstance(statement, ast.Import):
+            body += [ast.Import([alias]) for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom):
+            body += [ast.ImportFrom(statement.module, [a], statement.level) for a in statement.names]
+        else:
+            body.append(statement)
+    imports = [statement for statement in body if isinstance(statement, ast.ImportFrom)]
+    module = _Module(source, body, _module_aliases(imports, source.package))
+    for statement in body:
+        for name in _bound(statement):
+            module.binds.setdefault(name, []).append(statement)
+    return module
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    """Names that a top-level statement makes."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        yield statement.name
+    elif isinstance(statement, ast.Import | ast.ImportFrom):
+        yield from ((alias.asname or alias.name).split(".")[0] for alias in statement.names)
+    else:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id
+
+
+def _acts(statement: ast.stmt) -> bool:
+    """Does it do more than make names that others may use?"""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return not all(_decorator_name(d) in _QUIET_DECORATORS for d in statement.decorator_list)
+    return not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom)
+
+
+def _decorator_name(node: ast.expr) -> str:
+    called = node.func if isinstance(node, ast.Call) else node
+    return ast.unparse(called).rpartition(".")[2]
+
+
+def _is_special(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+def _module_aliases(imports: Iterable[ast.ImportFrom], package: str) -> dict[str, str]:
+    """Local name to module, of each imported name that is a module of pgolf."""
+    found: dict[str, str] = {}
+    for node in imports:
+        base = imported_from(node, package)
+        if base.partition(".")[0] == "pgolf":
+            names = {alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names}
+            found |= {name: target for name, target in names.items() if is_module(target)}
+    return found
+
+
+def _names_of_outside_bases(shaker: _Shaker, module: _Module, node: ast.ClassDef) -> set[str] | None:
+    """Attributes of all base classes from other packages; None where they cannot be told."""
+    names: set[str] = set()
+    for base in node.bases:
+        found = _names_of_base(shaker, module, base.value if isinstance(base, ast.Subscript) else base)
+        if found is None:
+            return None
+        names |= found
+    return names
+
+
+def _names_of_base(shaker: _Shaker, module: _Module, base: ast.expr) -> set[str] | None:
+    first, _, rest = ast.unparse(base).partition(".")
+    makers = module.binds.get(first, [])
+    if not makers and hasattr(builtins, first):
+        return set(dir(getattr(builtins, first)))
+    for maker in makers:
+        if isinstance(maker, ast.ClassDef):
+            return _names_of_outside_bases(shaker, module, maker)
+        if isinstance(maker, ast.ImportFrom):
+            home, name = imported_from(maker, module.source.package), maker.names[0].name
+            if is_module(home):
+                return _names_of_base(shaker, shaker.module(home), ast.Name(name, ast.Load()))
+            return _names_outside(home, f"{name}.{rest}" if rest else name)
+        if isinstance(maker, ast.Import):
+            return _names_outside(maker.names[0].name, rest)
+    return None
+
+
+def _names_outside(home: str, path: str) -> set[str] | None:
+    try:
+        found = import_module(home)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        return None
+    annotated = (vars(cls).get("__annotations__", {}) for cls in getattr(found, "__mro__", ()))
+    return set(dir(found)).union(*annotated)
+
+
+def _rest(module: _Module) -> ast.Module:
+    """The kept statements in their order; methods that were not kept are taken out."""
+    body = [statement for statement in module.body if id(statement) in module.kept]
+    for statement in body:
+        if isinstance(statement, ast.ClassDef):
+            statement.body = [
+                child
+                for child in statement.body
+                if not isinstance(child, ast.FunctionDef) or id(child) in module.kept
+            ] or [ast.Pass()]
+    return ast.fix_missing_locations(ast.Module(_joined(body), []))
+
+
+def _joined(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Imports from one module, one after another, as one statement again."""
+    joined: list[ast.stmt] = []
+    for statement in body:
+        last = joined[-1] if joined else None
+        if (isinstance(statement, ast.Import) and isinstance(last, ast.Import)) or (
+            isinstance(statement, ast.ImportFrom)
+            and isinstance(last, ast.ImportFrom)
+            and (last.module, last.level) == (statement.module, statement.level)
+        ):
+            last.names += statement.names
+        else:
+            joined.append(statement)
+    return joined

@@ -1,0 +1,1 @@
+"""The command ``pgolf``: one file for each subcommand."""

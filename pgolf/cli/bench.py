@@ -1,0 +1,16 @@
+"""``pgolf bench WHAT``: each module of this package adds a command of its own. Imports stay light until one runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pgolf.bench
+from pgolf.core.registry import modules_of
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``bench`` with its commands to the command's subparsers; each sets its handler as ``run``."""
+    parser = subparsers.add_parser("bench", help="measure a hot path beside its plain form")
+    commands = parser.add_subparsers(dest="bench", required=True, metavar="what")
+    for module in modules_of(pgolf.bench):
+        module.add_parser(commands)

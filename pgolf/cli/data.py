@@ -1,0 +1,171 @@
+"""``pgolf data fetch | prepare | inspect``. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pgolf.core.command import guarded
+
+_SILENT_SECONDS = 2.0
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``data`` and its commands; each sets ``run(args) -> exit status``."""
+    data = subparsers.add_parser("data", help="fetch, prepare and inspect corpora")
+    commands = data.add_subparsers(dest="data_command", required=True, metavar="fetch|prepare|inspect")
+
+    fetch = commands.add_parser("fetch", help="download a published corpus")
+    fetch.add_argument(
+        "source", nargs="?", default="fineweb", help="an option of the group data: fineweb, fineweb_docs"
+    )
+    fetch.set_defaults(run=guarded("data", _run_fetch))
+
+    prepare = commands.add_parser("prepare", help="tokenize a corpus into shards")
+    prepare.add_argument(
+        "source", help="an option of the group data: sotu, text, tiny, fineweb, fineweb_docs"
+    )
+    prepare.add_argument("--paths", nargs="+", help="for data=text: globs of .txt, .txt.gz, .txt.xz, .jsonl")
+    prepare.set_defaults(run=guarded("data", _run_prepare))
+
+    for command in (fetch, prepare):
+        command.add_argument(
+            "--tokenizer", help="an option of the group tokenizer, such as bpe4096 or sp1024"
+        )
+        command.add_argument("--cache-dir", type=Path, default=Path(".cache"), help="where results are kept")
+        command.add_argument(
+            "--set",
+            dest="overrides",
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="KEY=VALUE",
+            help="settings as for train.py: --set data.train_shards=1 size=tiny",
+        )
+
+    inspect = commands.add_parser("inspect", help="verify a prepared corpus and print what is in it")
+    inspect.add_argument("directory", type=Path)
+    inspect.set_defaults(run=guarded("data", _run_inspect))
+
+
+class Progress:
+    """Prints a line for a label that has lasted two seconds, then at most one every two seconds."""
+
+    def __init__(self) -> None:
+        self._label, self._since = "", 0.0
+
+    def __call__(self, label: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if label != self._label:
+            self._label, self._since = label, now
+        elif now - self._since >= _SILENT_SECONDS:
+            self._since = now
+            share = f"{done:,} of {total:,} ({100 * done / total:.0f} %)" if total else f"{done:,}"
+            print(f"{label}: {share}", file=sys.stderr, flush=True)
+
+
+def _build(args: argparse.Namespace, extra: Sequence[str] = ()) -> tuple[Any, Any]:
+    """(source, tokenizer recipe) as train.py would build them. Raises ConfigError listing every problem."""
+    from pgolf.config.check import bind_problems
+    from pgolf.config.compose import node
+    from pgolf.config.groups import group_of
+    from pgolf.core.errors import ConfigError
+    from pgolf.core.make import make
+
+    words = [*args.overrides, *extra]
+    tokenizer = args.tokenizer or ("sp1024" if args.source == "fineweb" else "bpe4096")
+    for_source = [word for word in words if not word.startswith("tokenizer.")]
+    for_tokenizer = [word for word in words if not word.startswith("data.")]
+    nodes = {
+        "data": node("data", args.source, for_source),
+        "tokenizer": node("tokenizer", tokenizer, for_tokenizer),
+    }
+    problems = [
+        problem
+        for name, found in nodes.items()
+        if (group := group_of(name)) is not None
+        for problem in bind_problems(found, group, name)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return make(nodes["data"]), make(nodes["tokenizer"])
+
+
+def _run_fetch(args: argparse.Namespace) -> None:
+    from pgolf.core.errors import DataError
+
+    source, recipe = _build(args)
+    if not hasattr(source, "fetch"):
+        raise DataError(f"data={args.source} has nothing to fetch; fineweb and fineweb_docs have")
+    if args.source == "fineweb_docs":
+        print(source.fetch(args.cache_dir, Progress()))
+    else:
+        files = source.fetch(source.variant or recipe.name, args.cache_dir, Progress())
+        for path in (*files.val, *files.train, *files.sidecars, *([files.model] if files.model else [])):
+            print(path)
+
+
+def _run_prepare(args: argparse.Namespace) -> None:
+    from pgolf.config.compose import node
+
+    quoted = ",".join("'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'" for path in args.paths or ())
+    extra = [f"data.paths=[{quoted}]"] if args.paths else []
+    source, recipe = _build(args, extra)
+    sizes = [word.removeprefix("size=") for word in args.overrides if word.startswith("size=")]
+    changes = [word for word in args.overrides if word.startswith("size.")]
+    shard_tokens = int(node("size", sizes[-1] if sizes else "laptop", changes)["shard_tokens"])
+    dataset = source.prepare(recipe, args.cache_dir, shard_tokens, Progress())
+    _print_dataset(dataset)
+
+
+def _run_inspect(args: argparse.Namespace) -> None:
+    from pgolf.data.dataset import load
+
+    _print_dataset(load(args.directory, full=True), verified=True)
+
+
+def _print_dataset(dataset: Any, verified: bool = False) -> None:
+    from pgolf.data.dataset import SPLITS, read_manifest
+
+    manifest = read_manifest(dataset.directory)
+    tokenizer = dataset.tokenizer
+    print(f"{dataset.name}  {dataset.directory}")
+    print(
+        f"tokenizer {tokenizer.name}, {tokenizer.vocab_size:,} ids, BOS {tokenizer.bos_id}, bytes by {tokenizer.metric}"
+    )
+    print(f"fingerprint {dataset.fingerprint}")
+    print(
+        f"{'split':<6} {'documents':>10} {'tokens':>14} {'counted bytes':>14} {'raw bytes':>14} {'bytes/token':>11}"
+    )
+    for split in SPLITS:
+        facts = dataset.facts[split]
+        counted = counted_bytes(dataset, split)
+        raw = "-" if facts.raw_bytes is None else f"{facts.raw_bytes:,}"
+        print(
+            f"{split:<6} {facts.documents:>10,} {facts.tokens:>14,} {counted:>14,} {raw:>14} "
+            f"{counted / max(1, facts.tokens - 1):>11.5f}"
+        )
+    for split in SPLITS:
+        for entry in [*manifest["shards"][split], *manifest["sidecars"].get(split, [])]:
+            name = entry["path"].rsplit("/", 1)[-1]
+            print(f"{split:<6} {name}  [{entry['start']:,}, {entry['stop']:,})  sha256 {entry['sha256']}")
+    print("every size, checksum and id verified" if verified else "prepared")
+
+
+def counted_bytes(dataset: Any, split: str) -> int:
+    """Bytes by the tokenizer's metric (or sidecar) over a whole split, one slice at a time, int64 sums."""
+    import numpy as np
+
+    total = 0
+    previous = np.zeros(0, dtype=np.uint16)
+    if dataset.sidecars.get(split):
+        return int(dataset.target_bytes(split).sum())
+    for piece in dataset.shards[split]:
+        tokens_N = np.concatenate([previous, piece.open()])
+        total += int(dataset.tokenizer.byte_lengths(tokens_N).sum())
+        previous = tokens_N[-1:]
+    return total

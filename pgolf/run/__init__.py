@@ -1,0 +1,1 @@
+"""A run from its words to its record: the stages, who keeps their record, and what begins from a finished run."""

@@ -1,0 +1,131 @@
+"""``pgolf requantize RUN quant=… compressor=…``: everything after training, again, from a run's saved weights.
+
+The new run has the same records as one of train.py, a folder and a name of its own, and ``parent_run`` says whose
+weights it has. Its training facts are the parent's. Calibration on training text gets its whole reserve, whatever
+the parent's training left; whether both fit the budget stands in the record (``valid_time``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pgolf.build import build_model
+from pgolf.config.naming import run_name
+from pgolf.config.requantize_words import read_words
+from pgolf.core.errors import ConfigError, RunError
+from pgolf.core.process import seed_everything
+from pgolf.core.results import TrainResult
+from pgolf.data.dataset import Dataset
+from pgolf.run import stages
+from pgolf.run.record import Run
+from pgolf.run.rules import check
+from pgolf.track.result import COMPLETE, ModelFacts, read_result
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A finished run: what its training left, its schedule, and its dev score before quantization."""
+
+    trained: TrainResult
+    schedule: str
+    prequant_bpb: float | None
+
+
+def requantize(run: Path, words: Sequence[str]) -> int:
+    """One new run for each combination of ``words``; returns the worst exit status.
+
+    With ``final=false`` dev is scored and validation never opened. Raises UserError.
+    """
+    asked = read_words(run, words)
+    for cfg, _ in asked.jobs:
+        check(cfg, trains=False)
+        _keep_parent(run, cfg)
+    parent = read_parent(run)
+    return max(_requantize(parent, cfg, overrides, asked.final) for cfg, overrides in asked.jobs)
+
+
+def read_parent(run: Path) -> Parent:
+    """Raises RunError for a run that did not finish or whose weights cannot be read."""
+    result, path = read_result(run), run / "weights.pt"
+    if result["status"] not in COMPLETE or not result["train"]:
+        raise RunError(
+            f"{run}: it ended as {result['status']!r}; only the weights of finished runs are taken"
+        )
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        weights, schedule = dict(saved["weights"]), str(saved["schedule"])
+    except Exception as error:  # torch raises many kinds, by what is wrong with the file
+        raise RunError(f"{path}: the run's weights cannot be read ({error})") from error
+    facts = result["train"]
+    trained = TrainResult(weights, facts["seconds"], facts["steps"], facts["tokens"], facts["stopped_by"])
+    return Parent(trained, schedule, (result["scores"]["prequant"] or {}).get("val_bpb"))
+
+
+def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str], final: bool) -> int:
+    with Run.open(cfg, overrides) as run:
+        _say_what_the_script_cannot(run, cfg)
+        dataset = stages.prepare(run)
+        model = _restore(run, dataset, parent)
+        artifact = stages.pack(run, dataset, model, parent.trained)
+        _compare(run, parent)
+        evaluation = stages.score_dev(run, dataset, artifact)
+        if final:
+            scored = stages.score_final(run, dataset, artifact, evaluation)
+            stages.certify_final(run, scored, artifact)
+    return run.status
+
+
+def _say_what_the_script_cannot(run: Run, cfg: Mapping[str, Any]) -> None:
+    """How the weights were trained need not fit what stores them; a script with both can score but not train."""
+    try:
+        check(cfg)
+    except ConfigError as error:
+        for problem in error.problems:
+            run.console.line(f"script   train_gpt.py will score this artifact but not train one: {problem}")
+
+
+def _restore(run: Run, dataset: Dataset, parent: Parent) -> nn.Module:
+    """The model in the state in which training left it."""
+    seed_everything(run.cfg["seed"])
+    with run.stage("build"):
+        model = build_model(run.cfg, dataset, run.device)
+        _load(model, parent.trained.state)
+        model.use(parent.schedule)  # type: ignore[operator]
+    run.trained_before, run.schedule, run.train = True, parent.schedule, parent.trained
+    run.model = ModelFacts(params=sum(p.numel() for p in model.parameters()), size=run.cfg["size"]["name"])
+    run.console.line(f"weights  of {run.cfg['parent_run']}, {parent.trained.steps:,} steps")
+    stages.announce_model(run, dataset, model)
+    return model
+
+
+def _load(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    try:
+        model.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()
+        raise RunError(
+            f"weights.pt: not the weights of this model: {first[min(1, len(first) - 1)].strip()}"
+        ) from error
+
+
+def _compare(run: Run, parent: Parent) -> None:
+    """Say so where dev, before quantization, is not what it was: other data, another tokenizer or machine."""
+    now = run.scores["prequant"].val_bpb
+    if parent.prequant_bpb is not None and abs(now - parent.prequant_bpb) > 1e-3:
+        run.console.line(
+            f"weights  score {now:.4f} before quantization, {parent.prequant_bpb:.4f} in {run.cfg['parent_run']}: "
+            "not the same text, tokenizer or arithmetic"
+        )
+
+
+def _keep_parent(run: Path, cfg: Mapping[str, Any]) -> None:
+    """``overwrite`` must not delete the run whose weights are asked for."""
+    place = Path(cfg["run_root"]) / run_name(cfg, cfg["choices"])
+    if cfg["overwrite"] and run.resolve().parent == place.resolve():
+        raise ConfigError(f"overwrite: these words name {run} itself; rerun=true keeps both")

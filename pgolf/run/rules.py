@@ -1,0 +1,131 @@
+"""Validate a finished config before anything slow: every problem at once (style 6).
+
+Single nodes are the business of ``pgolf.config.check``; here are the rules that span groups, and what only
+building can tell: the model (without memory), the windows, the quantizer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from pgolf.config.check import node_problems
+from pgolf.core.budget import training_seconds
+from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
+from pgolf.core.process import choose_device, process_facts
+from pgolf.eval.windows import check_lengths
+from pgolf.quant.forecast import forecast_model
+
+
+def check(cfg: Mapping[str, Any], *, trains: bool = True) -> None:
+    """Raise ConfigError listing everything wrong with the composed config ``cfg``.
+
+    ``trains`` is False for what begins with trained weights: how they were trained need not fit it.
+    """
+    problems = list(node_problems(cfg))
+    broken = {re.split("[./:]", problem)[0] for problem in problems}
+    problems += _rule_problems(cfg, broken if trains else broken | {"qat"})
+    if problems:
+        raise ConfigError(problems)
+
+
+def _rule_problems(cfg: Mapping[str, Any], broken: set[str]) -> Iterator[str]:
+    """Rules between groups, and what only building can tell: the model (without memory) and the windows.
+
+    ``broken`` names groups whose nodes have been complained about already; they are not built.
+    """
+    attention = cfg["arch"].get("attention", {})
+    on_cpu = cfg["device"] == "cpu" or (cfg["device"] == "auto" and not torch.cuda.is_available())
+    if on_cpu and (attention.get("_target_", "").endswith(".Flex") or attention.get("kernel") == "flex"):
+        yield "arch/attention: flex attention cannot train on a CPU (torch has no backward for it there); sdpa or documents"
+    if cfg["budget"]["train_steps"] is None and "wallclock" not in cfg["hook"]:
+        yield "hook: nothing would end the training; keep hook.wallclock or set budget.train_steps"
+    if not broken & {"mixer", "ngram"}:
+        alone = cfg["mixer"]["_target_"].endswith(".none.Single")
+        if alone and not cfg["ngram"]["_target_"].endswith("NoNGram"):
+            yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
+    for part, groups in (
+        (_eval_rules, {"eval", "size"}),
+        (_machine_rules, set()),
+        (_model_rules, {"arch", "size", "tokenizer"}),
+        (_quant_rules, {"arch", "size", "tokenizer", "quant"}),
+        (_calibration_rules, {"arch", "size", "tokenizer", "budget", "quant"}),
+        (_qat_rules, {"arch", "size", "tokenizer", "schedule", "quant", "qat"}),
+    ):
+        if broken & groups:
+            continue
+        try:
+            part(cfg)
+        except ConfigError as error:
+            yield from error.problems
+
+
+def _eval_rules(cfg: Mapping[str, Any]) -> None:
+    size, method = cfg["size"], make(cfg["eval"])
+    check_lengths("size", size["eval_window"], size["eval_window"], size["chunk_tokens"])
+    if method.official_truncation and not cfg["tokenizer"]["_target_"].startswith(
+        "pgolf.tokenizer.published."
+    ):
+        raise ConfigError(
+            "eval.official_truncation: true drops the stream's tail, which only a published vocabulary's metric allows"
+        )
+
+
+def _machine_rules(cfg: Mapping[str, Any]) -> None:
+    choose_device(cfg["device"])
+    process_facts()
+
+
+def _model_rules(cfg: Mapping[str, Any]) -> None:
+    _model_without_memory(cfg)
+
+
+def _model_without_memory(cfg: Mapping[str, Any]) -> Any:
+    with torch.device("meta"):
+        return make(cfg["arch"], vocab_size=cfg["tokenizer"].get("vocab_size", 1024), bos_id=1)
+
+
+def _quant_rules(cfg: Mapping[str, Any]) -> None:
+    """The quantizer can be built, and its policy fits the model."""
+    quantizer = make(cfg["quant"])
+    try:
+        model = _model_without_memory(cfg)
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    forecast_model(quantizer, model.param_specs(), {name: p.shape for name, p in model.named_parameters()})
+
+
+def _calibration_rules(cfg: Mapping[str, Any]) -> None:
+    budget = cfg["budget"]
+    try:
+        source = make(cfg["quant"]).calibration_source
+    except ConfigError:
+        return  # a quantizer that cannot be built has been complained about
+    if source is None:
+        return
+    if training_seconds(budget, source.reserve_seconds) <= 0:
+        raise ConfigError(
+            f"quant.calibration.reserve_seconds: {source.reserve_seconds:g} leaves nothing of "
+            f"budget.train_seconds = {budget['train_seconds']:g}"
+        )
+    try:
+        model = _model_without_memory(cfg)
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    source.check(model)
+
+
+def _qat_rules(cfg: Mapping[str, Any]) -> None:
+    """A training-time device knows the grid it prepares for, and begins before the run ends."""
+    if cfg["qat"]["_target_"].endswith(".NoDevice"):
+        return
+    try:
+        _quant_rules(cfg)
+        model = _model_without_memory(cfg)
+    except ConfigError:
+        return  # a model or a quantizer that cannot be built has been complained about
+    make(cfg["qat"]).prepare(model, make(cfg["quant"]), make(cfg["schedule"]))

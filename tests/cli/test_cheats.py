@@ -1,0 +1,85 @@
+"""Every cheat on the shelf is rejected by the probe it offends, by name; the honest evaluation is not."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from pgolf.cli.cheats import add_parser
+from pgolf.core.errors import ConfigError
+from pgolf.proof import cheats as package
+from pgolf.proof.cheats import SHELF, by_name
+from pgolf.proof.shelf import own_documents, run_shelf
+from tests.proof.making import DOCUMENTS, write_artifact
+
+NAMES = {
+    "unnormalised": "normalisation",
+    "target_aware": "normalisation",
+    "in_chunk_peeker": "prefix perturbation",
+    "score_after_update": "score before update",
+    "double_scorer": "single pass",
+    "tail_dropper": "coverage and bytes",
+    "byte_miscounter": "coverage and bytes",
+    "file_reader": "artifact only",
+    "socket_opener": "artifact only",
+}
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    return write_artifact(tmp_path_factory.mktemp("cheats") / "a.pgolf")
+
+
+@pytest.fixture(scope="module")
+def honest(artifact):
+    return run_shelf(artifact, DOCUMENTS, [None], probe_seconds=2)[0]
+
+
+def test_honest_evaluation_passes_every_probe(honest):
+    assert honest.certificate.passed, honest.certificate.failed
+
+
+@pytest.mark.parametrize("name", SHELF)
+def test_cheat_is_caught_by_the_probe_it_offends(artifact, honest, name):
+    (finding,) = run_shelf(artifact, DOCUMENTS, [by_name(name)], probe_seconds=2)
+    failed = {probe.letter: probe for probe in finding.certificate.probes if not probe.passed}
+    assert by_name(name).letter in failed, finding.certificate
+    assert failed[by_name(name).letter].name == NAMES[name]
+    assert finding.claimed_bpb <= honest.claimed_bpb + 1e-9  # or it would not be worth cheating
+
+
+def test_every_file_on_the_shelf_is_listed_and_has_a_name_here():
+    files = {path.stem for path in Path(package.__file__).parent.glob("*.py")} - {"__init__", "wrapped"}
+    assert files == set(SHELF) == set(NAMES)
+
+
+def test_unknown_cheat_gets_the_nearest_name():
+    with pytest.raises(ConfigError, match="Did you mean 'double_scorer'"):
+        by_name("double_score")
+
+
+def test_command_prints_a_row_for_each(artifact, capsys, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("".join(DOCUMENTS), encoding="utf-8")
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    options = parser.parse_args(
+        ["cheats", str(artifact), "--text", str(text), "--only", "tail_dropper", "--seconds", "2"]
+    )
+    assert options.run(options) == 0
+    printed = capsys.readouterr().out
+    assert "none (honest)" in printed
+    assert "tail_dropper" in printed
+    assert "1 of 1 cheats caught" in printed
+
+
+def test_command_on_a_file_that_is_no_artifact_says_so(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    options = parser.parse_args(["cheats", str(tmp_path / "missing.pgolf")])
+    assert options.run(options) == 2
+    assert "missing.pgolf" in capsys.readouterr().err
+
+
+def test_the_packages_own_source_is_text_enough():
+    assert sum(map(len, own_documents())) > 100_000

@@ -1,0 +1,24 @@
+import pytest
+
+from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
+from pgolf.schedule.warmdown import Warmdown
+
+
+def test_make_builds_what_the_node_names_with_runtime_objects_by_keyword():
+    node = {"_target_": "pgolf.schedule.warmdown.Warmdown", "fraction": 0.5}
+    made = make(node, floor=0.1)
+    assert isinstance(made, Warmdown) and (made.fraction, made.floor) == (0.5, 0.1)
+
+
+def test_children_are_passed_on_unbuilt():
+    node = {"_target_": "pgolf.core.process.Process", "rank": {"_target_": "x"}, "world": 1}
+    assert make(node).rank == {"_target_": "x"}
+
+
+@pytest.mark.parametrize(
+    "target", ["os.system", "builtins.eval", "pgolfish.x.Y", "pgolf", "pgolf.quant.rtn.RTNN", 3]
+)
+def test_only_existing_pgolf_targets_are_built(target):
+    with pytest.raises(ConfigError):
+        make({"_target_": target})

@@ -1,0 +1,170 @@
+"""Everything after training, again, from a finished run's weights."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pgolf.config.requantize_words import read_words
+from pgolf.core.errors import ConfigError, RunError
+from pgolf.run.requantize import _say_what_the_script_cannot, requantize
+from pgolf.track.experiments import read_rows
+from tests.helpers import tiny_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = (
+    "size=tiny",
+    "data=tiny",
+    "tokenizer=bytes",
+    "budget=smoke",
+    "logger=[jsonl]",
+    "budget.probe_seconds=0.2",
+    "compressor=brotli",
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    home = tmp_path_factory.mktemp("run")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *TINY, "quant=int6_rtn", f"cache_dir={home / '.cache'}"],
+        capture_output=True,
+        text=True,
+        cwd=home,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(home), "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = (home / "runs").glob("*/seed=1337")
+    return folder
+
+
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+def runs_like(run, pattern):
+    return sorted(run.parent.parent.glob(pattern))
+
+
+def test_the_runs_own_words_give_its_artifact_again_to_the_bit(run):
+    assert requantize(run, ["rerun=true"]) == 0
+    again = run.with_name("seed=1337.r2")
+    ours, theirs = result(again), result(run)
+    assert ours["artifact"]["sha256"] == theirs["artifact"]["sha256"]
+    assert ours["artifact"]["bytes_code"] == theirs["artifact"]["bytes_code"]
+    assert ours["scores"]["final"]["val_bpb"] == pytest.approx(theirs["scores"]["final"]["val_bpb"], abs=1e-9)
+    assert ours["certificate"]["passed"] and ours["train"] == theirs["train"]
+    assert (again / "weights.pt").read_bytes() == (run / "weights.pt").read_bytes()
+
+
+def test_another_quantizer_makes_a_run_of_its_own_with_all_records(run):
+    assert requantize(run, ["quant=int8_rtn", "compressor=zlib", "notes=why not"]) == 0
+    (folder,) = runs_like(run, "*int8_rtn*/seed=1337")
+    facts = result(folder)
+    assert facts["status"] == "finished" and facts["certificate"]["passed"]
+    assert facts["artifact"]["bytes_weights"] > result(run)["artifact"]["bytes_weights"]
+    assert facts["scores"]["prequant"]["val_bpb"] == pytest.approx(
+        result(run)["scores"]["prequant"]["val_bpb"], abs=1e-9
+    )
+    row = read_rows(run.parent.parent / "experiments.csv")[-1]
+    assert row["parent_run"] == f"{run.parent.name}/{run.name}"
+    assert (row["status"], row["notes"]) == ("finished", "why not; subset")
+    assert {
+        "config.yaml",
+        "overrides",
+        "train.log",
+        "artifact.pgolf",
+        "certificate.json",
+        "train_gpt.py",
+    } <= {path.name for path in folder.iterdir()}
+    console = (folder / "console.log").read_text()
+    assert "data=tiny size=tiny" in " ".join(console.split()) or "size=tiny data=tiny" in " ".join(
+        console.split()
+    )
+    words = (folder / "overrides").read_text().splitlines()
+    assert "quant=int8_rtn" in words and "quant=int6_rtn" not in words and "size=tiny" in words
+
+
+def test_a_sweep_scores_dev_and_leaves_validation_closed(run):
+    assert requantize(run, ["quant=int5_rtn,none", "final=false", "hypothesis=bits"]) == 0
+    for name in ("int5_rtn", "none"):
+        (folder,) = runs_like(run, f"*-{name}-*/seed=1337")
+        facts = result(folder)
+        assert facts["scores"]["final"] is None and facts["certificate"] is None
+        assert facts["scores"]["dev"]["val_bpb"] > 0 and facts["status"] == "finished"
+
+
+def test_single_keys_change_and_everything_else_stays_the_runs(run):
+    ((cfg, _),) = read_words(run, ["quant.embedding_bits=7", "eval.stride=32"]).jobs
+    ((own, _),) = read_words(run, []).jobs
+    assert cfg["quant"] == {**own["quant"], "embedding_bits": 7}
+    assert cfg["eval"] == {**own["eval"], "stride": 32}
+    assert {k: v for k, v in cfg.items() if k not in ("quant", "eval")} == {
+        k: v for k, v in own.items() if k not in ("quant", "eval")
+    }
+    assert cfg["choices"]["quant"] == "int6_rtn" and cfg["size"]["name"] == "tiny"
+
+
+def test_words_of_the_runs_old_quantizer_do_not_reach_the_new_one(run, tmp_path):
+    copy = tmp_path / "name" / "seed=1"
+    copy.mkdir(parents=True)
+    (copy / "config.yaml").write_text((run / "config.yaml").read_text())
+    (copy / "overrides").write_text("size=tiny\nquant=int6_rtn\nquant.bits=4\n")
+    ((cfg, effective),) = read_words(copy, ["quant=int8_rtn"]).jobs
+    assert cfg["quant"]["bits"] == 8 and effective == ["size=tiny", "quant=int8_rtn"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["arch=baseline"], "arch: fixed by the run"),
+        (["optimizer.matrix_lr=1"], "optimizer.matrix_lr: fixed by the run"),
+        (["seed=2"], "seed: fixed by the run"),
+        (["quant=int6_rtm"], "Did you mean 'int6_rtn'?"),
+        (["quant.bitts=6"], "Did you mean 'bits'?"),
+        (["~quant.bits"], "can be changed, not added or taken away"),
+        (["quant.bits=9"], "quant.bits: 9 is out of range"),
+        (["final=maybe"], "neither true nor false"),
+        (["overwrite=true"], "rerun=true keeps both"),
+    ],
+)
+def test_other_words_are_refused_by_name(run, words, expected):
+    with pytest.raises(ConfigError) as caught:
+        requantize(run, words)
+    assert expected in str(caught.value)
+    assert (run / "weights.pt").is_file()
+
+
+def test_all_wrong_words_are_named_at_once(run):
+    with pytest.raises(ConfigError) as caught:
+        read_words(run, ["arch=baseline", "seed=2", "compressor=zlib"])
+    assert len(caught.value.problems) == 2
+
+
+def test_only_finished_runs_whose_weights_can_be_read_are_taken(run, tmp_path):
+    with pytest.raises(RunError, match="cannot be read"):
+        requantize(tmp_path, [])
+    copy = tmp_path / "name" / "seed=1"
+    copy.mkdir(parents=True)
+    for name in ("config.yaml", "overrides", "result.json"):
+        (copy / name).write_text((run / name).read_text())
+    (copy / "weights.pt").write_bytes(b"no weights")
+    with pytest.raises(RunError, match=r"weights\.pt: the run's weights cannot be read"):
+        requantize(copy, [])
+    (copy / "result.json").write_text(json.dumps({**result(run), "status": "interrupted"}))
+    with pytest.raises(RunError, match="ended as 'interrupted'"):
+        requantize(copy, [])
+
+
+def test_a_script_that_can_score_but_not_train_is_announced():
+    said = []
+    listener = SimpleNamespace(console=SimpleNamespace(line=said.append))
+    _say_what_the_script_cannot(listener, tiny_settings("quant=int5_rtn", "qat=ste"))
+    assert not said
+    _say_what_the_script_cannot(listener, tiny_settings("quant=fitted_gptq", "qat=ste"))
+    assert len(said) == 1 and "will score this artifact but not train one: qat=ste" in said[0]
