@@ -23,19 +23,23 @@ from pgolf.config.launch import launch, run_job
 def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     """One run; returns what a sweep minimises (dev bits per byte) and the exit status."""
     from pgolf.run import stages
+    from pgolf.run.announce import announce_training, compare, print_model
     from pgolf.run.record import Run
     from pgolf.run.rules import check
 
     check(cfg)
     if cfg["print_model"]:
-        return stages.print_model(cfg)
+        return print_model(cfg)
     with Run.open(cfg, overrides) as run:
         dataset = stages.prepare(run)
-        model, trained = stages.fit(run, dataset)
-        artifact = stages.pack(run, dataset, model, trained)
+        trainer = stages.build(run, dataset)
+        expected = announce_training(run, dataset, trainer.model)
+        trained = stages.fit(run, trainer)
+        artifact = stages.export(run, dataset, trainer.model, trained)
+        compare(run, dataset, trainer.model, expected, artifact)
         evaluation = stages.score_dev(run, dataset, artifact)
-        final = stages.score_final(run, dataset, artifact, evaluation)
-        stages.certify_final(run, final, artifact)
+        final = stages.score_final(run, dataset, artifact.path, evaluation)
+        stages.certify_final(run, final, artifact.sha256)
     return run.objective, run.status
 
 

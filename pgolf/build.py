@@ -25,7 +25,7 @@ from pgolf.tokenizer.recipe import Progress, Recipe
 from pgolf.train.activation import Activate
 from pgolf.train.clock import TrainClock
 from pgolf.train.model_progress import ModelProgress
-from pgolf.train.trainer import Hook, Plan, Runtime, Trainer
+from pgolf.train.trainer import Hook, Plan, Runtime, ScoreDev, Trainer
 from pgolf.train.warmup import warm_up
 
 # Below these, compiling a laptop-sized model costs more than it saves (measured: 30-60 s cold, steps 1.5-1.9x faster).
@@ -55,10 +55,19 @@ def build_loader(cfg: Mapping[str, Any], dataset: Dataset, process: Process) -> 
     )
 
 
-def build_trainer(cfg: Mapping[str, Any], model: nn.Module, dataset: Dataset, process: Process) -> Trainer:
+def build_trainer(
+    cfg: Mapping[str, Any],
+    model: nn.Module,
+    dataset: Dataset,
+    process: Process,
+    *,
+    score_dev: ScoreDev,
+    folder: Path | None = None,
+) -> Trainer:
     """Loader, optimizer, schedule and hooks around ``model``; the loss is not compiled yet.
 
     What the quantizer's calibration reserves is taken off the training seconds, so that schedules end in time.
+    ``score_dev`` and ``folder``: see ``pgolf.train.trainer.Runtime``.
     """
     train, budget = cfg["train"], cfg["budget"]
     device = next(model.parameters()).device
@@ -80,6 +89,8 @@ def build_trainer(cfg: Mapping[str, Any], model: nn.Module, dataset: Dataset, pr
         loader=loader,
         hooks=hooks,
         clock=TrainClock(synchronise=synchronise),
+        score_dev=score_dev,
+        folder=folder,
     )
     plan = Plan(
         seconds=training_seconds(budget, _reserve_seconds(quantizer)),
@@ -116,9 +127,7 @@ def prepare_dataset(cfg: Mapping[str, Any], progress: Progress, recipe: Recipe |
     return source.prepare(recipe, Path(cfg["cache_dir"]), cfg["size"]["shard_tokens"], progress)
 
 
-def compile_loss(
-    trainer: Trainer, mode: str, seconds: float, report: Callable[[int, int], None]
-) -> str | None:
+def compile_loss(trainer: Trainer, mode: str, seconds: float) -> str | None:
     """Compile the loss and warm it up, outside the clock.
 
     Returns why it failed where ``mode`` is ``auto`` and training goes on eagerly; raises ConfigError where it
@@ -127,7 +136,7 @@ def compile_loss(
     torch._dynamo.reset()  # earlier runs of this process count against the compiler's limit of graphs
     _compile_model_part(trainer, partial(torch.compile, dynamic=False))
     try:
-        warm_up(trainer, seconds, report)
+        warm_up(trainer, seconds)
     except torch._dynamo.exc.TorchDynamoException as error:
         first = str(error).strip().splitlines()[0]
         if mode == "always":

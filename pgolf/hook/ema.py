@@ -11,6 +11,7 @@ Hurts: with a large decay on a short run, which the warm-up softens; a bf16 copy
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -45,3 +46,11 @@ class EMA(Hook):
         """Weights that start as copies have the average of their originals: the averaged model stays the same."""
         for name, original in copied.items():
             self.shadow[name].copy_(self.shadow[original])
+
+    def state(self) -> dict[str, Any]:
+        return {"shadow": self.shadow}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        for name, value in state["shadow"].items():
+            self.shadow[name].copy_(value)

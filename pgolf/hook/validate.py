@@ -10,12 +10,10 @@ Hurts: no score, it only reads the weights; a large ``dev_tokens`` makes the who
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from torch import Tensor
+from collections.abc import Mapping
+from typing import Any
 
 from pgolf.core.ranges import PositiveInt
-from pgolf.core.results import Score
 from pgolf.train.phases import Phase
 from pgolf.train.trainer import Hook, Trainer
 
@@ -25,15 +23,7 @@ class Validate(Hook):
 
     def __init__(self, *, times: PositiveInt, dev_tokens: PositiveInt) -> None:
         self.times, self.dev_tokens = times, dev_tokens
-        self.measure: Callable[[Mapping[str, Tensor], int], Score] | None = None
-        self.report: Callable[[Trainer, Score], None] = lambda trainer, score: None
         self._done = 0
-
-    def connect(
-        self, measure: Callable[[Mapping[str, Tensor], int], Score], report: Callable[[Trainer, Score], None]
-    ) -> None:
-        """Give the hook its eyes: ``measure(weights, tokens)`` on dev, and where to report."""
-        self.measure, self.report = measure, report
 
     def phases(self) -> list[Phase]:
         return [
@@ -50,6 +40,20 @@ class Validate(Hook):
         if due <= self._done or trainer.stopped_by is not None:
             return
         self._done = due
-        assert self.measure is not None, "Validate.connect was not called"
         with trainer.clock.paused():
-            self.report(trainer, self.measure(trainer.snapshot(), self.dev_tokens))
+            score = trainer.score_dev(trainer.weights().state, self.dev_tokens)
+            text = f"{score.val_bpb:.4f} bits per byte after {trainer.step} steps (sample)"
+            trainer.tell(
+                "dev",
+                text,
+                series=True,
+                dev_loss=score.val_loss,
+                dev_bpb=score.val_bpb,
+                train_seconds=trainer.clock.elapsed,
+            )
+
+    def state(self) -> dict[str, Any]:
+        return {"done": self._done}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._done = state["done"]

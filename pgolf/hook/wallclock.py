@@ -11,6 +11,8 @@ Hurts: where one recent step was unusually slow the run ends that much earlier.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from pgolf.train.trainer import Hook, Trainer
 
@@ -30,3 +32,10 @@ class Wallclock(Hook):
         self._last = elapsed
         if elapsed + max(self._recent) > trainer.plan.seconds:
             trainer.stop("wallclock")
+
+    def state(self) -> dict[str, Any]:
+        return {"recent": list(self._recent), "last": self._last}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._recent = deque(state["recent"], maxlen=RECENT_STEPS)
+        self._last = state["last"]

@@ -11,6 +11,8 @@ Hurts: a ramp counted in steps never arrives on short runs, hence the fraction o
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -89,12 +91,12 @@ class MuonAdamW:
         start, end, ramp = self.ramp
         return [Phase(0.0, ramp, f"momentum {start:g} → {end:g}")] if ramp and start != end else []
 
-    def state_dict(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.muon.load_state_dict(state["muon"])
-        self.adamw.load_state_dict(state["adamw"])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.muon.load_state_dict(copy.deepcopy(dict(state["muon"])))
+        self.adamw.load_state_dict(copy.deepcopy(dict(state["adamw"])))
 
 
 def partition(model: nn.Module) -> dict[str, list[nn.Parameter]]:

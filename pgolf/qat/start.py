@@ -6,8 +6,8 @@ scale below the threshold is the first with the device. Cost: nothing but that q
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, Fraction
@@ -16,9 +16,6 @@ from pgolf.train.trainer import Hook, Schedules, Trainer
 
 StartFraction = Fraction | None
 StartScale = Annotated[float, Between(0, 1, open_low=True)] | None
-
-Event = Literal["enabled", "not_enabled"]
-ReportStart = Callable[[Event, int, float], None]
 
 LOOK_AT = 1000  # places of the schedule at which its highest one is sought
 
@@ -82,7 +79,10 @@ class Start:
 
 
 class Switch(Hook):
-    """Turns a device on at its start; ``follow`` hears the rate's scale of every step from then on."""
+    """Turns a device on at its start; ``follow`` hears the rate's scale of every step from then on.
+
+    Tells ``switch`` with ``what`` qat, or late_qat where steps went before, and ``state`` enabled or not_enabled.
+    """
 
     def __init__(
         self,
@@ -92,12 +92,7 @@ class Switch(Hook):
         follow: Callable[[float], None] = lambda lr_scale: None,
     ) -> None:
         self.start, self.what, self.on = start, what, False
-        self.report: ReportStart = lambda event, step, lr_scale: None
         self._turn_on, self._follow = turn_on, follow
-
-    def connect(self, report: ReportStart) -> None:
-        """Where to report: ``report(event, step, lr_scale)``, ``step`` steps having been taken."""
-        self.report = report
 
     def phases(self) -> list[Phase]:
         return [Phase(self.start.from_, 1.0, self.what)]
@@ -114,10 +109,31 @@ class Switch(Hook):
         if not self.on and self.start.due(progress):
             self.on = True
             self._turn_on()
-            self.report("enabled", trainer.step, lr_scale)
+            self._tell(trainer, "enabled", lr_scale, f"on after {trainer.step:,} steps")
         if self.on:
             self._follow(lr_scale)
 
     def at_end(self, trainer: Trainer) -> None:
         if not self.on:
-            self.report("not_enabled", trainer.step, trainer.lr_scale)
+            text = f"never on: the run ended after {trainer.step:,} steps"
+            self._tell(trainer, "not_enabled", trainer.lr_scale, text)
+
+    def state(self) -> dict[str, Any]:
+        return {"on": self.on}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        assert state["on"] or not self.on, "what has been turned on is not turned off again"
+        if state["on"] and not self.on:
+            self._turn_on()
+        self.on = state["on"]
+
+    @staticmethod
+    def _tell(trainer: Trainer, state: str, lr_scale: float, text: str) -> None:
+        what = "late_qat" if trainer.step else "qat"
+        trainer.tell(
+            "switch",
+            f"{what}: {text}, learning rate times {lr_scale:.3g}",
+            what=what,
+            state=state,
+            scale=lr_scale,
+        )

@@ -1,4 +1,4 @@
-"""One run, from taking its folder to writing its result: the record keeper of ``train.py``.
+"""One run, from taking its folder to writing its result: the recorder of ``train.py`` and ``pgolf requantize``.
 
 Whatever ends a run, an error, Ctrl-C, a loss that is no number, its folder keeps what exists: the last good
 weights, a result.json with the reason, a row in experiments.csv.
@@ -6,7 +6,6 @@ weights, a result.json with the reason, a row in experiments.csv.
 
 from __future__ import annotations
 
-import io
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,49 +16,60 @@ from typing import Any
 
 import torch
 
-from pgolf.artifact.forecast import Forecast
 from pgolf.build import wants_compile
 from pgolf.config.compose import to_yaml
 from pgolf.config.naming import config_hash, run_name
-from pgolf.core.atomic import write_bytes_atomic
+from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
 from pgolf.core.errors import CertificateError, OverBudget, RunError, TrainingError, UserError
+from pgolf.core.events import Event, Listener
 from pgolf.core.make import make
-from pgolf.core.process import Process, choose_device, choose_precision, hardware_name, process_facts
+from pgolf.core.process import choose_precision, hardware_name, process_facts
 from pgolf.core.protocols import Logger
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
+from pgolf.run.listeners import ParseableLog, Screen, Series
+from pgolf.run.recorder import Recorder
 from pgolf.track import textlog
 from pgolf.track.console import Console
 from pgolf.track.experiments import TABLE_NAME, append_row, check_table, row_from_result
 from pgolf.track.folder import RunFolder
 from pgolf.track.git import git_facts
+from pgolf.track.jsonable import to_json
 from pgolf.track.ledger import StageLedger
+from pgolf.track.progress import Progress
 from pgolf.track.result import ModelFacts, RunFacts, Status, build_result, write_result
+from pgolf.train.state import Weights, save_weights
 from pgolf.train.trainer import Trainer
 
 
-class Run:
-    """State of a run as its stages fill it; use ``with Run.open(...) as run``."""
+class Run(Recorder):
+    """State of a run as its stages tell it; use ``with Run.open(...) as run``."""
 
     def __init__(
         self, cfg: Mapping[str, Any], overrides: Sequence[str], folder: RunFolder, console: Console
     ) -> None:
-        self.cfg, self.overrides, self.folder, self.console = cfg, list(overrides), folder, console
-        self.process: Process = process_facts()
-        self.device = choose_device(cfg["device"])
+        super().__init__(cfg, process_facts())
+        self.overrides, self.files, self.folder, self.console = list(overrides), folder, folder.path, console
         self.ledger = StageLedger(budget=cfg["budget"])
         self.log = textlog.TextLog(folder.train_log)
         self.loggers: list[Logger] = []
+        self.screen = Screen(console)
+        quant, compressor = cfg["choices"]["quant"], cfg["choices"]["compressor"]
+        train_seconds = cfg["budget"]["train_seconds"]
+        self.listeners: list[Listener] = [
+            ParseableLog(self.log, quant, compressor, train_seconds),
+            self.screen,
+            Series(self.loggers),
+        ]
         self.trainer: Trainer | None = None
+        self.weights: Weights | None = None  # those to keep: trained here, or the parent's
         self.model: ModelFacts | None = None
-        self.forecast: Forecast | None = None
-        self.script = b""  # what the run counts as its code
         self.train: TrainResult | None = None
         self.artifact: Artifact | None = None
+        self.k_factor: float | None = None
         self.scores: dict[str, Score] = {}
         self.certificate: Certificate | None = None
-        self.trained_before = False  # the weights are a finished run's: see pgolf.run.requantize
-        self.schedule: str | None = None  # the visits those weights were trained for
         self.status = 0
+        self._script = b""
 
     @classmethod
     def open(cls, cfg: Mapping[str, Any], overrides: Sequence[str]) -> Run:
@@ -87,9 +97,6 @@ class Run:
 
     def _start(self, name: str) -> None:
         cfg, git = self.cfg, git_facts()
-        threads = cfg["train"]["threads"]
-        if threads:
-            torch.set_num_threads(threads)
         precision = choose_precision(cfg["train"]["precision"], self.device)
         self.machine: dict[str, Any] = {
             "device": str(self.device),
@@ -103,23 +110,24 @@ class Run:
         self.facts = RunFacts(
             name,
             cfg["seed"],
-            self.folder.rerun,
+            self.files.rerun,
             git.sha,
             git.dirty,
             config_hash(cfg),
             shlex.join(["python", *sys.argv]),
         )
-        self.save_config()
-        self.folder.write_overrides(self.overrides)
-        for note in filter(None, (self.folder.note,)):
-            self.console.line(note)
-        self.console.line(f"run      {self.folder.path}")
-        self.console.line(
-            f"machine  {machine['hardware']}, {machine['threads']} threads, {machine['autocast']} autocast, "
-            f"{'compiled' if machine['compile'] else 'eager'}, torch {machine['torch']}"
+        self._save_config()
+        self.files.write_overrides(self.overrides)
+        if self.files.note:
+            self.console.line(self.files.note)
+        self.tell("run", str(self.folder))
+        self.tell(
+            "machine",
+            f"{machine['hardware']}, {machine['threads']} threads, {machine['autocast']} autocast, "
+            f"{'compiled' if machine['compile'] else 'eager'}, torch {machine['torch']}",
         )
         for node in cfg["logger"].values():
-            self.loggers.append(make(node, folder=self.folder.path, say=self.console.line))
+            self.loggers.append(make(node, folder=self.folder, say=self.console.line))
         for logger in self.loggers:
             logger.start(
                 {"run": {"name": name, "seed": cfg["seed"]}, "config": dict(cfg), "machine": machine}
@@ -128,9 +136,18 @@ class Run:
             textlog.seed(cfg["seed"]), textlog.world_size(self.process.world, cfg["train"]["accumulation"])
         )
 
-    def save_config(self) -> None:
+    def _save_config(self) -> None:
         """Write the composed config with what the machine decided; again whenever that changes."""
-        self.folder.write_config(to_yaml({**self.cfg, "machine": self.machine}))
+        self.files.write_config(to_yaml({**self.cfg, "machine": self.machine}))
+
+    @property
+    def script(self) -> bytes:
+        """What the run counts as its code."""
+        return self._script
+
+    @script.setter
+    def script(self, script: bytes) -> None:
+        self._script, self.code_bytes = script, len(script)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -138,10 +155,33 @@ class Run:
         with self.ledger.stage(name):
             yield
 
-    def metrics(self, step: int, **values: float) -> None:
-        """Hand one step's numbers to every logger."""
-        for logger in self.loggers:
-            logger.log(step, values)
+    def progress(self, label: str, unit: str = "") -> Progress:
+        return self.screen.progress(label, unit)
+
+    def hear(self, event: Event) -> None:
+        """Keep what belongs in the record, and pass the event on."""
+        facts = event.facts
+        if event.name == "built":
+            self.trainer = facts["trainer"]
+            self.model = ModelFacts(params=facts["parameters"], size=self.cfg["size"]["name"])
+        elif event.name == "compile":
+            self.machine["compile"] = False
+            self._save_config()
+        elif event.name == "trained":
+            self.train = facts["result"]
+        elif event.name == "artifact":
+            self.artifact = facts["artifact"]
+            write_bytes_atomic(self.files.script, self.script)
+        elif event.name == "k":
+            self.k_factor = facts["factor"]
+        elif event.name == "score":
+            self.scores[facts["which"]] = facts["score"]
+        elif event.name == "certified":
+            self.certificate, self.scores["final"] = facts["certificate"], facts["score"]
+            text = to_json(self.certificate.as_dict(), indent=2) + "\n"
+            write_text_atomic(self.files.certificate, text)
+        for listener in self.listeners:
+            listener.hear(event)
 
     def __enter__(self) -> Run:
         return self
@@ -164,14 +204,14 @@ class Run:
             certificate=self.certificate,
         )
         with ExitStack() as ending:  # each step is taken even where another fails
-            for close in (self.folder.close, self.log.close, self.console.close):
+            for close in (self.files.close, self.log.close, self.console.close):
                 ending.callback(close)
-            ending.callback(self.console.summary, result, self.artifact, self.certificate, self.folder.path)
+            ending.callback(self.console.summary, result, self.artifact, self.certificate, self.folder)
             for logger in self.loggers:
                 ending.callback(logger.finish, result)
             if self.trainer is not None:
                 ending.callback(getattr(self.trainer.loader, "close", lambda: None))
-            self._attempt(lambda: write_result(self.folder.path, result))
+            self._attempt(lambda: write_result(self.files.path, result))
             self._attempt(lambda: self._append_row(result))
             self._attempt(lambda: self._keep_weights(error))
 
@@ -192,7 +232,7 @@ class Run:
             parent_run=self.cfg["parent_run"],
             hypothesis=self.cfg["hypothesis"],
         )
-        append_row(self.folder.path.parent.parent / TABLE_NAME, row)
+        append_row(self.files.path.parent.parent / TABLE_NAME, row)
 
     def _verdict(self, error: BaseException | None) -> tuple[Status, str]:
         """Status and reason for the record; sets the exit status of a run that reached its end."""
@@ -201,9 +241,8 @@ class Run:
         if isinstance(error, TrainingError):
             return "nan_loss", str(error)
         if error is not None:
-            return "failed", str(error) if isinstance(
-                error, UserError
-            ) else f"{type(error).__name__}: {error}"
+            told = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            return "failed", told
         if self.certificate is not None and not self.certificate.passed:
             self.status = CertificateError.exit_status
             return "certificate_failed", "; ".join(self.certificate.failed)
@@ -214,21 +253,14 @@ class Run:
 
     def _keep_weights(self, error: BaseException | None) -> None:
         """Save the weights: the exported ones, or the last good ones of a run that broke off in training."""
-        state: Mapping[str, torch.Tensor] = {}
-        schedule = self.schedule
-        if self.trainer is not None:
-            schedule = getattr(self.trainer.model, "active", None)
-        if self.train is not None:
-            state = self.train.state
+        weights = self.weights
+        if self.trainer is not None and self.train is not None:
+            weights = Weights(self.train.state, self.trainer.model.active, self.train.steps)  # type: ignore[arg-type]
         elif self.trainer is not None and self.trainer.step:
-            if isinstance(error, TrainingError):
-                state, schedule = self.trainer.good_state, self.trainer.good_schedule
-            else:
-                state = self.trainer.snapshot()
-        if state:
-            content = io.BytesIO()
-            torch.save({"weights": dict(state), "schedule": schedule}, content)
-            write_bytes_atomic(self.folder.weights, content.getvalue())
+            diverged = isinstance(error, TrainingError)
+            weights = self.trainer.good if diverged else self.trainer.weights()
+        if weights is not None:
+            save_weights(self.files.weights, weights)
 
     @property
     def objective(self) -> float:

@@ -23,9 +23,11 @@ from pgolf.core.process import seed_everything
 from pgolf.core.results import TrainResult
 from pgolf.data.dataset import Dataset
 from pgolf.run import stages
+from pgolf.run.announce import announce, compare
 from pgolf.run.record import Run
 from pgolf.run.rules import check
 from pgolf.track.result import COMPLETE, ModelFacts, read_result
+from pgolf.train.state import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,14 @@ def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str]
         _say_what_the_script_cannot(run, cfg)
         dataset = stages.prepare(run)
         model = _restore(run, dataset, parent)
-        artifact = stages.pack(run, dataset, model, parent.trained)
+        expected = announce(run, dataset, model)
+        artifact = stages.export(run, dataset, model, parent.trained)
+        compare(run, dataset, model, expected, artifact)
         _compare(run, parent)
         evaluation = stages.score_dev(run, dataset, artifact)
         if final:
-            scored = stages.score_final(run, dataset, artifact, evaluation)
-            stages.certify_final(run, scored, artifact)
+            scored = stages.score_final(run, dataset, artifact.path, evaluation)
+            stages.certify_final(run, scored, artifact.sha256)
     return run.status
 
 
@@ -87,7 +91,7 @@ def _say_what_the_script_cannot(run: Run, cfg: Mapping[str, Any]) -> None:
         check(cfg)
     except ConfigError as error:
         for problem in error.problems:
-            run.console.line(f"script   train_gpt.py will score this artifact but not train one: {problem}")
+            run.tell("script", f"train_gpt.py will score this artifact but not train one: {problem}")
 
 
 def _restore(run: Run, dataset: Dataset, parent: Parent) -> nn.Module:
@@ -97,10 +101,10 @@ def _restore(run: Run, dataset: Dataset, parent: Parent) -> nn.Module:
         model = build_model(run.cfg, dataset, run.device)
         _load(model, parent.trained.state)
         model.use(parent.schedule)  # type: ignore[operator]
-    run.trained_before, run.schedule, run.train = True, parent.schedule, parent.trained
+    run.trained_before, run.train = True, parent.trained
+    run.weights = Weights(parent.trained.state, parent.schedule, parent.trained.steps)
     run.model = ModelFacts(params=sum(p.numel() for p in model.parameters()), size=run.cfg["size"]["name"])
-    run.console.line(f"weights  of {run.cfg['parent_run']}, {parent.trained.steps:,} steps")
-    stages.announce_model(run, dataset, model)
+    run.tell("weights", f"of {run.cfg['parent_run']}, {parent.trained.steps:,} steps")
     return model
 
 
@@ -118,9 +122,10 @@ def _compare(run: Run, parent: Parent) -> None:
     """Say so where dev, before quantization, is not what it was: other data, another tokenizer or machine."""
     now = run.scores["prequant"].val_bpb
     if parent.prequant_bpb is not None and abs(now - parent.prequant_bpb) > 1e-3:
-        run.console.line(
-            f"weights  score {now:.4f} before quantization, {parent.prequant_bpb:.4f} in {run.cfg['parent_run']}: "
-            "not the same text, tokenizer or arithmetic"
+        run.tell(
+            "weights",
+            f"score {now:.4f} before quantization, {parent.prequant_bpb:.4f} in {run.cfg['parent_run']}: "
+            "not the same text, tokenizer or arithmetic",
         )
 
 

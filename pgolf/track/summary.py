@@ -60,7 +60,8 @@ def _title(result: Mapping[str, Any], width: int, unicode: bool) -> list[Text]:
     run, status = result["run"], result["status"]
     rerun = "" if run["rerun"] == 1 else f", rerun {run['rerun']}"
     name = Text(run["name"], style="bold")
-    name.append(f"   seed {run['seed']}{rerun}", style="not bold")
+    if run["seed"] is not None:  # an artifact that is scored again does not say
+        name.append(f"   seed {run['seed']}{rerun}", style="not bold")
     verdict = Text(status.replace("_", " "), style=_STATUS_STYLE.get(status, "bold yellow"))
     if _is_subset(result["scores"]):
         verdict.append("   subset", style="bold yellow")

@@ -8,31 +8,26 @@ Cost: no bytes, no time; ``pgolf.train.warmup`` compiles the graphs of all sched
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pgolf.arch.recurrence.base import Activation
 from pgolf.arch.visits import Schedule
 from pgolf.train.phases import Phase
 from pgolf.train.trainer import Hook, Trainer
 
-Event = Literal["activated", "not_activated"]
-ReportSwitch = Callable[[Event, int, Activation], None]
-
 
 class Activate(Hook):
-    """``run_steps`` is the run's fixed number of steps, None where seconds end it."""
+    """Tells ``switch`` with ``what`` recurrence and ``state`` activated or not_activated.
+
+    ``run_steps`` is the run's fixed number of steps, None where seconds end it.
+    """
 
     def __init__(
         self, activations: Sequence[Activation], schedules: Mapping[str, Schedule], run_steps: int | None
     ) -> None:
         self.activations, self.schedules, self.run_steps = tuple(activations), dict(schedules), run_steps
-        self.report: ReportSwitch = lambda event, step, activation: None
         self._waiting = list(self.activations)
-
-    def connect(self, report: ReportSwitch) -> None:
-        """Where to report: ``report(event, step, activation)``, ``step`` steps having been taken."""
-        self.report = report
 
     def phases(self) -> list[Phase]:
         """From when on each schedule holds; a step's fraction is known only where the number of steps is fixed."""
@@ -57,8 +52,23 @@ class Activate(Hook):
             copied = trainer.model.activate(activation.schedule)  # type: ignore[operator]
             for hook in trainer.hooks:
                 hook.after_switch(trainer, copied)
-            self.report("activated", trainer.step, activation)
+            self._tell(trainer, activation, "activated", f"active after {trainer.step:,} steps")
 
     def at_end(self, trainer: Trainer) -> None:
         for activation in self._waiting:
-            self.report("not_activated", trainer.step, activation)
+            text = f"never active: it starts at {activation}, the run ended after {trainer.step:,} steps"
+            self._tell(trainer, activation, "not_activated", text)
+
+    def state(self) -> dict[str, Any]:
+        return {"waiting": len(self._waiting)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """The model's own state says which route is active; here only what is still to come is told."""
+        self._waiting = list(self.activations[len(self.activations) - state["waiting"] :])
+
+    @staticmethod
+    def _tell(trainer: Trainer, activation: Activation, state: str, text: str) -> None:
+        name = activation.schedule
+        trainer.tell(
+            "switch", f"recurrence: schedule {name} {text}", what="recurrence", state=state, schedule=name
+        )

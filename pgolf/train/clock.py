@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class TrainClock:
-    """``elapsed`` seconds since ``start()``, less everything inside ``paused()``.
+    """``elapsed`` seconds since ``start()``, less everything inside ``paused()``, plus what ``restore`` brought.
 
     ``now`` returns seconds; ``synchronise`` is called before each reading so that queued device work counts.
     """
@@ -18,21 +18,25 @@ class TrainClock:
     ) -> None:
         self._now, self._synchronise = now, synchronise
         self._start: float | None = None
-        self._outside = 0.0
+        self._before = self._outside = 0.0
         self._paused_at: float | None = None
 
     def start(self) -> None:
         self._synchronise()
         self._start, self._outside = self._now(), 0.0
 
+    def restore(self, elapsed: float) -> None:
+        """Count from ``elapsed`` seconds on: the next ``start`` goes on from there."""
+        self._start, self._before, self._outside = None, elapsed, 0.0
+
     @property
     def elapsed(self) -> float:
         if self._start is None:
-            return 0.0
+            return self._before
         if self._paused_at is not None:
-            return self._paused_at - self._start - self._outside
+            return self._before + self._paused_at - self._start - self._outside
         self._synchronise()
-        return self._now() - self._start - self._outside
+        return self._before + self._now() - self._start - self._outside
 
     @contextmanager
     def paused(self) -> Iterator[None]:

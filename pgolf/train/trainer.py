@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pgolf.core.errors import TrainingError
+from pgolf.core.events import Event, Listener
 from pgolf.core.protocols import Loader
-from pgolf.core.results import TrainResult
+from pgolf.core.results import Score, TrainResult
 from pgolf.train.clock import TrainClock
 from pgolf.train.phases import Phase
+from pgolf.train.state import Weights, random_state, restore_random_state
+
+ScoreDev = Callable[[Mapping[str, Tensor], int], Score]  # (float weights by name, tokens of dev)
 
 
 class Optimizes(Protocol):
     def step(self, lr_scale: float, progress: float) -> None: ...
     def zero_grad(self) -> None: ...
     def phases(self) -> list[Phase]: ...
-    def state_dict(self) -> dict: ...
-    def load_state_dict(self, state: dict) -> None: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: Mapping[str, Any]) -> None: ...
 
 
 class Schedules(Protocol):
@@ -45,6 +51,16 @@ class Hook:
 
     def at_end(self, trainer: Trainer) -> None: ...
 
+    def at_break(self, trainer: Trainer, error: BaseException) -> None:
+        """Training broke off: an error, Ctrl-C, a signal. The weights may be between two steps."""
+
+    def state(self) -> dict[str, Any]:
+        """What this hook must remember to go on from here; copies, and tensors where they lie."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``; called after ``at_start`` where a run goes on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -62,13 +78,20 @@ class Plan:
 
 @dataclass(slots=True)
 class Runtime:
-    """The objects a trainer works with besides the model."""
+    """The objects a trainer works with besides the model.
+
+    ``score_dev(weights, tokens)`` scores float weights on a sample of dev, for hooks. ``listeners`` hear what the
+    trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there.
+    """
 
     optimizer: Optimizes
     schedule: Schedules
     loader: Loader
     hooks: Sequence[Hook]
     clock: TrainClock
+    score_dev: ScoreDev
+    listeners: Sequence[Listener] = ()
+    folder: Path | None = None
 
 
 # A copy of the weights is kept this often, so that a run that diverges still leaves a usable state.
@@ -76,7 +99,7 @@ SNAPSHOT_STEPS = 50
 
 
 class Trainer:
-    """State that hooks may read: ``model, plan, clock, step, tokens, loss_nats, lr_scale, progress``."""
+    """State that hooks may read: ``model, plan, clock, step, tokens, loss_nats, lr_scale, progress, folder``."""
 
     def __init__(
         self,
@@ -89,13 +112,16 @@ class Trainer:
         self.model, self.plan, self.loss = model, plan, loss
         self.optimizer, self.schedule, self.loader = runtime.optimizer, runtime.schedule, runtime.loader
         self.hooks, self.clock = list(runtime.hooks), runtime.clock
+        self.score_dev, self.listeners, self.folder = (
+            runtime.score_dev,
+            list(runtime.listeners),
+            runtime.folder,
+        )
         self.device = next(model.parameters()).device
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
         self.stopped_by: str | None = None
         self.average = average or (lambda: self.model.state_dict())
-        self.good_state: dict[str, Tensor] = {}
-        self.good_step = 0
-        self.good_schedule: str | None = None
+        self.good: Weights | None = None  # the last weights known to be finite
 
     @property
     def progress(self) -> float:
@@ -107,32 +133,66 @@ class Trainer:
         """End the run after this step."""
         self.stopped_by = self.stopped_by or reason
 
-    def fit(self) -> TrainResult:
-        """Train until something calls ``stop``. Raises TrainingError when the loss is not finite."""
+    def tell(self, name: str, text: str = "", *, series: bool = False, **facts: Any) -> None:
+        """Tell every listener of an event at this step; see ``pgolf.core.events``."""
+        event = Event(name, self.step, facts, text, series)
+        for listener in self.listeners:
+            listener.hear(event)
+
+    def fit(self, resume: Mapping[str, Any] | None = None) -> TrainResult:
+        """Train until something calls ``stop``, from ``resume``, a ``state()``, where one is given.
+
+        Raises TrainingError when the loss is not finite.
+        """
         for hook in self.hooks:
             hook.at_start(self)
+        if resume is not None:
+            self.restore(resume)
         self._keep_good()
         self.clock.start()
-        while self.stopped_by is None:
-            progress = self.progress
-            self.lr_scale = self.schedule.scale(progress)
-            self.loss_nats = self.forward_backward()
-            if not math.isfinite(self.loss_nats):
-                raise TrainingError(
-                    f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {self.good_step} are kept. A smaller learning rate or train.grad_clip may help"
-                )
-            self.optimizer.step(self.lr_scale, progress)
-            self.step += 1
-            if self.plan.steps and self.step >= self.plan.steps:
-                self.stop("steps")
+        try:
+            while self.stopped_by is None:
+                self._step()
+        except BaseException as error:
             for hook in self.hooks:
-                hook.after_step(self)
-            if self.step % SNAPSHOT_STEPS == 0:
-                self._keep_good()
+                hook.at_break(self, error)
+            raise
         seconds = self.clock.elapsed
         for hook in self.hooks:
             hook.at_end(self)
-        return TrainResult(self.snapshot(), seconds, self.step, self.tokens, self.stopped_by)
+        return TrainResult(self.weights().state, seconds, self.step, self.tokens, self.stopped_by)
+
+    def _step(self) -> None:
+        progress = self.progress
+        self.lr_scale = self.schedule.scale(progress)
+        self.loss_nats = self.forward_backward()
+        if not math.isfinite(self.loss_nats):
+            kept = self.good.step if self.good else 0
+            raise TrainingError(
+                f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {kept} "
+                "are kept. A smaller learning rate or train.grad_clip may help"
+            )
+        self.optimizer.step(self.lr_scale, progress)
+        self.step += 1
+        if self.plan.steps and self.step >= self.plan.steps:
+            self.stop("steps")
+        for hook in self.hooks:
+            hook.after_step(self)
+        self._tell_step()
+        if self.step % SNAPSHOT_STEPS == 0:
+            self._keep_good()
+
+    def _tell_step(self) -> None:
+        seconds = self.clock.elapsed
+        self.tell(
+            "step",
+            series=True,
+            train_loss=self.loss_nats,
+            lr_scale=self.lr_scale,
+            tokens=self.tokens,
+            tokens_per_second=self.tokens / seconds if seconds else 0.0,
+            train_seconds=seconds,
+        )
 
     def forward_backward(self) -> float:
         """Gradients of one optimizer step's batch, clipped; returns its mean loss in nats per token."""
@@ -150,17 +210,47 @@ class Trainer:
         return total.item()
 
     def _keep_good(self) -> None:
-        """Remember this step's weights and the schedule they run in, unless a number in them is not finite."""
-        state = self.snapshot()
-        if all(bool(torch.isfinite(value).all()) for value in state.values()):
-            self.good_state, self.good_step = state, self.step
-            self.good_schedule = getattr(self.model, "active", None)
+        """Remember this step's weights, unless a number in them is not finite."""
+        weights = self.weights()
+        if all(bool(torch.isfinite(value).all()) for value in weights.state.values()):
+            self.good = weights
 
-    def snapshot(self) -> dict[str, Tensor]:
-        """A copy on the CPU of the weights that would be exported now (averaged where a hook averages)."""
-        return {
+    def weights(self) -> Weights:
+        """A copy on the CPU of what would be exported now (averaged where a hook averages)."""
+        state = {
             name: value.detach().to("cpu", torch.float32, copy=True) for name, value in self.average().items()
         }
+        return Weights(state, self.model.active, self.step)  # type: ignore[arg-type]
+
+    def state(self) -> dict[str, Any]:
+        """Everything that training goes on from, copied: two trainers in one state take the same steps to the bit.
+
+        Hooks are by their place in the list; gradients are none of it.
+        """
+        return {
+            "model": copy.deepcopy(self.model.state_dict()),
+            "route": self.model.active,
+            "optimizer": copy.deepcopy(self.optimizer.state()),
+            "loader": self.loader.state_dict(),
+            "hooks": [copy.deepcopy(hook.state()) for hook in self.hooks],
+            "seconds": self.clock.elapsed,
+            "step": self.step,
+            "tokens": self.tokens,
+            "random": random_state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a ``state()`` of a trainer made from the same settings. Raises DataError for another stream."""
+        self.model.load_state_dict(state["model"])
+        self.model.use(state["route"])  # type: ignore[operator]
+        self.optimizer.zero_grad()
+        self.optimizer.restore(state["optimizer"])
+        self.loader.load_state_dict(state["loader"])
+        for hook, saved in zip(self.hooks, state["hooks"], strict=True):
+            hook.restore(saved)
+        self.clock.restore(state["seconds"])
+        self.step, self.tokens = state["step"], state["tokens"]
+        restore_random_state(state["random"])
 
     def phases(self) -> list[Phase]:
         """Everything that will change during the run, by start."""

@@ -53,11 +53,17 @@ def gradients(model, loss) -> dict[str, torch.Tensor]:
 class Watch(Hook):
     """What the device said, the loss it made, and in which steps it was on."""
 
-    def __init__(self, loss):
-        self.loss, self.said, self.on = loss, [], []
+    def __init__(self, loss, heard):
+        self.loss, self.heard, self.on = loss, heard, []
 
-    def say(self, event, step, lr_scale):
-        self.said.append((event, step, round(lr_scale, 6)))
+    @property
+    def said(self):
+        """(state, step, scale of the learning rate) of every switch."""
+        return [
+            (e.facts["state"], e.step, round(e.facts["scale"], 6))
+            for e in self.heard.of("switch")
+            if "scale" in e.facts
+        ]
 
 
 def training(device, steps=8, before=(), words=(), schedule=FALLING):
@@ -66,9 +72,8 @@ def training(device, steps=8, before=(), words=(), schedule=FALLING):
     randomise(trainer.model)
     trainer.schedule = schedule
     found = device.prepare(trainer.model, quantizer(*words), schedule)
-    watch = Watch(found.loss)
+    watch = Watch(found.loss, trainer.listeners[0])
     *_, switch = found.hooks
-    switch.connect(watch.say)
     trainer.hooks = [*found.updates, *before, *found.hooks, watch]
     trainer.loss = lambda x, y: watch.on.append(switch.on) or found.loss(x, y)
     return trainer, watch

@@ -18,11 +18,11 @@ class RiseAndFall:
 def run(start, steps=8):
     said, scales = [], []
     switch = Switch(start, "what", lambda: said.append("on"), scales.append)
-    switch.connect(lambda event, step, lr_scale: said.append((event, step, lr_scale)))
     trainer = rig(steps=steps, hooks=[switch])
     trainer.schedule = start.schedule
     trainer.fit()
-    return said, scales
+    told = [(e.facts["state"], e.step, e.facts["scale"]) for e in trainer.listeners[0].of("switch")]
+    return said + told, scales
 
 
 def test_the_first_step_whose_rate_is_below_the_threshold_is_the_first_with_the_device():

@@ -122,7 +122,7 @@ def test_after_the_warm_up_neither_the_start_nor_a_new_schedule_compiles_anythin
     watch.loss.compile_model_part(
         lambda part: torch.compile(part, fullgraph=True, backend="aot_eager", dynamic=False)
     )
-    warm_up(trainer, 0.0, lambda done, total: None)
+    warm_up(trainer, 0.0)
     with torch._dynamo.config.patch(error_on_recompile=True):
         trainer.fit()
     assert watch.said == [("enabled", 1, 0.75)] and trainer.model.active == "recurrent"

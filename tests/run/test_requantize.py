@@ -15,7 +15,7 @@ from pgolf.run.requantize import _say_what_the_script_cannot, requantize
 from pgolf.track.experiments import read_rows
 from tests.helpers import tiny_settings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TINY = (
     "size=tiny",
     "data=tiny",

@@ -16,7 +16,7 @@ import torch
 from pgolf.track.experiments import read_rows
 from pgolf.track.textlog import parse_log
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TINY = [
     "size=tiny",
     "data=tiny",

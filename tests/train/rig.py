@@ -1,4 +1,4 @@
-"""A trainer on random tokens with a clock that tests can turn."""
+"""A trainer on random tokens with a clock that tests can turn; ``trainer.listeners[0]`` has heard everything."""
 
 from __future__ import annotations
 
@@ -40,6 +40,23 @@ class RandomLoader:
         self.position = state["position"]
 
 
+class Heard:
+    """Every event that was told, in order."""
+
+    def __init__(self) -> None:
+        self.events = []
+
+    def hear(self, event):
+        self.events.append(event)
+
+    def of(self, name):
+        return [event for event in self.events if event.name == name]
+
+
+def no_dev(state, tokens):
+    raise AssertionError("no hook of this test scores dev")
+
+
 def rig(hooks=(), steps=None, seconds=100.0, accumulation=1, words=(), seed=0) -> Trainer:
     model = tiny_model(*words, seed=seed)
     cfg = tiny_settings("optimizer.ns_dtype=float32")
@@ -50,5 +67,7 @@ def rig(hooks=(), steps=None, seconds=100.0, accumulation=1, words=(), seed=0) -
         loader=RandomLoader(time),
         hooks=list(hooks),
         clock=TrainClock(now=time),
+        score_dev=no_dev,
+        listeners=[Heard()],
     )
     return Trainer(model, Plan(seconds, steps, accumulation, 0.3, None), runtime, model.loss)

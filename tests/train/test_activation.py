@@ -18,11 +18,12 @@ AT_STEP = (MINI, "arch.recurrence.start=null")
 class Watch(Hook):
     """What was active in each step, and what was said."""
 
-    def __init__(self):
-        self.ran, self.said, self.copied = [], [], []
+    def __init__(self, heard):
+        self.ran, self.heard, self.copied = [], heard, []
 
-    def say(self, event, step, activation):
-        self.said.append((event, step, activation.schedule))
+    @property
+    def said(self):
+        return [(e.facts["state"], e.step, e.facts["schedule"]) for e in self.heard.of("switch")]
 
     def after_switch(self, trainer, copied):
         self.copied.append(copied)
@@ -30,9 +31,9 @@ class Watch(Hook):
 
 def switching(words, steps=8, before=(), after=(), **kwargs):
     """A trainer with the hook as build_trainer adds it, and the watch that listens to it."""
-    trainer, watch = rig(steps=steps, words=words, **kwargs), Watch()
+    trainer = rig(steps=steps, words=words, **kwargs)
+    watch = Watch(trainer.listeners[0])
     hook = Activate(trainer.model.activations(), trainer.model.schedules, steps)
-    hook.connect(watch.say)
     trainer.hooks = [*before, hook, watch, *after]
     honest = trainer.loss
     trainer.loss = lambda x, y: watch.ran.append(trainer.model.active) or honest(x, y)
@@ -132,7 +133,7 @@ def test_after_the_warm_up_no_step_of_a_switching_run_compiles_anything():
     words = ("arch.layers=2", MINI, "arch.recurrence.recurrent_layers=[0]")
     trainer, watch = switching(words, steps=4)
     trainer.loss = torch.compile(trainer.model.loss, fullgraph=True, backend="aot_eager", dynamic=False)
-    warm_up(trainer, 0.0, lambda done, total: None)
+    warm_up(trainer, 0.0)
     with torch._dynamo.config.patch(error_on_recompile=True):
         trainer.fit()
     assert watch.said == [("activated", 2, "recurrent")]
