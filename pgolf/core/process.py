@@ -9,7 +9,8 @@ import os
 import random
 import resource
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +96,20 @@ def find_compiler(device: torch.device) -> str | None:
         (path for name in (os.environ.get("CXX", "g++"), "g++", "clang++") if (path := shutil.which(name))),
         None,
     )
+
+
+@contextmanager
+def one_kernel_thread() -> Iterator[None]:
+    """Inside, a kernel runs on one thread: its bits depend on no number of cores, and it waits for nobody.
+
+    Threads that begin inside take it over; those that were there before do not.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seed_everything(seed: int) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
+import torch
 from torch import nn
 
 from pgolf.core.errors import ConfigError, DataError
@@ -51,6 +52,7 @@ class Evaluation:
     ttt: Adaptation = field(default_factory=NoAdaptation)
     ngram: Counts = field(default_factory=NoNGram)
     device: str = "cpu"
+    workers: int = field(default_factory=torch.get_num_threads)
     evaluator_type: type[Evaluator] = Evaluator
 
     def evaluator(self, stream_tokens: int) -> Evaluator:
@@ -62,7 +64,12 @@ class Evaluation:
         network = self.ttt.wrap(self.network.fork(), chunks)
         experts = [network, *self.ngram.experts(self.tokenizer.vocab_size)]
         return self.evaluator_type(
-            experts, self.mixer.fork(), self.method, stream_tokens=stream_tokens, device=self.device
+            experts,
+            self.mixer.fork(),
+            self.method,
+            stream_tokens=stream_tokens,
+            device=self.device,
+            workers=self.workers,
         )
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from pgolf.core.errors import ConfigError, DataError
+from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Expert, Mixer
+from pgolf.core.threads import threaded
 from pgolf.eval.slots import WriteOnce
 from pgolf.eval.windows import Window, WindowPlan, batches
 
@@ -25,6 +27,8 @@ Tap = Callable[[tuple[Window, ...], "Tensor | None"], None]
 
 class Evaluator:
     """Scores one stream of ``stream_tokens`` tokens. ``experts[0]`` is the network.
+
+    ``workers`` batches of windows are scored side by side on a CPU, with equal results.
 
     ``tap``, where a probe sets it, is shown each batch's windows and full distribution ([B, K, V], None on the
     fused path) after the batch was scored. It is read by nothing else.
@@ -38,6 +42,7 @@ class Evaluator:
         *,
         stream_tokens: int,
         device: torch.device | str = "cpu",
+        workers: int = 1,
     ) -> None:
         expected = getattr(mixer, "expects", None)
         if not experts or (expected is not None and len(experts) != expected):
@@ -48,7 +53,7 @@ class Evaluator:
         self.mixer = mixer
         self.method = method
         self.stream_tokens = stream_tokens
-        self.device = torch.device(device)
+        self.device, self.workers = torch.device(device), workers
         self.slots = WriteOnce(stream_tokens - 1)
         self.tap: Tap | None = None
         self._seen = 0
@@ -144,12 +149,16 @@ class Evaluator:
         return tokens_n
 
     def _score_chunk(self, first: int, last: int) -> list[Tensor]:
-        """Score the chunk's windows in order; returns each expert's log-probabilities of the targets."""
+        """Score the chunk's windows, several batches side by side; returns each expert's log-probabilities.
+
+        A batch depends on no other, since the experts' state is frozen; and on a CPU each has one kernel thread,
+        so that its bits depend neither on how many there are nor on how many run at a time.
+        """
         per_expert: list[list[Tensor]] = [[] for _ in self.experts]
-        for windows in batches(self.method.plan(first, last), self.method.batch_windows):
-            inputs_BT, targets_BK = self.inputs(windows)
-            with torch.inference_mode():
-                logp_BK, logps, logp_BKV = self.score(inputs_BT, targets_BK)
+        groups = list(batches(self.method.plan(first, last), self.method.batch_windows))
+        with one_kernel_thread():
+            done = threaded(self._score_batch, groups, self.workers if self.device.type == "cpu" else 1)
+        for windows, (logp_BK, logps, logp_BKV) in zip(groups, done, strict=True):
             nll_nats_BK = -logp_BK.double().cpu().numpy()
             for window, nll_nats in zip(windows, nll_nats_BK, strict=True):
                 self.slots.write(window.first_scored, nll_nats)
@@ -158,6 +167,12 @@ class Evaluator:
             if self.tap is not None:
                 self.tap(windows, logp_BKV)
         return [torch.cat(stored) if stored else torch.empty(0) for stored in per_expert]
+
+    def _score_batch(self, windows: tuple[Window, ...]) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        """As ``score``; the full distribution, which is large, is kept only for a tap."""
+        with torch.inference_mode():
+            logp_BK, logps, logp_BKV = self.score(*self.inputs(windows))
+        return logp_BK, logps, logp_BKV if self.tap is not None else None
 
 
 def chunks_of(tokens_N: np.ndarray, chunk_tokens: int) -> Iterator[np.ndarray]:

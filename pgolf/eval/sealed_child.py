@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import traceback
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -50,7 +51,7 @@ def _prepare(order: dict[str, Any]) -> Seal:
     import_module("pgolf.compressor.registry").prepare(order["codecs"])
     if order["cheat"]:
         import_module("pgolf.proof.cheats")
-    torch.set_num_threads(order["threads"])
+    torch.set_num_threads(1)  # batches run side by side instead, order["threads"] of them
     order["working_directory_entries"] = len(os.listdir(order["working_directory"]))
     return seal(order["artifact"])
 
@@ -66,6 +67,7 @@ def _serve(order: dict[str, Any], installed: Seal, questions: BinaryIO, answers:
     evaluation = evaluation_from(
         read(Path(order["artifact"])), device=order["device"], overrides=order["overrides"]
     )
+    evaluation = replace(evaluation, workers=order["threads"])
     if order["cheat"]:
         from pgolf.proof.cheats import by_name
 
@@ -82,6 +84,7 @@ def _serve(order: dict[str, Any], installed: Seal, questions: BinaryIO, answers:
         send(answers, {"start": start, "violations": installed.violations}, nll_nats.astype("<f8").tobytes())
     facts["score_seconds"] = time.perf_counter() - started - facts["setup_seconds"]
     facts["peak_bytes"] = _peak_bytes()
+    facts["cpu_seconds"] = time.process_time()
     send(answers, {"ended": "done", "violations": installed.violations, "facts": facts})
 
 

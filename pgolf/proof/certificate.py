@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from pgolf.core.process import one_kernel_thread
 from pgolf.core.results import Certificate, ProbeResult, Score
 from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.sealed import SealedScore
@@ -37,6 +38,7 @@ PROBES = (
 ADVANCE_SHARE = 0.10
 
 
+@one_kernel_thread()
 def certify(
     evaluation: Evaluation,
     tokens_N: np.ndarray,

@@ -68,6 +68,7 @@ class Run(Recorder):
         self.k_factor: float | None = None
         self.scores: dict[str, Score] = {}
         self.certificate: Certificate | None = None
+        self.cpu_share: dict[str, float] = {}  # by stage: see stages.BUSY_SHARE
         self.status = 0
         self._script = b""
 
@@ -167,6 +168,8 @@ class Run(Recorder):
         elif event.name == "compile":
             self.machine["compile"] = False
             self._save_config()
+        elif event.name in ("busy", "share"):
+            self.cpu_share[facts["stage"]] = facts["share"]
         elif event.name == "trained":
             self.train = facts["result"]
         elif event.name == "artifact":
@@ -202,6 +205,7 @@ class Run(Recorder):
             artifact=self.artifact,
             scores=self.scores,
             certificate=self.certificate,
+            cpu_share=self.cpu_share,
         )
         with ExitStack() as ending:  # each step is taken even where another fails
             for close in (self.files.close, self.log.close, self.console.close):

@@ -7,6 +7,7 @@ own seconds.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,9 +94,24 @@ def fit(recorder: Recorder, trainer: Trainer) -> TrainResult:
         if failed:
             recorder.tell("compile", f"failed, training goes on eagerly: {failed}")
     with recorder.stage("train"), recorder.progress("train", unit="steps"):
+        began = time.perf_counter(), time.thread_time()
         trained = trainer.fit()
+    _tell_share(recorder, "train", time.thread_time() - began[1], time.perf_counter() - began[0])
     recorder.tell("trained", step=trained.steps, result=trained, memory=peak_memory(recorder.device))
     return trained
+
+
+# A thread that has work all the time gets less of a core than this only where others want it too.
+BUSY_SHARE = 0.75
+
+
+def _tell_share(recorder: Recorder, stage: str, cpu_seconds: float, seconds: float) -> None:
+    """How much of a processor core's time a stage got that could have used all of it (decisions 20)."""
+    if recorder.device.type == "cpu" and seconds > 0:
+        share = cpu_seconds / seconds
+        busy = share < BUSY_SHARE
+        text = f"{stage} had {100 * share:.0f} % of its core's time; other processes were at work"
+        recorder.tell("busy" if busy else "share", text if busy else "", stage=stage, share=share)
 
 
 def score_weights(
@@ -233,6 +249,8 @@ def score_final(
             overrides=overrides,
             progress=lambda done, total: progress("validation", done, total),
         )
+    workers = int(sealed.facts["threads"])
+    _tell_share(recorder, "evaluate", sealed.facts.get("cpu_seconds", 0.0) / workers, sealed.seconds)
     target_bytes_N = dataset.sidecar_target_bytes("val", limit)
     score = final_score(evaluation, stream_N, sealed, limit is not None, target_bytes_N)
     recorder.tell("score", which="final", score=score)

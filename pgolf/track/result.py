@@ -63,10 +63,12 @@ def build_result(
     artifact: Artifact | None = None,
     scores: Mapping[str, Score] | None = None,
     certificate: Certificate | None = None,
+    cpu_share: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The mapping that result.json holds. ``scores`` is keyed by ``dev``, ``prequant``, ``roundtrip``, ``final``.
 
-    ``reason`` is one sentence for the reader, empty for a run that simply finished.
+    ``reason`` is one sentence for the reader, empty for a run that simply finished. ``cpu_share``: by stage, what
+    part of its core's time it got; far below 1 the machine was busy.
     """
     assert status in STATUSES, status
     scores = scores or {}
@@ -82,6 +84,7 @@ def build_result(
             "artifact": _artifact_facts(artifact) if artifact else None,
             "scores": {name: scores[name].as_dict() if name in scores else None for name in SCORE_NAMES},
             "ledger": dict(ledger),
+            "cpu_share": dict(cpu_share or {}),
             "certificate": certificate.as_dict() if certificate else None,
             "budget": dict(budget),
         }
