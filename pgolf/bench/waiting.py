@@ -1,0 +1,182 @@
+"""``pgolf bench waiting``: what it costs how kernels' threads wait for each other, quiet and on a busy machine.
+
+OpenMP's threads spin at the end of every kernel, sleep, or spin for a bounded time and then sleep (decisions 20). One
+process for each way holds the compiled training step and the model that evaluation runs; they are asked in turn, A B
+C A B C, so that the machine's mood is shared. Evaluation is measured with kernels on all threads, and as the evaluator
+does it, batches side by side with one kernel thread each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+from pgolf.core.command import guarded
+from pgolf.core.threads import SPINS
+
+WAYS: Mapping[str, Mapping[str, str]] = {
+    "default": {},
+    "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "bounded": {"GOMP_SPINCOUNT": str(SPINS)},
+}
+MEASURES = ("train", "kernels", "side by side")
+_DECIDED = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS")
+_READY = "ready"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``waiting``; its handler is set as ``run``."""
+    parser = subparsers.add_parser(
+        "waiting",
+        help="how kernels' threads wait: default, passive, bounded; quiet and beside busy processes",
+        description="Trains and evaluates a laptop-sized model on random tokens, a few steps of each in turn.",
+    )
+    parser.add_argument("--size", default="laptop", help="an option of the group size (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=5, help="steps in a round (default: %(default)s)")
+    parser.add_argument("--busy", type=int, default=2, help="busy processes beside (default: %(default)s)")
+    parser.add_argument("--compile", choices=("always", "never"), default="always")
+    parser.set_defaults(run=guarded("bench waiting", _run))
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    table = measure(arguments)
+    print(f"tokens/s, median of {arguments.rounds} rounds in turn; {os.cpu_count()} cores")
+    print(f"{'':<22}" + "".join(f"{measured:>16}" for measured in MEASURES))
+    for (beside, way), row in table.items():
+        label = f"{way}, {'quiet' if not beside else f'{beside} busy beside'}"
+        print(f"{label:<22}" + "".join(f"{row[measured]:>16,.0f}" for measured in MEASURES))
+    print(json.dumps([{"beside": b, "way": w, **row} for (b, w), row in table.items()]))
+
+
+def measure(arguments: argparse.Namespace) -> dict[tuple[int, str], dict[str, float]]:
+    """Tokens per second by (busy processes, way), then by what was measured."""
+    found: dict[tuple[int, str], dict[str, float]] = {}
+    with ExitStack() as stack:
+        workers = {way: stack.enter_context(_worker(arguments, way)) for way in WAYS}
+        for beside in (0, arguments.busy):
+            with _busy(beside):
+                rates: dict[tuple[str, str], list[float]] = {}
+                for _ in range(arguments.rounds):
+                    for way, worker in workers.items():
+                        for name, rate in worker.ask().items():
+                            rates.setdefault((way, name), []).append(rate)
+            for way in WAYS:
+                found[beside, way] = {name: statistics.median(rates[way, name]) for name in MEASURES}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A process that measures one round whenever it is sent a line."""
+
+    questions: IO[str]
+    answers: IO[str]
+
+    def ask(self) -> dict[str, float]:
+        self.questions.write("go\n")
+        self.questions.flush()
+        return json.loads(self.answers.readline())
+
+
+@contextmanager
+def _worker(arguments: argparse.Namespace, way: str) -> Iterator[_Worker]:
+    environment = {name: value for name, value in os.environ.items() if name not in _DECIDED} | WAYS[way]
+    words = json.dumps([arguments.size, arguments.steps, arguments.compile])
+    program = f"from pgolf.bench.waiting import serve; serve({words!r})"
+    child = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdin is not None and child.stdout is not None
+    try:
+        assert child.stdout.readline().strip() == _READY, "the measuring process has told why above"
+        yield _Worker(child.stdin, child.stdout)
+    finally:
+        child.kill()
+        child.wait()
+
+
+@contextmanager
+def _busy(processes: int) -> Iterator[None]:
+    """``processes`` that want a core each, meanwhile."""
+    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def serve(words: str) -> None:
+    """The measuring process: one line of JSON, tokens per second by measure, for each line of standard input."""
+    size, steps, compiled = json.loads(words)
+    train, evaluate = _prepared(size, compiled)
+    train(1), evaluate(1, 1)
+    print(_READY, flush=True)
+    import torch
+
+    threads = torch.get_num_threads()
+    for _ in sys.stdin:
+        rates = (train(steps), evaluate(steps, 1), evaluate(steps, threads))
+        print(json.dumps(dict(zip(MEASURES, rates, strict=True))), flush=True)
+
+
+def _prepared(size: str, compiled: str) -> Sequence[Any]:
+    """``train(steps)`` and ``evaluate(batches, workers)``, each returning tokens per second."""
+    import torch
+
+    from pgolf.config.compose import compose, settings
+    from pgolf.core.make import make
+    from pgolf.core.process import choose_precision, one_kernel_thread
+    from pgolf.core.threads import threaded
+    from pgolf.core.vector_math import settle_vector_math
+
+    settle_vector_math()
+    torch.manual_seed(0)
+    cfg = settings(compose([f"size={size}"]))
+    window, batch = cfg["train"]["window"], cfg["train"]["batch_tokens"]
+    vocab_size = cfg["tokenizer"]["vocab_size"]
+    model = make(cfg["arch"], vocab_size=vocab_size, bos_id=1)
+    optimizer = make(cfg["optimizer"], model=model)
+    dtype = choose_precision(cfg["train"]["precision"], torch.device("cpu"))
+    loss = torch.compile(model.loss, dynamic=False) if compiled == "always" else model.loss
+    ids_BT = torch.randint(vocab_size, (batch // window, window))
+
+    def train(steps: int) -> float:
+        began = time.perf_counter()
+        for _ in range(steps):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", dtype, enabled=dtype is not None):
+                value = loss(ids_BT, ids_BT)
+            value.backward()
+            optimizer.step(0.0, 0.5)
+        return steps * batch / (time.perf_counter() - began)
+
+    def forward(_: int) -> None:
+        with torch.inference_mode():
+            model.logits(ids_BT, window // 4)
+
+    def evaluate(batches: int, workers: int) -> float:
+        began = time.perf_counter()
+        if workers == 1:
+            threaded(forward, range(2 * batches), 1)
+        else:
+            with one_kernel_thread():
+                threaded(forward, range(2 * batches), workers)
+        return 2 * batches * batch / (time.perf_counter() - began)
+
+    return train, evaluate

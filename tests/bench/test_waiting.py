@@ -1,0 +1,39 @@
+"""The bench of waiting: every way is measured, beside the busy processes that were asked for."""
+
+import json
+
+import pytest
+
+from pgolf.bench.waiting import MEASURES, WAYS
+from pgolf.cli.main import main
+
+
+def test_every_way_is_measured_quiet_and_beside_a_busy_process(capsys):
+    words = ["--size", "tiny", "--rounds", "1", "--steps", "1", "--busy", "1", "--compile", "never"]
+    assert main(["bench", "waiting", *words]) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    rows = json.loads(last)
+    assert {(row["beside"], row["way"]) for row in rows} == {(b, way) for b in (0, 1) for way in WAYS}
+    assert all(row[name] > 0 for row in rows for name in MEASURES)
+
+
+def test_the_ways_differ_in_their_environment():
+    assert len({json.dumps(way) for way in WAYS.values()}) == len(WAYS) == 3
+
+
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
+def test_spinning_is_bounded_unless_the_user_decides(monkeypatch, name):
+    import os
+
+    from pgolf.core.threads import SPINS, bound_spinning
+
+    for one in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(name, "7")
+    bound_spinning()
+    assert os.environ.get("GOMP_SPINCOUNT", "unset") == ("7" if name == "GOMP_SPINCOUNT" else "unset")
+    monkeypatch.delenv(name)
+    bound_spinning()
+    assert os.environ["GOMP_SPINCOUNT"] == str(SPINS)
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.delenv("KMP_BLOCKTIME")
