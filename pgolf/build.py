@@ -20,7 +20,7 @@ from pgolf.core.process import Process, choose_precision, find_compiler
 from pgolf.core.protocols import Loader
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.data.dataset import Dataset
-from pgolf.qat.base import Prepared
+from pgolf.qat.base import Loss, Prepared, QATMethod
 from pgolf.tokenizer.recipe import Progress, Recipe
 from pgolf.train.activation import Activate
 from pgolf.train.clock import TrainClock
@@ -73,7 +73,8 @@ def build_trainer(
     device = next(model.parameters()).device
     loader = build_loader(cfg, dataset, process)
     quantizer, schedule = make(cfg["quant"]), make(cfg["schedule"])
-    prepared: Prepared = make(cfg["qat"]).prepare(model, quantizer, schedule)
+    method: QATMethod = make(cfg["qat"])
+    prepared: Prepared = method.prepare(model, quantizer, schedule)
     hooks: list[Hook] = [*prepared.updates, *(make(node) for node in cfg["hook"].values())]
     activations = model.activations()  # type: ignore[operator]
     if activations:
@@ -134,7 +135,9 @@ def compile_loss(trainer: Trainer, mode: str, seconds: float) -> str | None:
     is ``always``.
     """
     torch._dynamo.reset()  # earlier runs of this process count against the compiler's limit of graphs
-    _compile_model_part(trainer, partial(torch.compile, dynamic=False))
+    loss = trainer.loss
+    assert isinstance(loss, Loss), "build_trainer made it"
+    loss.compile_model_part(partial(torch.compile, dynamic=False))
     try:
         warm_up(trainer, seconds)
     except torch._dynamo.exc.TorchDynamoException as error:
@@ -143,15 +146,6 @@ def compile_loss(trainer: Trainer, mode: str, seconds: float) -> str | None:
             raise ConfigError(
                 f"train.compile: always was asked for, but compiling failed: {first}"
             ) from error
-        _compile_model_part(trainer, lambda eager: eager)
+        loss.compile_model_part(lambda eager: eager)
         return first
     return None
-
-
-def _compile_model_part(trainer: Trainer, compiler: Callable[[Any], Any]) -> None:
-    """A training-time device's loss knows which part of it is the model's; any other loss is the model's."""
-    compile_part = getattr(trainer.loss, "compile_model_part", None)
-    if compile_part is None:
-        trainer.loss = compiler(trainer.model.loss)
-    else:
-        compile_part(compiler)

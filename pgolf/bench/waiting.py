@@ -106,7 +106,7 @@ def _worker(arguments: argparse.Namespace, way: str) -> Iterator[_Worker]:
         yield _Worker(child.stdin, child.stdout)
     finally:
         child.kill()
-        child.wait()
+        child.communicate()  # also closes the pipes
 
 
 @contextmanager

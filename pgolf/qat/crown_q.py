@@ -1,14 +1,21 @@
 """A penalty on weights whose row has a coarse step: large rows shrink, so that their rounding error does.
 
-Formula: loss + λ·Σ_rows mean(w²)·δ²/12 over the rows of all tensors on the grid, δ = max|w_row|/levels held
-    fixed in the backward pass; gradient λ·w·δ²/(6·C) for a row of C. δ²/12 is the squared rounding error of a
-    step δ; ``levels`` 15 is that of int5, deliberately coarser than an int6 export.
-Source: #693, named by #860 (about −0.0015 bits per byte, not isolated; λ = 1e-4 in a fork, not stated there).
-    That δ is held fixed is our choice where the sources are silent; spec quant §6.
-Cost in bytes: none by itself, 2.1 kB of code; it is a weight decay by the square of a row's maximum.
+Formula: loss + λ·P, P = Σ over the matrices of linear layers of the sum over rows (``reduction: rows``) or of the
+    mean over rows, which is that over all elements (``matrix``), of mean(w_row²)·δ²/12, with δ = max|w_row|/levels.
+    δ²/12 is the squared rounding error of a step δ. ``levels: null`` takes the tensor's own last code, 15 at int5
+    and 31 at int6. ``step_gradient: true`` lets the gradient through δ, which also pulls each row's largest weight.
+    Gradient of a row of C weights with δ held fixed: λ·w·δ²/(6·C), and a row count less of it for ``matrix``.
+Source: two forms, λ = 0.01 in both (spec quant §6).
+    qat=crown_q        #693: sum over rows, δ not detached, 15 levels, deliberately coarser than its int6 export
+                       (about −0.0015 bits per byte, not isolated).
+    qat=crown_q_pr860  #860: mean over the matrix, δ detached, the layer's own levels.
+    On one matrix of R rows that keeps q levels the first is R·(q/15)² times the second, about a thousand at #693's
+    and #860's sizes. Here both go over the linear layers alone, as there; the embedding has no part in P.
+Cost in bytes: none by itself, 2.4 kB of code; it is a weight decay by the square of a row's maximum.
 Cost in step time: none before the start; then 9 ms on one core for the laptop's 1.5 M weights, plus those of
     ``rounding: ste``.
-When it hurts: where a norm follows and a row's size means nothing, rows only shrink, steps with them.
+When it hurts: where a norm follows and a row's size means nothing, rows only shrink, steps with them. #860's form
+    does next to nothing, its gradient is that much smaller.
 """
 
 from __future__ import annotations
@@ -20,18 +27,20 @@ import torch
 from torch import Tensor, nn
 
 from pgolf.core.ranges import PositiveFloat, PositiveInt
-from pgolf.qat.base import Prepared
-from pgolf.qat.grid_plan import grid_plan, gridded
+from pgolf.qat.base import Prepared, QATMethod
+from pgolf.qat.grid_plan import grid_bits, grid_plan, gridded, linear_layers
 from pgolf.qat.replaced import ReplacedLoss
 from pgolf.qat.start import Start, StartFraction, StartScale, Switch
-from pgolf.quant.grid import as_rows
+from pgolf.quant.grid import as_rows, qmax
 
 if TYPE_CHECKING:
     from pgolf.core.protocols import Quantizer
     from pgolf.train.trainer import Schedules
 
+Reduction = Literal["rows", "matrix"]
 
-class CrownQ:
+
+class CrownQ(QATMethod):
     """``qat=crown_q``; ``rounding`` says whether the forward pass uses the exported weights too."""
 
     def __init__(
@@ -40,35 +49,50 @@ class CrownQ:
         start: StartFraction,
         start_lr_scale: StartScale,
         weight: PositiveFloat,
-        levels: PositiveInt,
+        levels: PositiveInt | None,
+        reduction: Reduction,
+        step_gradient: bool,
         rounding: Literal["ste", "none"],
     ) -> None:
         self.start, self.start_lr_scale = start, start_lr_scale
         self.weight, self.levels, self.rounding = weight, levels, rounding
+        self.reduction: Reduction = reduction
+        self.step_gradient = step_gradient
 
     def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
-        """Raises ConfigError for a start that never comes, a quantizer that rounds nothing and, with
-        ``rounding: ste``, one whose grid training cannot know."""
+        """Raises ConfigError for a start that never comes, a quantizer that rounds nothing, with ``rounding:
+        ste`` one whose grid and with ``levels: null`` one whose bits training cannot know."""
         start = Start(self.start, self.start_lr_scale, schedule)
-        names = gridded(quantizer, model, "crown_q")
+        levels = self._levels(model, quantizer)
         grids = grid_plan(quantizer, model, "crown_q") if self.rounding == "ste" else {}
-        parameters = dict(model.named_parameters())
-        weights = [parameters[name] for name in names]
+        penalised = [(model.get_parameter(name), top) for name, top in levels.items()]
         loss = ReplacedLoss(
             model,
             {name: grid.round for name, grid in grids.items()},
-            penalty=lambda: self.weight * rounding_penalty(weights, self.levels),
+            penalty=lambda: (
+                self.weight * rounding_penalty(penalised, self.reduction, step_gradient=self.step_gradient)
+            ),
         )
-        rounded = f", {len(grids)} of them rounded to the export grid in every forward pass" if grids else ""
-        what = f"crown_q: {len(names)} tensors penalised for coarse rows with {self.weight:g}{rounded}"
+        rounded = f", {len(grids)} rounded to the export grid in every forward pass" if grids else ""
+        what = f"crown_q: {len(levels)} tensors penalised for coarse rows with {self.weight:g}{rounded}"
         return Prepared(loss, hooks=(Switch(start, what, loss.turn_on),))
 
+    def _levels(self, model: nn.Module, quantizer: Quantizer) -> dict[str, int]:
+        """By how much the largest weight of a row is divided, for every matrix that the penalty is about."""
+        if self.levels is not None:
+            return dict.fromkeys(linear_layers(gridded(quantizer, model, "crown_q"), model), self.levels)
+        bits = grid_bits(quantizer, model, "crown_q")
+        return {name: qmax(bits[name]) for name in linear_layers(bits, model)}
 
-def rounding_penalty(weights: Sequence[Tensor], levels: int) -> Tensor:
-    """``Σ_rows mean(w²)·δ²/12`` (fp32 scalar) over the rows of all ``weights``; no gradient through δ."""
-    total = torch.zeros((), device=weights[0].device)
-    for weight in weights:
+
+def rounding_penalty(
+    weights: Sequence[tuple[Tensor, int]], reduction: Reduction, *, step_gradient: bool
+) -> Tensor:
+    """P (fp32, 0-dim) of ``weights``, each with its levels; see the formula above."""
+    total = torch.zeros((), device=weights[0][0].device)
+    for weight, levels in weights:
         w_RC = as_rows(weight)
-        delta_R = w_RC.detach().abs().amax(1) / levels
-        total = total + (w_RC.square().mean(1) * (delta_R.square() / 12)).sum()
+        largest_R = (w_RC if step_gradient else w_RC.detach()).abs().amax(1)
+        error_R = w_RC.square().mean(1) * (largest_R / levels).square() / 12
+        total = total + (error_R.sum() if reduction == "rows" else error_R.mean())
     return total

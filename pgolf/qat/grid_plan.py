@@ -1,4 +1,4 @@
-"""The grid a run will export to, as far as training can know it: what training-time devices round to.
+"""The grid a run will export to, as far as training can know it: what methods of training round to.
 
 Bits come from the quantizer's policy and scales from its own rule, applied to the weights of the moment by
 the code that the exporter runs. For quant=rtn and its presets the rounded weights are the exported ones bit
@@ -12,7 +12,7 @@ Shapes: R rows (outputs), C columns (inputs).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,8 +23,10 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.protocols import Quantizer
 from pgolf.core.results import ParamSpec
 from pgolf.quant.grid import as_rows, dequantize_rows, qmax
+from pgolf.quant.grid_quantizer import GridQuantizer
 from pgolf.quant.pipeline import Codes, Pipeline, row_maximum
 from pgolf.quant.tensor_info import TensorFacts, facts_of
+from pgolf.quant.tensorwise import Tensorwise
 
 
 class Grid(Protocol):
@@ -54,6 +56,8 @@ class RowGrid:
         the scale; no such weight is cut off from learning.
         """
         w_RC = as_rows(weight)
+        # The exporter's own function on this step's weights, scales and all: a second way of computing the same
+        # would differ in the last bit somewhere, and at a rounding boundary that is a whole step.
         rows = self.codes(w_RC, self.bits, self.facts)
         clip_R1 = (qmax(self.bits) + 0.5) * rows.scale_R.float()[:, None]
         value_RC = dequantize_rows(rows.q_RC, rows.scale_R)
@@ -75,69 +79,100 @@ class ThroughExport:
         return value.to(weight.device), torch.ones_like(weight, dtype=torch.bool)
 
 
-def grid_plan(quantizer: Quantizer, model: nn.Module, device: str) -> dict[str, Grid]:
-    """The grid of every tensor that will be rounded, by name; ``device`` is the option's name, for messages.
+def grid_plan(quantizer: Quantizer, model: nn.Module, method: str) -> dict[str, Grid]:
+    """The grid of every tensor that will be rounded, by name; ``method`` is the option's name, for messages.
 
     Raises ConfigError where there is none, or where only the end of the training decides on it.
     """
-    if not getattr(quantizer, "each_tensor_alone", False):
-        return dict(row_grids(quantizer, model, device))
+    if not _stores_each_alone(quantizer):
+        return dict(row_grids(quantizer, model, method))
     specs = _specs(model)
-    return {name: ThroughExport(quantizer, name, specs[name]) for name in gridded(quantizer, model, device)}
+    return {name: ThroughExport(quantizer, name, specs[name]) for name in gridded(quantizer, model, method)}
 
 
-def row_grids(quantizer: Quantizer, model: nn.Module, device: str) -> dict[str, RowGrid]:
-    """The same for devices that need the steps of an integer grid. Ternary and binary quantizers have none."""
-    names = gridded(quantizer, model, device)
-    pipeline = _pipeline(quantizer)
-    if pipeline is None:
-        raise ConfigError(
-            f"qat={device} needs an integer grid; {type(quantizer).__name__} has levels per group. "
-            "qat=ste works with it"
-        )
-    _refuse_unknown(quantizer, pipeline, device)
-    facts = _facts(model)
-    treatments = pipeline.policy.treatments(facts, evidence=None)
+def row_grids(quantizer: Quantizer, model: nn.Module, method: str) -> dict[str, RowGrid]:
+    """The same for methods that need the steps of an integer grid. Ternary and binary quantizers have none."""
+    pipeline = _integer_grid(quantizer, model, method)
+    problems = [*_bits_unknown(pipeline, method), *_steps_unknown(quantizer, pipeline, method)]
+    if problems:
+        raise ConfigError(problems)
+    bits = grid_bits(quantizer, model, method)
+    # Without Hessians: no scale that would read them has come this far.
     nearest = pipeline.nearest({})
     return {
-        f.name: RowGrid(f, treatments[f.name].bits, row_maximum if f.kept_by_role else nearest)
-        for f in facts
-        if f.name in names
+        f.name: RowGrid(f, bits[f.name], row_maximum if f.kept_by_role else nearest)
+        for f in _facts(model)
+        if f.name in bits
     }
 
 
-def gridded(quantizer: Quantizer, model: nn.Module, device: str) -> list[str]:
+def grid_bits(quantizer: Quantizer, model: nn.Module, method: str) -> dict[str, int]:
+    """The bits of every tensor that will be rounded, by name, for methods that take the steps from elsewhere.
+
+    Raises ConfigError where the levels are not an integer grid's, or where the trained weights decide on the bits.
+    """
+    pipeline = _integer_grid(quantizer, model, method)
+    problems = _bits_unknown(pipeline, method)
+    if problems:
+        raise ConfigError(problems)
+    treatments = pipeline.policy.treatments(_facts(model), evidence=None)
+    return {name: treatments[name].bits for name in gridded(quantizer, model, method)}
+
+
+def gridded(quantizer: Quantizer, model: nn.Module, method: str) -> list[str]:
     """Names of the tensors that will be rounded, in order. Raises ConfigError where there are none."""
     pipeline, specs = _pipeline(quantizer), _specs(model)
     names: list[str] = []
     if pipeline is not None:
+        # Without evidence a policy names the same tensors as with it: evidence only decides on their bits.
         treatments = pipeline.policy.treatments(_facts(model), evidence=None)
         names = [name for name, treatment in treatments.items() if treatment.scheme == "grid"]
-    elif getattr(quantizer, "each_tensor_alone", False):
+    elif _stores_each_alone(quantizer):
         names = [name for name, spec in specs.items() if spec.storage in ("matrix", "embedding")]
     if not names:
         raise ConfigError(
-            f"qat={device}: there is no grid; {type(quantizer).__name__} stores every weight as it is. "
+            f"qat={method}: there is no grid; {type(quantizer).__name__} stores every weight as it is. "
             "Choose qat=none, or a quantizer that rounds"
         )
     return sorted(names)
 
 
-def _refuse_unknown(quantizer: Quantizer, pipeline: Pipeline, device: str) -> None:
-    """Grids that depend on the trained weights' Hessians or on the packed size are not there yet."""
-    problems = [
-        f"qat={device}: quant/{place}={type(child).__name__} decides after training, from Hessians; training "
-        "cannot round to a grid that is not known. Choose another, or qat=none"
-        for place, child in (("policy", pipeline.policy), ("scale", pipeline.scale))
-        if child.needs_hessians
-    ]
-    if getattr(quantizer, "target_bytes", None) is not None:
+def linear_layers(names: Iterable[str], model: nn.Module) -> list[str]:
+    """Those of ``names`` that are matrices of linear layers, not tables and not gates, in order."""
+    specs = _specs(model)
+    return [name for name in names if specs[name].storage == "matrix"]
+
+
+def _integer_grid(quantizer: Quantizer, model: nn.Module, method: str) -> Pipeline:
+    gridded(quantizer, model, method)  # ConfigError where nothing is rounded at all
+    pipeline = _pipeline(quantizer)
+    if pipeline is None:
+        raise ConfigError(
+            f"qat={method} needs an integer grid; {type(quantizer).__name__} has levels per group. "
+            "qat=ste works with it"
+        )
+    return pipeline
+
+
+def _bits_unknown(pipeline: Pipeline, method: str) -> list[str]:
+    return [_decides_later("policy", pipeline.policy, method)] if pipeline.policy.needs_hessians else []
+
+
+def _steps_unknown(quantizer: Quantizer, pipeline: Pipeline, method: str) -> list[str]:
+    problems = [_decides_later("scale", pipeline.scale, method)] if pipeline.scale.needs_hessians else []
+    if _target_bytes(quantizer) is not None:
         problems.append(
-            f"qat={device}: quant.target_bytes multiplies every k after training, so training would round to "
+            f"qat={method}: quant.target_bytes multiplies every k after training, so training would round to "
             "steps of another size. Take a quantizer whose steps are known, such as quant=int5_rtn, or qat=none"
         )
-    if problems:
-        raise ConfigError(problems)
+    return problems
+
+
+def _decides_later(place: str, child: object, method: str) -> str:
+    return (
+        f"qat={method}: quant/{place}={type(child).__name__} decides after training, from Hessians; training "
+        "cannot round to a grid that is not known. Choose another, or qat=none"
+    )
 
 
 def _specs(model: nn.Module) -> dict[str, ParamSpec]:
@@ -150,6 +185,19 @@ def _facts(model: nn.Module) -> list[TensorFacts]:
     return facts_of(_specs(model), {name: parameter.shape for name, parameter in model.named_parameters()})
 
 
+# All that is asked of a quantizer, in one place.
+
+
 def _pipeline(quantizer: Quantizer) -> Pipeline | None:
     """What quantizers onto the row-wise grid are made of; None for the others."""
-    return getattr(quantizer, "pipeline", None)
+    return quantizer.pipeline if isinstance(quantizer, GridQuantizer) else None
+
+
+def _target_bytes(quantizer: Quantizer) -> int | None:
+    """The packed size that the steps will be fitted to, if any."""
+    return quantizer.target_bytes if isinstance(quantizer, GridQuantizer) else None
+
+
+def _stores_each_alone(quantizer: Quantizer) -> bool:
+    """Whether a tensor can be rounded by storing it and reading it back, whatever the others are."""
+    return isinstance(quantizer, Tensorwise) and quantizer.each_tensor_alone

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from pgolf.qat.base import Prepared
+from pgolf.qat.base import Loss, Prepared, QATMethod
 
 if TYPE_CHECKING:
     from pgolf.core.protocols import Quantizer
     from pgolf.train.trainer import Schedules
 
 
-class NoDevice:
+class NoQAT(QATMethod):
     """``qat=none``."""
+
+    neutral = True
 
     def __init__(self) -> None:
         pass
 
     def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
         """The model's loss and no hook."""
-        return Prepared(model.loss)  # type: ignore[arg-type]
+        return Prepared(Loss(model.loss))  # type: ignore[arg-type]

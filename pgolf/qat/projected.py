@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from pgolf.qat.base import Prepared
+from pgolf.qat.base import Loss, Prepared, QATMethod
 from pgolf.qat.grid_plan import Grid, grid_plan
 from pgolf.qat.start import Start, StartFraction, StartScale, Switch
 from pgolf.train.trainer import Hook, Trainer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pgolf.train.trainer import Schedules
 
 
-class Projected:
+class Projected(QATMethod):
     """``qat=projected``; exactly one of ``start`` and ``start_lr_scale`` is a number."""
 
     def __init__(self, *, start: StartFraction, start_lr_scale: StartScale) -> None:
@@ -38,7 +38,8 @@ class Projected:
         project = Project(model, grids)
         what = f"projected: {len(grids)} tensors put onto the export grid after every step (not recommended)"
         switch = Switch(start, what, project.turn_on)
-        return Prepared(model.loss, updates=(project,), hooks=(switch,))  # type: ignore[arg-type]
+        loss = Loss(model.loss)  # type: ignore[arg-type]
+        return Prepared(loss, updates=(project,), hooks=(switch,))
 
 
 class Project(Hook):

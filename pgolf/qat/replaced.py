@@ -18,14 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pgolf.qat.base import Loss
+
 Replacement = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From a weight to what stands in for it and its derivative, elementwise, both in the weight's shape."""
-CoreLoss = Callable[[Mapping[str, Tensor], Tensor, Tensor], Tensor]
 
 
-class ReplacedLoss:
+class ReplacedLoss(Loss):
     """``model.loss`` with ``replacements`` (by parameter name) and ``penalty``, neither of which acts before
-    ``turn_on``."""
+    ``turn_on``. Its model part takes the stand-ins as one more argument, the first."""
 
     def __init__(
         self,
@@ -33,17 +34,17 @@ class ReplacedLoss:
         replacements: Mapping[str, Replacement],
         penalty: Callable[[], Tensor] | None = None,
     ) -> None:
+        super().__init__(self._with_weights)
         self.model, self.replacements, self.penalty, self.on = model, dict(replacements), penalty, False
         self._caller = _LossCaller(model)
         self._slots = parameter_slots(self._caller, dict(model.named_parameters()), self.replacements)
         self._parameters = {name: p for name, p in model.named_parameters() if name in self.replacements}
-        self._core: CoreLoss = self._eager_core
 
     def __call__(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
         weights: dict[str, Tensor] = {}
         for name, stand_in in self.stand_ins().items():
             weights.update((slot, stand_in) for slot in self._slots[name])
-        loss = self._core(weights, ids_BT, targets_BT)
+        loss = self._model_part(weights, ids_BT, targets_BT)
         if self.on and self.penalty is not None:
             loss = loss + self.penalty()
         return loss
@@ -51,17 +52,17 @@ class ReplacedLoss:
     def stand_ins(self) -> dict[str, Tensor]:
         """What the forward pass uses in place of each parameter, by name; while off, the parameter."""
         if not self.on:
+            # Views, not the parameters themselves: compiled code is guarded by the type of its arguments, and
+            # would be compiled again when the stand-ins come, which are no Parameters.
             return {name: p.view_as(p) for name, p in self._parameters.items()}
         return {name: _Replace.apply(p, self.replacements[name]) for name, p in self._parameters.items()}
 
     def turn_on(self) -> None:
         self.on = True
 
-    def compile_model_part(self, compiler: Callable[[CoreLoss], CoreLoss]) -> None:
-        """Compile the model's part with ``compiler``; what makes the stand-ins stays as it is."""
-        self._core = compiler(self._eager_core)
-
-    def _eager_core(self, weights: Mapping[str, Tensor], ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def _with_weights(self, weights: Mapping[str, Tensor], ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        # Every slot is in ``weights`` already. tie_weights would add the second path to a shared module, fill its
+        # slot twice and leave the stand-in there.
         return torch.func.functional_call(
             self._caller, dict(weights), (ids_BT, targets_BT), tie_weights=False
         )
@@ -79,7 +80,11 @@ class _LossCaller(nn.Module):
 
 
 class _Replace(torch.autograd.Function):
-    """The replacement's value forward, its derivative backward."""
+    """The replacement's value forward, its derivative backward.
+
+    Not ``w + (value - w).detach()``: in float32 that sum is not ``value`` to the last bit, and it can pass only
+    the whole gradient.
+    """
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, replacement: Replacement) -> Tensor:
@@ -101,6 +106,7 @@ def parameter_slots(
     A module that is reached on two paths is one place: filled twice, it would not be emptied (the second
     filling takes the first for the original).
     """
+    # By identity: a name says where a parameter was declared, and a second module may hold it under another.
     names = {id(parameter): name for name, parameter in parameters.items() if name in wanted}
     slots: dict[str, list[str]] = {name: [] for name in names.values()}
     for prefix, module in root.named_modules():  # each module once

@@ -1,7 +1,7 @@
-"""When a training-time device begins: a moment of the run, printed before it and reported when it comes.
+"""When a method begins: a moment of the run, printed before it and reported when it comes.
 
 Between two steps a hook asks for the learning rate's scale of the step to come, so that the first step with a
-scale below the threshold is the first with the device. Cost: nothing but that question.
+scale below the threshold is the first with the method. Cost: nothing but that question.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Start:
         self.from_ = self._first_due()
 
     def _first_due(self) -> float:
-        """The fraction of the run from which on the device is on."""
+        """The fraction of the run from which on the method is on."""
         if self.fraction is not None:
             if self.fraction >= 1:
                 raise ConfigError(
@@ -61,7 +61,7 @@ class Start:
         return after
 
     def due(self, progress: float) -> bool:
-        """Whether a step that begins with this fraction of the run done has the device on."""
+        """Whether a step that begins with this fraction of the run done has the method on."""
         if self.fraction is not None:
             return progress >= self.fraction
         assert self.lr_scale is not None
@@ -79,7 +79,7 @@ class Start:
 
 
 class Switch(Hook):
-    """Turns a device on at its start; ``follow`` hears the rate's scale of every step from then on.
+    """Turns a method on at its start; ``follow`` hears the rate's scale of every step from then on.
 
     Tells ``switch`` with ``what`` qat, or late_qat where steps went before, and ``state`` enabled or not_enabled.
     """

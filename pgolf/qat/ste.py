@@ -10,7 +10,7 @@ Cost in step time: none before the start; after it the rounding of every matrix.
     best of five percentiles, where a step takes 590 (5.6 % at int5_rtn); published 4 to 28 %.
 When it hurts: with averaging over many steps, which leaves the grid again (#989). Beside GPTQ it added
     nothing (#1218): the step sizes agree, but the codes follow GPTQ's error feedback. With another grid than
-    the export's it is noise of the wrong size (#687, damage 0.018).
+    the export's it is noise of the wrong size (#687, damage 0.018); #687's own is qat=ste_quantile.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from pgolf.qat.base import Prepared
+from pgolf.qat.base import Prepared, QATMethod
 from pgolf.qat.grid_plan import grid_plan
 from pgolf.qat.replaced import ReplacedLoss
 from pgolf.qat.start import Start, StartFraction, StartScale, Switch
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pgolf.train.trainer import Schedules
 
 
-class STE:
+class STE(QATMethod):
     """``qat=ste``; exactly one of ``start`` (a fraction of the run) and ``start_lr_scale`` is a number."""
 
     def __init__(self, *, start: StartFraction, start_lr_scale: StartScale) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,6 +17,8 @@ class Tensorwise(ABC):
     """A quantizer supplies ``_store`` and its forecast."""
 
     calibration_source = None
+    each_tensor_alone: ClassVar[bool] = False
+    """Whether what is stored of a tensor depends on it alone, and is a rounding that training can go through."""
 
     def quantize(
         self,

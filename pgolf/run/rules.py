@@ -18,6 +18,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.process import choose_device, process_facts
 from pgolf.eval.windows import check_lengths
+from pgolf.qat.base import QATMethod
 from pgolf.quant.forecast import forecast_model
 
 
@@ -120,12 +121,13 @@ def _calibration_rules(cfg: Mapping[str, Any]) -> None:
 
 
 def _qat_rules(cfg: Mapping[str, Any]) -> None:
-    """A training-time device knows the grid it prepares for, and begins before the run ends."""
-    if cfg["qat"]["_target_"].endswith(".NoDevice"):
+    """A method of training for the grid knows that grid, and begins before the run ends."""
+    method: QATMethod = make(cfg["qat"])
+    if method.neutral:
         return
     try:
         _quant_rules(cfg)
         model = _model_without_memory(cfg)
     except ConfigError:
         return  # a model or a quantizer that cannot be built has been complained about
-    make(cfg["qat"]).prepare(model, make(cfg["quant"]), make(cfg["schedule"]))
+    method.prepare(model, make(cfg["quant"]), make(cfg["schedule"]))

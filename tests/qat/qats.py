@@ -1,4 +1,4 @@
-"""What tests of training-time devices share: devices on the tiny rig, exported weights, gradients by name."""
+"""What tests of methods share: methods on the tiny rig, exported weights, gradients by name."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def quantizer(*words):
     return make(tiny_settings(*on_a_known_grid(*words))["quant"])
 
 
-def prepared(device, *words, model=None, schedule=FALLING) -> Prepared:
-    """``device`` on a tiny model whose weights are all moved off zero."""
+def prepared(method, *words, model=None, schedule=FALLING) -> Prepared:
+    """``method`` on a tiny model whose weights are all moved off zero."""
     if model is None:
         model = tiny_model(*words)
         randomise(model)
-    return device.prepare(model, quantizer(*words), schedule)
+    return method.prepare(model, quantizer(*words), schedule)
 
 
 def exported(model, *words) -> dict[str, torch.Tensor]:
@@ -51,7 +51,7 @@ def gradients(model, loss) -> dict[str, torch.Tensor]:
 
 
 class Watch(Hook):
-    """What the device said, the loss it made, and in which steps it was on."""
+    """What the method said, the loss it made, and in which steps it was on."""
 
     def __init__(self, loss, heard):
         self.loss, self.heard, self.on = loss, heard, []
@@ -66,12 +66,12 @@ class Watch(Hook):
         ]
 
 
-def training(device, steps=8, before=(), words=(), schedule=FALLING):
-    """A trainer on random tokens with ``device`` as build_trainer adds it, and what listens to it."""
+def training(method, steps=8, before=(), words=(), schedule=FALLING):
+    """A trainer on random tokens with ``method`` as build_trainer adds it, and what listens to it."""
     trainer = rig(steps=steps, words=words)
     randomise(trainer.model)
     trainer.schedule = schedule
-    found = device.prepare(trainer.model, quantizer(*words), schedule)
+    found = method.prepare(trainer.model, quantizer(*words), schedule)
     watch = Watch(found.loss, trainer.listeners[0])
     *_, switch = found.hooks
     trainer.hooks = [*found.updates, *before, *found.hooks, watch]

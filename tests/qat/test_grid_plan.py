@@ -80,7 +80,7 @@ def test_a_grid_that_training_cannot_know_is_refused(words, text):
         grid_plan(quantizer(*words), tiny_model(), "ste")
 
 
-def test_a_device_that_needs_steps_refuses_levels_per_group():
+def test_a_method_that_needs_steps_refuses_levels_per_group():
     with pytest.raises(ConfigError, match="Ternary has levels per group"):
         row_grids(quantizer("quant=ternary"), tiny_model(), "soft_round")
 

@@ -1,4 +1,4 @@
-"""A device begins once, at the step that was said, and a start that never comes is refused."""
+"""A method begins once, at the step that was said, and a start that never comes is refused."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def run(start, steps=8):
     return said + told, scales
 
 
-def test_the_first_step_whose_rate_is_below_the_threshold_is_the_first_with_the_device():
+def test_the_first_step_whose_rate_is_below_the_threshold_is_the_first_with_the_method():
     # eight steps of which the last four have scales 1, 0.75, 0.5, 0.25
     said, scales = run(Start(None, 0.6, HALF))
     assert said == ["on", ("enabled", 6, 0.5)] and scales == [0.5, 0.25]

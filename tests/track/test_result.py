@@ -18,6 +18,7 @@ def test_result_has_every_key_of_the_schema(tmp_path, sample):
         "scores": "dev prequant roundtrip final",
         "certificate": "passed probes",
         "ledger": "",
+        "cpu_share": "",
         "budget": "",
     }
     for part, keys in wanted.items():
