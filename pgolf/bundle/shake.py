@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -65,19 +65,8 @@ class _Module:
     kept: set[int] = field(default_factory=set)  # ids of statements, and of methods in kept classes
 
 
-@dataclass(frozen=True, slots=True)
-class Shaken:
-    """``trees``: module name to what is reached of it, sorted by name; modules without content are left out.
-
-    ``outside``: attributes of base classes from other packages, which these may use under their names.
-    """
-
-    trees: Mapping[str, ast.Module]
-    outside: frozenset[str]
-
-
-def shaken(entries: Iterable[Entry], words: Iterable[str] = ()) -> Shaken:
-    """What is reached from ``entries``.
+def shaken(entries: Iterable[Entry], words: Iterable[str] = ()) -> dict[str, ast.Module]:
+    """What is reached from ``entries``: a tree by module name, sorted; modules without content are left out.
 
     ``words``: further strings that may name attributes, such as those of the config. Raises ConfigError for an
     entry that does not exist or a module that is reached and not bundled.
@@ -89,14 +78,13 @@ def shaken(entries: Iterable[Entry], words: Iterable[str] = ()) -> Shaken:
         shaker.reach(module, attribute)
     shaker.settle()
     found = {name: _rest(shaker.modules[name]) for name in sorted(shaker.modules)}
-    return Shaken({name: tree for name, tree in found.items() if tree.body}, frozenset(shaker.outside))
+    return {name: tree for name, tree in found.items() if tree.body}
 
 
 class _Shaker:
     def __init__(self, words: Iterable[str]) -> None:
         self.modules: dict[str, _Module] = {}
         self.words: set[str] = set()
-        self.outside: set[str] = set()
         self.methods: list[tuple[_Module, ast.FunctionDef]] = []
         self._queue: list[tuple[_Module, ast.AST]] = []
         for word in words:
@@ -148,7 +136,6 @@ class _Shaker:
         for part in (*node.decorator_list, *node.bases, *node.keywords):
             self._scan(module, part)
         called_outside = _names_of_outside_bases(self, module, node)
-        self.outside |= called_outside or set()
         for statement in node.body:
             if not isinstance(statement, ast.FunctionDef):
                 self._scan(module, statement)
@@ -230,7 +217,9 @@ def _acts(statement: ast.stmt) -> bool:
     """Does it do more than make names that others may use?"""
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         return not all(_decorator_name(d) in _QUIET_DECORATORS for d in statement.decorator_list)
-    return not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom)
+    if isinstance(statement, ast.Expr):
+        return not isinstance(statement.value, ast.Constant)  # a docstring
+    return not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom | ast.Pass)
 
 
 def _decorator_name(node: ast.expr) -> str:
