@@ -97,7 +97,9 @@ class _Shaker:
         if not is_bundled(name):
             raise ConfigError(f"bundle: the run needs {name}, which no bundle carries")
         module = _parsed(source_of(name))
-        self.modules[name] = module
+        self.modules[name] = (
+            module  # before what it needs: two modules may import each other inside functions
+        )
         for parent in parents(name):
             self.module(parent)
         for statement in module.body:
@@ -108,6 +110,7 @@ class _Shaker:
     def reach(self, name: str, attribute: str) -> None:
         """Keep what makes ``attribute`` of the module ``name``, or enter the submodule of that name."""
         module = self.module(name)
+        # A name that the package itself makes hides a submodule of that name, as it does for Python.
         if attribute not in module.binds and is_module(f"{name}.{attribute}"):
             self.module(f"{name}.{attribute}")
         for statement in module.binds.get(attribute, ()):
@@ -123,6 +126,8 @@ class _Shaker:
         while self._queue:
             while self._queue:
                 self._follow(*self._queue.pop())
+            # Only now: whether anything names a method is known when all else has been followed, and a method that is
+            # kept may name others, of classes passed long ago.
             waiting = [(m, method) for m, method in self.methods if method.name not in self.words]
             for module, method in self.methods:
                 if method.name in self.words:
@@ -133,6 +138,7 @@ class _Shaker:
         if not isinstance(node, ast.ClassDef):
             self._scan(module, node)
             return
+        # A class is followed without its methods, which would drag in all they call though nobody calls them.
         for part in (*node.decorator_list, *node.bases, *node.keywords):
             self._scan(module, part)
         called_outside = _names_of_outside_bases(self, module, node)
@@ -147,14 +153,16 @@ class _Shaker:
     def _scan(self, module: _Module, node: ast.AST) -> None:
         """Everything that ``node`` names."""
         children = list(ast.walk(node))
+        # Imports inside a function make names for it alone, which must not count elsewhere in the module.
         imports = [child for child in children if isinstance(child, ast.ImportFrom)]
         aliases = module.aliases | _module_aliases(imports, module.source.package)
-        whole = set()
+        only_for_attribute: set[int] = set()
         for child in children:
             if isinstance(child, ast.Attribute):
+                # Whose attribute it is nobody can tell from the text: any method of that name is now named.
                 self.words.add(child.attr)
                 if isinstance(child.value, ast.Name) and child.value.id in aliases:
-                    whole.add(id(child.value))
+                    only_for_attribute.add(id(child.value))
                     self.reach(aliases[child.value.id], child.attr)
             elif isinstance(child, ast.Constant) and isinstance(child.value, str):
                 self._hear(child.value)
@@ -164,7 +172,9 @@ class _Shaker:
             if isinstance(child, ast.Name):
                 for statement in module.binds.get(child.id, ()):
                     self.keep(module, statement)
-                if child.id in aliases and id(child) not in whole and isinstance(child.ctx, ast.Load):
+                # A module handed on as a value may be asked for anything it has.
+                handed_on = child.id in aliases and id(child) not in only_for_attribute
+                if handed_on and isinstance(child.ctx, ast.Load):
                     for name in self.module(aliases[child.id]).binds:
                         self.reach(aliases[child.id], name)
 
@@ -186,6 +196,7 @@ class _Shaker:
 
 def _parsed(source: Source) -> _Module:
     body: list[ast.stmt] = []
+    # One statement for each imported name, so that one can be kept without the others; the minifier joins them again.
     for statement in stripped(ast.parse(source.text)).body:
         if isinstance(statement, ast.Import):
             body += [ast.Import([alias]) for alias in statement.names]
@@ -243,7 +254,10 @@ def _module_aliases(imports: Iterable[ast.ImportFrom], package: str) -> dict[str
 
 
 def _names_of_outside_bases(shaker: _Shaker, module: _Module, node: ast.ClassDef) -> set[str] | None:
-    """Attributes of all base classes from other packages; None where they cannot be told."""
+    """Attributes of all base classes from other packages; None where they cannot be told.
+
+    A foreign base calls methods by names that occur nowhere here: ``forward`` of a module, ``step`` of an optimizer.
+    """
     names: set[str] = set()
     for base in node.bases:
         found = _names_of_base(shaker, module, base.value if isinstance(base, ast.Subscript) else base)
@@ -272,12 +286,14 @@ def _names_of_base(shaker: _Shaker, module: _Module, base: ast.expr) -> set[str]
 
 
 def _names_outside(home: str, path: str) -> set[str] | None:
+    # The one place that looks at objects and not at text: other packages are not read, and some have no source.
     try:
         found = import_module(home)
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError):
         return None
+    # ``dir`` does not list what a class only announces (``hook: Callable``) and sets when it is made.
     annotated = (vars(cls).get("__annotations__", {}) for cls in getattr(found, "__mro__", ()))
     return set(dir(found)).union(*annotated)
 
@@ -292,20 +308,4 @@ def _rest(module: _Module) -> ast.Module:
                 for child in statement.body
                 if not isinstance(child, ast.FunctionDef) or id(child) in module.kept
             ] or [ast.Pass()]
-    return ast.fix_missing_locations(ast.Module(_joined(body), []))
-
-
-def _joined(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Imports from one module, one after another, as one statement again."""
-    joined: list[ast.stmt] = []
-    for statement in body:
-        last = joined[-1] if joined else None
-        if (isinstance(statement, ast.Import) and isinstance(last, ast.Import)) or (
-            isinstance(statement, ast.ImportFrom)
-            and isinstance(last, ast.ImportFrom)
-            and (last.module, last.level) == (statement.module, statement.level)
-        ):
-            last.names += statement.names
-        else:
-            joined.append(statement)
-    return joined
+    return ast.fix_missing_locations(ast.Module(body, []))

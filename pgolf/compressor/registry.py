@@ -27,7 +27,7 @@ def decoder(codec_id: str) -> Decoder:
     """``decode(packed, raw_length, layout) -> raw`` of ``codec_id``. Raises ArtifactError for an unknown id."""
     module = module_named(pgolf.compressor, codec_id, _LEAVES)
     if module is None:
-        known = ", ".join(codecs()) or "those of the run that this script was made for"
+        known = ", ".join(codecs()) or "only those of this script's run"
         raise ArtifactError(
             f"artifact: unknown codec {codec_id!r} (known: {known}).{did_you_mean(codec_id, codecs())}"
         )

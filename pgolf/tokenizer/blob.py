@@ -44,7 +44,7 @@ def from_blob(blob: bytes) -> PortableTokenizer:
         raise DataError("tokenizer: these bytes are no tokenizer blob") from error
     cls = _class_of(kind)
     if cls is None:
-        known = ", ".join(kinds()) or "that of the run that this script was made for"
+        known = ", ".join(kinds()) or "only that of this script's run"
         raise DataError(f"tokenizer: unknown kind {kind!r}; known are {known}")
     try:
         return cls.from_parts(header, body)
@@ -59,5 +59,5 @@ def _class_of(kind: Any) -> type[PortableTokenizer] | None:
     module = module_named(pgolf.tokenizer, kind, _LEAVES) if isinstance(kind, str) else None
     if module is None:
         return None
-    classes = (value for value in vars(module).values() if isinstance(value, type))
-    return next((cls for cls in classes if vars(cls).get("kind") == kind), None)
+    classes = (value for value in module.__dict__.values() if isinstance(value, type))
+    return next((cls for cls in classes if getattr(cls, "kind", None) == kind), None)

@@ -7,14 +7,15 @@ and a function ``apply``; its name is the module's.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import pgolf.proof.cheats
 from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.registry import module_named, stems
 from pgolf.eval.evaluation import Evaluation
 
+_SHELF = sys.modules[__name__]
 _LEAVES = ("wrapped",)
 
 
@@ -29,12 +30,12 @@ class Cheat:
 
 def names() -> list[str]:
     """Of all cheats, sorted."""
-    return stems(pgolf.proof.cheats, _LEAVES)
+    return stems(_SHELF, _LEAVES)
 
 
 def by_name(name: str) -> Cheat:
     """Raises ConfigError for a name that is not on the shelf."""
-    module = module_named(pgolf.proof.cheats, name, _LEAVES)
+    module = module_named(_SHELF, name, _LEAVES)
     if module is None:
         raise ConfigError(f"cheats: no '{name}' among {', '.join(names())}.{did_you_mean(name, names())}")
     return Cheat(name, module.LETTER, module.apply)
