@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from pgolf.artifact import container
 from pgolf.artifact.ledger import CODE_LABEL
-from pgolf.bundle.script import SCRIPT_NAME, make_bundle, opened, packages
+from pgolf.bundle.script import SCRIPT_NAME, make_bundle, opened, packages, script_of
 from pgolf.config.compose import read_config
 from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
 from pgolf.core.errors import RunError
@@ -20,12 +19,15 @@ from pgolf.track.result import read_result
 ARTIFACT_NAME = "artifact.pgolf"
 
 
-def bundle_run(run: Path, out: Path) -> list[str]:
+def bundle_run(run: Path, out: Path, *, ascii: bool = False) -> list[str]:
     """Write ``out`` from the run folder ``run``; returns lines for the user.
 
     The script is the one whose bytes the run counted; a run of an older pgolf, which kept none, gets one made
-    from its config and today's sources. Raises RunError for a run without an artifact, for an artifact that is not
-    the one of the result, and for a folder that is not empty; ConfigError, ArtifactError.
+    from its config and today's sources. ``ascii`` writes the same modules in the longer form that is plain ASCII and
+    says what that weighs; run again, it packs to a size that leaves room for itself, so to another artifact.
+
+    Raises RunError for a run without an artifact, for an artifact that is not the one of the result, and for a folder
+    that is not empty; ConfigError, ArtifactError.
     """
     result = read_result(run)
     if result["artifact"] is None:
@@ -42,17 +44,19 @@ def bundle_run(run: Path, out: Path) -> list[str]:
         lines.append(
             f"{run}: kept no script; made from today's sources, so its bytes are not those it counted"
         )
+    script = script_of(bundle.sources, bundle.config, ascii=True) if ascii else bundle.script
     _require_empty(out)
-    write_bytes_atomic(out / SCRIPT_NAME, bundle.script)
+    write_bytes_atomic(out / SCRIPT_NAME, script)
     shutil.copyfile(run / ARTIFACT_NAME, out / ARTIFACT_NAME)
     write_text_atomic(out / "requirements.txt", "".join(f"{line}\n" for line in requirements(bundle.sources)))
-    write_text_atomic(out / "README.md", readme(result, bundle.config, len(bundle.script)))
+    write_text_atomic(out / "README.md", readme(result, bundle.config, len(script)))
     counted = result["artifact"]["bytes_code"]
-    if counted != len(bundle.script):
+    if counted != len(script):
         label = result["artifact"]["code_label"]
-        lines.append(
-            f"code: the run counted {counted:,} bytes ({label}), the script has {len(bundle.script):,}"
-        )
+        lines.append(f"code: the run counted {counted:,} bytes ({label}), the script has {len(script):,}")
+    over = total_bytes(result["artifact"], len(script)) - result["artifact"]["cap_bytes"]
+    if over > 0:
+        lines.append(f"total: {over:,} bytes over the cap of {result['artifact']['cap_bytes']:,}")
     for name in (SCRIPT_NAME, ARTIFACT_NAME, "requirements.txt", "README.md"):
         lines.append(f"{(out / name).stat().st_size:>11,}  {out / name}")
     return lines
@@ -63,6 +67,12 @@ def requirements(sources: Mapping[str, str]) -> list[str]:
     owners = metadata.packages_distributions()
     names = [owners.get(package, [package])[0] for package in packages(sources)]
     return sorted((f"{name}{_version(name)}" for name in names), key=str.lower)
+
+
+def total_bytes(artifact: Mapping[str, Any], script_bytes: int) -> int:
+    """What counts against the cap, of a result's ``artifact`` with a script of ``script_bytes``."""
+    tokenizer = artifact["bytes_tokenizer"] if artifact["counts_tokenizer"] else 0
+    return script_bytes + artifact["bytes_weights"] + tokenizer
 
 
 def _version(name: str) -> str:
@@ -77,8 +87,7 @@ def readme(result: Mapping[str, Any], config: Mapping[str, Any], script_bytes: i
     run, artifact, final = result["run"], result["artifact"], result["scores"]["final"]
     data = " --data DIR" if config["data"] is None else ""
     seed = f" --seed {run['seed']}"
-    total = script_bytes + artifact["bytes_weights"]
-    total += artifact["bytes_tokenizer"] if artifact["counts_tokenizer"] else 0
+    total = total_bytes(artifact, script_bytes)
     counted = "" if artifact["counts_tokenizer"] else ", not counted"
     source = (
         "Token shards are read from DIR, as `pgolf data prepare` or `pgolf data fetch` leaves them."
@@ -93,7 +102,7 @@ python {SCRIPT_NAME}{data}{seed}                  trains, packs and scores
 python {SCRIPT_NAME} {ARTIFACT_NAME}{data}   scores this artifact on validation
 ```
 
-{source} Python {sys.version_info.major}.{sys.version_info.minor} or later. `{SCRIPT_NAME}` holds the modules that the
+{source} Python 3.10 or later. `{SCRIPT_NAME}` holds the modules that the
 run uses and its composed config, compressed; it needs nothing of pgolf installed.
 
 | | |

@@ -1,11 +1,13 @@
 """A run as one file: ``train_gpt.py`` with the modules the run reaches and its composed config (spec quant §7.6).
 
 The script is a short loader and one string. The string is bzip2, which packs this much source best of what
-Python brings along (LZMA takes 2.5 % more, brotli 1 % less and would have to be installed), in base 121, the characters of one byte that a
-Python string can hold as they are (ASCII without NUL, line ends, quote, backslash, and two that terminals act
-on): 1.156 bytes for one, where base 85 needs 1.25. The loader serves the modules under the name ``pgolf`` from
-memory, before any installed package of that name. Everything is decided by the config and the sources: the
-same config gives the same bytes.
+Python brings along (LZMA with tuned settings takes 3 % more, zlib 15 %; brotli takes as much and would have to be
+installed). It stands there as it is, one byte a character, in a file that is read as Latin-1; ``ascii`` writes it in
+base 121 for a receiver that takes nothing but ASCII (``pgolf.bundle.payload``). The loader serves the modules under
+the name ``pgolf`` from memory, before any installed package of that name.
+
+Everything is decided by the config and the sources: the same config gives the same bytes under every Python from 3.10
+on, as long as the base classes from other packages have the same methods. A run counts the bytes that it wrote.
 
 What is left out of the sources: see ``pgolf.bundle.shake``, ``strip`` and ``minify``.
 """
@@ -23,10 +25,10 @@ from typing import Any
 
 from pgolf.artifact.pack import TARGET
 from pgolf.bundle.minify import minified
-from pgolf.bundle.rename import shorten
+from pgolf.bundle.payload import from_base_121, from_latin_1, in_base_121, in_latin_1
 from pgolf.bundle.shake import Entry, shaken
-from pgolf.bundle.sources import is_bundled
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import target_of
 
 SCRIPT_NAME = "train_gpt.py"
 MAIN: Entry = ("pgolf.run.bundled", "main")
@@ -38,14 +40,18 @@ _NOT_CARRIED = (
     *("notes", "hypothesis", "parent_run", "hydra", "choices", "machine"),
 )
 
-ALPHABET = "".join(chr(code) for code in range(1, 128) if chr(code) not in "\n\r\x1a\x1b'\\")
-
-_LOADER = '''"""One pgolf run in one file: trains; with an artifact as argument, scores it. See --help."""
-import bz2,importlib.util,json,sys
-A=[chr(i)for i in range(1,128)if chr(i)not in"\\n\\r\\x1a\\x1b'\\\\"]
+# Python looks for the encoding in the first line (PEP 263), which is also the one a reader sees.
+_HEAD = "# coding:latin-1 - one pgolf run in one file: trains; with an artifact as argument, scores it. See --help.\n"
+# Each form makes D, the packed bytes.
+_LATIN_1 = """D=%s.encode('latin-1')
+"""
+_BASE_121 = """A=[chr(i)for i in range(1,128)if chr(i)not in"\\n\\r\\x1a\\x1b'\\\\"]
 n=0
 for c in'%s':n=n*121+A.index(c)
-M=dict(m.split('\\n',1)for m in bz2.decompress(n.to_bytes(%d,'big')).decode().split('\\0'))
+D=n.to_bytes(%d,'big')
+"""
+_LOADER = """import bz2,importlib.util,json,sys
+M=dict(m.split('\\n',1)for m in bz2.decompress(D).decode().split('\\0'))
 class L:
  def find_spec(s,n,*_):
   p=any(m.startswith(n+'.')for m in M)
@@ -53,7 +59,7 @@ class L:
  def create_module(s,p):0
  def exec_module(s,m):n=m.__name__;t=M.get(n,'');exec(compile(t,__file__ if'njit'in t else n,'exec'),m.__dict__)
 if __name__=='__main__':sys.meta_path.insert(0,L());from pgolf.run.bundled import main;sys.exit(main(json.loads(M[''])))
-'''
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +75,8 @@ def make_bundle(cfg: Mapping[str, Any]) -> Bundle:
     """The bundle of the composed config ``cfg``. Raises ConfigError where it names what no bundle carries."""
     config = bundled_config(cfg)
     found = shaken([MAIN, *targets(config)], words(config))
-    shorten(found.trees, [*words(config), *MAIN], found.outside)
-    sources = {name: minified(tree) for name, tree in found.trees.items()}
-    return Bundle(_script(sources, config), sources, config)
+    sources = {name: minified(ast.unparse(tree)) for name, tree in found.items()}
+    return Bundle(script_of(sources, config), sources, config)
 
 
 def bundled_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,7 +86,7 @@ def bundled_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """
     config = {key: _plain(value) for key, value in cfg.items() if key not in _NOT_CARRIED}
     config["size"] = {key: config["size"][key] for key in _SIZE_KEYS}
-    if not is_bundled(config["data"]["_target_"].rpartition(".")[0]):
+    if not target_of(config["data"], "data").bundled:
         config["data"] = None
     return config
 
@@ -114,37 +119,33 @@ def words(value: Any) -> Iterator[str]:
             yield from words(child)
 
 
-def in_base_121(data: bytes) -> str:
-    """``data`` as a string over ALPHABET: its digits as one big-endian number."""
-    return _digits(int.from_bytes(data, "big"))
-
-
-def _digits(number: int, width: int = 0) -> str:
-    """Digits of ``number``, at least ``width`` of them; halved as long as it is large, which long division likes."""
-    if number.bit_length() > 1024:
-        low = number.bit_length() // 14
-        high, rest = divmod(number, len(ALPHABET) ** low)
-        return _digits(high, width - low) + _digits(rest, low)
-    digits = []
-    while number:
-        number, digit = divmod(number, len(ALPHABET))
-        digits.append(ALPHABET[digit])
-    return "".join(reversed(digits)).rjust(width, ALPHABET[0])
+def script_of(sources: Mapping[str, str], config: Mapping[str, Any], *, ascii: bool = False) -> bytes:
+    """The bytes of the script that carries ``sources`` and ``config``; ``ascii``: with the payload in base 121."""
+    modules = {"": json.dumps(config, separators=(",", ":")), **sources}
+    text = "\0".join(f"{name}\n{source}" for name, source in modules.items())
+    packed = bz2.compress(text.encode(), 9)
+    payload = _BASE_121 % (in_base_121(packed), len(packed)) if ascii else _LATIN_1 % in_latin_1(packed)
+    return (_HEAD + payload + _LOADER).encode("latin-1")
 
 
 def opened(script: bytes) -> Bundle:
-    """What a bundled script consists of. Raises ConfigError for a file that is none."""
-    found = re.search(
-        r"for c in'(.*)':n=n\*121.*?to_bytes\((\d+),", script.decode("ascii", "replace"), re.DOTALL
-    )
-    if found is None:
-        raise ConfigError("bundle: this is no script that pgolf wrote")
-    number = 0
-    for character in found[1]:
-        number = number * len(ALPHABET) + ALPHABET.index(character)
-    text = bz2.decompress(number.to_bytes(int(found[2]), "big")).decode()
-    sources = dict(module.split("\n", 1) for module in text.split("\0"))
-    return Bundle(script, sources, json.loads(sources.pop("")))
+    """What a bundled script consists of, whichever form it has. Raises ConfigError for a file that is none."""
+    try:
+        text = bz2.decompress(_payload(script.decode("latin-1"))).decode()
+        sources = dict(module.split("\n", 1) for module in text.split("\0"))
+        return Bundle(script, sources, json.loads(sources.pop("")))
+    except (ValueError, SyntaxError, OverflowError, OSError, KeyError) as error:
+        raise ConfigError(f"bundle: this is no script that pgolf wrote ({error})") from error
+
+
+def _payload(text: str) -> bytes:
+    found = re.search(r"D=('{3}.*'{3})\.encode", text, re.DOTALL)
+    if found:
+        return from_latin_1(found[1])
+    found = re.search(r"for c in'(.*)':n=n\*121.*?to_bytes\((\d+),", text, re.DOTALL)
+    if found:
+        return from_base_121(found[1], int(found[2]))
+    raise ValueError("it holds no payload")
 
 
 def packages(sources: Mapping[str, str]) -> tuple[str, ...]:
@@ -160,13 +161,6 @@ def packages(sources: Mapping[str, str]) -> tuple[str, ...]:
                 found |= {str(a.value) for a in node.args if isinstance(a, ast.Constant)}
     tops = {name.partition(".")[0] for name in found}
     return tuple(sorted(top for top in tops if top != "pgolf" and top not in sys.stdlib_module_names))
-
-
-def _script(sources: Mapping[str, str], config: Mapping[str, Any]) -> bytes:
-    modules = {"": json.dumps(config, separators=(",", ":")), **sources}
-    text = "\0".join(f"{name}\n{source}" for name, source in modules.items())
-    packed = bz2.compress(text.encode(), 9)
-    return (_LOADER % (in_base_121(packed), len(packed))).encode("ascii")
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -65,19 +65,8 @@ class _Module:
     kept: set[int] = field(default_factory=set)  # ids of statements, and of methods in kept classes
 
 
-@dataclass(frozen=True, slots=True)
-class Shaken:
-    """``trees``: module name to what is reached of it, sorted by name; modules without content are left out.
-
-    ``outside``: attributes of base classes from other packages, which these may use under their names.
-    """
-
-    trees: Mapping[str, ast.Module]
-    outside: frozenset[str]
-
-
-def shaken(entries: Iterable[Entry], words: Iterable[str] = ()) -> Shaken:
-    """What is reached from ``entries``.
+def shaken(entries: Iterable[Entry], words: Iterable[str] = ()) -> dict[str, ast.Module]:
+    """What is reached from ``entries``: a tree by module name, sorted; modules without content are left out.
 
     ``words``: further strings that may name attributes, such as those of the config. Raises ConfigError for an
     entry that does not exist or a module that is reached and not bundled.
@@ -89,14 +78,13 @@ def shaken(entries: Iterable[Entry], words: Iterable[str] = ()) -> Shaken:
         shaker.reach(module, attribute)
     shaker.settle()
     found = {name: _rest(shaker.modules[name]) for name in sorted(shaker.modules)}
-    return Shaken({name: tree for name, tree in found.items() if tree.body}, frozenset(shaker.outside))
+    return {name: tree for name, tree in found.items() if tree.body}
 
 
 class _Shaker:
     def __init__(self, words: Iterable[str]) -> None:
         self.modules: dict[str, _Module] = {}
         self.words: set[str] = set()
-        self.outside: set[str] = set()
         self.methods: list[tuple[_Module, ast.FunctionDef]] = []
         self._queue: list[tuple[_Module, ast.AST]] = []
         for word in words:
@@ -109,7 +97,9 @@ class _Shaker:
         if not is_bundled(name):
             raise ConfigError(f"bundle: the run needs {name}, which no bundle carries")
         module = _parsed(source_of(name))
-        self.modules[name] = module
+        self.modules[name] = (
+            module  # before what it needs: two modules may import each other inside functions
+        )
         for parent in parents(name):
             self.module(parent)
         for statement in module.body:
@@ -120,6 +110,7 @@ class _Shaker:
     def reach(self, name: str, attribute: str) -> None:
         """Keep what makes ``attribute`` of the module ``name``, or enter the submodule of that name."""
         module = self.module(name)
+        # A name that the package itself makes hides a submodule of that name, as it does for Python.
         if attribute not in module.binds and is_module(f"{name}.{attribute}"):
             self.module(f"{name}.{attribute}")
         for statement in module.binds.get(attribute, ()):
@@ -135,6 +126,8 @@ class _Shaker:
         while self._queue:
             while self._queue:
                 self._follow(*self._queue.pop())
+            # Only now: whether anything names a method is known when all else has been followed, and a method that is
+            # kept may name others, of classes passed long ago.
             waiting = [(m, method) for m, method in self.methods if method.name not in self.words]
             for module, method in self.methods:
                 if method.name in self.words:
@@ -145,10 +138,10 @@ class _Shaker:
         if not isinstance(node, ast.ClassDef):
             self._scan(module, node)
             return
+        # A class is followed without its methods, which would drag in all they call though nobody calls them.
         for part in (*node.decorator_list, *node.bases, *node.keywords):
             self._scan(module, part)
         called_outside = _names_of_outside_bases(self, module, node)
-        self.outside |= called_outside or set()
         for statement in node.body:
             if not isinstance(statement, ast.FunctionDef):
                 self._scan(module, statement)
@@ -160,14 +153,16 @@ class _Shaker:
     def _scan(self, module: _Module, node: ast.AST) -> None:
         """Everything that ``node`` names."""
         children = list(ast.walk(node))
+        # Imports inside a function make names for it alone, which must not count elsewhere in the module.
         imports = [child for child in children if isinstance(child, ast.ImportFrom)]
         aliases = module.aliases | _module_aliases(imports, module.source.package)
-        whole = set()
+        only_for_attribute: set[int] = set()
         for child in children:
             if isinstance(child, ast.Attribute):
+                # Whose attribute it is nobody can tell from the text: any method of that name is now named.
                 self.words.add(child.attr)
                 if isinstance(child.value, ast.Name) and child.value.id in aliases:
-                    whole.add(id(child.value))
+                    only_for_attribute.add(id(child.value))
                     self.reach(aliases[child.value.id], child.attr)
             elif isinstance(child, ast.Constant) and isinstance(child.value, str):
                 self._hear(child.value)
@@ -177,7 +172,9 @@ class _Shaker:
             if isinstance(child, ast.Name):
                 for statement in module.binds.get(child.id, ()):
                     self.keep(module, statement)
-                if child.id in aliases and id(child) not in whole and isinstance(child.ctx, ast.Load):
+                # A module handed on as a value may be asked for anything it has.
+                handed_on = child.id in aliases and id(child) not in only_for_attribute
+                if handed_on and isinstance(child.ctx, ast.Load):
                     for name in self.module(aliases[child.id]).binds:
                         self.reach(aliases[child.id], name)
 
@@ -199,6 +196,7 @@ class _Shaker:
 
 def _parsed(source: Source) -> _Module:
     body: list[ast.stmt] = []
+    # One statement for each imported name, so that one can be kept without the others; the minifier joins them again.
     for statement in stripped(ast.parse(source.text)).body:
         if isinstance(statement, ast.Import):
             body += [ast.Import([alias]) for alias in statement.names]
@@ -230,7 +228,9 @@ def _acts(statement: ast.stmt) -> bool:
     """Does it do more than make names that others may use?"""
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         return not all(_decorator_name(d) in _QUIET_DECORATORS for d in statement.decorator_list)
-    return not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom)
+    if isinstance(statement, ast.Expr):
+        return not isinstance(statement.value, ast.Constant)  # a docstring
+    return not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom | ast.Pass)
 
 
 def _decorator_name(node: ast.expr) -> str:
@@ -254,7 +254,10 @@ def _module_aliases(imports: Iterable[ast.ImportFrom], package: str) -> dict[str
 
 
 def _names_of_outside_bases(shaker: _Shaker, module: _Module, node: ast.ClassDef) -> set[str] | None:
-    """Attributes of all base classes from other packages; None where they cannot be told."""
+    """Attributes of all base classes from other packages; None where they cannot be told.
+
+    A foreign base calls methods by names that occur nowhere here: ``forward`` of a module, ``step`` of an optimizer.
+    """
     names: set[str] = set()
     for base in node.bases:
         found = _names_of_base(shaker, module, base.value if isinstance(base, ast.Subscript) else base)
@@ -283,12 +286,14 @@ def _names_of_base(shaker: _Shaker, module: _Module, base: ast.expr) -> set[str]
 
 
 def _names_outside(home: str, path: str) -> set[str] | None:
+    # The one place that looks at objects and not at text: other packages are not read, and some have no source.
     try:
         found = import_module(home)
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError):
         return None
+    # ``dir`` does not list what a class only announces (``hook: Callable``) and sets when it is made.
     annotated = (vars(cls).get("__annotations__", {}) for cls in getattr(found, "__mro__", ()))
     return set(dir(found)).union(*annotated)
 
@@ -303,20 +308,4 @@ def _rest(module: _Module) -> ast.Module:
                 for child in statement.body
                 if not isinstance(child, ast.FunctionDef) or id(child) in module.kept
             ] or [ast.Pass()]
-    return ast.fix_missing_locations(ast.Module(_joined(body), []))
-
-
-def _joined(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Imports from one module, one after another, as one statement again."""
-    joined: list[ast.stmt] = []
-    for statement in body:
-        last = joined[-1] if joined else None
-        if (isinstance(statement, ast.Import) and isinstance(last, ast.Import)) or (
-            isinstance(statement, ast.ImportFrom)
-            and isinstance(last, ast.ImportFrom)
-            and (last.module, last.level) == (statement.module, statement.level)
-        ):
-            last.names += statement.names
-        else:
-            joined.append(statement)
-    return joined
+    return ast.fix_missing_locations(ast.Module(body, []))

@@ -1,7 +1,9 @@
 """Which modules of this package a run's code may consist of, and where their sources are (decisions 7).
 
-A bundled script carries the modules that its run reaches, whatever they are, except NOT_BUNDLED: those serve
-the person who runs the experiment, and a script that trains and scores has no use for them.
+A bundled script carries the modules that its run reaches, whatever they are, except NOT_BUNDLED: whole layers that
+serve the person who runs the experiment, for which a script that trains and scores has no use. What is reached of
+them by accident is an error rather than bytes. A single option says about itself that no script carries it, as
+sources of ``data`` do (``bundled``).
 """
 
 from __future__ import annotations
@@ -22,8 +24,6 @@ NOT_BUNDLED: Mapping[str, str] = {
     "pgolf.cli": "the command line of this package",
     "pgolf.proof": "the certificate is about the artifact, not part of it",
     "pgolf.bench": "measurements of speed",
-    "pgolf.data.fineweb": "published shards are prepared beforehand; the script reads them with --data",
-    "pgolf.data.fineweb_docs": "the same for shards made from their text",
 }
 _SOURCE = Path(pgolf.__file__).parent
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pgolf.data.dataset import Dataset
 from pgolf.tokenizer.recipe import Progress, Recipe
@@ -13,9 +13,12 @@ class Source(Protocol):
     """A corpus that can be made into shards. ``name`` is the option's name.
 
     One that has text at hand also has ``documents(split)``, and where its text is fetched, ``find(cache_dir)``.
+    ``bundled``: a counted script carries it and prepares its text; unless a source says otherwise, it does. Without,
+    the script reads shards that were prepared beforehand (``--data DIR``).
     """
 
     name: str
+    bundled: ClassVar[bool] = True
 
     def prepare(
         self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress

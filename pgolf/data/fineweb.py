@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from pgolf.core.errors import DataError, did_you_mean
 from pgolf.core.ranges import Between
 from pgolf.data.audit import audit_tokens
+from pgolf.data.base import Source
 from pgolf.data.dataset import SPLITS, Dataset, SplitFacts, building, load, write_manifest
 from pgolf.data.hub import Hub
 from pgolf.data.shards import ShardSlice, documents_of, read_shard, shard_name, sidecar_name, whole
@@ -37,10 +38,11 @@ class Files:
     model: Path | None
 
 
-class FineWeb:
+class FineWeb(Source):
     """Source of ``data=fineweb``. ``sidecars``: the variant has per-token byte files for validation."""
 
     name = "fineweb"
+    bundled: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pgolf.core.errors import DataError
 from pgolf.core.ranges import Between
+from pgolf.data.base import Source
 from pgolf.data.dataset import Dataset
 from pgolf.data.documents import read_jsonl
 from pgolf.data.hub import Hub
@@ -21,10 +22,11 @@ from pgolf.tokenizer.recipe import Progress, Recipe
 DOCS_FILE = "docs_selected.jsonl"
 
 
-class FineWebDocs:
+class FineWebDocs(Source):
     """Source of ``data=fineweb_docs``. ``path`` null fetches the file from ``repo_id``."""
 
     name = "fineweb_docs"
+    bundled: ClassVar[bool] = False
 
     def __init__(
         self,

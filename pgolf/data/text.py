@@ -12,13 +12,14 @@ from typing import Annotated
 
 from pgolf.core.errors import DataError
 from pgolf.core.ranges import Between
+from pgolf.data.base import Source
 from pgolf.data.dataset import Dataset
 from pgolf.data.documents import match_files, read_documents, split_of
 from pgolf.data.prepare import prepare_documents
 from pgolf.tokenizer.recipe import Progress, Recipe
 
 
-class Text:
+class Text(Source):
     """Source of ``data=text``. ``paths`` are globs, relative to where the command runs."""
 
     name = "text"

@@ -13,6 +13,7 @@ from random import Random
 from typing import Annotated
 
 from pgolf.core.ranges import Between
+from pgolf.data.base import Source
 from pgolf.data.dataset import Dataset
 from pgolf.data.documents import split_of
 from pgolf.data.prepare import prepare_documents
@@ -51,7 +52,7 @@ _CODAS = ["", "", "n", "r", "s", "t", "l", "m", "nd", "st", "ck"]
 _ENDINGS = {"noun": "", "verb": "es", "adjective": "ish"}
 
 
-class Tiny:
+class Tiny(Source):
     """Source of ``data=tiny``: ``documents`` texts of about ``document_bytes`` bytes each."""
 
     name = "tiny"

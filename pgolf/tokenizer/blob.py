@@ -1,7 +1,8 @@
 """The tokenizer as bytes: what the artifact carries and what a prepared data set keeps beside its shards.
 
-Layout: one line of JSON (``kind`` and the settings of that kind), a newline, the body. The same tokenizer
-gives the same bytes in every process, so the SHA-256 of the blob is the tokenizer's identity.
+Layout: one line of JSON (``kind`` and the settings of that kind), a newline, the body. The kind is the name of the
+module of this package that has the tokenizer; it is imported only when met, so that a run carries no tokenizer it does
+not use. The same tokenizer gives the same bytes in every process, so the SHA-256 of the blob is its identity.
 """
 
 from __future__ import annotations
@@ -9,18 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
+import pgolf.tokenizer
 from pgolf.core.errors import DataError
+from pgolf.core.registry import module_named, stems
 from pgolf.tokenizer.recipe import PortableTokenizer
 
-# Imported only when met, so that a run carries no tokenizer it does not use.
-KINDS: Mapping[str, str] = {
-    "bpe": "pgolf.tokenizer.bpe.BPETokenizer",
-    "bytes": "pgolf.tokenizer.bytes.ByteTokenizer",
-    "published": "pgolf.tokenizer.published.PublishedTokenizer",
-}
+_LEAVES = ("blob", "caseops", "fixed", "model_proto", "recipe", "tables")
 
 
 def pack(header: Mapping[str, Any], body: bytes) -> bytes:
@@ -32,6 +29,11 @@ def identity(tokenizer: PortableTokenizer) -> str:
     return hashlib.sha256(tokenizer.to_blob()).hexdigest()
 
 
+def kinds() -> list[str]:
+    """Every kind of tokenizer, sorted. Inside a counted script, which has no folder to look into: none."""
+    return stems(pgolf.tokenizer, _LEAVES)
+
+
 def from_blob(blob: bytes) -> PortableTokenizer:
     """The tokenizer whose ``to_blob`` gave ``blob``. Raises DataError if it is not such a blob."""
     line, _, body = blob.partition(b"\n")
@@ -40,12 +42,22 @@ def from_blob(blob: bytes) -> PortableTokenizer:
         kind = header["kind"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError("tokenizer: these bytes are no tokenizer blob") from error
-    if kind not in KINDS:
-        raise DataError(f"tokenizer: unknown kind {kind!r}; known are {', '.join(KINDS)}")
-    module, _, name = KINDS[kind].rpartition(".")
+    cls = _class_of(kind)
+    if cls is None:
+        known = ", ".join(kinds()) or "only that of this script's run"
+        raise DataError(f"tokenizer: unknown kind {kind!r}; known are {known}")
     try:
-        return getattr(import_module(module), name).from_parts(header, body)
+        return cls.from_parts(header, body)
     except (KeyError, IndexError, ValueError, TypeError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"tokenizer: the blob of kind {kind!r} is damaged ({error!r})") from error
+
+
+def _class_of(kind: Any) -> type[PortableTokenizer] | None:
+    """The class in the module ``kind`` that says it makes this kind."""
+    module = module_named(pgolf.tokenizer, kind, _LEAVES) if isinstance(kind, str) else None
+    if module is None:
+        return None
+    classes = (value for value in module.__dict__.values() if isinstance(value, type))
+    return next((cls for cls in classes if getattr(cls, "kind", None) == kind), None)

@@ -17,7 +17,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -49,6 +49,7 @@ _MAX_LINE_CHARACTERS = 100_000
 class BPETokenizer:
     """``symbols`` are whole strings with an id of their own; ``pieces`` the learned ones, in rank order."""
 
+    kind: ClassVar[str] = "bpe"
     metric: Literal["raw", "table"] = "raw"
     bos_id = BOS_ID
 
@@ -100,7 +101,12 @@ class BPETokenizer:
             [_halves(piece, rank) for piece in self.pieces if len(piece) > 1], dtype="<u2"
         ).reshape(-1, 2)
         letters = "".join(alphabet).encode()
-        header = {"kind": "bpe", "name": self.name, "symbols": list(self.symbols), "alphabet": len(letters)}
+        header = {
+            "kind": self.kind,
+            "name": self.name,
+            "symbols": list(self.symbols),
+            "alphabet": len(letters),
+        }
         planes = [(pairs[:, half] >> shift).astype(np.uint8).tobytes() for half in (0, 1) for shift in (8, 0)]
         return pack(header, letters + b"".join(planes))
 

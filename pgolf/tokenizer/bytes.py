@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class ByteTokenizer:
     name = "byte260"
     vocab_size = VOCAB_SIZE
     bos_id = BOS_ID
+    kind: ClassVar[str] = "bytes"
     metric: Literal["raw", "table"] = "raw"
 
     def encode(self, text: str) -> np.ndarray:
@@ -48,7 +49,7 @@ class ByteTokenizer:
     def to_blob(self) -> bytes:
         from pgolf.tokenizer.blob import pack
 
-        return pack({"kind": "bytes"}, b"")
+        return pack({"kind": self.kind}, b"")
 
     @classmethod
     def from_parts(cls, header: dict, body: bytes) -> ByteTokenizer:

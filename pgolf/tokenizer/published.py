@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from pgolf.tokenizer.tables import byte_table
 class PublishedTokenizer:
     """``model`` is the content of a .model file."""
 
+    kind: ClassVar[str] = "published"
     metric: Literal["raw", "table"] = "table"
 
     def __init__(self, *, name: str, model: bytes) -> None:
@@ -52,7 +53,7 @@ class PublishedTokenizer:
     def to_blob(self) -> bytes:
         from pgolf.tokenizer.blob import pack
 
-        return pack({"kind": "published", "name": self.name}, self._model)
+        return pack({"kind": self.kind, "name": self.name}, self._model)
 
     @classmethod
     def from_parts(cls, header: dict, body: bytes) -> PublishedTokenizer:

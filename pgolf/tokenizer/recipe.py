@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -21,12 +21,21 @@ BYTE_PIECES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 
 class PortableTokenizer(Tokenizer, Protocol):
-    """A tokenizer that knows its byte metric and can travel in an artifact."""
+    """A tokenizer that knows its byte metric and can travel in an artifact.
+
+    ``kind``: the name of the module that has it, which stands in its blob.
+    """
 
     metric: Literal["raw", "table"]
+    kind: ClassVar[str]
 
     def to_blob(self) -> bytes:
         """Everything ``from_blob`` needs, compact and the same in every process."""
+        ...
+
+    @classmethod
+    def from_parts(cls, header: dict, body: bytes) -> PortableTokenizer:
+        """The tokenizer whose blob has this header and body. Raises DataError, or what a damaged blob leads to."""
         ...
 
 

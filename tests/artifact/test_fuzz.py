@@ -23,7 +23,7 @@ import torch
 import yaml
 
 from pgolf.artifact.container import decode, encode
-from pgolf.compressor.registry import CODECS
+from pgolf.compressor.registry import codecs
 from pgolf.core.errors import ArtifactError
 from pgolf.core.make import make
 from pgolf.quant.schemes import SCHEMES, problem_of
@@ -42,7 +42,7 @@ MAX_BYTES = 1 << 24
 def artifacts():
     """One artifact per codec, every scheme, aliases and corrections in each."""
     made = {}
-    for codec in CODECS:
+    for codec in codecs():
         compressor = make(yaml.safe_load((CONF / f"{codec}.yaml").read_text()))
         made[codec] = encode(HEADER, every_scheme(48, 40), b"tokenizer " * 30, compressor)
     return made

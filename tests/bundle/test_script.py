@@ -8,11 +8,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import torch
 
 from pgolf.artifact import container
 from pgolf.bundle.folder import bundle_run, requirements
-from pgolf.bundle.script import ALPHABET, in_base_121, make_bundle, opened, packages
+from pgolf.bundle.script import make_bundle, opened, packages, script_of
 from pgolf.config.compose import compose, read_config, settings, to_yaml
 from pgolf.config.schema import Root
 from pgolf.core.errors import ArtifactError, ConfigError, RunError
@@ -129,6 +128,19 @@ def test_the_script_trains_the_same_artifact_to_the_bit_in_an_empty_folder(finis
     assert "step:20 train_loss:" in done.stdout and "dev_bpb:" in done.stdout and "val_bpb:" in done.stdout
 
 
+def test_the_script_in_ascii_scores_and_says_what_it_weighs(finished, tmp_path):
+    run, result, _ = finished
+    lines = bundle_run(run, tmp_path / "out", ascii=True)
+    written = (tmp_path / "out" / "train_gpt.py").read_bytes()
+    assert written.isascii()
+    assert any(f"counted {result['artifact']['bytes_code']:,} bytes (bundle)" in line for line in lines)
+    assert any(f"the script has {len(written):,}" in line for line in lines)
+    assert f"{len(written):,} bytes" in (tmp_path / "out" / "README.md").read_text()
+    done = script(tmp_path / "out" / "train_gpt.py", tmp_path / "out" / "artifact.pgolf", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"val_bpb:{result['scores']['final']['val_bpb']:.6f}"[:16] in done.stdout
+
+
 def test_the_script_says_what_is_wrong_in_one_line(finished, tmp_path):
     _, _, out = finished
     broken = tmp_path / "broken.pgolf"
@@ -158,19 +170,31 @@ def test_a_script_opens_to_what_went_in():
     back = opened(bundle.script)
     assert (back.sources, back.config) == (bundle.sources, bundle.config)
     assert back.config["size"]["shard_tokens"] == 16384 and "seed" not in back.config
+
+
+def test_a_script_in_ascii_opens_to_the_same_and_takes_no_other_characters():
+    bundle = bundle_of("size=tiny", "data=tiny")
+    plain = script_of(bundle.sources, bundle.config, ascii=True)
+    back = opened(plain)
+    assert (back.sources, back.config, back.script) == (bundle.sources, bundle.config, plain)
+    assert plain.isascii() and not bundle.script.isascii()
+    assert 1.1 * len(bundle.script) < len(plain) < 1.16 * len(bundle.script)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        b"print('hello')",
+        b"",
+        b"# coding:latin-1\nD='''none'''.encode('latin-1')\n",
+        b"# coding:latin-1\nD='''\\N{NO}'''.encode('latin-1')\n",
+        b"for c in'\xff\xff':n=n*121+A.index(c)\nD=n.to_bytes(2,'big')\n",
+        b"for c in'abcdefgh':n=n*121+A.index(c)\nD=n.to_bytes(2,'big')\n",
+    ],
+)
+def test_files_that_are_no_scripts_are_refused(script):
     with pytest.raises(ConfigError, match="no script that pgolf wrote"):
-        opened(b"print('hello')")
-
-
-def test_base_121_is_a_number_in_plain_characters():
-    data = torch.arange(1, 256, dtype=torch.uint8).numpy().tobytes() * 40
-    text = in_base_121(data)
-    assert set(text) <= set(ALPHABET) and len(ALPHABET) == 121
-    number = 0
-    for character in text:
-        number = number * 121 + ALPHABET.index(character)
-    assert number.to_bytes(len(data), "big") == data
-    assert len(text) < 1.157 * len(data) + 2
+        opened(script)
 
 
 def test_only_what_the_config_chose_is_carried():

@@ -79,7 +79,7 @@ def names(tree):
 
 
 def test_what_nothing_names_is_left_out_and_the_rest_is_there(package):
-    found = shaken([("pgolf.a", "main")]).trees
+    found = shaken([("pgolf.a", "main")])
     assert set(found) == {"pgolf.a", "pgolf.b", "pgolf.c"}
     text = ast.unparse(found["pgolf.a"])
     assert "SPARE" not in text and "unused" not in text and "json" not in text and "LIMIT" not in text
@@ -88,20 +88,20 @@ def test_what_nothing_names_is_left_out_and_the_rest_is_there(package):
 
 
 def test_methods_are_kept_when_named_called_by_a_base_outside_or_special(package):
-    kept = names(shaken([("pgolf.a", "main")]).trees["pgolf.a"])
+    kept = names(shaken([("pgolf.a", "main")])["pgolf.a"])
     assert {"forward", "called", "by_string", "__len__"} <= kept
     assert "never" not in kept
     assert "hook" not in kept  # Base.run, which calls it, is never named
-    assert "hook" in names(shaken([("pgolf.a", "main")], words=["run"]).trees["pgolf.a"])
+    assert "hook" in names(shaken([("pgolf.a", "main")], words=["run"])["pgolf.a"])
 
 
 def test_a_module_used_by_its_name_gives_what_is_asked_of_it(package):
-    assert "through_module" not in names(shaken([("pgolf.a", "main")]).trees["pgolf.b"])
-    assert "through_module" in names(shaken([("pgolf.a", "main")], words=["hook"]).trees["pgolf.b"])
+    assert "through_module" not in names(shaken([("pgolf.a", "main")])["pgolf.b"])
+    assert "through_module" in names(shaken([("pgolf.a", "main")], words=["hook"])["pgolf.b"])
 
 
 def test_what_acts_on_import_is_kept(package):
-    found = shaken([("pgolf.a", "main")]).trees
+    found = shaken([("pgolf.a", "main")])
     assert {"registered", "register", "used"} <= names(found["pgolf.b"])
     assert "print('acts')" in ast.unparse(found["pgolf.c"])
 

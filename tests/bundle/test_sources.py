@@ -19,8 +19,9 @@ def test_only_modules_of_this_package_are_modules():
 
 
 def test_what_serves_the_experimenter_is_not_bundled():
-    assert not any(is_bundled(package) for package in NOT_BUNDLED if package != "pgolf.config")
+    assert not any(is_bundled(package) for package in NOT_BUNDLED)
     assert not is_bundled("pgolf.config.check") and is_bundled("pgolf.core.make")
+    assert is_bundled("pgolf.configured")
     assert all(NOT_BUNDLED.values())
 
 

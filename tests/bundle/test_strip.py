@@ -1,6 +1,7 @@
 import ast
 import textwrap
 
+from pgolf.bundle.minify import minified
 from pgolf.bundle.strip import stripped
 
 
@@ -8,7 +9,12 @@ def strip(source):
     return ast.unparse(stripped(ast.parse(textwrap.dedent(source))))
 
 
-def test_words_for_readers_and_types_are_taken_out():
+def minified_strip(source):
+    """As a bundle has it."""
+    return minified(strip(source))
+
+
+def test_types_and_self_checks_are_taken_out():
     text = strip(
         '''
         """Module."""
@@ -28,19 +34,23 @@ def test_words_for_readers_and_types_are_taken_out():
                 return z
         '''
     )
-    assert text == (
-        "from typing import TYPE_CHECKING\nLIMIT = 3\n\nclass A:\n\n"
-        "    def f(self, x, *rest, y=1.0):\n        z = x\n        return z"
-    )
+    for word in ("__future__", "import torch", "LATER", "size", "int", "float", "Tensor", "positive"):
+        assert word not in text
+    assert "LIMIT = 3\n" in text and "def f(self, x, *rest, y=1.0):\n" in text and "z = x\n" in text
 
 
 def test_a_body_of_words_alone_still_parses():
-    assert strip('def f():\n    """Only words."""') == "def f():\n    pass"
     assert strip("for x in y:\n    assert x") == "for x in y:\n    pass"
+    assert strip("class A:\n    x: int") == "class A:\n    pass"
+
+
+def test_what_only_a_type_checker_sees_goes_and_the_else_stays():
+    source = "if TYPE_CHECKING:\n    import a\nelse:\n    import b\nif __name__ == '__main__':\n    main()\n"
+    assert minified(strip(source)) == "import b"
 
 
 def test_a_dataclass_keeps_its_fields_their_order_and_their_defaults():
-    source = strip(
+    source = minified_strip(
         '''
         from dataclasses import dataclass, field
         from typing import ClassVar
@@ -62,11 +72,11 @@ def test_a_dataclass_keeps_its_fields_their_order_and_their_defaults():
 
 
 def test_an_operator_of_torch_keeps_the_annotations_its_schema_is_made_of():
-    source = strip(
+    source = minified_strip(
         """
         @torch.library.custom_op("a::b", mutates_args=())
         def op(x: Tensor, n: int) -> Tensor:
             return x * n
         """
     )
-    assert "def op(x: Tensor, n: int) -> Tensor:" in source
+    assert "def op(x:Tensor,n:int)->Tensor:" in source

@@ -1,27 +1,23 @@
 """Every cheat on the shelf is rejected by the probe it offends, by name; the honest evaluation is not."""
 
 import argparse
-from pathlib import Path
 
 import pytest
 
 from pgolf.cli.cheats import add_parser
 from pgolf.core.errors import ConfigError
-from pgolf.proof import cheats as package
-from pgolf.proof.cheats import SHELF, by_name
+from pgolf.proof import cheats
+from pgolf.proof.cheats import by_name, names, shelf
 from pgolf.proof.shelf import own_documents, run_shelf
 from tests.proof.making import DOCUMENTS, write_artifact
 
-NAMES = {
-    "unnormalised": "normalisation",
-    "target_aware": "normalisation",
-    "in_chunk_peeker": "prefix perturbation",
-    "score_after_update": "score before update",
-    "double_scorer": "single pass",
-    "tail_dropper": "coverage and bytes",
-    "byte_miscounter": "coverage and bytes",
-    "file_reader": "artifact only",
-    "socket_opener": "artifact only",
+PROBES = {
+    "a": "normalisation",
+    "b": "prefix perturbation",
+    "c": "score before update",
+    "d": "single pass",
+    "e": "coverage and bytes",
+    "f": "artifact only",
 }
 
 
@@ -39,18 +35,31 @@ def test_honest_evaluation_passes_every_probe(honest):
     assert honest.certificate.passed, honest.certificate.failed
 
 
-@pytest.mark.parametrize("name", SHELF)
+@pytest.mark.parametrize("name", names())
 def test_cheat_is_caught_by_the_probe_it_offends(artifact, honest, name):
     (finding,) = run_shelf(artifact, DOCUMENTS, [by_name(name)], probe_seconds=2)
     failed = {probe.letter: probe for probe in finding.certificate.probes if not probe.passed}
     assert by_name(name).letter in failed, finding.certificate
-    assert failed[by_name(name).letter].name == NAMES[name]
+    assert failed[by_name(name).letter].name == PROBES[by_name(name).letter]
     assert finding.claimed_bpb <= honest.claimed_bpb + 1e-9  # or it would not be worth cheating
 
 
-def test_every_file_on_the_shelf_is_listed_and_has_a_name_here():
-    files = {path.stem for path in Path(package.__file__).parent.glob("*.py")} - {"__init__", "wrapped"}
-    assert files == set(SHELF) == set(NAMES)
+def test_the_shelf_has_a_cheat_for_every_probe_in_their_order():
+    letters = [cheat.letter for cheat in shelf()]
+    assert letters == sorted(letters) and set(letters) == set(PROBES)
+
+
+def test_a_file_put_on_the_shelf_is_on_it(monkeypatch, tmp_path):
+    (tmp_path / "dropped_in.py").write_text("LETTER = 'a'\ndef apply(evaluation):\n    return evaluation\n")
+    monkeypatch.setattr(cheats, "__path__", [*cheats.__path__, str(tmp_path)])
+    assert "dropped_in" in names() and "dropped_in" in [cheat.name for cheat in shelf()]
+    assert by_name("dropped_in").letter == "a"
+
+
+@pytest.mark.parametrize("name", ["wrapped", "../shelf", "os.path", "", "Double_Scorer"])
+def test_what_is_no_cheat_is_refused(name):
+    with pytest.raises(ConfigError, match="no '"):
+        by_name(name)
 
 
 def test_unknown_cheat_gets_the_nearest_name():

@@ -1,29 +1,22 @@
 """The shelf of cheats: each breaks one rule on purpose, and the probe of that rule must say so by name.
 
 A cheat turns an honest evaluation into a dishonest one. They exist to prove the probes, and run only in the
-tests and under ``pgolf cheats``.
+tests and under ``pgolf cheats``. A cheat is a module of this package with a ``LETTER`` (the probe that must catch it)
+and a function ``apply``; its name is the module's.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 
 from pgolf.core.errors import ConfigError, did_you_mean
+from pgolf.core.registry import module_named, stems
 from pgolf.eval.evaluation import Evaluation
 
-SHELF = (
-    "unnormalised",
-    "target_aware",
-    "in_chunk_peeker",
-    "score_after_update",
-    "double_scorer",
-    "tail_dropper",
-    "byte_miscounter",
-    "file_reader",
-    "socket_opener",
-)
+_SHELF = sys.modules[__name__]
+_LEAVES = ("wrapped",)
 
 
 @dataclass(frozen=True)
@@ -35,13 +28,19 @@ class Cheat:
     apply: Callable[[Evaluation], Evaluation]
 
 
+def names() -> list[str]:
+    """Of all cheats, sorted."""
+    return stems(_SHELF, _LEAVES)
+
+
 def by_name(name: str) -> Cheat:
     """Raises ConfigError for a name that is not on the shelf."""
-    if name not in SHELF:
-        raise ConfigError(f"cheats: no '{name}' among {', '.join(SHELF)}.{did_you_mean(name, SHELF)}")
-    module = import_module(f"pgolf.proof.cheats.{name}")
+    module = module_named(_SHELF, name, _LEAVES)
+    if module is None:
+        raise ConfigError(f"cheats: no '{name}' among {', '.join(names())}.{did_you_mean(name, names())}")
     return Cheat(name, module.LETTER, module.apply)
 
 
 def shelf() -> tuple[Cheat, ...]:
-    return tuple(by_name(name) for name in SHELF)
+    """Every cheat, in the order of the probes."""
+    return tuple(sorted(map(by_name, names()), key=lambda cheat: (cheat.letter, cheat.name)))
