@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from pgolf.core.errors import DataError
+from pgolf.core.json_text import parse_json
 from pgolf.tokenizer.recipe import PortableTokenizer
 
 # Imported only when met, so that a run carries no tokenizer it does not use.
@@ -35,11 +36,10 @@ def identity(tokenizer: PortableTokenizer) -> str:
 def from_blob(blob: bytes) -> PortableTokenizer:
     """The tokenizer whose ``to_blob`` gave ``blob``. Raises DataError if it is not such a blob."""
     line, _, body = blob.partition(b"\n")
-    try:
-        header = json.loads(line)
-        kind = header["kind"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError("tokenizer: these bytes are no tokenizer blob") from error
+    header = parse_json(line, "tokenizer: these bytes are no tokenizer blob", DataError)
+    kind = header.get("kind") if isinstance(header, dict) else None
+    if not isinstance(kind, str):
+        raise DataError("tokenizer: these bytes are no tokenizer blob")
     if kind not in KINDS:
         raise DataError(f"tokenizer: unknown kind {kind!r}; known are {', '.join(KINDS)}")
     module, _, name = KINDS[kind].rpartition(".")

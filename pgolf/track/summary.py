@@ -241,7 +241,7 @@ def _files(
 def _words(folder: Path, command: str) -> list[str]:
     """The words of the run: of its folder, since a requantized run's command names its parent instead."""
     try:
-        return (folder / "overrides").read_text(encoding="utf-8").splitlines()
+        return (folder / "overrides").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return shlex.split(command)
 
