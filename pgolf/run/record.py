@@ -170,7 +170,7 @@ class Run:
             for logger in self.loggers:
                 ending.callback(logger.finish, result)
             if self.trainer is not None:
-                ending.callback(getattr(self.trainer.loader, "close", lambda: None))
+                ending.callback(self.trainer.loader.close)
             self._attempt(lambda: write_result(self.folder.path, result))
             self._attempt(lambda: self._append_row(result))
             self._attempt(lambda: self._keep_weights(error))

@@ -52,7 +52,7 @@ def evaluate(words: EvalWords) -> int:
             device=device,
             limit_seconds=PATIENCE * cfg["budget"]["eval_seconds"],
             overrides=overrides,
-            progress=lambda d, t: progress("validation", d, t),
+            progress=progress,
         )
     score = final_score(evaluation, stream_N, sealed, limit is not None, target_bytes_N)
     with console.progress("certify") as progress:

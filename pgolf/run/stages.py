@@ -210,7 +210,7 @@ def _score_dev(
             dataset,
             "dev",
             sample=sample,
-            progress=lambda done, total: progress(label, done, total),
+            progress=lambda _, done, total: progress(label, done, total),
         )
 
 
@@ -327,7 +327,7 @@ def score_final(run: Run, dataset: Dataset, artifact: Artifact, evaluation: Eval
             stream_N,
             device=str(run.device),
             limit_seconds=PATIENCE * run.cfg["budget"]["eval_seconds"],
-            progress=lambda done, total: progress("validation", done, total),
+            progress=progress,
         )
     subset = run.cfg["budget"]["subset_tokens"] is not None
     target_bytes_N = dataset.sidecar_target_bytes("val", run.cfg["budget"]["subset_tokens"])
