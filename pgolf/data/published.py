@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pgolf.core.errors import DataError
-from pgolf.data.shards import find_shards, find_sidecars, shard_name, sidecar_name
+from pgolf.data.dataset import MANIFEST, sha256_of
+from pgolf.data.shards import find_shards, find_sidecars, read_shard, shard_name, sidecar_name
 
 DATASET_PREFIX = "fineweb10B_"
 _NAMED = 5
@@ -42,6 +45,34 @@ def published_folder(path: Path) -> PublishedFolder:
     return PublishedFolder(path, tuple(train), tuple(val), tuple(sidecars))
 
 
+@dataclass(frozen=True, slots=True)
+class ShardFacts:
+    """What one shard says without its vocabulary: ``documents`` begin with ``bos_id``."""
+
+    path: Path
+    tokens: int
+    documents: int
+    largest_id: int
+    sha256: str
+
+
+def bos_of(folder: PublishedFolder) -> int:
+    """The id that begins the first shard of validation (of training where there is none). Raises DataError."""
+    first = (folder.val or folder.train)[0]
+    tokens_N = read_shard(first)
+    if not len(tokens_N):
+        raise DataError(f"{first}: no tokens in it")
+    return int(tokens_N[0])
+
+
+def facts_of(path: Path, bos_id: int) -> ShardFacts:
+    """Reads the whole shard. Raises DataError for a damaged header or size."""
+    tokens_N = read_shard(path)
+    documents = int(np.count_nonzero(tokens_N == bos_id))
+    largest_id = int(tokens_N.max()) if len(tokens_N) else 0
+    return ShardFacts(path, len(tokens_N), documents, largest_id, sha256_of(path))
+
+
 def model_beside(folder: Path, vocab_size: int) -> Path | None:
     """The sentencepiece model where the published layout has it, or the only one in the folder itself."""
     published = folder.resolve().parent.parent / "tokenizers" / f"fineweb_{vocab_size}_bpe.model"
@@ -64,8 +95,8 @@ def _nothing_of_ours(path: Path) -> str:
         return "an empty folder; neither a prepared data set nor published shards"
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     text = (
-        "no prepared data set (manifest.json) and no published shards (fineweb_train_*.bin, fineweb_val_*.bin) here, "
+        f"no prepared data set ({MANIFEST}) and no published shards (fineweb_train_*.bin, fineweb_val_*.bin) here, "
         f"only {', '.join(names[:_NAMED])}{more}"
     )
-    inside = [entry.name for entry in sorted(path.iterdir()) if (entry / "manifest.json").is_file()]
+    inside = [entry.name for entry in sorted(path.iterdir()) if (entry / MANIFEST).is_file()]
     return text + (f". Did you mean {path / inside[0]}?" if inside else "")

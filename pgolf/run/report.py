@@ -9,7 +9,7 @@ from pgolf.train.trainer import Hook, Trainer
 
 if TYPE_CHECKING:
     from pgolf.run.record import Run
-    from pgolf.track.progress import Progress
+    from pgolf.track.progress import ConsoleProgress
 
 FIRST_STEPS = 10
 LINE_SECONDS = 5.0
@@ -18,7 +18,7 @@ LINE_SECONDS = 5.0
 class Report(Hook):
     """Every step goes to the loggers; the first ten and one every five seconds to train.log."""
 
-    def __init__(self, run: Run, progress: Progress) -> None:
+    def __init__(self, run: Run, progress: ConsoleProgress) -> None:
         self.run, self.progress = run, progress
         self._last_line = 0.0
 

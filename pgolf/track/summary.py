@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pgolf.core.results import Artifact, Certificate, ProbeResult
 from pgolf.track.ledger import CHARGED_TO, within
-from pgolf.track.progress import meter
+from pgolf.track.meter import meter
 from pgolf.track.result import COMPLETE
 from pgolf.track.tabular import columns, wrapped
 from pgolf.track.words import count, duration, short

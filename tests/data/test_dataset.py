@@ -123,7 +123,7 @@ def test_directory_without_manifest_and_damaged_or_newer_manifests_are_errors(da
     with pytest.raises(DataError, match="damaged"):
         load(dataset.directory)
     path.write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="not JSON"):
         load(dataset.directory)
 
 

@@ -163,7 +163,11 @@ def test_what_sentencepiece_refuses_is_said_in_our_words_and_the_advice_works(tm
 
 
 def test_lines_of_any_length_are_learned_from(tmp_path):
-    assert recipe(300, symbols=[]).build(lambda: iter(["the cat sat on a mat " * 60_000]), tmp_path, "x")
+    assert recipe(300, symbols=[]).build(
+        lambda: iter(["the cat sat on a mat, a dog ran to the old red barn by the hill " * 20_000]),
+        tmp_path,
+        "x",
+    )
 
 
 @pytest.mark.parametrize("raised", [DataError("the file is gone"), KeyboardInterrupt()])
