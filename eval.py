@@ -14,10 +14,12 @@ from __future__ import annotations
 import sys
 
 from pgolf.config.eval_words import help_wanted
+from pgolf.core.streams import harmless_streams
 
 
 def main(argv: list[str]) -> int:
     """Evaluate one artifact; returns the exit status."""
+    harmless_streams()
     if help_wanted(argv):
         print(__doc__)
         return 0

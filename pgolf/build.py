@@ -17,11 +17,11 @@ from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.process import Process, choose_precision, find_compiler
-from pgolf.core.protocols import Loader
+from pgolf.core.protocols import Loader, Progress
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.data.dataset import Dataset
 from pgolf.qat.base import Loss, Prepared, QATMethod
-from pgolf.tokenizer.recipe import Progress, Recipe
+from pgolf.tokenizer.recipe import Recipe
 from pgolf.train.activation import Activate
 from pgolf.train.clock import TrainClock
 from pgolf.train.model_progress import ModelProgress

@@ -17,6 +17,7 @@ from typing import Any
 
 from pgolf.artifact.corrections import Corrections, check_corrections, read_corrections
 from pgolf.core.errors import ArtifactError
+from pgolf.core.json_text import MAX_DEPTH, parse_json, too_deep
 from pgolf.core.results import Layout, StoredTensor
 from pgolf.quant.schemes import SCHEMES, Part
 
@@ -142,7 +143,7 @@ def to_json(directory: Directory) -> bytes:
             "table": [list(kind) for kind in table],
             "aliases": dict(directory.aliases),
             "streams": [[s.name, s.codec, s.raw_length, s.packed_length, s.crc32] for s in directory.streams],
-            "run": plain(directory.run),
+            "run": _run(directory.run),
         }
         | ({_CORRECTIONS: corrections} if corrections else {})
     )
@@ -150,12 +151,8 @@ def to_json(directory: Directory) -> bytes:
 
 def from_json(data: bytes) -> Directory:
     """The directory, every field checked. Raises ArtifactError; never anything else, whatever ``data`` is."""
-    try:
-        root = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-        canonical = _dump(root) == data
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"artifact: its header is not readable: {error}") from error
-    if not isinstance(root, dict) or set(root) - {_CORRECTIONS} != _KEYS or not canonical:
+    root = parse_json(data, "artifact: its header is not readable", ArtifactError)
+    if not isinstance(root, dict) or set(root) - {_CORRECTIONS} != _KEYS or _dump(root) != data:
         raise ArtifactError("artifact: its header is not in canonical form")
     if not isinstance(root["run"], dict) or not _is_names(root["aliases"]):
         raise ArtifactError("artifact: its header has fields of the wrong type")
@@ -164,6 +161,16 @@ def from_json(data: bytes) -> Directory:
     check_names(entries, root["aliases"])
     check_corrections(shapes_of(entries), root["aliases"], corrections)
     return Directory(entries, root["aliases"], corrections, tuple(_streams(root["streams"])), root["run"])
+
+
+def _run(header: Mapping[str, Any]) -> Any:
+    try:
+        run = plain(header)
+    except RecursionError:
+        run = None
+    if run is None or too_deep(run):
+        raise ArtifactError(f"artifact: its header is nested more than {MAX_DEPTH} levels deep")
+    return run
 
 
 def plain(value: Any, place: str = "header") -> Any:
@@ -186,10 +193,6 @@ def _dump(value: Any) -> bytes:
         return text.encode("utf-8")
     except ValueError as error:  # NaN, infinity, a lone surrogate
         raise ArtifactError(f"artifact: the header cannot be written: {error}") from error
-
-
-def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is not a number")
 
 
 def _is_count(value: Any) -> bool:

@@ -90,7 +90,8 @@ class _Worker:
 
 @contextmanager
 def _worker(arguments: argparse.Namespace, way: str) -> Iterator[_Worker]:
-    environment = {name: value for name, value in os.environ.items() if name not in _DECIDED} | WAYS[way]
+    environment = {name: value for name, value in os.environ.items() if name not in _DECIDED}
+    environment.update(WAYS[way])
     words = json.dumps([arguments.size, arguments.steps, arguments.compile])
     program = f"from pgolf.bench.waiting import serve; serve({words!r})"
     child = subprocess.Popen(

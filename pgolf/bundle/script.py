@@ -29,6 +29,7 @@ from pgolf.bundle.payload import from_base_121, from_latin_1, in_base_121, in_la
 from pgolf.bundle.shake import Entry, shaken
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import target_of
+from pgolf.data.base import Source
 
 SCRIPT_NAME = "train_gpt.py"
 MAIN: Entry = ("pgolf.run.bundled", "main")
@@ -86,7 +87,8 @@ def bundled_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """
     config = {key: _plain(value) for key, value in cfg.items() if key not in _NOT_CARRIED}
     config["size"] = {key: config["size"][key] for key in _SIZE_KEYS}
-    if not target_of(config["data"], "data").bundled:
+    source: type[Source] = target_of(config["data"], "data")  # type: ignore[assignment]
+    if not source.bundled:
         config["data"] = None
     return config
 

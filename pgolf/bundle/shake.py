@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from pgolf.bundle.sources import Source, imported_from, is_bundled, is_module, parents, source_of
+from pgolf.bundle.sources import ModuleSource, imported_from, is_bundled, is_module, parents, source_of
 from pgolf.bundle.strip import stripped
 from pgolf.core.errors import ConfigError
 
@@ -58,7 +58,7 @@ Entry = tuple[str, str]  # module, attribute
 class _Module:
     """A module's stripped top level: one statement for each imported name; ``binds`` tells who makes a name."""
 
-    source: Source
+    source: ModuleSource
     body: list[ast.stmt]
     aliases: dict[str, str]  # names that are modules of pgolf
     binds: dict[str, list[ast.stmt]] = field(default_factory=dict)
@@ -194,7 +194,7 @@ class _Shaker:
             self.words.update(text.split("."))
 
 
-def _parsed(source: Source) -> _Module:
+def _parsed(source: ModuleSource) -> _Module:
     body: list[ast.stmt] = []
     # One statement for each imported name, so that one can be kept without the others; the minifier joins them again.
     for statement in stripped(ast.parse(source.text)).body:

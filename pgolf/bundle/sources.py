@@ -29,7 +29,7 @@ _SOURCE = Path(pgolf.__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModuleSource:
     """One module's file; a package's is its ``__init__``."""
 
     name: str
@@ -53,13 +53,13 @@ def is_module(name: str) -> bool:
     return name.split(".")[0] == "pgolf" and _file_of(name) is not None
 
 
-def source_of(name: str) -> Source:
+def source_of(name: str) -> ModuleSource:
     """The source of a pgolf module. Raises ConfigError for a module that does not exist."""
     located = _file_of(name) if name.split(".")[0] == "pgolf" else None
     if located is None:
         raise ConfigError(f"bundle: there is no module {name!r} in pgolf")
     path, is_package = located
-    return Source(name, path.read_text(encoding="utf-8"), is_package)
+    return ModuleSource(name, path.read_text(encoding="utf-8"), is_package)
 
 
 def parents(name: str) -> Iterator[str]:
@@ -79,7 +79,7 @@ def imported_from(node: ast.ImportFrom, package: str) -> str:
 
 
 def _file_of(name: str) -> tuple[Path, bool] | None:
-    """Source file of a pgolf module and whether it is a package, or None."""
+    """ModuleSource file of a pgolf module and whether it is a package, or None."""
     stem = _SOURCE.joinpath(*name.split(".")[1:])
     if (stem / "__init__.py").is_file():
         return stem / "__init__.py", True

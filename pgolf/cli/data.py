@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pgolf.core.command import guarded
 
-_SILENT_SECONDS = 2.0
+if TYPE_CHECKING:
+    from pgolf.data.published import PublishedFolder
+    from pgolf.track.progress import ConsoleProgress
 
 
 def add_parser(subparsers: Any) -> None:
@@ -47,25 +49,20 @@ def add_parser(subparsers: Any) -> None:
             help="settings as for train.py: --set data.train_shards=1 size=tiny",
         )
 
-    inspect = commands.add_parser("inspect", help="verify a prepared corpus and print what is in it")
-    inspect.add_argument("directory", type=Path)
+    inspect = commands.add_parser(
+        "inspect", help="verify a prepared corpus, or published shards, and print what is there"
+    )
+    inspect.add_argument("directory", type=Path, help="a prepared corpus, or a folder of fineweb_*.bin")
     inspect.set_defaults(run=guarded("data", _run_inspect))
 
 
-class Progress:
-    """Prints a line for a label that has lasted two seconds, then at most one every two seconds."""
+@contextmanager
+def _progress(label: str) -> Iterator[ConsoleProgress]:
+    """On standard error, so that standard output is the result alone."""
+    from pgolf.track.console import Console
 
-    def __init__(self) -> None:
-        self._label, self._since = "", 0.0
-
-    def __call__(self, label: str, done: int, total: int | None) -> None:
-        now = time.monotonic()
-        if label != self._label:
-            self._label, self._since = label, now
-        elif now - self._since >= _SILENT_SECONDS:
-            self._since = now
-            share = f"{done:,} of {total:,} ({100 * done / total:.0f} %)" if total else f"{done:,}"
-            print(f"{label}: {share}", file=sys.stderr, flush=True)
+    with Console(stream=sys.stderr).progress(label) as progress:
+        yield progress
 
 
 def _build(args: argparse.Namespace, extra: Sequence[str] = ()) -> tuple[Any, Any]:
@@ -99,14 +96,12 @@ def _run_fetch(args: argparse.Namespace) -> None:
     from pgolf.core.errors import DataError
 
     source, recipe = _build(args)
-    if not hasattr(source, "fetch"):
+    with _progress("fetch") as progress:
+        paths = source.fetch(recipe, args.cache_dir, progress)
+    if not paths:
         raise DataError(f"data={args.source} has nothing to fetch; fineweb and fineweb_docs have")
-    if args.source == "fineweb_docs":
-        print(source.fetch(args.cache_dir, Progress()))
-    else:
-        files = source.fetch(source.variant or recipe.name, args.cache_dir, Progress())
-        for path in (*files.val, *files.train, *files.sidecars, *([files.model] if files.model else [])):
-            print(path)
+    for path in paths:
+        print(path)
 
 
 def _run_prepare(args: argparse.Namespace) -> None:
@@ -118,14 +113,19 @@ def _run_prepare(args: argparse.Namespace) -> None:
     sizes = [word.removeprefix("size=") for word in args.overrides if word.startswith("size=")]
     changes = [word for word in args.overrides if word.startswith("size.")]
     shard_tokens = int(node("size", sizes[-1] if sizes else "laptop", changes)["shard_tokens"])
-    dataset = source.prepare(recipe, args.cache_dir, shard_tokens, Progress())
+    with _progress("prepare") as progress:
+        dataset = source.prepare(recipe, args.cache_dir, shard_tokens, progress)
     _print_dataset(dataset)
 
 
 def _run_inspect(args: argparse.Namespace) -> None:
-    from pgolf.data.dataset import load
+    from pgolf.data.dataset import MANIFEST, load
+    from pgolf.data.published import published_folder
 
-    _print_dataset(load(args.directory, full=True), verified=True)
+    if (args.directory / MANIFEST).is_file():
+        _print_dataset(load(args.directory, full=True), verified=True)
+    else:
+        _print_published(published_folder(args.directory))
 
 
 def _print_dataset(dataset: Any, verified: bool = False) -> None:
@@ -154,6 +154,28 @@ def _print_dataset(dataset: Any, verified: bool = False) -> None:
             name = entry["path"].rsplit("/", 1)[-1]
             print(f"{split:<6} {name}  [{entry['start']:,}, {entry['stop']:,})  sha256 {entry['sha256']}")
     print("every size, checksum and id verified" if verified else "prepared")
+
+
+def _print_published(folder: PublishedFolder) -> None:
+    """Raises DataError for the first damaged shard."""
+    from pgolf.data.published import bos_of, facts_of
+
+    bos_id = bos_of(folder)
+    print(f"published shards  {folder.path}")
+    print(f"no manifest to hold them to; the first document begins with id {bos_id}, taken as BOS")
+    print(f"{'split':<6} {'documents':>10} {'tokens':>14} {'largest id':>11}")
+    listing = []
+    for split, paths in (("train", folder.train), ("val", folder.val)):
+        shards = [facts_of(path, bos_id) for path in paths]
+        documents, tokens = sum(s.documents for s in shards), sum(s.tokens for s in shards)
+        print(
+            f"{split:<6} {documents:>10,} {tokens:>14,} {max((s.largest_id for s in shards), default=0):>11,}"
+        )
+        listing += [(split, shard) for shard in shards]
+    listing += [("bytes", facts_of(path, bos_id)) for path in folder.sidecars]
+    for label, shard in listing:
+        print(f"{label:<6} {shard.path.name}  [0, {shard.tokens:,})  sha256 {shard.sha256}")
+    print("every header and size verified")
 
 
 def counted_bytes(dataset: Any, split: str) -> int:

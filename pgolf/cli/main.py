@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pgolf.cli
 from pgolf.core.registry import modules_of
+from pgolf.core.streams import harmless_streams
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
+    harmless_streams()
     args = parser().parse_args(argv)
     try:
         return int(args.run(args))

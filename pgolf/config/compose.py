@@ -19,6 +19,7 @@ from pgolf.config.origins import addon_origins
 from pgolf.config.preflight import option_exists
 from pgolf.config.readonly import thaw
 from pgolf.core.errors import ConfigError, RunError
+from pgolf.core.json_text import MAX_DEPTH, too_deep
 
 
 def conf_dir() -> Path:
@@ -92,8 +93,10 @@ def read_config(path: Path) -> dict[str, Any]:
     """The composed config that a run saved, without what its machine decided. Raises RunError."""
     try:
         cfg = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, OmegaConfBaseException, YAMLError) as error:
+    except (OSError, OmegaConfBaseException, YAMLError, RecursionError) as error:
         raise RunError(f"{path}: the run's config cannot be read: {' '.join(str(error).split())}") from error
+    if too_deep(cfg):
+        raise RunError(f"{path}: the run's config is nested more than {MAX_DEPTH} levels deep")
     if not isinstance(cfg, dict) or "choices" not in cfg:
         raise RunError(f"{path}: not the config of a run")
     return {str(key): value for key, value in cfg.items() if key != "machine"}

@@ -23,6 +23,7 @@ from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
 from pgolf.core.errors import ConfigError, UserError
+from pgolf.core.streams import harmless_streams
 
 STATUS_FILE = "PGOLF_STATUS_FILE"
 INTERRUPTED = 130
@@ -105,6 +106,7 @@ def require_folder(root: Path) -> None:
 
 def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     """Check the command line, hand over to Hydra's ``main`` and return the exit status of the process."""
+    harmless_streams()
     schema.register()
     try:
         overrides = preflight(override_words(argv), conf_dir(), lambda words: settings(compose(words)))
@@ -121,8 +123,6 @@ def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
             main()
         except KeyboardInterrupt:
             return INTERRUPTED
-        except BrokenPipeError:  # the reader of --help has gone
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except SystemExit as stop:
             if stop.code:  # Hydra has said why
                 return max([2 if not statuses.exists() else CRASHED, *_read(statuses)])

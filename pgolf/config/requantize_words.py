@@ -66,7 +66,7 @@ def _final(words: Sequence[str]) -> bool:
 
 def _their_words(run: Path) -> list[str]:
     try:
-        return (run / "overrides").read_text(encoding="utf-8").splitlines()
+        return (run / "overrides").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError as error:
         raise RunError(
             f"{run}: no run folder; its words cannot be read ({error.strerror or error})"

@@ -37,8 +37,11 @@ def write_bytes_atomic(path: Path | str, data: bytes) -> None:
 
 
 def write_text_atomic(path: Path | str, text: str) -> None:
-    """``write_bytes_atomic`` of ``text`` in UTF-8, with line ends as they are."""
-    write_bytes_atomic(path, text.encode("utf-8"))
+    """``write_bytes_atomic`` of ``text`` in UTF-8, with line ends as they are.
+
+    File names that are not UTF-8 come out as the bytes they are.
+    """
+    write_bytes_atomic(path, text.encode("utf-8", "surrogateescape"))
 
 
 def _remove(path: Path) -> None:

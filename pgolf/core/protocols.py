@@ -33,7 +33,10 @@ class Tokenizer(Protocol):
 
 
 class Loader(Protocol):
-    """An endless stream of training batches whose position can be saved and restored."""
+    """An endless stream of training batches whose position can be saved and restored.
+
+    Beside its three methods it has ``close``, for what it holds open.
+    """
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """``(x_BT, y_BT)`` int64 on the CPU; ``y`` is ``x`` shifted by one."""
@@ -42,6 +45,19 @@ class Loader(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+    def close(self) -> None:
+        """Let go of threads and what was read ahead. ``next_batch`` may be called again and goes on where it was."""
+        ...
+
+
+class Progress(Protocol):
+    """Where long work says how far it is; called often, cheap. A new ``label`` begins a new count.
+
+    ``total`` is None where the end is not known.
+    """
+
+    def __call__(self, label: str, done: int, total: int | None, /) -> None: ...
 
 
 class Quantizer(Protocol):

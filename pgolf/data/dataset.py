@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,13 +22,17 @@ from typing import Any
 import numpy as np
 
 from pgolf.core.errors import DataError
+from pgolf.core.json_text import read_json
+from pgolf.core.protocols import Progress
 from pgolf.data.shards import ShardSlice, read_stream, require_vocabulary, shard_tokens
 from pgolf.tokenizer.blob import from_blob
-from pgolf.tokenizer.recipe import PortableTokenizer, Progress
+from pgolf.tokenizer.recipe import PortableTokenizer
 from pgolf.tokenizer.tables import sidecar_bytes
 
 SPLITS = ("train", "dev", "val")
+MANIFEST, BLOB = "manifest.json", "tokenizer.blob"
 MANIFEST_VERSION = 1
+VERIFIED_BYTES = 1 << 28  # read and hashed in a second or less
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,13 @@ class Dataset:
     sidecars: Mapping[str, tuple[ShardSlice, ...]] = field(default_factory=dict)
 
     def stream(self, split: str, limit: int | None = None) -> np.ndarray:
-        """Tokens of a split (uint16 [N], ``tokens_N[0]`` is BOS except in a training split cut from a stream)."""
-        return read_stream(self.shards[split], limit)
+        """Tokens of a split (uint16 [N], ``tokens_N[0]`` is BOS except in a training split cut from a stream).
+
+        Raises DataError for ids outside the vocabulary, which a damaged shard can hold.
+        """
+        tokens_N = read_stream(self.shards[split], limit)
+        require_vocabulary(tokens_N, self.tokenizer.vocab_size, f"{split} of {self.directory}")
+        return tokens_N
 
     def sidecar_target_bytes(self, split: str, limit: int | None = None) -> np.ndarray | None:
         """Bytes of each target of ``stream(split, limit)`` from sidecars, int64 [N-1]; None where there are none."""
@@ -79,10 +89,14 @@ def check_long_enough(dataset: Dataset, window: int) -> None:
 
 
 def sha256_of(path: Path) -> str:
+    """Hexadecimal. Raises DataError for a file that cannot be read to its end."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
     return digest.hexdigest()
 
 
@@ -102,7 +116,7 @@ def building(directory: Path) -> Iterator[Path]:
         try:
             os.rename(temporary, directory)
         except OSError as error:
-            if not (directory / "manifest.json").is_file():
+            if not (directory / MANIFEST).is_file():
                 raise DataError(f"{directory}: cannot be put in place ({error})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -121,7 +135,7 @@ def write_manifest(
 ) -> None:
     """Write ``tokenizer.blob`` and ``manifest.json``; the fingerprint covers every shard's checksum."""
     blob = tokenizer.to_blob()
-    (directory / "tokenizer.blob").write_bytes(blob)
+    (directory / BLOB).write_bytes(blob)
     checksums: dict[Path, str] = {}
     paths = [piece.path for group in (shards, sidecars) for pieces in group.values() for piece in pieces]
     for index, path in enumerate(dict.fromkeys(paths)):
@@ -157,46 +171,90 @@ def write_manifest(
         for piece in content["shards"][split]
     ]
     content["fingerprint"] = hashlib.sha256(json.dumps([content["tokenizer"], tokens]).encode()).hexdigest()
-    (directory / "manifest.json").write_text(json.dumps(content, indent=1) + "\n")
+    (directory / MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
+
+
+def is_made(directory: Path) -> bool:
+    """Whether the cache holds a data set of this name. Raises DataError for what is left of one."""
+    if not directory.exists():
+        return False
+    missing = [name for name in (MANIFEST, BLOB) if not (directory / name).is_file()]
+    if missing:
+        raise DataError(f"{directory}: a prepared data set without its {missing[0]}; {_anew(directory)}")
+    return True
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
     """Raises DataError for a directory that is no prepared data set, or of another version."""
-    path = Path(directory) / "manifest.json"
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise DataError(f"{directory}: no prepared data set here (no manifest.json)") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+    path = Path(directory) / MANIFEST
+    if not path.exists():
+        raise DataError(f"{directory}: no prepared data set here (no {MANIFEST})")
+    content = read_json(path, DataError)
     if not isinstance(content, dict) or content.get("version") != MANIFEST_VERSION:
-        raise DataError(f"{path}: not a manifest of version {MANIFEST_VERSION}; prepare the data again")
+        raise DataError(f"{path}: not a manifest of version {MANIFEST_VERSION}")
     return content
 
 
 def load(directory: Path, full: bool = False) -> Dataset:
-    """Open a prepared data set. File sizes are always checked, with ``full`` every SHA-256 and id as well.
+    """Open a prepared data set. Sizes are always checked, checksums and ids where all shards together have at most
+    ``VERIFIED_BYTES``, or with ``full``.
 
-    Raises DataError naming the file that is missing, damaged or does not belong to the tokenizer.
+    Raises DataError naming what is missing, damaged or does not belong to the tokenizer, and what to delete.
     """
     directory = Path(directory)
-    manifest = read_manifest(directory)
+    if not (directory / BLOB).is_file():  # perhaps nothing of ours: then nothing may be deleted either
+        return _loaded(directory, read_manifest(directory), full)
     try:
-        return _loaded(directory, manifest, full)
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{directory / 'manifest.json'}: damaged, {error!r} is missing") from error
+        return _loaded(directory, read_manifest(directory), full)
+    except _Outside as error:
+        raise DataError(f"{error}; {_mend_outside(directory, error.path)}") from error
+    except DataError as error:
+        raise DataError(f"{error}; {_anew(directory)}") from error
+
+
+class _Outside(DataError):
+    """Something is wrong with a shard that the data set refers to and has not made: ``path``."""
+
+    def __init__(self, path: Path, error: DataError) -> None:
+        self.path = path
+        super().__init__(str(error))
+
+
+def _anew(directory: Path) -> str:
+    return f"to have it made anew: rm -r {shlex.quote(str(directory))}"
+
+
+def _mend_outside(directory: Path, path: Path) -> str:
+    """A fetched file is fetched again once it is gone, links and all; somebody's own is not ours to delete."""
+    resolved, cache = path.resolve(), directory.resolve().parent.parent
+    if resolved.is_relative_to(cache):
+        links = dict.fromkeys(map(str, (directory, resolved)))
+        return f"to have it fetched anew: rm -r {shlex.join(links)}"
+    return f"put the file back as it was, or, to prepare it as it is now: rm -r {shlex.quote(str(directory))}"
 
 
 def _loaded(directory: Path, manifest: dict[str, Any], full: bool) -> Dataset:
     try:
-        blob = (directory / "tokenizer.blob").read_bytes()
+        return _described(directory, manifest, full)
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{directory / MANIFEST}: damaged ({error!r})") from error
+
+
+def _described(directory: Path, manifest: dict[str, Any], full: bool) -> Dataset:
+    try:
+        blob = (directory / BLOB).read_bytes()
     except OSError as error:
         raise DataError(f"{directory}: the tokenizer cannot be read ({error})") from error
     if hashlib.sha256(blob).hexdigest() != manifest["tokenizer"]["sha256"]:
-        raise DataError(f"{directory}: tokenizer.blob is not the tokenizer these shards were made with")
+        raise DataError(f"{directory}: {BLOB} is not the tokenizer these shards were made with")
     tokenizer = from_blob(blob)
+    entries = [*manifest["shards"].values(), *manifest["sidecars"].values()]
+    total = sum(_whole(entry["file_bytes"]) for listed in entries for entry in listed)
+    full = full or total <= VERIFIED_BYTES
     shards = {split: _slices(directory, manifest["shards"][split], full, tokenizer) for split in SPLITS}
-    facts = {split: SplitFacts(**manifest["splits"][split]) for split in SPLITS}
+    facts = {split: _facts(manifest["splits"][split]) for split in SPLITS}
     for split in SPLITS:
         held = sum(len(piece) for piece in shards[split])
         if held != facts[split].tokens:
@@ -204,16 +262,31 @@ def _loaded(directory: Path, manifest: dict[str, Any], full: bool) -> Dataset:
                 f"{directory}: {split} has {held:,} tokens, the manifest says {facts[split].tokens:,}"
             )
     return Dataset(
-        name=manifest["name"],
+        name=str(manifest["name"]),
         directory=directory,
         shards=shards,
         tokenizer=tokenizer,
-        fingerprint=manifest["fingerprint"],
+        fingerprint=str(manifest["fingerprint"]),
         facts=facts,
         sidecars={
             split: _slices(directory, found, full, None) for split, found in manifest["sidecars"].items()
         },
     )
+
+
+def _facts(entry: Mapping[str, Any]) -> SplitFacts:
+    raw_bytes = entry["raw_bytes"]
+    return SplitFacts(
+        tokens=_whole(entry["tokens"]),
+        documents=_whole(entry["documents"]),
+        raw_bytes=None if raw_bytes is None else _whole(raw_bytes),
+    )
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"{value!r} where a count is wanted")
+    return value
 
 
 def _slices(
@@ -222,15 +295,26 @@ def _slices(
     slices = []
     for entry in entries:
         path = directory / entry["path"]
-        shard_tokens(path)
-        if path.stat().st_size != entry["file_bytes"]:
-            raise DataError(
-                f"{path}: {path.stat().st_size:,} bytes, the manifest says {entry['file_bytes']:,}"
-            )
-        if full and sha256_of(path) != entry["sha256"]:
-            raise DataError(f"{path}: checksum differs from the manifest; the file has changed")
-        piece = ShardSlice(path, entry["start"], entry["stop"])
-        if full and tokenizer is not None:
-            require_vocabulary(piece.open(), tokenizer.vocab_size, str(path))
-        slices.append(piece)
+        try:
+            slices.append(_checked(path, entry, full, tokenizer))
+        except DataError as error:
+            if path.resolve().is_relative_to(directory.resolve()):
+                raise
+            raise _Outside(path, error) from error
     return tuple(slices)
+
+
+def _checked(
+    path: Path, entry: Mapping[str, Any], full: bool, tokenizer: PortableTokenizer | None
+) -> ShardSlice:
+    shard_tokens(path)
+    size = path.stat().st_size
+    if size != entry["file_bytes"]:
+        raise DataError(f"{path}: {size:,} bytes, the manifest says {entry['file_bytes']:,}")
+    if full and sha256_of(path) != entry["sha256"]:
+        raise DataError(f"{path}: checksum differs from the manifest; the file has changed")
+    piece = ShardSlice(path, _whole(entry["start"]), _whole(entry["stop"]))
+    tokens_N = piece.open()
+    if full and tokenizer is not None:
+        require_vocabulary(tokens_N, tokenizer.vocab_size, str(path))
+    return piece

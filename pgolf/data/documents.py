@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import json
 import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 
 from pgolf.core.errors import DataError
+from pgolf.core.json_text import BYTE_ORDER_MARK, parse_json
 
 SUFFIXES = (".txt", ".txt.gz", ".txt.xz", ".jsonl")
 _BLANK_LINE = re.compile(r"(?:\r?\n[ \t]*){2,}")
@@ -23,14 +23,18 @@ def split_of(index: int) -> str:
 
 
 def match_files(patterns: Sequence[str]) -> list[Path]:
-    """Files that match, each once, in name order. Raises DataError for a pattern without a match."""
+    """Files that match, each once, in name order. Raises DataError for a pattern without a match.
+
+    What exists is meant as it is spelt: a file whole, otherwise the folders before the first wildcard, so that
+    brackets in a name are no choice of characters.
+    """
     found: set[str] = set()
     for pattern in patterns:
-        matches = [
-            path for path in glob(str(Path(pattern).expanduser()), recursive=True) if Path(path).is_file()
-        ]
+        path = Path(pattern).expanduser()
+        matches = [str(path)] if path.is_file() else _glob_files(path)
         if not matches:
-            raise DataError(f"data.paths: no file matches {pattern!r}")
+            hint = f"; it is a folder, write {pattern.rstrip('/')}/*.txt" if path.is_dir() else ""
+            raise DataError(f"data.paths: no file matches {pattern!r}{hint}")
         found.update(matches)
     if not found:
         raise DataError("data.paths: names no files; give one or more globs of " + ", ".join(SUFFIXES))
@@ -39,6 +43,13 @@ def match_files(patterns: Sequence[str]) -> list[Path]:
         if not path.name.endswith(SUFFIXES):
             raise DataError(f"{path}: not one of {', '.join(SUFFIXES)}")
     return files
+
+
+def _glob_files(pattern: Path) -> list[str]:
+    spelt = next((parent for parent in pattern.parents if parent.is_dir()), None)
+    if spelt is not None:
+        pattern = Path(escape(str(spelt)), pattern.relative_to(spelt))
+    return [path for path in glob(str(pattern), recursive=True) if Path(path).is_file()]
 
 
 def decode_utf8(raw: bytes, where: str) -> str:
@@ -50,7 +61,10 @@ def decode_utf8(raw: bytes, where: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """A .txt file, plain or compressed. Raises DataError for what cannot be read, unpacked or decoded."""
+    """A .txt file, plain or compressed, byte for byte: a byte order mark in it is text like any other.
+
+    Raises DataError for what cannot be read, unpacked or decoded.
+    """
     unpack: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress}
     try:
         raw = path.read_bytes()
@@ -60,23 +74,33 @@ def read_text(path: Path) -> str:
     return decode_utf8(raw, str(path))
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[str, str]]:
-    """(name, text) of each line's ``text`` field. Raises DataError naming the line."""
+def jsonl_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(number, line) of every line that is not blank. Raises DataError for a file that cannot be read.
+
+    A byte order mark is left out wherever a line begins with it: files that have one are also joined.
+    """
     try:
         with open(path, "rb") as file:
             for number, raw in enumerate(file, start=1):
-                if raw.strip():
-                    where = f"{path}:{number}"
-                    yield where, _text_field(decode_utf8(raw, where), where)
+                line = raw.removeprefix(BYTE_ORDER_MARK)
+                if line.strip():
+                    yield number, line
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
 
 
-def _text_field(line: str, where: str) -> str:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON ({error})") from error
+def read_jsonl(path: Path) -> Iterator[tuple[str, str]]:
+    """(name, text) of each line's ``text`` field. Raises DataError naming the line, or a file without any."""
+    where = ""
+    for number, line in jsonl_lines(path):
+        where = f"{path}:{number}"
+        yield where, _text_field(line, where)
+    if not where:
+        raise DataError(f"{path}: empty, no document in it")
+
+
+def _text_field(line: bytes, where: str) -> str:
+    record = parse_json(line, where, DataError)
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         keys = ", ".join(sorted(record)) if isinstance(record, dict) else type(record).__name__
         raise DataError(f"{where}: no field 'text' with a text in it (found: {keys})")

@@ -1,7 +1,7 @@
 """The published FineWeb shards of the challenge, as they are, with their vocabularies.
 
-All validation shards and the first ``train_shards`` training shards are fetched and never rewritten. Dev is
-the tail of the last of these, from the first document that starts within ``dev_tokens`` of its end; training
+All validation shards and the first ``train_shards`` training shards are fetched, or taken from the folder ``path``
+(layout: ``pgolf.data.published``), and never rewritten. Dev is the tail of the last of these, from the first document that starts within ``dev_tokens`` of its end; training
 ends there. The shards' size is the publisher's: ``size.shard_tokens`` does not apply.
 """
 
@@ -15,14 +15,16 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from pgolf.core.errors import DataError, did_you_mean
+from pgolf.core.protocols import Progress
 from pgolf.core.ranges import Between
 from pgolf.data.audit import audit_tokens
 from pgolf.data.base import Source
-from pgolf.data.dataset import SPLITS, Dataset, SplitFacts, building, load, write_manifest
+from pgolf.data.dataset import SPLITS, Dataset, SplitFacts, building, is_made, load, write_manifest
 from pgolf.data.hub import Hub
+from pgolf.data.published import DATASET_PREFIX, PublishedFolder, model_beside, published_folder
 from pgolf.data.shards import ShardSlice, documents_of, read_shard, shard_name, sidecar_name, whole
 from pgolf.tokenizer.blob import identity
-from pgolf.tokenizer.recipe import PortableTokenizer, Progress, Recipe
+from pgolf.tokenizer.recipe import PortableTokenizer, Recipe
 
 FORMAT_VERSION = 2
 
@@ -39,7 +41,10 @@ class Files:
 
 
 class FineWeb(Source):
-    """Source of ``data=fineweb``. ``sidecars``: the variant has per-token byte files for validation."""
+    """Source of ``data=fineweb``. ``path``: a folder of shards that is at hand, null fetches them from ``repo_id``.
+
+    ``sidecars``: the variant has per-token byte files for validation.
+    """
 
     name = "fineweb"
     bundled: ClassVar[bool] = False
@@ -47,6 +52,7 @@ class FineWeb(Source):
     def __init__(
         self,
         *,
+        path: str | None,
         repo_id: str,
         revision: str,
         root: str,
@@ -56,12 +62,50 @@ class FineWeb(Source):
         overlap_tolerance: Annotated[float, Between(0, 1)],
         sidecars: bool,
     ) -> None:
+        self.path = Path(path).expanduser() if path else None
         self.repo_id, self.revision, self.root = repo_id, revision, root
         self.variant, self.train_shards, self.dev_tokens = variant, train_shards, dev_tokens
         self.overlap_tolerance, self.sidecars = overlap_tolerance, sidecars
 
-    def fetch(self, variant: str, cache_dir: Path, progress: Progress) -> Files:
+    def fetch(self, tokenizer_recipe: Recipe, cache_dir: Path, progress: Progress) -> tuple[Path, ...]:
         """Download what is missing. Raises DataError for an unknown variant or more shards than there are."""
+        if self.path is not None:
+            return ()
+        files = self._fetched(self.variant or tokenizer_recipe.name, cache_dir, progress)
+        return (*files.val, *files.train, *files.sidecars, *([files.model] if files.model else []))
+
+    def _at_hand(self, folder: PublishedFolder, variant: str, recipe: Recipe) -> Files:
+        """The shards in ``path``. Raises DataError where they are too few or of another variant."""
+        theirs = folder.path.resolve().name
+        if theirs.startswith(DATASET_PREFIX) and theirs != DATASET_PREFIX + variant:
+            theirs = theirs.removeprefix(DATASET_PREFIX)
+            raise DataError(
+                f"data.path: {folder.path} holds {theirs} by its name, and tokenizer={recipe.name} is no {theirs}; "
+                f"choose tokenizer={theirs}, or say data.variant={theirs} if it fits all the same"
+            )
+        for split, paths in (("train", folder.train), ("val", folder.val)):
+            if not paths:
+                raise DataError(f"data.path: {folder.path} has no {shard_name(split, 0)}")
+        if self.sidecars and len(folder.sidecars) != len(folder.val):
+            raise DataError(
+                f"data.sidecars: {folder.path} has {len(folder.sidecars)} of them for {len(folder.val)} shards"
+            )
+        return Files(
+            entry={"name": theirs},
+            train=folder.train[: self._counted(len(folder.train), str(folder.path))],
+            val=folder.val,
+            sidecars=folder.sidecars if self.sidecars else (),
+            model=model_beside(folder.path, recipe.vocab_size),
+        )
+
+    def _counted(self, there: int, where: str) -> int:
+        """The number of training shards to take. Raises DataError for more than there are."""
+        if self.train_shards > there:
+            raise DataError(f"data.train_shards: {self.train_shards} asked for, {where} has {there}")
+        return self.train_shards
+
+    def _fetched(self, variant: str, cache_dir: Path, progress: Progress) -> Files:
+        """Local copies. Raises DataError."""
         hub = Hub(self.repo_id, self.revision, self.root, cache_dir)
         manifest = hub.fetch_json("manifest.json")
         entry = self._entry(manifest, variant)
@@ -72,10 +116,7 @@ class FineWeb(Source):
             raise DataError(
                 f"{self.repo_id}: the manifest does not say how many shards {variant} has"
             ) from error
-        if self.train_shards > files_train:
-            raise DataError(
-                f"data.train_shards: {self.train_shards} asked for, {variant} of {self.repo_id} has {files_train}"
-            )
+        self._counted(files_train, f"{variant} of {self.repo_id}")
         folder = f"datasets/{entry['name']}"
         wanted = [f"{folder}/{shard_name('val', index)}" for index in range(files_val)]
         wanted += [f"{folder}/{shard_name('train', index)}" for index in range(self.train_shards)]
@@ -99,9 +140,9 @@ class FineWeb(Source):
         entries = {
             str(entry.get("name")): entry for entry in manifest.get("datasets", []) if isinstance(entry, dict)
         }
-        name = f"fineweb10B_{variant}"
+        name = DATASET_PREFIX + variant
         if name not in entries:
-            variants = sorted(key.removeprefix("fineweb10B_") for key in entries)
+            variants = sorted(key.removeprefix(DATASET_PREFIX) for key in entries)
             raise DataError(
                 f"data.variant: {self.repo_id} has no {variant!r}, only {', '.join(variants) or 'nothing'}."
                 f"{did_you_mean(variant, variants)} For a tokenizer of ours prepare its text with data=fineweb_docs"
@@ -113,12 +154,16 @@ class FineWeb(Source):
     ) -> Dataset:
         """Fetch, verify and audit once; later calls need no network."""
         variant, cache_dir = self.variant or tokenizer_recipe.name, Path(cache_dir)
+        folder = None if self.path is None else published_folder(self.path)
         own = own_tokenizer(tokenizer_recipe, cache_dir)
-        directory = self._directory(cache_dir, variant, tokenizer_recipe.name, "")
+        directory = self._directory(cache_dir, folder, variant, tokenizer_recipe.name, "")
         if own is not None and not _holds(directory, own):
-            directory = self._directory(cache_dir, variant, tokenizer_recipe.name, identity(own))
-        if not directory.exists():
-            files = self.fetch(variant, cache_dir, progress)
+            directory = self._directory(cache_dir, folder, variant, tokenizer_recipe.name, identity(own))
+        if not is_made(directory):
+            if folder is None:
+                files = self._fetched(variant, cache_dir, progress)
+            else:
+                files = self._at_hand(folder, variant, tokenizer_recipe)
             tokenizer = own or tokenizer_recipe.build(
                 lambda: iter(()), cache_dir, "", published_model=files.model
             )
@@ -126,17 +171,22 @@ class FineWeb(Source):
             with building(directory) as temporary:
                 self._describe(files, tokenizer, temporary, progress)
         dataset = load(directory)
-        wanted = getattr(tokenizer_recipe, "vocab_size", dataset.tokenizer.vocab_size)
-        if wanted != dataset.tokenizer.vocab_size:
+        if tokenizer_recipe.vocab_size != dataset.tokenizer.vocab_size:
             raise DataError(
-                f"tokenizer={tokenizer_recipe.name}: does not match the shards of {variant}, "
-                f"which have vocab_size {dataset.tokenizer.vocab_size} where the tokenizer has {wanted}"
+                f"tokenizer={tokenizer_recipe.name}: does not match the shards of {variant}, which have vocab_size "
+                f"{dataset.tokenizer.vocab_size} where the tokenizer has {tokenizer_recipe.vocab_size}"
             )
         return dataset
 
-    def _directory(self, cache_dir: Path, variant: str, tokenizer: str, own: str) -> Path:
+    def _directory(
+        self, cache_dir: Path, folder: PublishedFolder | None, variant: str, tokenizer: str, own: str
+    ) -> Path:
         """Of the prepared data set; ``own`` is the identity of a model that did not come with the shards."""
-        settings = (FORMAT_VERSION, self.repo_id, self.revision, self.root, variant, tokenizer, own)
+        origin: tuple[Any, ...] = (self.repo_id, self.revision, self.root)
+        if folder is not None:
+            shards = (*folder.train, *folder.val, *folder.sidecars)
+            origin = (str(folder.path.resolve()), [(path.name, path.stat().st_size) for path in shards])
+        settings = (FORMAT_VERSION, *origin, variant, tokenizer, own)
         numbers = (self.train_shards, self.dev_tokens, self.overlap_tolerance, self.sidecars)
         key = hashlib.sha256(repr((settings, numbers)).encode()).hexdigest()[:16]
         return cache_dir / "datasets" / f"{self.name}-{variant}-{key}"
@@ -153,8 +203,10 @@ class FineWeb(Source):
         shards = {"train": train, "dev": dev, "val": whole(files.val)}
         sidecars = whole(files.sidecars)
         if sidecars and [len(piece) for piece in sidecars] != [len(piece) for piece in shards["val"]]:
-            raise DataError(f"{self.repo_id}: byte sidecars are not as long as their validation shards")
-        if shards["val"][0].open()[0] != tokenizer.bos_id:
+            raise DataError(
+                f"{files.sidecars[0].parent}: byte sidecars are not as long as their validation shards"
+            )
+        if shards["val"][0].open()[:1].tolist() != [tokenizer.bos_id]:
             raise DataError(f"{files.val[0]}: does not begin with BOS (id {tokenizer.bos_id})")
         progress("overlap check", 0, None)
         documents = {split: documents_of(shards[split], tokenizer.bos_id) for split in SPLITS}
@@ -165,7 +217,8 @@ class FineWeb(Source):
             )
             for split, pieces in shards.items()
         }
-        notes = {"repo_id": self.repo_id, "variant": files.entry["name"], "overlapping_documents": repeated}
+        origin = {"repo_id": self.repo_id} if self.path is None else {"folder": str(self.path)}
+        notes = origin | {"variant": files.entry["name"], "overlapping_documents": repeated}
         write_manifest(
             directory,
             name=self.name,
@@ -181,16 +234,14 @@ class FineWeb(Source):
 def own_tokenizer(recipe: Recipe, cache_dir: Path) -> PortableTokenizer | None:
     """The tokenizer of a recipe that brings its model along; None for one that takes the published model.
 
-    A recipe says so by a ``model_file``, or by a finished ``tokenizer``. Raises DataError.
+    Raises DataError.
     """
-    if not getattr(recipe, "model_file", None) and not hasattr(recipe, "tokenizer"):
-        return None
-    return recipe.build(lambda: iter(()), cache_dir, "")
+    return recipe.build(lambda: iter(()), cache_dir, "") if recipe.brings_model else None
 
 
 def _holds(directory: Path, tokenizer: PortableTokenizer) -> bool:
     """Whether the data set there, if any, was made with just this tokenizer."""
-    return directory.exists() and identity(load(directory).tokenizer) == identity(tokenizer)
+    return is_made(directory) and identity(load(directory).tokenizer) == identity(tokenizer)
 
 
 def split_tail(

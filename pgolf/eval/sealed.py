@@ -26,8 +26,9 @@ import numpy as np
 
 from pgolf.core import errors
 from pgolf.core.errors import UserError
+from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
-from pgolf.eval.evaluation import Evaluation, Progress, make_score
+from pgolf.eval.evaluation import Evaluation, make_score
 from pgolf.eval.evaluator import chunks_of
 from pgolf.eval.frames import receive, send
 from pgolf.eval.seal import SYSTEM_FILES
@@ -189,7 +190,7 @@ def _converse(
             slots.write(answer["start"] + start, nll_nats[start:stop])
         reveals.append((sent, answer["start"] + len(nll_nats)))
         if progress is not None:
-            progress(reveals[-1][1], len(tokens_N) - 1)
+            progress("validation", reveals[-1][1], len(tokens_N) - 1)
     send(questions, {"end": True})
     return _ended(receive(answers)[0])
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
 from pgolf.data.dataset import Dataset
-from pgolf.eval.evaluation import Evaluation, Progress, evaluation_of, score_stream
+from pgolf.eval.evaluation import Evaluation, evaluation_of, score_stream
 from pgolf.eval.non_overlapping import NonOverlapping
 from pgolf.eval.sample import evenly_spread
 

@@ -92,3 +92,6 @@ class Sequential:
         """Raises DataError for the state of another stream."""
         self._stream.check_state(state)
         self._position, self._batches = int(state["position"]), int(state["batches"])
+
+    def close(self) -> None:
+        """Nothing to let go of: the shards are memory maps."""

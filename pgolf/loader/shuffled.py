@@ -86,3 +86,6 @@ class Shuffled:
         """Raises DataError for the state of another stream."""
         self._stream.check_state(state)
         self._micro_steps = int(state["micro_steps"])
+
+    def close(self) -> None:
+        """Nothing to let go of: the shards are memory maps."""

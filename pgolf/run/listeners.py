@@ -5,14 +5,15 @@ Each takes the events it knows and lets the rest pass; any event's text reaches 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from pgolf.core.events import Event
 from pgolf.core.protocols import Logger
 from pgolf.core.results import Score
 from pgolf.track import textlog
 from pgolf.track.console import Console
-from pgolf.track.progress import Progress
+from pgolf.track.progress import ConsoleProgress
 from pgolf.track.textlog import TextLog
 from pgolf.train.trainer import Trainer
 
@@ -26,13 +27,15 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.bars: dict[str, Progress] = {}
+        self.bars: dict[str, ConsoleProgress] = {}
         self._trainer: Trainer | None = None
 
-    def progress(self, label: str, unit: str) -> Progress:
+    @contextmanager
+    def progress(self, label: str, unit: str) -> Iterator[ConsoleProgress]:
         """The bar for ``label``, which events may then move."""
-        self.bars[label] = self.console.progress(label, unit=unit)
-        return self.bars[label]
+        with self.console.progress(label, unit=unit) as bar:
+            self.bars[label] = bar
+            yield bar
 
     def hear(self, event: Event) -> None:
         if event.name == "built":

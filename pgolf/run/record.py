@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,7 +24,7 @@ from pgolf.core.errors import CertificateError, OverBudget, RunError, TrainingEr
 from pgolf.core.events import Event, Listener
 from pgolf.core.make import make
 from pgolf.core.process import choose_precision, hardware_name, process_facts
-from pgolf.core.protocols import Logger
+from pgolf.core.protocols import Logger, Progress
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.run.listeners import ParseableLog, Screen, Series
 from pgolf.run.recorder import Recorder
@@ -35,7 +35,6 @@ from pgolf.track.folder import RunFolder
 from pgolf.track.git import git_facts
 from pgolf.track.jsonable import to_json
 from pgolf.track.ledger import StageLedger
-from pgolf.track.progress import Progress
 from pgolf.track.result import ModelFacts, RunFacts, Status, build_result, write_result
 from pgolf.train.state import Weights, save_weights
 from pgolf.train.trainer import Trainer
@@ -156,7 +155,7 @@ class Run(Recorder):
         with self.ledger.stage(name):
             yield
 
-    def progress(self, label: str, unit: str = "") -> Progress:
+    def progress(self, label: str, unit: str = "") -> AbstractContextManager[Progress]:
         return self.screen.progress(label, unit)
 
     def hear(self, event: Event) -> None:
@@ -214,7 +213,7 @@ class Run(Recorder):
             for logger in self.loggers:
                 ending.callback(logger.finish, result)
             if self.trainer is not None:
-                ending.callback(getattr(self.trainer.loader, "close", lambda: None))
+                ending.callback(self.trainer.loader.close)
             self._attempt(lambda: write_result(self.files.path, result))
             self._attempt(lambda: self._append_row(result))
             self._attempt(lambda: self._keep_weights(error))

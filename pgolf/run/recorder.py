@@ -17,7 +17,7 @@ from pgolf.core.events import Event
 from pgolf.core.process import Process, choose_device
 
 
-class Silence:
+class Silence(AbstractContextManager["Silence"]):
     """The progress of something that nobody watches; called with ``(label, done, total)``."""
 
     def __call__(self, label: str, done: float, total: float | None) -> None: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from pgolf.artifact import container
@@ -12,6 +12,7 @@ from pgolf.core.atomic import write_text_atomic
 from pgolf.core.errors import CertificateError
 from pgolf.core.events import Event
 from pgolf.core.process import Process
+from pgolf.core.protocols import Progress
 from pgolf.core.results import Certificate, Score
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.run import stages
@@ -22,7 +23,6 @@ from pgolf.tokenizer.fixed import FixedTokenizer
 from pgolf.track.console import Console
 from pgolf.track.jsonable import to_json, to_plain
 from pgolf.track.ledger import StageLedger
-from pgolf.track.progress import Progress
 
 
 class Rescore(Recorder):
@@ -40,7 +40,7 @@ class Rescore(Recorder):
         with self.ledger.stage(name):
             yield
 
-    def progress(self, label: str, unit: str = "") -> Progress:
+    def progress(self, label: str, unit: str = "") -> AbstractContextManager[Progress]:
         return self.screen.progress(label, unit)
 
     def hear(self, event: Event) -> None:

@@ -136,7 +136,7 @@ def _score_dev(
             dataset,
             "dev",
             sample=sample,
-            progress=lambda done, total: progress(label, done, total),
+            progress=lambda _, done, total: progress(label, done, total),
         )
 
 
@@ -247,7 +247,7 @@ def score_final(
             device=str(recorder.device),
             limit_seconds=PATIENCE * budget["eval_seconds"],
             overrides=overrides,
-            progress=lambda done, total: progress("validation", done, total),
+            progress=progress,
         )
     workers = int(sealed.facts["threads"])
     _tell_share(recorder, "evaluate", sealed.facts.get("cpu_seconds", 0.0) / workers, sealed.seconds)

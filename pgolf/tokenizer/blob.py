@@ -14,6 +14,7 @@ from typing import Any
 
 import pgolf.tokenizer
 from pgolf.core.errors import DataError
+from pgolf.core.json_text import parse_json
 from pgolf.core.registry import module_named, stems
 from pgolf.tokenizer.recipe import PortableTokenizer
 
@@ -37,11 +38,10 @@ def kinds() -> list[str]:
 def from_blob(blob: bytes) -> PortableTokenizer:
     """The tokenizer whose ``to_blob`` gave ``blob``. Raises DataError if it is not such a blob."""
     line, _, body = blob.partition(b"\n")
-    try:
-        header = json.loads(line)
-        kind = header["kind"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError("tokenizer: these bytes are no tokenizer blob") from error
+    header = parse_json(line, "tokenizer: these bytes are no tokenizer blob", DataError)
+    kind = header.get("kind") if isinstance(header, dict) else None
+    if not isinstance(kind, str):
+        raise DataError("tokenizer: these bytes are no tokenizer blob")
     cls = _class_of(kind)
     if cls is None:
         known = ", ".join(kinds()) or "only that of this script's run"

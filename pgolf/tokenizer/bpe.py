@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -38,12 +39,18 @@ from pgolf.tokenizer.recipe import (
 )
 from pgolf.tokenizer.tables import SPACE, raw_lengths
 
-_FORMAT = 1
+_FORMAT = 2
 _FIRST_PIECE_ID = FIRST_BYTE_ID + 256
 _SPACE_BYTES = [FIRST_BYTE_ID + byte for byte in SPACE.encode()]
 # Control characters, the space sign and sentencepiece's own reserved character never enter a piece.
 _TRAINING_CUTS = re.compile("[\x00-\x1f\x7f▁▅]+")
 _MAX_LINE_CHARACTERS = 100_000
+_SMALLEST, _LARGEST = _FIRST_PIECE_ID + 2, 65536
+_DIGEST_BYTES = 32
+# What sentencepiece says, in its own settings' names and without our symbols; the wording of 0.2.0 to 0.2.3.
+_TOO_LARGE = re.compile(r"Vocabulary size too high .*?<= (\d+)")
+_TOO_SMALL = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
+_NO_TEXT = "!sentences_.empty()"
 
 
 class BPETokenizer:
@@ -138,11 +145,13 @@ class BPE:
     much text is read for large corpora, from the start, in order.
     """
 
+    brings_model = False
+
     def __init__(
         self,
         *,
-        vocab_size: Annotated[int, Between(_FIRST_PIECE_ID + 2, 65536)],
-        character_coverage: Annotated[float, Between(0.9, 1)],
+        vocab_size: Annotated[int, Between(_SMALLEST, _LARGEST)],
+        character_coverage: Annotated[float, Between(0.98, 1)],
         split_digits: bool,
         symbols: Sequence[str],
         train_bytes: Annotated[int, Between(1)],
@@ -166,8 +175,6 @@ class BPE:
 
         Raises DataError if the text is too small for the vocabulary or holds no space.
         """
-        from pgolf.tokenizer.blob import from_blob
-
         settings = (
             _FORMAT,
             self.vocab_size,
@@ -178,14 +185,28 @@ class BPE:
         )
         key = hashlib.sha256(repr((settings, fingerprint)).encode()).hexdigest()[:16]
         path = Path(cache_dir) / "tokenizers" / f"{self.name}-{key}.blob"
-        if not path.is_file():
+        if not path.exists():
             learned = BPETokenizer(name=self.name, symbols=self.symbols, pieces=self._learn(train_texts))
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DataError(f"{path.parent}: cannot be written ({error})") from error
-            write_bytes_atomic(path, learned.to_blob())
-        cached = from_blob(path.read_bytes())
+            blob = learned.to_blob()
+            write_bytes_atomic(path, hashlib.sha256(blob).digest() + blob)
+        return self._cached(path)
+
+    def _cached(self, path: Path) -> BPETokenizer:
+        """What ``build`` kept. Raises DataError for a damaged file, which would be another tokenizer unnoticed."""
+        from pgolf.tokenizer.blob import from_blob
+
+        try:
+            kept = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error}); delete it") from error
+        blob = kept[_DIGEST_BYTES:]
+        if hashlib.sha256(blob).digest() != kept[:_DIGEST_BYTES]:
+            raise DataError(f"{path}: damaged; to have it learned anew: rm {shlex.quote(str(path))}")
+        cached = from_blob(blob)
         if not isinstance(cached, BPETokenizer) or cached.vocab_size != self.vocab_size:
             raise DataError(f"{path}: not the tokenizer it is named after; delete it")
         return cached
@@ -195,9 +216,10 @@ class BPE:
         import sentencepiece
 
         model = io.BytesIO()
+        lines = _Lines(_training_lines(train_texts, self.train_bytes, self.symbols))
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=_training_lines(train_texts, self.train_bytes, self.symbols),
+                sentence_iterator=lines,
                 model_writer=model,
                 model_type="bpe",
                 vocab_size=self.vocab_size - len(self.symbols),
@@ -218,20 +240,61 @@ class BPE:
                 minloglevel=2,
             )
         except RuntimeError as error:
-            reason = str(error).strip().rsplit("] ", 1)[-1]
-            raise DataError(
-                f"tokenizer.vocab_size: {self.vocab_size} does not fit this text; "
-                f"choose another size or tokenizer=bytes ({reason})"
-            ) from error
+            if lines.error is not None:
+                raise lines.error from None
+            raise DataError(self._refused(str(error))) from error
         processor = model_proto.load_processor(model.getvalue(), self.name)
         pieces = [processor.id_to_piece(index) for index in range(_FIRST_PIECE_ID, processor.vocab_size())]
         if _FIRST_PIECE_ID + len(self.symbols) + len(pieces) != self.vocab_size:
-            raise DataError(
-                f"tokenizer.vocab_size: only {len(pieces) + _FIRST_PIECE_ID + len(self.symbols)} of {self.vocab_size} "
-                "pieces can be learned from this text; choose a smaller vocabulary or tokenizer=bytes"
-            )
+            raise DataError(self._at_most(len(pieces) + _FIRST_PIECE_ID + len(self.symbols)))
         merged, alphabet = [p for p in pieces if len(p) > 1], [p for p in pieces if len(p) == 1]
         return merged + alphabet
+
+    def _refused(self, reason: str) -> str:
+        """sentencepiece's refusal in the words of our settings: its sizes are without our symbols."""
+        if _NO_TEXT in reason:
+            return (
+                f"tokenizer={self.name}: no text to learn from (control characters do not count, and published "
+                "shards come without text); choose tokenizer=bytes, or for such shards their own vocabulary"
+            )
+        if found := _TOO_LARGE.search(reason):
+            return self._at_most(int(found[1]) + len(self.symbols))
+        if found := _TOO_SMALL.search(reason):
+            needed = int(found[1]) + len(self.symbols)
+            larger = f"tokenizer.vocab_size={needed} or more" if needed <= _LARGEST else "no vocabulary"
+            return (
+                f"tokenizer.vocab_size: {self.vocab_size} is too small for the characters of this text at "
+                f"tokenizer.character_coverage={self.character_coverage}: {larger} holds them; choose that, a smaller "
+                "coverage (down to 0.98; rarer characters become byte tokens), or tokenizer=bytes"
+            )
+        return f"tokenizer={self.name}: sentencepiece cannot learn from this text ({reason.strip()})"
+
+    def _at_most(self, pieces: int) -> str:
+        smaller = f"choose tokenizer.vocab_size={pieces} or less, or " if pieces >= _SMALLEST else "choose "
+        return (
+            f"tokenizer.vocab_size: only {pieces} of {self.vocab_size} pieces can be learned from this text; "
+            f"{smaller}tokenizer=bytes"
+        )
+
+
+class _Lines:
+    """Hands lines to sentencepiece, which turns whatever is raised on the way into an error of its own."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self.error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        try:
+            return next(self._lines)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 def _training_lines(train_texts: Texts, limit: int, symbols: Sequence[str]) -> Iterator[str]:

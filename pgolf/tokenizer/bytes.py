@@ -60,7 +60,8 @@ class Bytes:
     """Recipe of ``tokenizer=bytes``: nothing to learn."""
 
     name = "byte260"
-    vocab_size = 260
+    vocab_size = VOCAB_SIZE
+    brings_model = False
 
     def build(
         self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None

@@ -10,8 +10,10 @@ from pgolf.tokenizer.recipe import PortableTokenizer, Texts
 class FixedTokenizer:
     """Learns nothing, whatever the text."""
 
+    brings_model = True
+
     def __init__(self, tokenizer: PortableTokenizer) -> None:
-        self.tokenizer, self.name = tokenizer, tokenizer.name
+        self.tokenizer, self.name, self.vocab_size = tokenizer, tokenizer.name, tokenizer.vocab_size
 
     def build(
         self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None

@@ -8,6 +8,7 @@ Hurts: not comparable with ``raw`` scores.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -71,6 +72,10 @@ class Published:
     ) -> None:
         self.name, self.vocab_size, self.model_file = name, vocab_size, model_file
 
+    @property
+    def brings_model(self) -> bool:
+        return bool(self.model_file)
+
     def build(
         self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None
     ) -> PublishedTokenizer:
@@ -85,7 +90,13 @@ class Published:
             model = path.read_bytes()
         except OSError as error:
             raise DataError(f"tokenizer={self.name}: {path} cannot be read ({error})") from error
-        tokenizer = PublishedTokenizer(name=self.name, model=model)
+        try:
+            tokenizer = PublishedTokenizer(name=self.name, model=model)
+        except DataError as error:
+            hint = (
+                "" if self.model_file else f"; to have it fetched anew: rm {shlex.quote(str(path.resolve()))}"
+            )
+            raise DataError(f"{path}: {error}{hint}") from error
         if tokenizer.vocab_size != self.vocab_size:
             raise DataError(
                 f"{path}: has {tokenizer.vocab_size} pieces, tokenizer={self.name} has {self.vocab_size}"

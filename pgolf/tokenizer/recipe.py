@@ -11,7 +11,6 @@ import numpy as np
 from pgolf.core.errors import DataError
 from pgolf.core.protocols import Tokenizer
 
-Progress = Callable[[str, int, "int | None"], None]
 Texts = Callable[[], Iterator[str]]
 
 PAD_ID, BOS_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
@@ -40,9 +39,17 @@ class PortableTokenizer(Tokenizer, Protocol):
 
 
 class Recipe(Protocol):
-    """``name`` is the variant's name: ``fineweb10B_<name>`` is the published data set made with it."""
+    """``name`` is the variant's name: ``fineweb10B_<name>`` is the published data set made with it.
+
+    ``vocab_size``: of the tokenizer it will build. ``brings_model``: it needs neither text nor a published model,
+    so that published shards are held to the model it has.
+    """
 
     name: str
+    vocab_size: int
+
+    @property
+    def brings_model(self) -> bool: ...
 
     def build(
         self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None

@@ -6,11 +6,11 @@ the run folder. Output that goes away (a closed pipe, a full disk under the log)
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +20,8 @@ from rich.live import Live
 from rich.text import Text
 
 from pgolf.core.results import Artifact, Certificate
-from pgolf.track.progress import Progress
+from pgolf.core.streams import silence
+from pgolf.track.progress import ConsoleProgress
 from pgolf.track.summary import summary_lines
 from pgolf.track.tabular import columns
 
@@ -51,8 +52,8 @@ class Console:
         """``stream`` defaults to standard output. Without a terminal a progress line comes after
         two seconds, then every ``interval_seconds``, or at a tenth of the work after half of that."""
         self._stream = stream if stream is not None else sys.stdout
-        self.interval_seconds = interval_seconds
-        self.clock = clock
+        self._interval_seconds = interval_seconds
+        self._clock = clock
         terminal = _is_terminal(self._stream)
         if hasattr(self._stream, "reconfigure"):
             self._stream.reconfigure(errors="replace")
@@ -69,7 +70,7 @@ class Console:
         self._lock = threading.RLock()
         self._deaf = False
         self._log: IO[str] | None = None
-        self._active: tuple[Progress, ...] = ()
+        self._active: tuple[ConsoleProgress, ...] = ()
         self._display: Live | None = None
         self._stop = threading.Event()
         if log is not None:
@@ -85,7 +86,7 @@ class Console:
         with self._lock:
             self._close_log()
             try:
-                self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - closed by close() or attach()
+                self._log = open(log, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - closed by close() or attach()
             except OSError as error:
                 self.line(f"console log: {log} cannot be written ({error.strerror or error})")
 
@@ -99,12 +100,30 @@ class Console:
         """Print rows under a title; columns of numbers are aligned to the right."""
         self.show(Text(title, style="bold"), *columns(rows, header))
 
-    def progress(self, label: str, total: float | None = None, unit: str = "") -> Progress:
-        """A context manager for anything that may take longer than two seconds.
+    @contextmanager
+    def progress(self, label: str, total: float | None = None, unit: str = "") -> Iterator[ConsoleProgress]:
+        """For anything that may take longer than two seconds.
 
-        Its object has ``update(done, **facts)``, and can be called as ``(label, done, total)``.
+        What it gives has ``update(done, **facts)``, and can be called as ``(label, done, total)``.
         """
-        return Progress(self, label, total, unit)
+        progress = ConsoleProgress(
+            label=label,
+            total=total,
+            unit=unit,
+            interval_seconds=self._interval_seconds,
+            clock=self._clock,
+            on_way=self.record if self.live else self.line,
+            at_end=self.line,
+        )
+        self._enter(progress)
+        try:
+            yield progress
+        except BaseException:
+            self._leave(progress)
+            progress.close(failed=True)
+            raise
+        self._leave(progress)
+        progress.close(failed=False)
 
     def summary(
         self,
@@ -148,16 +167,14 @@ class Console:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def enter(self, progress: Progress) -> None:
-        """Called by a Progress that begins."""
+    def _enter(self, progress: ConsoleProgress) -> None:
         with self._lock:
             self._active = (*self._active, progress)
             if len(self._active) == 1:
                 self._stop = threading.Event()
                 threading.Thread(target=self._tick, args=(self._stop,), name="console", daemon=True).start()
 
-    def leave(self, progress: Progress) -> None:
-        """Called by a Progress that ended."""
+    def _leave(self, progress: ConsoleProgress) -> None:
         with self._lock:
             self._active = tuple(other for other in self._active if other is not progress)
             if not self._active:
@@ -212,12 +229,8 @@ class Console:
         """Nobody reads any more: go on in silence, also through the flush at the end of the process."""
         self._deaf = True
         if self._stream is sys.stdout:
-            try:
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, self._stream.fileno())
-                os.close(nowhere)
-            except (OSError, ValueError):
-                pass
+            with suppress(OSError, ValueError):
+                silence(self._stream.fileno())
 
     def _close_log(self) -> None:
         log, self._log = self._log, None

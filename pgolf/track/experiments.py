@@ -122,7 +122,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
                 table.seek(0, os.SEEK_END)
                 if broken:
                     table.write(b"\n")
-            table.write(text.getvalue().encode("utf-8"))
+            table.write(text.getvalue().encode("utf-8", "backslashreplace"))
             table.flush()
             os.fsync(table.fileno())
         except OSError as error:

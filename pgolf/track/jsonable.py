@@ -37,5 +37,6 @@ def to_plain(value: Any) -> Any:
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Strict JSON of ``to_plain(value)``."""
-    return json.dumps(to_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    """Strict JSON of ``to_plain(value)``; what has no UTF-8 form, as in some file names, is escaped as JSON does."""
+    text = json.dumps(to_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    return text.encode("utf-8", "backslashreplace").decode()

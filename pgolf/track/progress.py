@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from rich.text import Text
 
+from pgolf.track.meter import meter
 from pgolf.track.words import count, duration, fact, percent, rate
-
-if TYPE_CHECKING:
-    from pgolf.track.console import Console
 
 _LABEL_WIDTH = 12
 _BAR_WIDTH = 18
 _WORTH_A_LINE_SECONDS = 2.0
 
+Say = Callable[[str], None]
 
-class Progress:
-    """Made by ``Console.progress``; enter it with ``with``.
 
-    ``update(done, **facts)`` and the call ``(label, done, total)`` are cheap and may come from any thread.
+class ConsoleProgress:
+    """Made by ``Console.progress``. It is also the ``Progress`` of core.protocols.
+
+    ``update(done, **facts)`` and the call ``(label, done, total)`` are cheap and may come from any thread. ``on_way``
+    takes a plain line when one is due, at most every ``interval_seconds`` or so; ``at_end`` the line that remains.
     """
 
-    def __init__(self, console: Console, label: str, total: float | None, unit: str) -> None:
-        self._console = console
-        self._unit = unit
-        self._begin(label, total)
+    def __init__(
+        self,
+        *,
+        label: str,
+        total: float | None,
+        unit: str,
+        interval_seconds: float,
+        clock: Callable[[], float],
+        on_way: Say,
+        at_end: Say,
+    ) -> None:
+        self._unit, self._interval_seconds, self._clock = unit, interval_seconds, clock
+        self._on_way, self._at_end = on_way, at_end
+        self._begin(label, total, since=clock())
 
-    def _begin(self, label: str, total: float | None, since: float | None = None) -> None:
+    def _begin(self, label: str, total: float | None, since: float) -> None:
         self.label = label
         self.total = total
         self.done: float = 0
         self._facts: dict[str, Any] = {}
         self._fraction: float | None = None
         self._left_seconds: float | None = None
-        self._started = self._reported = self._updated = self._console.clock() if since is None else since
+        self._started = self._reported = self._updated = since
         self._reported_tenth = self._lines = 0
 
     @property
     def elapsed(self) -> float:
         """Seconds since the beginning."""
-        return self._console.clock() - self._started
+        return self._clock() - self._started
 
     @property
     def fraction(self) -> float | None:
@@ -78,44 +89,30 @@ class Progress:
         self._fraction = fraction if fraction is not None else self._fraction
         self._left_seconds = left_seconds
         self._facts |= facts
-        self._updated = self._console.clock()
+        self._updated = self._clock()
         self.report_if_due()
 
-    def __call__(self, label: str, done: float, total: float | None) -> None:
-        """The progress callback of the data and evaluation code. A new label begins a new count."""
+    def __call__(self, label: str, done: float, total: float | None, /) -> None:
+        """A new label begins a new count."""
         if label != self.label:
             if self.done:
-                self._close(failed=False)
+                self.close(failed=False)
             self._begin(label, total, since=self._updated)
         self.total = total
         self.update(done)
 
-    def __enter__(self) -> Progress:
-        self._begin(self.label, self.total)
-        self._console.enter(self)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._console.leave(self)
-        self._close(failed=kind is not None)
-
     def report_if_due(self) -> None:
-        """Print a plain line when one is due; on a live terminal it goes to the log only."""
-        now, fraction = self._console.clock(), self.fraction
+        """Say where it is when a plain line is due."""
+        now, fraction = self._clock(), self.fraction
         waited = now - self._reported
         tenth = int(10 * fraction) if fraction is not None else 0
         new_tenth = self._reported_tenth < tenth < 10
-        interval = self._console.interval_seconds
+        interval = self._interval_seconds
         due = interval if self._lines else min(interval, _WORTH_A_LINE_SECONDS)
         if waited < due and not (new_tenth and waited >= interval / 2):
             return
         self._reported, self._reported_tenth, self._lines = now, tenth, self._lines + 1
-        if self._console.live:
-            self._console.record(self.plain())
-        else:
-            self._console.line(self.plain())
+        self._on_way(self.plain())
 
     def plain(self) -> str:
         """The state as one line without a bar."""
@@ -154,7 +151,7 @@ class Progress:
             shown.append(rate(self.done / self.elapsed, self._unit))
         return shown
 
-    def _close(self, failed: bool) -> None:
+    def close(self, failed: bool) -> None:
         """The line that remains of anything that took longer than two seconds."""
         elapsed = self.elapsed
         if elapsed < _WORTH_A_LINE_SECONDS and not failed:
@@ -167,24 +164,4 @@ class Progress:
                 f"{amount} in {duration(elapsed)}" if amount else duration(elapsed),
                 *self._shown_facts(),
             ]
-        self._console.line("   ".join([self.label.ljust(_LABEL_WIDTH), *parts]))
-
-
-def meter(
-    fraction: float | None, width: int, unicode: bool, elapsed: float = 0.0, style: str = "cyan"
-) -> Text:
-    """A bar of ``width`` columns; where the end is not known, a piece that wanders with ``elapsed``."""
-    full, empty = ("━", "─") if unicode else ("=", "-")
-    bar = Text()
-    if fraction is None:
-        piece, room = width // 4, width - width // 4
-        place = int(elapsed * 8) % (2 * room)
-        start = place if place <= room else 2 * room - place
-        bar.append(empty * start, style="dim")
-        bar.append(full * piece, style=style)
-        bar.append(empty * (room - start), style="dim")
-        return bar
-    filled = int(width * fraction)
-    bar.append(full * filled, style=style)
-    bar.append(empty * (width - filled), style="dim")
-    return bar
+        self._at_end("   ".join([self.label.ljust(_LABEL_WIDTH), *parts]))

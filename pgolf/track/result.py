@@ -7,7 +7,6 @@ label of the code bytes and whether the tokenizer is counted.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from pgolf.core.atomic import write_text_atomic
 from pgolf.core.errors import RunError
+from pgolf.core.json_text import parse_json
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.track.jsonable import to_json, to_plain
 
@@ -130,15 +130,14 @@ def read_result(folder: Path) -> dict[str, Any]:
     """
     path = folder if folder.name == RESULT_NAME else folder / RESULT_NAME
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        raw = path.read_bytes()
     except FileNotFoundError:
         raise RunError(
             f"{path}: there is no result here; the run did not get far, or this is no run folder"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path}: not a readable result: {error}") from error
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+    result = parse_json(raw, f"{path}: not a readable result", RunError)
     if not isinstance(result, dict) or not isinstance(result.get("schema_version"), int):
         raise RunError(f"{path}: not a result of pgolf: no schema_version in it")
     if result["schema_version"] != SCHEMA_VERSION:

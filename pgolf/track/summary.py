@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pgolf.core.results import Artifact, Certificate, ProbeResult
 from pgolf.track.ledger import CHARGED_TO, within
-from pgolf.track.progress import meter
+from pgolf.track.meter import meter
 from pgolf.track.result import COMPLETE
 from pgolf.track.tabular import columns, wrapped
 from pgolf.track.words import count, duration, short
@@ -242,7 +242,7 @@ def _files(
 def _words(folder: Path, command: str) -> list[str]:
     """The words of the run: of its folder, since a requantized run's command names its parent instead."""
     try:
-        return (folder / "overrides").read_text(encoding="utf-8").splitlines()
+        return (folder / "overrides").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return shlex.split(command)
 

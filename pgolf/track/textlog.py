@@ -274,7 +274,7 @@ class TextLog:
         """Raises RunError when the file cannot be opened."""
         self.path = path
         try:
-            self._stream: IO[str] | None = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed in close()
+            self._stream: IO[str] | None = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - closed in close()
         except OSError as error:
             raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -1,12 +1,17 @@
 """``pgolf data``: readable output, exit status 0 or 2, and nothing heavy imported for help."""
 
 import argparse
+import hashlib
+import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from pgolf.cli.data import Progress, add_parser
+from pgolf.cli import data
+from pgolf.cli.data import add_parser
+from pgolf.data.shards import shard_name, sidecar_name, write_shard
 
 
 def run(*words):
@@ -84,17 +89,74 @@ def test_help_imports_neither_torch_nor_hydra_nor_numpy():
     assert out.strip() == "[]"
 
 
-def test_progress_is_silent_for_two_seconds_and_then_says_how_far(monkeypatch, capsys):
-    now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    progress = Progress()
-    for second in (0.0, 1.9, 2.0, 2.1, 4.0):
-        now[0] = second
-        progress("encoding", int(second * 10), 100)
-    assert capsys.readouterr().err.splitlines() == [
-        "encoding: 20 of 100 (20 %)",
-        "encoding: 40 of 100 (40 %)",
-    ]
+def test_progress_goes_to_standard_error_and_the_result_alone_to_standard_output(capsys):
+    with pytest.raises(KeyboardInterrupt), data._progress("prepare") as progress:
+        progress("encoding", 21, 100)
+        raise KeyboardInterrupt
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("encoding       stopped after 0.0 s at 21")
+
+
+FOREIGN = [f"{name}.csv" for name in "abcdefg"]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "no such folder"),
+        (lambda path: path.write_bytes(b"x"), "is a file, not a folder"),
+        (lambda path: path.mkdir(), "an empty folder; neither a prepared data set nor published shards"),
+        (
+            lambda path: [path.mkdir(), *((path / name).touch() for name in FOREIGN)],
+            r"no published shards \(.*\) here, only a.csv, b.csv, c.csv, d.csv, e.csv and 2 more",
+        ),
+        (lambda path: [path.mkdir(), (path / "manifest.json").write_text('{"name": "an app"}')], "not a manifest"),
+        (lambda path: [path.mkdir(), (path / "manifest.json").write_bytes(b"\xff")], "not UTF-8"),
+        (lambda path: (path / "manifest.json").mkdir(parents=True), "here, only manifest.json/"),
+        (lambda path: [path.mkdir(), (path / "fineweb_val_000000.bin").touch()], "short header"),
+    ],
+)  # fmt: skip
+def test_inspect_of_anything_else_says_what_is_there_and_deletes_nothing(tmp_path, capsys, make, said):
+    make(tmp_path / "place")
+    assert run("inspect", tmp_path / "place") == 2
+    out, err = capsys.readouterr()
+    assert re.search(said, err) and err.startswith("pgolf data: ") and str(tmp_path / "place") in err
+    assert "rm -r" not in err and "Traceback" not in err and out == ""
+
+
+def test_inspect_of_the_cache_names_the_data_set_in_it(prepared, capsys):
+    assert run("inspect", prepared.parent) == 2
+    assert f"Did you mean {prepared}?" in capsys.readouterr().err
+
+
+def test_inspect_of_published_shards_without_a_manifest(tmp_path, capsys):
+    write_shard(tmp_path / shard_name("train", 0), [1, 5, 6, 1, 7])
+    write_shard(tmp_path / shard_name("train", 1), [8, 1, 9])
+    write_shard(tmp_path / shard_name("val", 0), [1, 5, 1023])
+    write_shard(tmp_path / sidecar_name("val", 0), [0, 2, 3])
+    assert run("inspect", tmp_path) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["train", "3", "8", "9"] in lines and ["val", "1", "3", "1,023"] in lines
+    digest = hashlib.sha256((tmp_path / shard_name("train", 1)).read_bytes()).hexdigest()
+    assert ["train", shard_name("train", 1), "[0,", "3)", "sha256", digest] in lines
+    assert any(line[:2] == ["bytes", sidecar_name("val", 0)] for line in lines)
+    (tmp_path / shard_name("train", 0)).unlink()
+    assert run("inspect", tmp_path) == 2
+    assert "fineweb_train_000000.bin is missing" in capsys.readouterr().err
+
+
+def test_names_that_are_not_text_are_read_and_printed(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    for index in range(12):
+        (folder / os.fsdecode(b"\xff%02d.txt" % index)).write_text(f"document {index}\n" * 5)
+    words = ["prepare", "text", "--tokenizer", "bytes", "--cache-dir", folder / "cache", "--paths"]
+    command = [sys.executable, "-m", "pgolf", "data", *map(str, words), f"{folder}/*.txt"]
+    done = subprocess.run(command, capture_output=True)
+    assert done.returncode == 0 and rb"caf\udce9/cache" in done.stdout, done.stderr
+    (folder / os.fsdecode(b"\xff03.txt")).write_bytes(b"")
+    done = subprocess.run(command, capture_output=True)
+    assert done.returncode == 2 and rb"\udcff03.txt: empty document" in done.stderr
 
 
 def test_wrong_settings_are_all_named_and_exit_with_2(tmp_path, capsys):

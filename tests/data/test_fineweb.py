@@ -171,7 +171,7 @@ def hub(published, monkeypatch):
 
 def fineweb(**changed):
     numbers = {"train_shards": 2, "dev_tokens": 400, "overlap_tolerance": 0.0, "sidecars": False}
-    place = {"repo_id": "someone/golf", "revision": "main", "root": "datasets", "variant": None}
+    place = {"repo_id": "someone/golf", "revision": "main", "root": "datasets", "variant": None, "path": None}
     return FineWeb(**(place | numbers | changed))
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pgolf.core.errors import DataError
-from pgolf.data.base import raw_documents
+from pgolf.data.base import Source, raw_documents
 from pgolf.data.fineweb_docs import FineWebDocs
 from pgolf.data.prepare import silent
 from pgolf.tokenizer.bytes import Bytes
@@ -68,6 +68,19 @@ def test_another_object_finds_the_fetched_text_without_a_network(path, tmp_path,
         raw_documents(docs(None), tmp_path / "elsewhere", "val")
 
 
+class Shards(Source):
+    """As small as a source may be: everything but ``prepare`` has a default."""
+
+    name = "shards"
+
+    def prepare(self, tokenizer_recipe, cache_dir, shard_tokens, progress):
+        raise NotImplementedError
+
+
+def test_a_source_need_have_nothing_but_prepare(tmp_path):
+    assert Shards().fetch(Bytes(), tmp_path, silent) == () and list(Shards().documents("val")) == []
+
+
 def test_raw_documents_of_a_source_with_its_own_text_and_of_one_without(path, tmp_path):
     assert raw_documents(docs(path), tmp_path, "dev") == ["document 18\n", "document 19\n"]
-    assert raw_documents(object(), tmp_path, "val") is None
+    assert raw_documents(Shards(), tmp_path, "val") is None

@@ -36,7 +36,7 @@ def test_score_of_a_live_model():
         tokens_N,
         split="dev",
         subset=True,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda _, done, total: seen.append((done, total)),
     )
     logp = model.table.detach().log_softmax(-1).double().numpy()
     nll_nats = -logp[tokens_N[:-1], tokens_N[1:]]

@@ -28,7 +28,7 @@ def tokens_N(evaluation):
 def test_sealed_score_equals_the_score_of_this_process(artifact, evaluation, tokens_N):
     seen = []
     sealed = score_sealed(
-        artifact, tokens_N, threads=1, progress=lambda done, total: seen.append((done, total))
+        artifact, tokens_N, threads=1, progress=lambda _, done, total: seen.append((done, total))
     )
     here = score_stream(evaluation, tokens_N, split="val", subset=True)
     score = make_score(

@@ -1,5 +1,7 @@
 """Lossless BPE: round trips for every text, exact bytes, the same blob from the same text."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -105,18 +107,78 @@ def test_second_build_reads_the_cache_and_settings_and_content_are_its_key(tmp_p
         recipe(split_digits=True).build(never, tmp_path, "a")
 
 
-def test_damaged_cached_tokenizer_is_an_error(tmp_path):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: raw[:-3],
+        lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]),  # still a tokenizer, of other merges
+        lambda raw: b"",
+        lambda raw: raw[:32],
+    ],
+)
+def test_damaged_cached_tokenizer_is_an_error_that_says_what_to_delete(tmp_path, damage):
     recipe().build(texts, tmp_path, "a")
     (path,) = (tmp_path / "tokenizers").iterdir()
-    path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(DataError, match="damaged"):
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=f"{path}: damaged; .*: rm {path}"):
+        recipe().build(texts, tmp_path, "a")
+    path.unlink()
+    assert recipe().build(texts, tmp_path, "a").vocab_size == 400
+
+
+def test_folder_in_place_of_the_cached_tokenizer_is_an_error(tmp_path):
+    recipe().build(texts, tmp_path, "a")
+    (path,) = (tmp_path / "tokenizers").iterdir()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match=f"{path}: cannot be read"):
         recipe().build(texts, tmp_path, "a")
 
 
-def test_vocabulary_too_large_for_the_text_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="vocab_size: 4096 does not fit this text"):
-        recipe(4096).build(lambda: iter(["a few words only"]), tmp_path, "x")
-    assert not list((tmp_path).rglob("*.blob"))
+ODD_TEXTS = {
+    "few words": (4096, ["a few words only"]),
+    "one letter": (300, ["aaaa"]),
+    "spaces": (300, ["   "]),
+    "no break spaces": (300, ["\u00a0\u00a0 \u200b"]),
+    "many characters": (400, ["".join(map(chr, range(0x4E00, 0x4E00 + 900)))]),
+    "more than any vocabulary": (400, ["".join(map(chr, range(0x20000, 0x20000 + 66000)))]),
+    "control characters": (300, ["\x00\x01\n\t\x7f"]),
+    "reserved characters": (300, ["\u2581\u2585"]),
+    "only symbols": (300, ["\n\n\n\n"]),
+    "nothing": (300, []),
+}
+
+
+@pytest.mark.parametrize(("size", "found"), ODD_TEXTS.values(), ids=ODD_TEXTS)
+def test_what_sentencepiece_refuses_is_said_in_our_words_and_the_advice_works(tmp_path, size, found):
+    with pytest.raises(DataError) as caught:
+        recipe(size).build(lambda: iter(found), tmp_path, "x")
+    said = str(caught.value)
+    assert "--" not in said and ".cc" not in said and "tokenizer=bytes" in said
+    assert not list(tmp_path.rglob("*.blob"))
+    advised = re.search(r"tokenizer\.vocab_size=(\d+)", said)
+    if advised:
+        tokenizer = recipe(int(advised[1])).build(lambda: iter(found), tmp_path, "x")
+        assert all(tokenizer.decode(tokenizer.encode(text)) == text for text in found)
+
+
+def test_lines_of_any_length_are_learned_from(tmp_path):
+    assert recipe(300, symbols=[]).build(
+        lambda: iter(["the cat sat on a mat, a dog ran to the old red barn by the hill " * 20_000]),
+        tmp_path,
+        "x",
+    )
+
+
+@pytest.mark.parametrize("raised", [DataError("the file is gone"), KeyboardInterrupt()])
+def test_what_reading_raises_is_not_mistaken_for_a_refusal(tmp_path, raised):
+    def broken():
+        yield "some text"
+        raise raised
+
+    with pytest.raises(type(raised)) as caught:
+        recipe(300).build(broken, tmp_path, "x")
+    assert caught.value is raised
 
 
 def test_text_without_a_space_still_has_the_space_piece(tmp_path):

@@ -74,4 +74,5 @@ class TrainingBatches:
 
     def close(self) -> None:
         """Stop the loader's thread, where it has one."""
-        getattr(self._loader, "close", lambda: None)()
+        if self._loader is not None:
+            self._loader.close()
