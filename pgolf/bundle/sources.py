@@ -79,7 +79,7 @@ def imported_from(node: ast.ImportFrom, package: str) -> str:
 
 
 def _file_of(name: str) -> tuple[Path, bool] | None:
-    """ModuleSource file of a pgolf module and whether it is a package, or None."""
+    """Source file of a pgolf module and whether it is a package, or None."""
     stem = _SOURCE.joinpath(*name.split(".")[1:])
     if (stem / "__init__.py").is_file():
         return stem / "__init__.py", True

@@ -67,7 +67,7 @@ def package(monkeypatch):
     def located(name):
         if name not in FILES:
             raise ConfigError(f"no {name}")
-        return code.Source(name, FILES[name], name == "pgolf")
+        return code.ModuleSource(name, FILES[name], name == "pgolf")
 
     monkeypatch.setattr(shake, "source_of", located)
     monkeypatch.setattr(shake, "is_module", lambda name: name in FILES)

@@ -11,6 +11,7 @@ from pgolf.config.eval_words import read_words
 from pgolf.core.errors import RunError
 from pgolf.data.shards import whole, write_shard
 from pgolf.run import rescore as road
+from pgolf.run import stages
 from tests.proof.making import write_artifact
 
 TOKENS = 300
@@ -26,7 +27,7 @@ def words(tmp_path):
 
 def test_a_finished_score_is_printed_even_where_it_cannot_be_written(words, monkeypatch, capsys):
     limits = []
-    real = road.score_sealed
+    real = stages.score_sealed
 
     def score_sealed(*positional, limit_seconds, **named):
         limits.append(limit_seconds)
@@ -35,12 +36,12 @@ def test_a_finished_score_is_printed_even_where_it_cannot_be_written(words, monk
     def full_disk(path, text):
         raise RunError(f"cannot write {path}")
 
-    monkeypatch.setattr(road, "score_sealed", score_sealed)
+    monkeypatch.setattr(stages, "score_sealed", score_sealed)
     monkeypatch.setattr(road, "write_text_atomic", full_disk)
     with pytest.raises(RunError, match="cannot write"):
         road.evaluate(words)
     out = capsys.readouterr().out
-    assert "bits per byte" in out and "(e) passed" in out
+    assert "bits per byte" in out and "coverage and bytes" in out
     assert limits == [4 * 50]
 
 
@@ -51,7 +52,7 @@ def test_sidecars_of_the_data_count_the_bytes(words, monkeypatch, tmp_path):
         write_shard(path, np.full(dataset.facts["val"].tokens, 3))
         return dataclasses.replace(dataset, sidecars={"val": whole([path])})
 
-    monkeypatch.setattr(road, "prepare_dataset", with_sidecars)
+    monkeypatch.setattr(stages, "prepare_dataset", with_sidecars)
     status = road.evaluate(words)
     record = json.loads(words.out.read_text())
     assert record["score"]["bytes"] == 3 * (TOKENS - 1)
