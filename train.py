@@ -6,7 +6,8 @@
     python train.py -m seed=1,2,3                     a sweep
     python train.py print_model=true                  the model by component, without training
 
-Exit status: 0 valid, 2 configuration or input error, 3 over a cap, 4 certificate failed, 130 interrupted.
+Exit status: 0 valid, 2 configuration or input error, 3 over a cap, 4 certificate failed, 130 Ctrl-C, 143 SIGTERM,
+129 SIGHUP.
 """
 
 from __future__ import annotations

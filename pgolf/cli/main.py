@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 
 import pgolf.cli
 from pgolf.core.registry import modules_of
+from pgolf.core.signals import exit_status, heeding_signals
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,10 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     args = parser().parse_args(argv)
     try:
-        return int(args.run(args))
-    except KeyboardInterrupt:
-        print("pgolf: interrupted", file=sys.stderr)
-        return 130
+        with heeding_signals():
+            return int(args.run(args))
+    except KeyboardInterrupt as stop:
+        with contextlib.suppress(OSError):  # the terminal may be what has gone
+            print(f"pgolf: {stop or 'interrupted'}", file=sys.stderr, flush=True)
+        return exit_status(stop)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 ``score_sealed`` starts ``python -I -B`` in an empty temporary folder with a minimal environment and feeds it.
 The sum of what it answers *is* the run's score; probe (f) then compares other processes with it. The seal is
-described, with its limits, in ``pgolf.eval.seal``.
+described, with its limits, in ``pgolf.eval.seal``. ``check_sealed`` refuses, before training, what would keep
+that process from importing what it needs.
 
 Shapes: N tokens of the stream, N-1 targets.
 """
@@ -10,6 +11,7 @@ Shapes: N tokens of the stream, N-1 targets.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import subprocess
@@ -25,16 +27,32 @@ from typing import IO, Any
 import numpy as np
 
 from pgolf.core import errors
-from pgolf.core.errors import UserError
+from pgolf.core.errors import ConfigError, UserError
 from pgolf.core.results import Score
 from pgolf.eval.evaluation import Evaluation, Progress, make_score
 from pgolf.eval.evaluator import chunks_of
 from pgolf.eval.frames import receive, send
-from pgolf.eval.seal import SYSTEM_FILES
+from pgolf.eval.seal import SYSTEM_FILES, origin_of, package_path
 from pgolf.eval.slots import DoubleScore, WriteOnce
 
-# Passed on because libraries or the GPU's driver need them; nothing else of the environment is.
-ENVIRONMENT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "SYSTEMROOT")
+# Passed on because libraries or the GPU's driver need them, or because they choose the kernels that compute, which
+# must be those that this process replays with; nothing else of the environment is.
+ENVIRONMENT = (
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "SYSTEMROOT",
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "OPENBLAS_CORETYPE",
+    "NPY_DISABLE_CPU_FEATURES",
+)
+# What evaluation imports of other people's packages, where it is installed.
+IMPORTED = ("numpy", "torch", "brotli", "zstandard", "numba", "sentencepiece")
+_SERVE = "from pgolf.eval.sealed_child import main; main()"
+_REPORT = "import json; from pgolf.eval.seal import reachable; print(json.dumps(reachable({names!r})))"
+_START_SECONDS = 60
 _STDERR_TAIL_BYTES = 4000
 
 # The sealed process is ended after so many times budget.eval_seconds: late scores are reported, hangs end.
@@ -105,6 +123,7 @@ def score_sealed(
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="pgolf-sealed-") as empty, tempfile.TemporaryFile() as log:
         order = {
+            "parent": os.getpid(),
             "artifact": os.path.realpath(artifact_path),
             "codecs": codecs(artifact_path),
             "working_directory": empty,
@@ -136,6 +155,43 @@ def score_sealed(
         peak_bytes=int(facts.pop("peak_bytes", 0)),
         facts=facts,
     )
+
+
+def check_sealed() -> None:
+    """Ask a process started like the sealed one where it would import from; a tenth of a second, before training.
+
+    Raises ConfigError where that process cannot start, or would not find a package that this one finds, or would
+    find another copy of it.
+    """
+    here = {name: origin for name in IMPORTED if (origin := origin_of(name))}
+    with tempfile.TemporaryDirectory(prefix="pgolf-sealed-") as empty:
+        try:
+            asked = subprocess.run(
+                _command(_REPORT.format(names=tuple(here))),
+                cwd=empty,
+                env=_environment(1),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_START_SECONDS,
+                start_new_session=True,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ConfigError(
+                f"evaluation: {sys.executable or 'python'} -I does not start: {error}"
+            ) from error
+    if asked.returncode:
+        tail = asked.stderr.decode(errors="replace").strip()[-_STDERR_TAIL_BYTES:]
+        raise ConfigError(f"evaluation: {sys.executable} -I ended with status {asked.returncode}:\n{tail}")
+    there = json.loads(asked.stdout)
+    missing = {name: origin for name, origin in here.items() if there.get(name) != origin}
+    if missing:
+        files = [Path(origin) for origin in missing.values()]
+        places = sorted({str(f.parents[1] if f.name == "__init__.py" else f.parent) for f in files})
+        raise ConfigError(
+            f"evaluation: the sealed process, which makes the final score, would not find {', '.join(missing)} of "
+            f"{', '.join(places)}. It gets the folders of this process's import path that hold packages as pip "
+            "installs them; have them there, best in a virtual environment"
+        )
 
 
 def final_score(
@@ -212,16 +268,14 @@ def _child(
     folder: str, log: Any, threads: int, limit_seconds: float | None
 ) -> Iterator[tuple[subprocess.Popen[bytes], threading.Event]]:
     """The sealed process, killed at the latest when the block ends or its time is over."""
-    root = str(Path(__file__).resolve().parents[2])
-    program = f"import sys; sys.path.insert(0, {root!r}); from pgolf.eval.sealed_child import main; main()"
     child = subprocess.Popen(
-        [sys.executable, "-I", "-B", "-c", program],
+        _command(_SERVE),
         cwd=folder,
         env=_environment(threads),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
-        start_new_session=True,  # Ctrl-C reaches this process, which ends the child
+        start_new_session=True,  # Ctrl-C and a closed terminal reach this process, which ends the child
     )
     overtime = threading.Event()
 
@@ -246,6 +300,13 @@ def _child(
             child.kill()
             child.wait()
         child.stdout.close()  # type: ignore[union-attr]
+
+
+def _command(program: str) -> list[str]:
+    """The call that runs ``program`` with pgolf and the installed packages on its import path, and nothing else."""
+    root = str(Path(__file__).resolve().parents[2])
+    program = f"import sys; sys.path[:] = sys.argv[1:]; {program}"
+    return [sys.executable, "-I", "-B", "-c", program, root, *package_path()]
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 It lives in an empty folder, seals itself before it opens the artifact, and gets the next chunk of tokens only
 after it has answered with the scores of the last. Standard output is the channel; prints go to the error log.
+Only the process that started it ends it, or that process's death: where a scheduler signals a whole job, the run
+must say that it was stopped, not that its evaluation crashed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import sys
 import time
 import traceback
@@ -18,15 +21,21 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pgolf.core.errors import UserError
+from pgolf.core.signals import HEEDED
 from pgolf.eval.frames import receive, send
 from pgolf.eval.seal import Seal, SealBroken, seal
 
+_PR_SET_PDEATHSIG = 1
+
 
 def main() -> None:
+    for number in HEEDED:
+        signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     questions = sys.stdin.buffer
     order, _ = receive(questions)
+    _die_with(order["parent"])
     installed: Seal | None = None
     try:
         installed = _prepare(order)
@@ -37,6 +46,20 @@ def main() -> None:
         send(answers, {"ended": "refused", "violations": violations})
     except UserError as error:
         send(answers, {"ended": "error", "class": type(error).__name__, "message": str(error)})
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when the thread that started this process ends, in whatever way.
+
+    Linux alone offers that. Elsewhere the closed pipe ends this process, when it has scored its chunk.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent:  # it died before this process could ask
+        os._exit(1)
 
 
 def _prepare(order: dict[str, Any]) -> Seal:
@@ -52,7 +75,7 @@ def _prepare(order: dict[str, Any]) -> Seal:
         import_module("pgolf.proof.cheats")
     torch.set_num_threads(order["threads"])
     order["working_directory_entries"] = len(os.listdir(order["working_directory"]))
-    return seal(order["artifact"])
+    return seal(order["artifact"], sys.path[1:])
 
 
 def _serve(order: dict[str, Any], installed: Seal, questions: BinaryIO, answers: BinaryIO) -> None:
