@@ -6,7 +6,7 @@
 
 Settings come from the artifact's header; the text to score from ``data=`` (its validation split). The
 certificate is written beside the artifact as ``certificate.eval.json``, or where ``out=`` says.
-Exit status: 0 valid, 2 configuration or input error, 4 certificate failed, 130 interrupted.
+Exit status: 0 valid, 2 configuration or input error, 4 certificate failed, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
 """
 
 from __future__ import annotations
@@ -24,18 +24,25 @@ def main(argv: list[str]) -> int:
         print(__doc__)
         return 0
     from pgolf.config.eval_words import read_words
-    from pgolf.config.launch import INTERRUPTED, complain
+    from pgolf.config.launch import complain
     from pgolf.core.errors import UserError
+    from pgolf.core.signals import exit_status, heeding_signals
+    from pgolf.core.threads import bound_spinning
 
+    bound_spinning()
     try:
-        from pgolf.run.rescore import evaluate
+        with heeding_signals():
+            words = read_words(argv)
+            from pgolf.eval.sealed import check_sealed
+            from pgolf.run.rescore import evaluate
 
-        return evaluate(read_words(argv))
+            check_sealed()
+            return evaluate(words)
     except UserError as error:
         complain(error)
         return error.exit_status
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        return exit_status(stop)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@
     python train.py -m seed=1,2,3                     a sweep
     python train.py print_model=true                  the model by component, without training
 
-Exit status: 0 valid, 2 configuration or input error, 3 over a cap, 4 certificate failed, 130 interrupted.
+Exit status: 0 valid, 2 configuration or input error, 3 over a cap, 4 certificate failed, 130 Ctrl-C, 143 SIGTERM,
+129 SIGHUP.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pgolf.config.launch import launch, run_job
 
 def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     """One run; returns what a sweep minimises (dev bits per byte) and the exit status."""
+    from pgolf.eval.sealed import check_sealed
     from pgolf.run import stages
     from pgolf.run.announce import announce_training, compare, print_model
     from pgolf.run.record import Run
@@ -30,6 +32,7 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     check(cfg)
     if cfg["print_model"]:
         return print_model(cfg)
+    check_sealed()
     with Run.open(cfg, overrides) as run:
         dataset = stages.prepare(run)
         trainer = stages.build(run, dataset)

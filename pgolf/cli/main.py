@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 
 import pgolf.cli
 from pgolf.core.registry import modules_of
+from pgolf.core.signals import exit_status, heeding_signals
 from pgolf.core.streams import harmless_streams
+from pgolf.core.threads import bound_spinning
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,12 +26,15 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     harmless_streams()
+    bound_spinning()
     args = parser().parse_args(argv)
     try:
-        return int(args.run(args))
-    except KeyboardInterrupt:
-        print("pgolf: interrupted", file=sys.stderr)
-        return 130
+        with heeding_signals():
+            return int(args.run(args))
+    except KeyboardInterrupt as stop:
+        with contextlib.suppress(OSError):  # the terminal may be what has gone
+            print(f"pgolf: {stop or 'interrupted'}", file=sys.stderr, flush=True)
+        return exit_status(stop)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """From a command line to jobs and an exit status: preflight, Hydra, and one plain message per error.
 
 Hydra decides the exit status by exceptions alone; ours says more (decisions 19): 0 valid, 2 configuration or
-input error, 3 over a cap, 4 certificate failed, 130 interrupted. Each job notes its status in a file, so that
-jobs of a sweep in other processes count too, and the worst is returned after Hydra's main has.
+input error, 3 over a cap, 4 certificate failed, 128 + n stopped by signal n (``pgolf.core.signals``). Each job
+notes its status in a file, so that jobs of a sweep in other processes count too, and the worst is returned after
+Hydra's main has.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
 from pgolf.core.errors import ConfigError, UserError
+from pgolf.core.signals import exit_status, heeding_signals
 from pgolf.core.streams import harmless_streams
+from pgolf.core.threads import bound_spinning
 
 STATUS_FILE = "PGOLF_STATUS_FILE"
-INTERRUPTED = 130
 CRASHED = 1
 # Hydra's own flags that take a value; what follows them is no override.
 _VALUED_FLAGS = (
@@ -82,8 +84,8 @@ def run_job(job: Callable[[dict[str, Any], list[str]], tuple[float, int]], cfg: 
     except UserError as error:
         complain(error)
         objective, status = math.inf, error.exit_status
-    except KeyboardInterrupt:
-        note_status(INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        note_status(exit_status(stop))
         raise
     except Exception:
         note_status(CRASHED)
@@ -107,22 +109,29 @@ def require_folder(root: Path) -> None:
 def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     """Check the command line, hand over to Hydra's ``main`` and return the exit status of the process."""
     harmless_streams()
+    bound_spinning()
     schema.register()
     try:
-        overrides = preflight(override_words(argv), conf_dir(), lambda words: settings(compose(words)))
-        roots = [o.value() for o in overrides if o.key_or_group == "run_root" and not o.is_sweep_override()]
-        if not any(word in ("-h", "--help", "--cfg", "-c", "--info") for word in argv):
-            require_folder(Path(str(roots[-1] if roots else schema.Root.run_root)))
+        with heeding_signals():
+            return _launch(main, argv)
     except UserError as error:
         complain(error)
         return error.exit_status
+    except KeyboardInterrupt as stop:
+        return exit_status(stop)
+
+
+def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
+    """``launch`` without what turns errors and signals into a status: nothing is left behind when those pass."""
+    overrides = preflight(override_words(argv), conf_dir(), lambda words: settings(compose(words)))
+    roots = [o.value() for o in overrides if o.key_or_group == "run_root" and not o.is_sweep_override()]
+    if not any(word in ("-h", "--help", "--cfg", "-c", "--info") for word in argv):
+        require_folder(Path(str(roots[-1] if roots else schema.Root.run_root)))
     with tempfile.TemporaryDirectory(prefix="pgolf-") as folder:
         statuses = Path(folder) / "statuses"
         os.environ[STATUS_FILE] = str(statuses)
         try:
             main()
-        except KeyboardInterrupt:
-            return INTERRUPTED
         except SystemExit as stop:
             if stop.code:  # Hydra has said why
                 return max([2 if not statuses.exists() else CRASHED, *_read(statuses)])

@@ -1,8 +1,9 @@
 """The seal: a Python audit hook that refuses what a decoder would not have.
 
-After ``seal`` the process may read its artifact, the Python installation's own modules and libraries, and the
-system files listed here; it may write nothing; it may open no socket, start no process and load no foreign
-library. Every refusal is recorded before it is raised, so catching the exception hides nothing.
+After ``seal`` the process may read its artifact, the modules and libraries of the Python installation and of the
+folders of packages it was started with, and the system files listed here; it may write nothing; it may open no
+socket, start no process and load no foreign library. Every refusal is recorded before it is raised, so catching
+the exception hides nothing.
 
 What it cannot see: files opened by compiled code without Python's knowledge (a C extension calling fopen, or
 libc reached through ctypes' own handles), memory shared by other means, and code that sets out to tamper with
@@ -14,8 +15,9 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 # Read by torch, numpy and the standard library for facts about the machine; they hold no text.
@@ -94,11 +96,9 @@ class Seal:
         own_process = real.replace(f"/proc/{os.getpid()}/", "/proc/self/")
         if real == self.artifact or any(_inside(own_process, file) for file in SYSTEM_FILES):
             return True
-        root = next((root for root in self.roots if _inside(real, root)), None)
-        if root is None:
-            return False
-        parts = os.path.relpath(real, root).split(os.sep)
-        if any(part in REFUSED_PACKAGES for part in parts):
+        roots = [root for root in self.roots if _inside(real, root)]
+        below = {part for root in roots for part in os.path.relpath(real, root).split(os.sep)}
+        if not roots or not below.isdisjoint(REFUSED_PACKAGES):
             return False
         return listing or real.endswith(LIBRARY_SUFFIXES) or os.path.basename(real) in METADATA_NAMES
 
@@ -130,21 +130,63 @@ class Seal:
             self.refuse(f"{event} for writing" if writing else event, name)
 
 
-def seal(artifact_path: str) -> Seal:
+def seal(artifact_path: str, package_folders: Iterable[str] = ()) -> Seal:
     """Install the hook for the rest of this process's life; an audit hook cannot be taken out again."""
     import_path = tuple(os.path.realpath(folder) for folder in sys.path if folder)
-    result = Seal(os.path.realpath(artifact_path), installation_roots(), import_path)
+    result = Seal(os.path.realpath(artifact_path), installation_roots(package_folders), import_path)
     hook: Callable[[str, tuple[Any, ...]], None] = result.hook
     sys.addaudithook(hook)
     return result
 
 
-def installation_roots() -> tuple[str, ...]:
+def installation_roots(package_folders: Iterable[str] = ()) -> tuple[str, ...]:
     """Folders of the standard library, the installed packages and pgolf itself (not what lies beside it)."""
     paths = sysconfig.get_paths()
     folders = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     folders.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    folders += package_folders
     return tuple(dict.fromkeys(os.path.realpath(folder) for folder in folders))
+
+
+def package_path() -> tuple[str, ...]:
+    """What of this process's import path a sealed one gets, in order: the standard library, and every folder of
+    installed packages, be it of an environment, of the user or named by PYTHONPATH.
+
+    The folder of the script, the working folder and folders of sources are left out: texts may lie there.
+    """
+    paths = sysconfig.get_paths()
+    library = [os.path.realpath(paths[key]) for key in ("stdlib", "platstdlib")]
+    archive = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+    kept = []
+    for folder in (os.path.abspath(place) for place in sys.path if place):
+        real = os.path.realpath(folder)
+        own = os.path.basename(real) == archive or any(_inside(real, root) for root in library)
+        if own or _holds_packages(real):
+            kept.append(folder)
+    return tuple(dict.fromkeys(kept))
+
+
+def reachable(names: Iterable[str]) -> dict[str, str]:
+    """Where this process would import each module of ``names`` from, as far as a seal would let it read there."""
+    closed = Seal("", installation_roots(sys.path[1:]))
+    origins = {name: origin_of(name) for name in names}
+    return {name: origin for name, origin in origins.items() if origin and closed.permits(origin, False)}
+
+
+def origin_of(name: str) -> str:
+    """The file the module ``name`` comes from, links followed; empty where it is not found."""
+    spec = find_spec(name)
+    return os.path.realpath(spec.origin) if spec is not None and spec.origin else ""
+
+
+def _holds_packages(folder: str) -> bool:
+    """Whether packages were installed into ``folder``. A project's own ``name.egg-info`` beside its sources is none."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return False
+    stems = (name.rpartition(".") for name in names)
+    return any(kind == "dist-info" or (kind == "egg-info" and "-" in stem) for stem, _, kind in stems)
 
 
 def _inside(path: str, folder: str) -> bool:

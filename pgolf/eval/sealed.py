@@ -2,7 +2,8 @@
 
 ``score_sealed`` starts ``python -I -B`` in an empty temporary folder with a minimal environment and feeds it.
 The sum of what it answers *is* the run's score; probe (f) then compares other processes with it. The seal is
-described, with its limits, in ``pgolf.eval.seal``.
+described, with its limits, in ``pgolf.eval.seal``. ``check_sealed`` refuses, before training, what would keep
+that process from importing what it needs.
 
 Shapes: N tokens of the stream, N-1 targets.
 """
@@ -10,6 +11,7 @@ Shapes: N tokens of the stream, N-1 targets.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import subprocess
@@ -25,17 +27,33 @@ from typing import IO, Any
 import numpy as np
 
 from pgolf.core import errors
-from pgolf.core.errors import UserError
+from pgolf.core.errors import ConfigError, UserError
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
 from pgolf.eval.evaluation import Evaluation, make_score
 from pgolf.eval.evaluator import chunks_of
 from pgolf.eval.frames import receive, send
-from pgolf.eval.seal import SYSTEM_FILES
+from pgolf.eval.seal import SYSTEM_FILES, origin_of, package_path
 from pgolf.eval.slots import DoubleScore, WriteOnce
 
-# Passed on because libraries or the GPU's driver need them; nothing else of the environment is.
-ENVIRONMENT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "SYSTEMROOT")
+# Passed on because libraries or the GPU's driver need them, or because they choose the kernels that compute, which
+# must be those that this process replays with; nothing else of the environment is.
+ENVIRONMENT = (
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "SYSTEMROOT",
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "OPENBLAS_CORETYPE",
+    "NPY_DISABLE_CPU_FEATURES",
+)
+# What evaluation imports of other people's packages, where it is installed.
+IMPORTED = ("numpy", "torch", "brotli", "zstandard", "numba", "sentencepiece")
+SERVE = "from pgolf.eval.sealed_child import main; main()"
+_REPORT = "import json; from pgolf.eval.seal import reachable; print(json.dumps(reachable({names!r})))"
+_START_SECONDS = 60
 _STDERR_TAIL_BYTES = 4000
 
 # The sealed process is ended after so many times budget.eval_seconds: late scores are reported, hangs end.
@@ -85,12 +103,13 @@ def score_sealed(
     threads: int | None = None,
     limit_seconds: float | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
-    cheat: str | None = None,
+    program: str = SERVE,
     progress: Progress | None = None,
 ) -> SealedScore:
     """Score the stream ``tokens_N`` (uint16 [N], as ``Evaluation.stream`` gives it) from the artifact alone.
 
-    ``threads`` None: as many as this process uses. ``cheat`` names one of ``pgolf.proof.cheats``, for the shelf.
+    ``threads`` None: as many as this process uses. ``program`` is what the process runs: Python that
+    ends in ``pgolf.eval.sealed_child.main``.
     Raises the sealed process's own UserError (a damaged artifact, settings that do not fit), SealedError where
     it crashed or ran longer than ``limit_seconds``. A refused access is no exception: see ``violations``.
     """
@@ -106,6 +125,7 @@ def score_sealed(
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="pgolf-sealed-") as empty, tempfile.TemporaryFile() as log:
         order = {
+            "parent": os.getpid(),
             "artifact": os.path.realpath(artifact_path),
             "codecs": codecs(artifact_path),
             "working_directory": empty,
@@ -113,9 +133,8 @@ def score_sealed(
             "threads": threads,
             "stream_tokens": len(tokens_N),
             "overrides": dict(overrides or {}),
-            "cheat": cheat,
         }
-        with _child(empty, log, threads, limit_seconds) as (child, overtime):
+        with _child(program, empty, log, threads, limit_seconds) as (child, overtime):
             assert child.stdin is not None and child.stdout is not None
             try:
                 send(child.stdin, order)
@@ -127,7 +146,7 @@ def score_sealed(
                 raise _crash(child.returncode, log, overtime.is_set(), limit_seconds) from None
     violations += [Violation("access", event, what) for event, what in ended.get("violations", ())]
     facts = dict(ended.get("facts", {}))
-    facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {}), "cheat": cheat}
+    facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {})}
     facts |= {"environment": sorted(_environment(threads)), "system_files": list(SYSTEM_FILES)}
     return SealedScore(
         nll_nats_N=slots.nll_nats_N,
@@ -137,6 +156,43 @@ def score_sealed(
         peak_bytes=int(facts.pop("peak_bytes", 0)),
         facts=facts,
     )
+
+
+def check_sealed() -> None:
+    """Ask a process started like the sealed one where it would import from; a tenth of a second, before training.
+
+    Raises ConfigError where that process cannot start, or would not find a package that this one finds, or would
+    find another copy of it.
+    """
+    here = {name: origin for name in IMPORTED if (origin := origin_of(name))}
+    with tempfile.TemporaryDirectory(prefix="pgolf-sealed-") as empty:
+        try:
+            asked = subprocess.run(
+                _command(_REPORT.format(names=tuple(here))),
+                cwd=empty,
+                env=_environment(1),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_START_SECONDS,
+                start_new_session=True,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ConfigError(
+                f"evaluation: {sys.executable or 'python'} -I does not start: {error}"
+            ) from error
+    if asked.returncode:
+        tail = asked.stderr.decode(errors="replace").strip()[-_STDERR_TAIL_BYTES:]
+        raise ConfigError(f"evaluation: {sys.executable} -I ended with status {asked.returncode}:\n{tail}")
+    there = json.loads(asked.stdout)
+    missing = {name: origin for name, origin in here.items() if there.get(name) != origin}
+    if missing:
+        files = [Path(origin) for origin in missing.values()]
+        places = sorted({str(f.parents[1] if f.name == "__init__.py" else f.parent) for f in files})
+        raise ConfigError(
+            f"evaluation: the sealed process, which makes the final score, would not find {', '.join(missing)} of "
+            f"{', '.join(places)}. It gets the folders of this process's import path that hold packages as pip "
+            "installs them; have them there, best in a virtual environment"
+        )
 
 
 def final_score(
@@ -210,19 +266,17 @@ def _runs(scored: np.ndarray) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def _child(
-    folder: str, log: Any, threads: int, limit_seconds: float | None
+    program: str, folder: str, log: Any, threads: int, limit_seconds: float | None
 ) -> Iterator[tuple[subprocess.Popen[bytes], threading.Event]]:
     """The sealed process, killed at the latest when the block ends or its time is over."""
-    root = str(Path(__file__).resolve().parents[2])
-    program = f"import sys; sys.path.insert(0, {root!r}); from pgolf.eval.sealed_child import main; main()"
     child = subprocess.Popen(
-        [sys.executable, "-I", "-B", "-c", program],
+        _command(program),
         cwd=folder,
         env=_environment(threads),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
-        start_new_session=True,  # Ctrl-C reaches this process, which ends the child
+        start_new_session=True,  # Ctrl-C and a closed terminal reach this process, which ends the child
     )
     overtime = threading.Event()
 
@@ -247,6 +301,13 @@ def _child(
             child.kill()
             child.wait()
         child.stdout.close()  # type: ignore[union-attr]
+
+
+def _command(program: str) -> list[str]:
+    """The call that runs ``program`` with pgolf and the installed packages on its import path, and nothing else."""
+    root = str(Path(__file__).resolve().parents[2])
+    program = f"import sys; sys.path[:] = sys.argv[1:]; {program}"
+    return [sys.executable, "-I", "-B", "-c", program, root, *package_path()]
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -13,8 +13,9 @@ from pgolf.artifact.container import read
 from pgolf.core.results import Certificate
 from pgolf.eval.evaluation import Evaluation, make_score
 from pgolf.eval.from_artifact import evaluation_from
-from pgolf.eval.sealed import score_sealed
+from pgolf.eval.sealed import SERVE, score_sealed
 from pgolf.proof.certificate import certify
+from pgolf.proof.cheat_child import program
 from pgolf.proof.cheats import Cheat
 
 _CHUNK_WINDOWS = 4
@@ -93,8 +94,8 @@ def _find(
     probe_seconds: float,
 ) -> Finding:
     evaluation = cheat.apply(honest) if cheat is not None else honest
-    name = cheat.name if cheat is not None else None
-    sealed = score_sealed(artifact_path, tokens_N, overrides=overrides, cheat=name)
+    run = program(cheat.name) if cheat is not None else SERVE
+    sealed = score_sealed(artifact_path, tokens_N, overrides=overrides, program=run)
     scored = ~np.isnan(sealed.nll_nats_N)
     nll_nats_N = np.where(scored, sealed.nll_nats_N, 0.0)  # what has no score costs nothing in the claim
     claimed = make_score(

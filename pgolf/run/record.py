@@ -240,7 +240,7 @@ class Run(Recorder):
     def _verdict(self, error: BaseException | None) -> tuple[Status, str]:
         """Status and reason for the record; sets the exit status of a run that reached its end."""
         if isinstance(error, KeyboardInterrupt):
-            return "interrupted", "stopped by Ctrl-C"
+            return "interrupted", str(error) or "stopped by Ctrl-C"
         if isinstance(error, TrainingError):
             return "nan_loss", str(error)
         if error is not None:

@@ -22,6 +22,7 @@ from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.process import seed_everything
 from pgolf.core.results import TrainResult
 from pgolf.data.dataset import Dataset
+from pgolf.eval.sealed import check_sealed
 from pgolf.run import stages
 from pgolf.run.announce import announce, compare
 from pgolf.run.record import Run
@@ -48,6 +49,8 @@ def requantize(run: Path, words: Sequence[str]) -> int:
     for cfg, _ in asked.jobs:
         check(cfg, trains=False)
         _keep_parent(run, cfg)
+    if asked.final:
+        check_sealed()
     parent = read_parent(run)
     return max(_requantize(parent, cfg, overrides, asked.final) for cfg, overrides in asked.jobs)
 

