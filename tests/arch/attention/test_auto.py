@@ -67,5 +67,21 @@ def test_a_bf16_step_has_the_loss_and_the_gradients_of_the_fused_kernel():
     assert torch.nn.functional.cosine_similarity(*grads, dim=0) > 0.999
 
 
+def test_a_compiled_bf16_loss_is_one_graph_with_the_eager_loss_and_gradients():
+    torch._dynamo.reset()
+    model = tiny_model("arch.layers=2", "arch.attention.block=8")
+    randomise(model)
+    compiled = torch.compile(model.loss, fullgraph=True, dynamic=False, backend="aot_eager")
+    found = []
+    for loss_of in (compiled, model.loss):
+        model.zero_grad(set_to_none=True)
+        with torch.autocast(**BF16):
+            loss = loss_of(ids(), ids(seed=1))
+        loss.backward()
+        found.append((loss.item(), torch.cat([p.grad.flatten() for p in model.parameters()])))
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-3)
+    assert torch.nn.functional.cosine_similarity(found[0][1], found[1][1], dim=0) > 0.999
+
+
 def test_it_is_causal_grouped_compiled_and_finite():
     assert_option_is_sound("arch/attention=auto", "arch.attention.block=8")
