@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+from pgolf.arch.attention.layer import attention_layer
 from pgolf.arch.block import Layer
 from pgolf.arch.dims import Dims
 from pgolf.arch.head_loss import LARGEST_CAP
@@ -43,7 +44,7 @@ def baseline(
     if outside:
         raise ConfigError(f"arch.no_attention: {outside} out of range; the layers are 0..{layers - 1}")
     built = [
-        Layer(None if index in no_attention else make(attention, dims=dims), make(mlp, dims=dims))
+        Layer(None if index in no_attention else attention_layer(attention, dims), make(mlp, dims=dims))
         for index in range(layers)
     ]
     head = HeadFacts(logit_softcap, tie_embeddings)

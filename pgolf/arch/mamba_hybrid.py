@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
+from pgolf.arch.attention.layer import attention_layer
 from pgolf.arch.block import Layer
 from pgolf.arch.dims import Dims
 from pgolf.arch.head_loss import LARGEST_CAP
@@ -65,7 +66,7 @@ def mamba_hybrid(
         )
 
     built = [
-        Layer(make(attention, dims=dims), make(mlp, dims=dims))
+        Layer(attention_layer(attention, dims), make(mlp, dims=dims))
         if index in attention_layers
         else Layer(state_space(), None)
         for index in range(layers)

@@ -63,6 +63,14 @@ def _hints(target: Any) -> dict[str, Any]:
     return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
 
 
+def _contract(target: Any) -> tuple[dict[str, Any], dict[str, inspect.Parameter]]:
+    """What may be passed to ``target`` by name: annotations and parameters."""
+    parameters = inspect.signature(target).parameters
+    return _hints(target), {
+        name: p for name, p in parameters.items() if p.kind is not inspect.Parameter.POSITIONAL_ONLY
+    }
+
+
 def bind_problems(node: Mapping[str, Any], group: Group, place: str) -> Iterator[str]:
     """What keeps ``node`` from being passed to its target's constructor."""
     try:
@@ -74,10 +82,11 @@ def bind_problems(node: Mapping[str, Any], group: Group, place: str) -> Iterator
     if not str(node["_target_"]).startswith(prefix):
         yield f"{place}: _target_ {node['_target_']!r} lies outside {group.package}"
         return
-    hints = _hints(target)
-    parameters = {
-        name: p for name, p in inspect.signature(target).parameters.items() if name not in group.runtime
-    }
+    hints, parameters = _contract(target)
+    if group.frame is not None:
+        frame_hints, frame = _contract(target_of({"_target_": group.frame}))
+        hints, parameters = frame_hints | hints, parameters | frame
+    parameters = {name: p for name, p in parameters.items() if name not in group.runtime}
     given = {key: value for key, value in node.items() if key != "_target_"}
     name = target.__name__
     takes = ", ".join(parameters) or "no settings"

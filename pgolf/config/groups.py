@@ -12,12 +12,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Group:
-    """``path`` as typed on the command line; ``many`` marks choose-many groups; ``facts`` have no code."""
+    """``path`` as typed on the command line; ``many`` marks choose-many groups; ``facts`` have no code.
+
+    ``frame`` is the class that every option of the group is put into: its keywords stand in the options' YAML too.
+    """
 
     path: str
     runtime: tuple[str, ...] = ()
     many: bool = False
     facts: bool = False
+    frame: str | None = None
 
     @property
     def package(self) -> str:
@@ -40,7 +44,7 @@ GROUPS: tuple[Group, ...] = (
     Group("arch/recurrence", runtime=("layers",)),
     Group("arch/lanes", runtime=("dims",)),
     Group("arch/mlp", runtime=("dims",)),
-    Group("arch/attention", runtime=("dims",)),
+    Group("arch/attention", runtime=("dims",), frame="pgolf.arch.attention.layer.Attention"),
     Group("arch/init"),
     Group("arch/addon", many=True),
     Group("optimizer", runtime=("model",)),

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from pgolf.arch.attention.layer import Attention
 from pgolf.config.check import node_problems
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
@@ -39,10 +40,6 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str]) -> Iterator[str]:
 
     ``broken`` names groups whose nodes have been complained about already; they are not built.
     """
-    attention = cfg["arch"].get("attention", {})
-    on_cpu = cfg["device"] == "cpu" or (cfg["device"] == "auto" and not torch.cuda.is_available())
-    if on_cpu and (attention.get("_target_", "").endswith(".Flex") or attention.get("kernel") == "flex"):
-        yield "arch/attention: flex attention cannot train on a CPU (torch has no backward for it there); sdpa or documents"
     if cfg["budget"]["train_steps"] is None and "wallclock" not in cfg["hook"]:
         yield "hook: nothing would end the training; keep hook.wallclock or set budget.train_steps"
     if not broken & {"mixer", "ngram"}:
@@ -53,6 +50,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str]) -> Iterator[str]:
         (_eval_rules, {"eval", "size"}),
         (_machine_rules, set()),
         (_model_rules, {"arch", "size", "tokenizer"}),
+        (_attention_rules, {"arch", "size", "tokenizer"}),
         (_quant_rules, {"arch", "size", "tokenizer", "quant"}),
         (_calibration_rules, {"arch", "size", "tokenizer", "budget", "quant"}),
         (_qat_rules, {"arch", "size", "tokenizer", "schedule", "quant", "qat"}),
@@ -88,6 +86,23 @@ def _model_rules(cfg: Mapping[str, Any]) -> None:
 def _model_without_memory(cfg: Mapping[str, Any]) -> Any:
     with torch.device("meta"):
         return make(cfg["arch"], vocab_size=cfg["tokenizer"].get("vocab_size", 1024), bos_id=1)
+
+
+def _attention_rules(cfg: Mapping[str, Any]) -> None:
+    """The kernel of attention has a backward pass where the run trains."""
+    on_cpu = cfg["device"] == "cpu" or (cfg["device"] == "auto" and not torch.cuda.is_available())
+    device = "cpu" if on_cpu else "cuda"
+    try:
+        model = _model_without_memory(cfg)
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    kernels = (layer.kernel for layer in model.modules() if isinstance(layer, Attention))
+    for kernel in kernels:
+        if kernel.trains_on is not None and device not in kernel.trains_on:
+            raise ConfigError(
+                f"arch/attention: {type(kernel).__name__.lower()} attention cannot train on a {device.upper()}, only on "
+                f"{', '.join(sorted(kernel.trains_on))}; auto trains anywhere (arch.attention.kernel=auto for documents)"
+            )
 
 
 def _quant_rules(cfg: Mapping[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""Options of the config group arch/attention."""
+"""Options of the config group arch/attention: each is a kernel (contract: ``base``) in the one layer of ``layer``."""

@@ -5,61 +5,70 @@ window that starts inside a document starts a segment. Rotary positions run on t
 cannot tell from restarting, as it knows distances only.
 Source: variable-length attention, #1530 onward (about 2 % faster, 0.001 nats); spec arch §6.
 Cost in bytes: none. Cost in step time: ``kernel: mask`` passes a T × T mask to PyTorch's fused attention and works
-everywhere, at about the cost of full attention; ``kernel: flex`` skips the blocks between documents, on CUDA.
+everywhere, at about the cost of full attention; ``blocked`` is that kernel with the mask in its bias; ``auto`` chooses
+between the two as the option ``auto`` does; ``flex`` skips the blocks between documents, on CUDA.
 Hurts: a model never learns from the end of the document before, and with documents longer than the window it
 changes nothing. Techniques that mix neighbours (bigram_hash, smear_gate) need their BOS mask for true isolation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from pgolf.arch.attention.layer import Attention
+from pgolf.arch.attention.base import Kernel
+from pgolf.arch.attention.blocked import biases, blocked, pays
 from pgolf.arch.attention.sdpa import fused
 from pgolf.arch.dims import Dims
-from pgolf.core.ranges import PositiveFloat, PositiveInt
-
-MASK = "attention.documents_mask"
+from pgolf.core.ranges import PositiveInt
 
 
-class Documents(Attention):
-    """``kernel: mask`` runs everywhere; ``flex`` trains on CUDA only."""
+class Documents(Kernel):
+    """``kernel`` decides how the mask is applied; ``flex`` trains on CUDA only."""
 
     def __init__(
         self,
         *,
         dims: Dims,
-        rope_dims: PositiveInt | None,
-        rope_base: PositiveFloat,
-        rope_ref_len: PositiveInt,
-        rope_ntk: bool,
-        qk_gain: PositiveFloat,
-        kernel: Literal["mask", "flex"],
+        kernel: Literal["auto", "mask", "blocked", "flex"],
+        block: PositiveInt,
+        blocked_up_to: PositiveInt,
     ) -> None:
-        super().__init__(
-            dims=dims,
-            rope_dims=rope_dims,
-            rope_base=rope_base,
-            rope_ref_len=rope_ref_len,
-            rope_ntk=rope_ntk,
-            qk_gain=qk_gain,
-        )
-        self.bos_id, self.kernel = dims.bos_id, kernel
+        super().__init__(dims=dims)
+        self.kernel, self.block, self.blocked_up_to = kernel, block, blocked_up_to
+        if kernel == "flex":
+            self.trains_on = frozenset({"cuda"})
 
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
-        shared = context.shared
-        if self.kernel == "mask":
-            if MASK not in shared:
-                shared[MASK] = document_mask(document_index(context.ids_BT, self.bos_id))
-            return fused(q_BTHK, k_BTGK, v_BTGK, shared[MASK])
+        kernel = self.kernel
+        if kernel == "auto":
+            kernel = "blocked" if pays(q_BTHK, self.blocked_up_to) else "mask"
+        mask = f"attention.documents_{kernel}"
+        if mask not in context.shared:
+            document_BT = document_index(context.ids_BT, self.dims.bos_id)
+            if kernel == "mask":
+                context.shared[mask] = document_mask(document_BT)
+            elif kernel == "blocked":
+                context.shared[mask] = tuple(biases(q_BTHK, k_BTGK.size(2), self.block, document_BT))
+            else:
+                context.shared[mask] = _block_mask(document_BT)
+        return _run(kernel)(q_BTHK, k_BTGK, v_BTGK, context.shared[mask])
+
+    def visible(self, ids_BT: Tensor) -> Tensor:
+        document_BT = document_index(ids_BT, self.dims.bos_id)
+        return document_BT == document_BT[:, -1:]
+
+
+def _run(kernel: str) -> Callable[..., Tensor]:
+    """The function behind a word; flex_attention is imported by whoever asks for it."""
+    if kernel == "flex":
         from pgolf.arch.attention.flex import flexible
 
-        if MASK not in shared:
-            shared[MASK] = _block_mask(document_index(context.ids_BT, self.bos_id))
-        return flexible(q_BTHK, k_BTGK, v_BTGK, shared[MASK])
+        return flexible
+    return fused if kernel == "mask" else blocked
 
 
 def document_index(ids_BT: Tensor, bos_id: int) -> Tensor:

@@ -17,11 +17,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pgolf.arch.attention.layer import Attention
+from pgolf.arch.attention.base import Kernel
 from pgolf.arch.attention.sdpa import fused
 from pgolf.arch.dims import Dims
 from pgolf.core.errors import ConfigError
-from pgolf.core.ranges import PositiveFloat, PositiveInt
 
 INSTALL = (
     "install it from github.com/Dao-AILab/flash-attention: cd hopper && python setup.py install, "
@@ -29,28 +28,11 @@ INSTALL = (
 )
 
 
-class FA3(Attention):
+class FA3(Kernel):
     """``kernel`` is None where FlashAttention-3 cannot run and ``fallback`` allows another."""
 
-    def __init__(
-        self,
-        *,
-        dims: Dims,
-        rope_dims: PositiveInt | None,
-        rope_base: PositiveFloat,
-        rope_ref_len: PositiveInt,
-        rope_ntk: bool,
-        qk_gain: PositiveFloat,
-        fallback: Literal["sdpa", "error"],
-    ) -> None:
-        super().__init__(
-            dims=dims,
-            rope_dims=rope_dims,
-            rope_base=rope_base,
-            rope_ref_len=rope_ref_len,
-            rope_ntk=rope_ntk,
-            qk_gain=qk_gain,
-        )
+    def __init__(self, *, dims: Dims, fallback: Literal["sdpa", "error"]) -> None:
+        super().__init__(dims=dims)
         self.fallback = fallback
         self.kernel = _kernel()
         if self.kernel is None:

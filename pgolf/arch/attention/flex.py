@@ -18,13 +18,15 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
-from pgolf.arch.attention.layer import Attention
+from pgolf.arch.attention.base import Kernel
 from pgolf.core.errors import ConfigError
 
 MASK = "attention.flex_mask"
 
 
-class Flex(Attention):
+class Flex(Kernel):
+    trains_on = frozenset({"cuda"})
+
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
         if MASK not in context.shared:
             context.shared[MASK] = causal_mask(q_BTHK.size(1), q_BTHK.device)
@@ -46,7 +48,7 @@ def flexible(q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, mask: BlockMask) ->
     if on_cpu and torch.is_grad_enabled() and q_BTHK.requires_grad:
         raise ConfigError(
             "arch.attention: flex_attention has no backward pass on a CPU; train on CUDA, or with "
-            "arch/attention=sdpa (arch.attention.kernel=mask for documents), which computes the same"
+            "arch/attention=auto (arch.attention.kernel=auto for documents), which computes the same"
         )
     q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTGK, v_BTGK))
     kernel: Any = flex_attention if on_cpu or torch.compiler.is_compiling() else _compiled()

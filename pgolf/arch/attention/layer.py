@@ -8,16 +8,18 @@ head ⌊h·G/H⌋. Source: spec arch §2 (the public baseline), partial RoPE §3
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pgolf.arch.attention.base import Kernel
 from pgolf.arch.base import Linear, Part, rms_norm
 from pgolf.arch.dims import Dims
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 
 
@@ -56,10 +58,12 @@ class Rotary(nn.Module):
 
 
 class Attention(Part):
-    """Grouped-query attention; a kernel option implements ``mix``."""
+    """Grouped-query attention around a kernel, which has no parameters."""
 
     def __init__(
         self,
+        kernel: Kernel,
+        /,
         *,
         dims: Dims,
         rope_dims: PositiveInt | None,
@@ -79,6 +83,7 @@ class Attention(Part):
                 "arch.attention.rope_ntk: the rule's exponent rope_dims/(rope_dims−2) needs 4 rotary dimensions "
                 "at least; there are 2"
             )
+        self.kernel = kernel
         self.heads, self.kv_heads, self.head_width = dims.heads, dims.kv_heads, dims.head_width
         self.qk_gain = qk_gain
         self.rotary = Rotary(rotary, rope_base, rope_ref_len, rope_ntk)
@@ -87,9 +92,9 @@ class Attention(Part):
         self.v = Linear(dims.width, dims.kv_width, "attention")
         self.out = Linear(dims.width, dims.width, "attention", writes_residual=True)
 
-    @abstractmethod
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
-        """Causal attention: y_BTHK."""
+        """What the kernel makes of them, y_BTHK. Feeding one position at a time stands in for this method."""
+        return self.kernel.mix(q_BTHK, k_BTGK, v_BTGK, context)
 
     def forward(
         self, h_BTD: Tensor, gain_H: Tensor, sites: Mapping[str, Sequence[nn.Module]], context: Any
@@ -106,3 +111,11 @@ class Attention(Part):
         for part in sites["heads"]:
             y_BTHK = part(y_BTHK, v_BTGK, h_BTD, context)
         return self.out(y_BTHK.reshape(batch, time, width))
+
+
+def attention_layer(node: Mapping[str, Any], dims: Dims) -> Attention:
+    """The layer around the kernel that ``node`` names; of its settings each takes its own."""
+    keyword_only = (n for n, p in signature(Attention).parameters.items() if p.kind is Parameter.KEYWORD_ONLY)
+    of_layer = {name: node[name] for name in keyword_only if name in node}
+    of_kernel = {name: value for name, value in node.items() if name not in of_layer}
+    return Attention(make(of_kernel, dims=dims), dims=dims, **of_layer)

@@ -2,7 +2,7 @@
 
 ``y = softmax(q kᵀ / √K + causal) v``. Source: the public baseline; spec arch §2.
 Cost in bytes: none beyond the four matrices. Cost in step time: the fused kernel's; it grows with the square of
-the window. On Hopper GPUs ``fa3`` is faster.
+the window. On Hopper GPUs ``fa3`` is faster, on CPUs ``blocked``.
 Hurts: documents in a window see each other, as context crosses BOS in the public baseline; ``documents`` parts them.
 """
 
@@ -13,10 +13,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from pgolf.arch.attention.layer import Attention
+from pgolf.arch.attention.base import Kernel
 
 
-class SDPA(Attention):
+class SDPA(Kernel):
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
         return fused(q_BTHK, k_BTGK, v_BTGK)
 

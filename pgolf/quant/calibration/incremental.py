@@ -29,7 +29,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.attention.documents import document_index
 from pgolf.arch.attention.layer import Rotary
 from pgolf.arch.attention.sdpa import fused
 from pgolf.arch.taps import causal_taps
@@ -52,9 +51,6 @@ ALONE = frozenset(
         *(f"addon.{name}" for name in ("skip_gate", "token_gate", "value_embedding", "xsa")),
         *(f"addon.{name}" for name in ("value_residual_v0", "value_residual_x0")),
     )
-)
-ATTENTIONS = frozenset(
-    f"attention.{name}" for name in ("sdpa.SDPA", "fa3.FA3", "flex.Flex", "documents.Documents")
 )
 
 
@@ -121,8 +117,7 @@ class AttentionStep(Step):
 
     def __init__(self, attention: Any, past: Past) -> None:
         super().__init__(attention.mix)
-        self.rotary, self.past = attention.rotary, past
-        self.bos_id: int | None = getattr(attention, "bos_id", None)  # of attention inside documents
+        self.rotary, self.kernel, self.past = attention.rotary, attention.kernel, past
 
     def step(
         self, memory: Any, q_B1HK: Tensor, k_B1GK: Tensor, v_B1GK: Tensor, context: Any
@@ -134,11 +129,7 @@ class AttentionStep(Step):
             keys_BTGK = self.rotary.turn(keys.append(k_B1GK), cos, sin)
         else:
             keys_BTGK = keys.append(self.rotary.turn(k_B1GK, cos[-1:], sin[-1:]))
-        ids_BT = self.past.ids_BT
-        visible_BT = torch.ones_like(ids_BT, dtype=torch.bool)
-        if self.bos_id is not None:
-            document_BT = document_index(ids_BT, self.bos_id)
-            visible_BT = document_BT == document_BT[:, -1:]
+        visible_BT = self.kernel.visible(self.past.ids_BT)
         return fused(q_B1HK, keys_BTGK, values.append(v_B1GK), visible_BT[:, None, None]), (keys, values)
 
 
@@ -212,7 +203,7 @@ def _attention(module: Any, past: Past) -> dict[str, Step]:
 
 # Class (under pgolf.arch) to the methods to stand in for.
 _STEPS: dict[str, Callable[[Any, Past], dict[str, Step]]] = {
-    **dict.fromkeys(ATTENTIONS, _attention),
+    "attention.layer.Attention": _attention,
     "addon.smear_gate.Blend": lambda module, past: {"forward": Window(module.forward, 1)},
     "addon.smear_gate.InputGated": lambda module, past: {"forward": Window(module.forward, 1)},
     "addon.bigram_hash.BigramEmbedding": lambda module, past: {"forward": Window(module.forward, 1)},

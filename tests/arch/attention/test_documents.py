@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pgolf.arch.attention import documents
 from pgolf.arch.attention.documents import document_index, document_mask
 from tests.arch.option_claims import assert_option_is_sound
 from tests.helpers import BOS, ids, randomise, tiny_model
@@ -70,12 +71,12 @@ def test_a_window_without_bos_is_one_segment():
 
 def test_the_mask_is_block_diagonal_and_causal():
     tokens = torch.tensor([[7, 8, BOS, 9, BOS]])
-    documents = document_index(tokens, BOS)
-    assert documents.tolist() == [[0, 0, 1, 1, 2]]
+    index = document_index(tokens, BOS)
+    assert index.tolist() == [[0, 0, 1, 1, 2]]
     expected = torch.tensor(
         [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]
     ).bool()
-    assert torch.equal(document_mask(documents)[0, 0], expected)
+    assert torch.equal(document_mask(index)[0, 0], expected)
 
 
 def test_grouped_heads_and_rows_with_different_documents_agree_with_separate_passes():
@@ -92,6 +93,39 @@ def test_grouped_heads_and_rows_with_different_documents_agree_with_separate_pas
 
 def test_it_is_causal_grouped_compiled_and_finite():
     assert_option_is_sound(*WORDS)
+
+
+@pytest.mark.parametrize("block", [4, 128])
+def test_the_blocked_kernel_computes_the_same_with_the_same_gradients(block):
+    words = ("arch.heads=4", "arch.kv_heads=2")
+    masked, tokens = packed(*words, "arch.attention.kernel=mask")
+    blocked, _ = packed(*words, "arch.attention.kernel=blocked", f"arch.attention.block={block}")
+    grads = []
+    for model in (masked, blocked):
+        model.loss(tokens, tokens.roll(-1, 1)).backward()
+        grads.append([p.grad for p in model.parameters()])
+    with torch.no_grad():
+        torch.testing.assert_close(blocked.logits(tokens), masked.logits(tokens))
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_by_default_a_cpu_trains_blocked_in_bf16_and_scores_with_the_mask(monkeypatch):
+    model, tokens = packed("arch.layers=1")
+    ran = []
+    for name in ("fused", "blocked"):
+        function = getattr(documents, name)
+        monkeypatch.setattr(documents, name, lambda *a, n=name, f=function: ran.append(n) or f(*a))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model.loss(tokens, tokens.roll(-1, 1))
+    with torch.no_grad():
+        model.logits(tokens)
+    assert ran == ["blocked", "fused"]
+
+
+@pytest.mark.parametrize("kernel", ["mask", "blocked"])
+def test_each_kernel_is_causal_grouped_compiled_and_finite(kernel):
+    assert_option_is_sound(*WORDS, f"arch.attention.kernel={kernel}")
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without")

@@ -13,7 +13,7 @@ EMPTY = {site: () for site in BLOCK_SITES}
 
 
 def attention_layer(*words):
-    layer = tiny_model(*words).layers[0].mixer
+    layer = tiny_model("arch/attention=sdpa", *words).layers[0].mixer
     torch.nn.init.normal_(layer.out.weight)
     return layer
 

@@ -1,0 +1,34 @@
+"""The contract of arch/attention's options: a kernel, which mixes values over the positions that a query may see.
+
+Shapes: B batch, T time, H query heads, G key/value heads, K head size.
+
+``y_t = Σ_{j visible to t} softmax(q kᵀ / √K)_tj v_j``. What all kernels share stands in ``layer``, which holds one: a
+kernel owns no parameters. The settings of the layer and those of the kernel stand side by side in one YAML.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pgolf.arch.dims import Dims
+
+
+class Kernel(ABC):
+    """``trains_on`` names the device types that have a backward pass for it; None is every one."""
+
+    trains_on: frozenset[str] | None = None
+
+    def __init__(self, *, dims: Dims) -> None:
+        self.dims = dims
+
+    @abstractmethod
+    def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
+        """Causal attention, y_BTHK; query head h reads key/value head ⌊h·G/H⌋."""
+
+    def visible(self, ids_BT: Tensor) -> Tensor:
+        """Which positions the last one sees, bool [B, T]: every one, itself included, unless a kernel says otherwise."""
+        return torch.ones_like(ids_BT, dtype=torch.bool)

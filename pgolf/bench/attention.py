@@ -1,0 +1,205 @@
+"""``pgolf bench attention``: PyTorch's fused attention beside the blocked kernel, alone and in a whole training step.
+
+The first table is one layer's attention, queries, keys and values given; the last line is the training step of a
+model at ``size=laptop`` as ``train.py`` takes it, with ``arch/attention=sdpa`` and with the default. Both take turns
+in one process, and the factor is the median over the pairs, so that a change of load between them does not count.
+With one thread times are CPU seconds, which other processes disturb little; with more they are wall seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pgolf.core.command import guarded
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Action = Callable[[], Any]
+WARM_UP = 2
+WORDS = ("sdpa", "auto")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``attention``; its handler is set as ``run``."""
+    parser = subparsers.add_parser(
+        "attention",
+        help="time the kernels of attention on a CPU, alone and in a training step",
+        description="Times arch/attention=sdpa beside blocked, in turns: one layer, forward and backward, in fp32 and "
+        "bf16; then compiled training steps at size=laptop with sdpa beside the default.",
+    )
+    parser.add_argument("--windows", type=int, nargs="+", default=[512, 1024], help="(default: 512 1024)")
+    parser.add_argument("--batch", type=int, default=8, help="windows side by side (default: %(default)s)")
+    parser.add_argument("--heads", type=int, default=2, help="(default: %(default)s)")
+    parser.add_argument("--kv-heads", type=int, default=1, help="(default: %(default)s)")
+    parser.add_argument("--head-width", type=int, default=72, help="(default: %(default)s)")
+    parser.add_argument(
+        "--block", type=int, default=128, help="queries that go together (default: %(default)s)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of the processor (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="pairs of each line (default: %(default)s)")
+    parser.add_argument("--compiled", action="store_true", help="compile the kernels (half a minute a line)")
+    parser.add_argument(
+        "--steps", type=int, default=9, help="pairs of training steps; 0: none (default: %(default)s)"
+    )
+    parser.add_argument("--size", default="laptop", help="of the model that steps (default: %(default)s)")
+    parser.add_argument("--eager", action="store_true", help="do not compile the training step")
+    parser.set_defaults(run=guarded("bench attention", _run))
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    """Print the tables. Raises ConfigError for heads that do not divide or counts that are not positive."""
+    import torch
+
+    from pgolf.core.errors import ConfigError
+
+    positive = ("batch", "heads", "kv_heads", "head_width", "block", "threads", "rounds")
+    for name in positive:
+        if getattr(arguments, name) < 1:
+            raise ConfigError(
+                f"--{name.replace('_', '-')}: {getattr(arguments, name)} is out of range: at least 1"
+            )
+    if arguments.heads % arguments.kv_heads:
+        raise ConfigError(f"--heads: {arguments.heads} is no multiple of --kv-heads = {arguments.kv_heads}")
+    torch.set_num_threads(arguments.threads)
+    clock = time.process_time if arguments.threads == 1 else time.perf_counter
+    print(
+        f"{arguments.batch} windows, {arguments.heads} heads of {arguments.head_width}, {arguments.kv_heads} key/value "
+        f"heads, blocks of {arguments.block}, {arguments.threads} threads, "
+        f"{'compiled' if arguments.compiled else 'eager'}; {'CPU' if arguments.threads == 1 else 'wall'} milliseconds"
+    )
+    print(f"{'window':>6}  {'dtype':8}  {'pass':16}  {'sdpa':>8}  {'blocked':>8}  sdpa/blocked")
+    for window in arguments.windows:
+        for dtype in (torch.float32, torch.bfloat16):
+            for trains in (False, True):
+                found = interleaved(kernels(arguments, window, dtype, trains), arguments.rounds, clock)
+                print(
+                    f"{window:>6}  {str(dtype).removeprefix('torch.'):8}  "
+                    f"{'forward+backward' if trains else 'forward':16}  {_milliseconds(found['sdpa']):8.2f}  "
+                    f"{_milliseconds(found['blocked']):8.2f}  {factor(found['sdpa'], found['blocked']):.2f}"
+                )
+    if arguments.steps:
+        print(step_line(arguments.size, arguments.steps, not arguments.eager, clock))
+
+
+def interleaved(
+    actions: Mapping[str, Action], rounds: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
+    """Seconds of each action by name, ``rounds`` times in turns after a warm-up."""
+    found: dict[str, list[float]] = {name: [] for name in actions}
+    for turn in range(WARM_UP + rounds):
+        for name, action in actions.items():
+            began = clock()
+            action()
+            if turn >= WARM_UP:
+                found[name].append(clock() - began)
+    return found
+
+
+def factor(slow: list[float], fast: list[float]) -> float:
+    """How many times as long ``slow`` takes: the median over the pairs."""
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+def _milliseconds(seconds: list[float]) -> float:
+    return 1e3 * statistics.median(seconds)
+
+
+def kernels(
+    arguments: argparse.Namespace, window: int, dtype: torch.dtype, trains: bool
+) -> dict[str, Action]:
+    """One call of each kernel on random inputs, with its backward pass where it ``trains``."""
+    import torch
+
+    from pgolf.arch.attention.blocked import biases, blocked
+    from pgolf.arch.attention.sdpa import fused
+
+    def in_blocks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return blocked(q, k, v, tuple(biases(q, arguments.kv_heads, arguments.block)))
+
+    given = [
+        torch.randn(arguments.batch, window, heads, arguments.head_width).to(dtype).requires_grad_(trains)
+        for heads in (arguments.heads, arguments.kv_heads, arguments.kv_heads)
+    ]
+    weight = torch.randn_like(given[0])
+
+    def call(kernel: Callable[..., Tensor]) -> None:
+        y = kernel(*given)
+        if trains:
+            torch.autograd.grad(y, given, weight)
+
+    torch._dynamo.reset()
+    compiler = partial(torch.compile, dynamic=False) if arguments.compiled else lambda kernel: kernel
+    return {"sdpa": partial(call, compiler(fused)), "blocked": partial(call, compiler(in_blocks))}
+
+
+def step_line(size: str, steps: int, compiled: bool, clock: Callable[[], float]) -> str:
+    """Training steps of the default model with ``sdpa`` beside the default kernel."""
+    import torch
+
+    torch._dynamo.reset()
+    began = time.perf_counter()
+    models = {word: Stepper(size, word, compiled) for word in WORDS}
+    for model in models.values():
+        model.step()
+    prepared = time.perf_counter() - began
+    found = interleaved({word: model.step for word, model in models.items()}, steps, clock)
+    tokens = models["sdpa"].tokens
+    parts = (
+        f"{word} {_milliseconds(seconds):.0f} ms, {tokens / statistics.median(seconds):,.0f} tokens/s, "
+        f"loss {models[word].loss_nats:.4f}"
+        for word, seconds in found.items()
+    )
+    return (
+        f"training step, size={size}, {models['sdpa'].precision}, {'compiled' if compiled else 'eager'} "
+        f"({prepared:.0f} s to prepare): {'; '.join(parts)}; "
+        f"sdpa/auto {factor(found['sdpa'], found['auto']):.2f}"
+    )
+
+
+class Stepper:
+    """A model with its optimizer, and a batch of random tokens that it trains on again and again."""
+
+    def __init__(self, size: str, word: str, compiled: bool) -> None:
+        import torch
+
+        from pgolf.config.compose import compose, settings
+        from pgolf.core.make import make
+        from pgolf.core.process import choose_precision
+
+        cfg = settings(compose([f"size={size}", f"arch/attention={word}"]))
+        torch.manual_seed(0)
+        vocab_size, window, self.tokens = (
+            cfg["tokenizer"]["vocab_size"],
+            cfg["train"]["window"],
+            cfg["train"]["batch_tokens"],
+        )
+        model = make(cfg["arch"], vocab_size=vocab_size, bos_id=1)
+        self.optimizer = make(cfg["optimizer"], model=model)
+        self.loss: Callable[..., Tensor] = (
+            torch.compile(model.loss, dynamic=False) if compiled else model.loss
+        )
+        self.dtype = choose_precision(cfg["train"]["precision"], torch.device("cpu"))
+        self.ids_BT = torch.randint(2, vocab_size, (self.tokens // window, window + 1))
+        self.loss_nats = float("nan")
+
+    @property
+    def precision(self) -> str:
+        return "fp32" if self.dtype is None else str(self.dtype).removeprefix("torch.")
+
+    def step(self) -> None:
+        """Forward, backward, update."""
+        import torch
+
+        self.optimizer.zero_grad()
+        with torch.autocast("cpu", self.dtype, enabled=self.dtype is not None):
+            loss = self.loss(self.ids_BT[:, :-1], self.ids_BT[:, 1:])
+        loss.backward()
+        self.optimizer.step(1.0, 0.5)
+        self.loss_nats = loss.item()
