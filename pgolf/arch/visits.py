@@ -6,7 +6,7 @@ All recurrence forms reduce to it. A model may own several schedules, of which o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Keys = Literal["visit", "physical", "virtual"]
@@ -18,8 +18,8 @@ class Visit:
 
     ``virtual`` is its place in the list, ``physical`` the layer whose matrices it uses, ``number`` how often
     that layer has been visited before (0 for the first visit), ``half`` the U-Net half it lies in, ``key``
-    names the control scalars it uses. ``restart`` marks the first visit of a further pass: the stream is
-    normed and the stack of skips emptied before it.
+    names the control scalars it uses. ``restart`` marks the first visit of a further pass: the stack of skips
+    is emptied before it. ``norm``: the stream is normed before it.
     """
 
     virtual: int
@@ -28,6 +28,7 @@ class Visit:
     half: Literal["encoder", "decoder"]
     key: str
     restart: bool = False
+    norm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Schedule:
         return most
 
     def __str__(self) -> str:
-        """Layers in order: ``|`` before the decoder half, ``/`` where the stream is normed and starts again."""
+        """Layers in order: ``|`` before the decoder half, ``/`` where a further pass begins."""
         words, half = [], "encoder"
         for visit in self.visits:
             if visit.restart:
@@ -80,6 +81,17 @@ def schedule(
         seen[layer] = number + 1
         key = control_key(keys, virtual, layer, number)
         visits.append(Visit(virtual, layer, number, "encoder" if virtual < boundary else "decoder", key))
+    return Schedule(name, tuple(visits))
+
+
+def passes(name: str, layers: int, count: int) -> Schedule:
+    """``count`` passes over all layers, each a U-Net of its own with skips of its own; scalars are shared."""
+    once = schedule(name, range(layers), keys="physical").visits
+    visits = (
+        replace(v, virtual=number * layers + v.virtual, number=number, restart=number > 0 and v.virtual == 0)
+        for number in range(count)
+        for v in once
+    )
     return Schedule(name, tuple(visits))
 
 

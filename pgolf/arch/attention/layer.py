@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.base import Linear, Part, rms_norm
+from pgolf.arch.base import Linear, Mixer, Part, rms_norm
 from pgolf.arch.dims import Dims
+from pgolf.arch.stepping import AttentionStep, Passed, Prefix, Step
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 
 
-class Rotary(nn.Module):
+class Rotary(Part):
     """Half-split rotary positions on the first ``rotary`` dimensions of each head.
 
     ``(x₁cos+x₂sin, −x₁sin+x₂cos)`` with frequencies ``base^(−2i/rotary)``. With ``ntk`` and T longer than
@@ -45,6 +46,9 @@ class Rotary(nn.Module):
         angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), base**-exponent)
         return angles.cos()[:, None, :], angles.sin()[:, None, :]
 
+    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
+        return {"forward": Passed(self.forward)}
+
     def forward(self, x_BTHK: Tensor) -> Tensor:
         return self.turn(x_BTHK, *self.tables(x_BTHK.size(1), x_BTHK.device))
 
@@ -55,8 +59,13 @@ class Rotary(nn.Module):
         return torch.cat([first * cos + second * sin, second * cos - first * sin, rest], dim=-1)
 
 
-class Attention(Part):
-    """Grouped-query attention; a kernel option implements ``mix``."""
+class Attention(Mixer):
+    """Grouped-query attention; a kernel option implements ``mix``.
+
+    ``bos_id``: the token that opens a document, where attention stays inside documents; None: it does not.
+    """
+
+    bos_id: int | None = None
 
     def __init__(
         self,
@@ -86,6 +95,9 @@ class Attention(Part):
         self.k = Linear(dims.width, dims.kv_width, "attention")
         self.v = Linear(dims.width, dims.kv_width, "attention")
         self.out = Linear(dims.width, dims.width, "attention", writes_residual=True)
+
+    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
+        return {"mix": AttentionStep(self.mix, self.rotary, prefix, self.bos_id)}
 
     @abstractmethod
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:

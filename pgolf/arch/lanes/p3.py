@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pgolf.arch.block import Block, Context
+from pgolf.arch.block import Block, ForwardContext
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.base import Lanes, Stream
+from pgolf.arch.lanes.base import Lanes, ResidualStream
 from pgolf.arch.lanes.two import check_start
 from pgolf.arch.visits import Schedule
 from pgolf.core.ranges import NonNegativeInt
@@ -23,13 +23,15 @@ from pgolf.core.ranges import NonNegativeInt
 class P3(Lanes):
     """``start`` is the first physical layer whose sublayers run side by side."""
 
+    alone = True
+
     def __init__(self, *, dims: Dims, start: NonNegativeInt) -> None:
         super().__init__()
         self.start = start
 
-    def run(self, block: Block, stream: Stream, context: Context) -> Stream:
+    def run(self, block: Block, stream: ResidualStream, context: ForwardContext) -> ResidualStream:
         if block.visit.physical < self.start:
-            return self.sequential(block, stream, context)
+            return super().run(block, stream, context)
         (x_BTD,) = stream
         u_BTD = block.read(x_BTD, context)
         y_BTD = u_BTD

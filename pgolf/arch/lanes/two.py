@@ -12,7 +12,7 @@ from typing import Literal
 from torch import Tensor
 
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.base import Lanes, Stream
+from pgolf.arch.lanes.base import Lanes, ResidualStream
 from pgolf.arch.visits import Schedule
 from pgolf.core.errors import ConfigError
 
@@ -26,6 +26,8 @@ class TwoLanes(Lanes):
     layers from ``start`` on, or of every layer where ``allocate`` is ``all`` (the published tensors).
     """
 
+    lanes = 2
+
     def __init__(self, dims: Dims, start: int, allocate: Allocate) -> None:
         super().__init__()
         check_start(start, dims.layers)
@@ -36,7 +38,7 @@ class TwoLanes(Lanes):
     def row(self, layer: int) -> int:
         return layer - self.first
 
-    def split(self, stream: Stream) -> tuple[Tensor, Tensor]:
+    def split(self, stream: ResidualStream) -> tuple[Tensor, Tensor]:
         """The two lanes; both are the single stream where it has not split yet."""
         return (stream[0], stream[0]) if len(stream) == 1 else (stream[0], stream[1])
 

@@ -7,6 +7,7 @@ Cost in bytes: none. Cost in step time: none. Hurts: nothing; repeated layers ga
 
 from __future__ import annotations
 
+from pgolf.arch.dims import Dims
 from pgolf.arch.recurrence.base import Recurrence
 from pgolf.arch.visits import Schedule, schedule
 from pgolf.core.ranges import PositiveInt
@@ -15,9 +16,12 @@ from pgolf.core.ranges import PositiveInt
 class NoRecurrence(Recurrence):
     """One schedule, ``plain``: 0, 1, …, layers−1. ``encoder_layers`` null: the floor half."""
 
-    def __init__(self, *, layers: int, encoder_layers: PositiveInt | None) -> None:
+    alone = True
+    neutral = True
+
+    def __init__(self, *, dims: Dims, encoder_layers: PositiveInt | None) -> None:
         super().__init__()
-        self.layers, self.encoder_layers = layers, encoder_layers
+        self.layers, self.encoder_layers = dims.layers, encoder_layers
 
     def schedules(self) -> tuple[Schedule, ...]:
         return (schedule("plain", range(self.layers), encoder=self.encoder_layers),)

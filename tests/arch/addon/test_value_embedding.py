@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from pgolf.arch.addon.value_embedding import ValueFeed, ValueTable
 from pgolf.core.errors import ConfigError
-from tests.arch.addon.properties import (
+from tests.arch.addon.checks import (
     added_at_record,
     assert_compiles,
     assert_finite_under_bf16,

@@ -1,7 +1,7 @@
 import torch
 
 from pgolf.arch.base import rms_norm
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from tests.helpers import ids, randomise, tiny_model
 
 
@@ -9,7 +9,7 @@ def test_one_stream_runs_attention_then_the_mlp():
     model = tiny_model()
     randomise(model)
     x = torch.randn(2, 24, 32)
-    context = Context(ids(), torch.randn(2, 24, 32))
+    context = ForwardContext(ids(), torch.randn(2, 24, 32))
     controls = model.controls["0_0"]
     torch.nn.init.normal_(controls.residual_mix)
     visit = model.schedules["plain"].visits[0]

@@ -10,10 +10,10 @@ WORDS = ("arch/lanes=p3",)
 
 
 def test_both_sublayers_read_the_same_stream():
-    from pgolf.arch.block import Context
+    from pgolf.arch.block import ForwardContext
 
     model = neutral(tiny_model(*WORDS), {})
-    controls, context = model.controls["5_0"], Context(ids(), torch.randn(2, 24, 32))
+    controls, context = model.controls["5_0"], ForwardContext(ids(), torch.randn(2, 24, 32))
     torch.nn.init.normal_(controls.residual_mix)
     block = model.block(model.schedules["plain"].visits[5])
     x = torch.randn(2, 24, 32)

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 
+from pgolf.arch.dims import Dims
 from pgolf.artifact import container
 from pgolf.compressor.zlib import Zlib
 from pgolf.core.make import make
 from pgolf.optimizer.muon_adamw import partition
 from pgolf.quant.none import NoQuantizer
 from tests.arch.causality import assert_causal
-from tests.helpers import VOCAB, ids, randomise, tiny_model, tiny_settings
+from tests.helpers import BOS, VOCAB, ids, randomise, tiny_model, tiny_settings
 
 CONTROLS = 4 * 32 + 2  # residual mix, two scales and the query gain of one visit at size=tiny
 SKIPS = 32
@@ -30,7 +31,8 @@ def count(model: torch.nn.Module) -> int:
 
 def form(*words: str, layers: int = 11) -> Any:
     """The recurrence alone, for a model of ``layers`` layers."""
-    return make(tiny_settings(*words)["arch"]["recurrence"], layers=layers)
+    dims = Dims(VOCAB, BOS, layers, width=32, heads=2, kv_heads=1, mlp_hidden=64)
+    return make(tiny_settings(*words)["arch"]["recurrence"], dims=dims)
 
 
 def stir(model: torch.nn.Module, seed: int = 1) -> Any:

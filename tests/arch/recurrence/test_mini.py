@@ -58,14 +58,14 @@ def test_decoder_visits_pop_skips_in_the_published_order():
 
 
 @pytest.mark.parametrize(
-    "words", [(), (TIED, NOW), (DOWN, "arch.recurrence.magnitude_weight=0.01"), (VIRTUAL,)], ids=" ".join
+    "words", [(), (TIED, NOW), (DOWN, "arch.recurrence.growth_weight=0.01"), (VIRTUAL,)], ids=" ".join
 )
 def test_it_is_sound_in_every_schedule(words):
     assert_sound(WORD, *words)
 
 
 def test_each_schedule_compiles_as_one_graph():
-    penalty = "arch.recurrence.magnitude_weight=0.01"
+    penalty = "arch.recurrence.growth_weight=0.01"
     assert_compiles(WORD, "arch.recurrence.recurrent_layers=[1]", DOWN, penalty)
 
 
@@ -202,28 +202,36 @@ def test_controls_that_no_visit_needs_are_absent():
     assert tiny_model(WORD, VIRTUAL, "arch.no_attention=[2]").controls["v4"].q_gain is not None
 
 
-def test_the_penalty_is_the_mean_square_of_what_repeats_leave_in_training_only():
+def test_the_growth_penalty_is_of_the_repeated_layers_and_of_training_only():
     words = WORD, TIED, "arch.recurrence.start_step=5", "arch.recurrence.start=null"
     plain = stir(tiny_model(*words))
-    model = stir(tiny_model(*words, "arch.recurrence.magnitude_weight=0.1"))
+    model = stir(tiny_model(*words, "arch.recurrence.growth_weight=0.1"))
+    for m in (plain, model):
+        with torch.no_grad():
+            for layer in (2, 3):
+                m.layers[layer].mlp.down.weight.mul_(30)  # so that the repeats more than double the stream
     x, y = ids(), ids(seed=1)
     assert torch.equal(model.train().loss(x, y), plain.train().loss(x, y)), "penalised while inactive"
     for m in (plain, model):
         m.activate("recurrent")
     assert torch.equal(model.eval().loss(x, y), plain.eval().loss(x, y))
-    left = []
-    honest = model.recurrence.after_visit
+    found, left = {}, {}
+    enter, leave = model.recurrence.before_visit, model.recurrence.after_visit
 
-    def watch(visit, stream, *rest):
-        if visit.number:
-            left.append(stream[0].detach())
-        return honest(visit, stream, *rest)
+    def watch_before(visit, stream, context):
+        found[visit.virtual] = stream[0].detach()
+        return enter(visit, stream, context)
 
-    model.recurrence.after_visit = watch
+    def watch_after(visit, stream, *rest):
+        left[visit.virtual] = stream[0].detach()
+        return leave(visit, stream, *rest)
+
+    model.recurrence.before_visit, model.recurrence.after_visit = watch_before, watch_after
     difference = model.train().loss(x, y) - plain.train().loss(x, y)
-    expected = 0.1 * torch.stack([h.square().mean() for h in left]).mean()
-    assert len(left) == 2
-    torch.testing.assert_close(difference, expected, rtol=1e-4, atol=1e-5)
+    before, after = found[2], left[5]  # visits 2 and 3 are the first of the pair, 4 and 5 the repeats
+    ratio = (after - before).square().sum().sqrt() / before.square().sum().sqrt()
+    assert ratio > 1.1
+    torch.testing.assert_close(difference, 0.1 * (ratio - 1) ** 2, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
