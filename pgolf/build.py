@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.process import Process, choose_precision, find_compiler
-from pgolf.core.protocols import Loader
+from pgolf.core.protocols import Loader, Model
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.data.dataset import Dataset
 from pgolf.qat.base import Prepared
@@ -33,7 +32,7 @@ COMPILE_PAYS_SECONDS = 120
 COMPILE_PAYS_STEPS = 500
 
 
-def build_model(cfg: Mapping[str, Any], dataset: Dataset, device: torch.device) -> nn.Module:
+def build_model(cfg: Mapping[str, Any], dataset: Dataset, device: torch.device) -> Model:
     """The composed model for the data's vocabulary, fp32 on ``device``. Seed before calling."""
     settle_vector_math()
     tokenizer = dataset.tokenizer
@@ -55,7 +54,7 @@ def build_loader(cfg: Mapping[str, Any], dataset: Dataset, process: Process) -> 
     )
 
 
-def build_trainer(cfg: Mapping[str, Any], model: nn.Module, dataset: Dataset, process: Process) -> Trainer:
+def build_trainer(cfg: Mapping[str, Any], model: Model, dataset: Dataset, process: Process) -> Trainer:
     """Loader, optimizer, schedule and hooks around ``model``; the loss is not compiled yet.
 
     What the quantizer's calibration reserves is taken off the training seconds, so that schedules end in time.
@@ -66,9 +65,9 @@ def build_trainer(cfg: Mapping[str, Any], model: nn.Module, dataset: Dataset, pr
     quantizer, schedule = make(cfg["quant"]), make(cfg["schedule"])
     prepared: Prepared = make(cfg["qat"]).prepare(model, quantizer, schedule)
     hooks: list[Hook] = [*prepared.updates, *(make(node) for node in cfg["hook"].values())]
-    activations = model.activations()  # type: ignore[operator]
+    activations = model.activations()
     if activations:
-        hooks.append(Activate(activations, model.schedules, budget["train_steps"]))  # type: ignore[arg-type]
+        hooks.append(Activate(activations, model.routes, budget["train_steps"]))
     followers = ModelProgress(model)
     if followers.listeners:
         hooks.append(followers)

@@ -7,9 +7,7 @@ technique are attributes with the defaults given here, so that no list of techni
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -66,8 +64,11 @@ class Part(nn.Module):
         """
 
 
-class Mixer(Part):
+class SequenceMixer(Part):
     """What stands first in a layer and moves information between positions: attention, or a state space.
+
+    Called as ``mixer(h_BTD, gain_H, sites, context)``: ``gain_H`` is the visit's query gain, None without
+    ``qk_gain``; ``sites`` are the block's parts, of which it calls those inside attention. Returns [B, T, D].
 
     ``qk_gain``: where each visit's query gain starts; None: it takes none, as it is no attention.
     ``trains_on``: the types of device on which it has a backward pass.
@@ -75,10 +76,6 @@ class Mixer(Part):
 
     qk_gain: float | None = None
     trains_on: tuple[str, ...] = ("cpu", "cuda")
-
-    @abstractmethod
-    def forward(self, h_BTD: Tensor, gain_H: Tensor | None, sites: Mapping[str, Any], context: Any) -> Tensor:
-        """What it writes, [B, T, D]. ``sites`` are the block's parts, of which it calls those inside attention."""
 
 
 class FeedForward(Part):

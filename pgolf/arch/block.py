@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.base import FeedForward, Mixer, Part, rms_norm
+from pgolf.arch.base import FeedForward, Part, SequenceMixer, rms_norm
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 
@@ -71,7 +71,7 @@ class Layer(Part):
 
     alone = True
 
-    def __init__(self, mixer: Mixer | None, mlp: FeedForward | None) -> None:
+    def __init__(self, mixer: SequenceMixer | None, mlp: FeedForward | None) -> None:
         super().__init__()
         self.mixer = mixer
         self.mlp = mlp
@@ -114,7 +114,7 @@ class Block:
     """One visit: a layer's matrices with this visit's MLP, controls and site parts. Owns no parameters."""
 
     def __init__(
-        self, visit: Visit, layer: Layer, mlp: nn.Module | None, controls: Controls, sites: Sites
+        self, visit: Visit, layer: Layer, mlp: FeedForward | None, controls: Controls, sites: Sites
     ) -> None:
         self.visit, self.layer, self.mlp, self.controls, self.sites = visit, layer, mlp, controls, sites
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from pgolf.arch.addon.base import Addon
 from pgolf.arch.block import Layer
 from pgolf.arch.dims import Dims
 from pgolf.arch.head_loss import LARGEST_CAP
-from pgolf.arch.lanes.base import Lanes
-from pgolf.arch.recurrence.base import Recurrence
 from pgolf.arch.ssd import SSD
 from pgolf.arch.unet import HeadFacts, UNet
 from pgolf.core.errors import ConfigError
@@ -87,11 +84,11 @@ def _problems(
     if outside:
         yield f"arch.attention_layers: {outside} out of range; the layers are 0..{layers - 1}"
     for group, node in (("recurrence", recurrence), ("lanes", lanes)):
-        technique: type[Recurrence | Lanes] = target_of(node)
+        technique: Any = target_of(node)  # a Recurrence or Lanes
         if not technique.neutral:
             yield f"arch/{group}: {_stem(technique)} is not defined for arch=mamba_hybrid; arch/{group}=none"
     for name, node in addons.items():
-        addon: type[Addon] = target_of(node)
+        addon: Any = target_of(node)  # an Addon
         if not addon.beside_state_space:
             yield f"arch/addon: {name} is not defined for arch=mamba_hybrid; remove it with ~arch.addons.{name}"
 

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.base import Linear, Mixer
+from pgolf.arch.base import Linear, SequenceMixer
 from pgolf.arch.dims import Dims
 from pgolf.arch.stepping import Prefix, Step, join
 from pgolf.arch.taps import causal_taps
@@ -69,7 +69,7 @@ def _powers(log_H1: Tensor, exponent: Tensor) -> Tensor:
     return torch.exp(log_H1[:, :, None] * exponent.clamp(min=0))
 
 
-class SSD(Mixer):
+class SSD(SequenceMixer):
     """Stands where attention stands in a block; ignores its query gain and its sites."""
 
     conv: nn.Parameter

@@ -44,13 +44,13 @@ def model_table(model: Model, forecast: Mapping[str, float]) -> ModelTable:
 
 
 def notes(model: Model) -> list[str]:
-    """One line per schedule: when it becomes active and which layers it visits."""
+    """One line per route: when it becomes active and which layers it visits."""
     found = []
-    for name, schedule in model.schedules.items():
+    for name, route in model.routes.items():
         when = [
             f", from {a.start:g}" + (" steps" if a.steps else " of the run")
             for a in model.activations()
-            if a.schedule == name
+            if a.route == name
         ]
-        found.append(f"visits {name}{''.join(when)}: {schedule}")
+        found.append(f"visits {name}{''.join(when)}: {route}")
     return found

@@ -27,7 +27,7 @@ from pgolf.arch.dims import Dims
 from pgolf.arch.head_loss import capped_cross_entropy
 from pgolf.arch.lanes.base import Lanes, ResidualStream
 from pgolf.arch.recurrence.base import Activation, Recurrence
-from pgolf.arch.visits import Schedule, Visit
+from pgolf.arch.visits import Route, Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.results import ParamSpec
@@ -63,18 +63,18 @@ class UNet(Part):
         super().__init__()
         self.dims, self.softcap = dims, head.softcap
         self.recurrence: Recurrence = make(recurrence, dims=dims)
-        self.schedules = {s.name: s for s in self.recurrence.schedules()}
-        self.active = next(iter(self.schedules))
+        self.routes = {s.name: s for s in self.recurrence.routes()}
+        self.active = next(iter(self.routes))
         self.lanes: Lanes = make(lanes, dims=dims)
         # Specifications hold no parameters: they are made before anything random is drawn, to be checked together.
         specifications: dict[str, Addon] = {name: make(node) for name, node in addons.items()}
         check_combination(self.lanes, specifications)
-        self.lanes.check(self.schedules, len(layers))
+        self.lanes.check(self.routes, len(layers))
         table = torch.empty(dims.vocab_size, dims.width)
         self.declare("embedding", table, group="embedding", storage="embedding", component="embedding")
         self.layers = nn.ModuleList(layers)
-        outline = _outline(self.schedules, layers, head)
-        # Controls and skips are there for every schedule from the start, though only one is active: a switch in
+        outline = _outline(self.routes, layers, head)
+        # Controls and skips are there for every route from the start, though only one is active: a switch in
         # mid-training must find the optimizer, the averages and the compiled graphs as they were.
         self.controls = nn.ModuleDict(
             {
@@ -94,8 +94,8 @@ class UNet(Part):
     def _own_mlps(self, layers: Sequence[Layer]) -> dict[str, nn.Module]:
         """The MLPs of repeated visits that do not share all matrices with their layer, zero until activation."""
         found: dict[str, nn.Module] = {}
-        for schedule in self.schedules.values():
-            for visit in schedule.visits:
+        for route in self.routes.values():
+            for visit in route.visits:
                 kind, shared = self.recurrence.own_mlp(visit), layers[visit.physical].mlp
                 if kind == "none" or shared is None:
                     continue
@@ -104,7 +104,7 @@ class UNet(Part):
 
     def own_weights(self, keys: Collection[str] | None = None) -> list[tuple[nn.Parameter, nn.Parameter]]:
         """(own, shared) pairs of the untied MLP parameters of repeated visits; only of ``keys`` where given."""
-        owners = {own_mlp_key(v): v.physical for s in self.schedules.values() for v in s.visits}
+        owners = {own_mlp_key(v): v.physical for s in self.routes.values() for v in s.visits}
         pairs = []
         for key, own in self.own_mlps.items():
             if keys is None or key in keys:
@@ -114,10 +114,10 @@ class UNet(Part):
 
     @torch.no_grad()
     def _rest_own_weights(self) -> None:
-        """Own weights are zero until a schedule that visits them is active (spec arch §8.3)."""
+        """Own weights are zero until a route that visits them is active (spec arch §8.3)."""
         for own, _ in self.own_weights():
             own.zero_()
-        self._start_own_weights({own_mlp_key(v) for v in self.schedule.visits})
+        self._start_own_weights({own_mlp_key(v) for v in self.route.visits})
 
     @torch.no_grad()
     def _start_own_weights(self, keys: Collection[str]) -> dict[str, str]:
@@ -128,9 +128,9 @@ class UNet(Part):
         return {names[id(own)]: names[id(shared)] for own, shared in pairs}
 
     def use(self, name: str) -> None:
-        """Make ``name`` the schedule that forward passes run; no weight changes. For weights that were trained."""
-        if name not in self.schedules:
-            raise ConfigError(f"arch: no schedule {name!r}; there are {', '.join(self.schedules)}")
+        """Make ``name`` the route that forward passes run; no weight changes. For weights that were trained."""
+        if name not in self.routes:
+            raise ConfigError(f"arch: no route {name!r}; there are {', '.join(self.routes)}")
         self.active = name
 
     def activate(self, name: str) -> dict[str, str]:
@@ -138,17 +138,17 @@ class UNet(Part):
 
         Returns the names of the parameters written, each with the name it was copied from (spec arch §8.3).
         """
-        before = {own_mlp_key(v) for v in self.schedule.visits}
+        before = {own_mlp_key(v) for v in self.route.visits}
         self.use(name)
-        return self._start_own_weights({own_mlp_key(v) for v in self.schedules[name].visits} - before)
+        return self._start_own_weights({own_mlp_key(v) for v in self.routes[name].visits} - before)
 
     @property
-    def schedule(self) -> Schedule:
-        """The active schedule."""
-        return self.schedules[self.active]
+    def route(self) -> Route:
+        """The active route."""
+        return self.routes[self.active]
 
     def activations(self) -> tuple[Activation, ...]:
-        """When which schedule becomes active in training."""
+        """When which route becomes active in training."""
         return self.recurrence.activations()
 
     def block(self, visit: Visit) -> Block:
@@ -177,7 +177,7 @@ class UNet(Part):
         stream: ResidualStream = (context.x0_BTD,)
         stack: list[Tensor] = []
         popped = 0
-        for visit in self.schedule.visits:
+        for visit in self.route.visits:
             if visit.norm:
                 stream = tuple(rms_norm(x) for x in stream)
             if visit.restart:
@@ -264,10 +264,10 @@ class UNet(Part):
         return found
 
 
-def _outline(schedules: Mapping[str, Schedule], layers: Sequence[Layer], head: HeadFacts) -> ModelOutline:
+def _outline(routes: Mapping[str, Route], layers: Sequence[Layer], head: HeadFacts) -> ModelOutline:
     mixers = {i: layer.mixer for i, layer in enumerate(layers) if layer.mixer is not None}
     return ModelOutline(
-        schedules,
+        routes,
         head.tied,
         attention_layers=tuple(i for i, mixer in mixers.items() if mixer.qk_gain is not None),
         mixer_layers=tuple(mixers),

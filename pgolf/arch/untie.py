@@ -17,7 +17,7 @@ def untie_recurrence(model: UNet) -> None:
 
     Call it before an optimizer is built, which would not know the copies. Controls stay keyed as they are.
     """
-    for route in model.schedules.values():
+    for route in model.routes.values():
         for visit in route.visits:
             key = own_mlp_key(visit)
             if visit.number == 0 or key in model.own_layers:

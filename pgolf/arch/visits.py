@@ -1,6 +1,6 @@
 """The visit list: in which order a forward pass runs the physical layers (spec arch §7).
 
-All recurrence forms reduce to it. A model may own several schedules, of which one is active at a time.
+All recurrence forms reduce to it. A model may own several routes, of which one is active at a time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class Route:
     """A named visit list; the first half pushes skips, the second pops them."""
 
     name: str
@@ -65,10 +65,8 @@ class Schedule:
         return " ".join(words)
 
 
-def schedule(
-    name: str, physical: Sequence[int], *, encoder: int | None = None, keys: Keys = "visit"
-) -> Schedule:
-    """The schedule that visits ``physical`` layers in this order.
+def route(name: str, physical: Sequence[int], *, encoder: int | None = None, keys: Keys = "visit") -> Route:
+    """The route that visits ``physical`` layers in this order.
 
     ``encoder`` is the number of encoder visits, the floor half unless given. ``keys`` says what control
     scalars belong to: a (physical, visit) pair, a physical layer, or a virtual place.
@@ -81,18 +79,18 @@ def schedule(
         seen[layer] = number + 1
         key = control_key(keys, virtual, layer, number)
         visits.append(Visit(virtual, layer, number, "encoder" if virtual < boundary else "decoder", key))
-    return Schedule(name, tuple(visits))
+    return Route(name, tuple(visits))
 
 
-def passes(name: str, layers: int, count: int) -> Schedule:
+def passes(name: str, layers: int, count: int) -> Route:
     """``count`` passes over all layers, each a U-Net of its own with skips of its own; scalars are shared."""
-    once = schedule(name, range(layers), keys="physical").visits
+    once = route(name, range(layers), keys="physical").visits
     visits = (
         replace(v, virtual=number * layers + v.virtual, number=number, restart=number > 0 and v.virtual == 0)
         for number in range(count)
         for v in once
     )
-    return Schedule(name, tuple(visits))
+    return Route(name, tuple(visits))
 
 
 def control_key(keys: Keys, virtual: int, physical: int, number: int) -> str:

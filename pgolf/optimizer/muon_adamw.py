@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
+from pgolf.core.protocols import Model
 from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from pgolf.core.results import OptimizerGroup
 from pgolf.optimizer.muon import Muon
@@ -27,7 +28,7 @@ class MuonAdamW:
     def __init__(
         self,
         *,
-        model: nn.Module,
+        model: Model,
         matrix_lr: PositiveFloat,
         embedding_lr: PositiveFloat,
         head_lr: PositiveFloat,
@@ -100,9 +101,9 @@ class MuonAdamW:
         self.adamw.load_state_dict(state["adamw"])
 
 
-def partition(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+def partition(model: Model) -> dict[str, list[nn.Parameter]]:
     """The model's parameters by optimizer group; asserts that each is in exactly one."""
-    specs = model.param_specs()  # type: ignore[operator]
+    specs = model.param_specs()
     groups: dict[str, list[nn.Parameter]] = {group: [] for group in get_args(OptimizerGroup)}
     for name, parameter in model.named_parameters():
         groups[specs[name].group].append(parameter)

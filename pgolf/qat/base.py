@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 if TYPE_CHECKING:
-    from pgolf.core.protocols import Quantizer
+    from pgolf.core.protocols import Model, Quantizer
     from pgolf.train.trainer import Hook, Schedules
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -25,7 +25,7 @@ class Prepared:
 
 
 class TrainingDevice(Protocol):
-    def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
+    def prepare(self, model: Model, quantizer: Quantizer, schedule: Schedules) -> Prepared:
         """Reads no weight of ``model``, so that one on the meta device tells what is wrong before training.
 
         Raises ConfigError where this device cannot work with the run's quantizer or schedule.

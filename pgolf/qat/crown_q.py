@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 from pgolf.qat.base import Prepared
@@ -27,7 +27,7 @@ from pgolf.qat.start import Start, StartFraction, StartScale, Switch
 from pgolf.quant.grid import as_rows
 
 if TYPE_CHECKING:
-    from pgolf.core.protocols import Quantizer
+    from pgolf.core.protocols import Model, Quantizer
     from pgolf.train.trainer import Schedules
 
 
@@ -46,7 +46,7 @@ class CrownQ:
         self.start, self.start_lr_scale = start, start_lr_scale
         self.weight, self.levels, self.rounding = weight, levels, rounding
 
-    def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
+    def prepare(self, model: Model, quantizer: Quantizer, schedule: Schedules) -> Prepared:
         """Raises ConfigError for a start that never comes, a quantizer that rounds nothing and, with
         ``rounding: ste``, one whose grid training cannot know."""
         start = Start(self.start, self.start_lr_scale, schedule)

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.core.errors import ConfigError
-from pgolf.core.protocols import Quantizer
+from pgolf.core.protocols import Model, Quantizer
 from pgolf.core.results import ParamSpec
 from pgolf.quant.grid import as_rows, dequantize_rows, qmax
 from pgolf.quant.pipeline import Codes, Pipeline, row_maximum
@@ -75,7 +75,7 @@ class ThroughExport:
         return value.to(weight.device), torch.ones_like(weight, dtype=torch.bool)
 
 
-def grid_plan(quantizer: Quantizer, model: nn.Module, device: str) -> dict[str, Grid]:
+def grid_plan(quantizer: Quantizer, model: Model, device: str) -> dict[str, Grid]:
     """The grid of every tensor that will be rounded, by name; ``device`` is the option's name, for messages.
 
     Raises ConfigError where there is none, or where only the end of the training decides on it.
@@ -86,7 +86,7 @@ def grid_plan(quantizer: Quantizer, model: nn.Module, device: str) -> dict[str, 
     return {name: ThroughExport(quantizer, name, specs[name]) for name in gridded(quantizer, model, device)}
 
 
-def row_grids(quantizer: Quantizer, model: nn.Module, device: str) -> dict[str, RowGrid]:
+def row_grids(quantizer: Quantizer, model: Model, device: str) -> dict[str, RowGrid]:
     """The same for devices that need the steps of an integer grid. Ternary and binary quantizers have none."""
     names = gridded(quantizer, model, device)
     pipeline = _pipeline(quantizer)
@@ -106,7 +106,7 @@ def row_grids(quantizer: Quantizer, model: nn.Module, device: str) -> dict[str, 
     }
 
 
-def gridded(quantizer: Quantizer, model: nn.Module, device: str) -> list[str]:
+def gridded(quantizer: Quantizer, model: Model, device: str) -> list[str]:
     """Names of the tensors that will be rounded, in order. Raises ConfigError where there are none."""
     pipeline, specs = _pipeline(quantizer), _specs(model)
     names: list[str] = []
@@ -140,13 +140,13 @@ def _refuse_unknown(quantizer: Quantizer, pipeline: Pipeline, device: str) -> No
         raise ConfigError(problems)
 
 
-def _specs(model: nn.Module) -> dict[str, ParamSpec]:
+def _specs(model: Model) -> dict[str, ParamSpec]:
     """Specs of the parameters under their owners' names: aliases are stored nowhere."""
-    specs: Mapping[str, ParamSpec] = model.param_specs()  # type: ignore[operator]
+    specs: Mapping[str, ParamSpec] = model.param_specs()
     return {name: specs[name] for name, _ in model.named_parameters()}
 
 
-def _facts(model: nn.Module) -> list[TensorFacts]:
+def _facts(model: Model) -> list[TensorFacts]:
     return facts_of(_specs(model), {name: parameter.shape for name, parameter in model.named_parameters()})
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveFloat
@@ -25,7 +25,7 @@ from pgolf.qat.start import Start, StartFraction, StartScale, Switch
 from pgolf.quant.grid import as_rows, qmax
 
 if TYPE_CHECKING:
-    from pgolf.core.protocols import Quantizer
+    from pgolf.core.protocols import Model, Quantizer
     from pgolf.train.trainer import Schedules
 
 
@@ -43,7 +43,7 @@ class SoftRound:
         self.start, self.start_lr_scale = start, start_lr_scale
         self.alpha_start, self.alpha_end = alpha_start, alpha_end
 
-    def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
+    def prepare(self, model: Model, quantizer: Quantizer, schedule: Schedules) -> Prepared:
         """Raises ConfigError where training cannot know the grid, for a start that never comes, and for a
         learning rate that does not fall after it, since α would stay where it begins."""
         start = Start(self.start, self.start_lr_scale, schedule)

@@ -58,7 +58,7 @@ class Run:
         self.scores: dict[str, Score] = {}
         self.certificate: Certificate | None = None
         self.trained_before = False  # the weights are a finished run's: see pgolf.run.requantize
-        self.schedule: str | None = None  # the visits those weights were trained for
+        self.route: str | None = None  # the visits those weights were trained for
         self.status = 0
 
     @classmethod
@@ -215,19 +215,19 @@ class Run:
     def _keep_weights(self, error: BaseException | None) -> None:
         """Save the weights: the exported ones, or the last good ones of a run that broke off in training."""
         state: Mapping[str, torch.Tensor] = {}
-        schedule = self.schedule
+        route = self.route
         if self.trainer is not None:
-            schedule = getattr(self.trainer.model, "active", None)
+            route = self.trainer.model.active
         if self.train is not None:
             state = self.train.state
         elif self.trainer is not None and self.trainer.step:
             if isinstance(error, TrainingError):
-                state, schedule = self.trainer.good_state, self.trainer.good_schedule
+                state, route = self.trainer.good_state, self.trainer.good_route
             else:
                 state = self.trainer.snapshot()
         if state:
             content = io.BytesIO()
-            torch.save({"weights": dict(state), "schedule": schedule}, content)
+            torch.save({"weights": dict(state), "route": route}, content)
             write_bytes_atomic(self.folder.weights, content.getvalue())
 
     @property

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pgolf.arch.recurrence.base import Activation
 from pgolf.arch.table import HEADER, model_table
 from pgolf.artifact import container
 from pgolf.artifact.forecast import Forecast, forecast, refuse_unreachable
@@ -33,6 +32,7 @@ from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
 from pgolf.core.budget import seconds_left
 from pgolf.core.make import make
 from pgolf.core.process import peak_memory, seed_everything
+from pgolf.core.protocols import Model, RouteSwitch
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.data.base import raw_documents
 from pgolf.data.dataset import Dataset, check_long_enough
@@ -69,7 +69,7 @@ def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
     return math.nan, 0
 
 
-def announce_model(run: Run, dataset: Dataset, model: nn.Module) -> Forecast:
+def announce_model(run: Run, dataset: Dataset, model: Model) -> Forecast:
     """Show what will be trained and what it will weigh, with the script that is the run's code."""
     with run.stage("build"):
         run.script = make_bundle(run.cfg).script
@@ -80,13 +80,13 @@ def announce_model(run: Run, dataset: Dataset, model: nn.Module) -> Forecast:
 def show_model(
     console: Console,
     cfg: Mapping[str, Any],
-    model: nn.Module,
+    model: Model,
     bytes_code: int,
     tokenizer_blob: bytes | None,
 ) -> Forecast:
     """The table by component, the visits, the addons and where each addon comes from; what it all will weigh."""
-    expected = forecast(cfg, model, bytes_code, tokenizer_blob)  # type: ignore[arg-type]
-    table = model_table(model, expected.bytes_by_name)  # type: ignore[arg-type]
+    expected = forecast(cfg, model, bytes_code, tokenizer_blob)
+    table = model_table(model, expected.bytes_by_name)
     name = cfg["choices"]["arch"]
     console.table(f"{name}, size {cfg['size']['name']}: {table.parameters:,} parameters", table.rows, HEADER)
     for note in table.notes:
@@ -114,7 +114,7 @@ def prepare(run: Run) -> Dataset:
     return dataset
 
 
-def fit(run: Run, dataset: Dataset) -> tuple[nn.Module, TrainResult]:
+def fit(run: Run, dataset: Dataset) -> tuple[Model, TrainResult]:
     """Train inside the budget; the clock starts after the compile warm-up."""
     seed_everything(run.cfg["seed"])
     with run.stage("build"):
@@ -169,12 +169,12 @@ def _connect(run: Run, trainer: Trainer, dataset: Dataset) -> None:
         run.log.write(textlog.val_step(trainer.step, steps, score.val_loss, score.val_bpb, seconds))
         run.metrics(trainer.step, dev_loss=score.val_loss, dev_bpb=score.val_bpb)
 
-    def report_switch(event: Event, step: int, activation: Activation) -> None:
-        run.log.write(textlog.switch("recurrence", event, step, schedule=activation.schedule))
+    def report_switch(event: Event, step: int, activation: RouteSwitch) -> None:
+        run.log.write(textlog.switch("recurrence", event, step, route=activation.route))
         text = f"active after {step:,} steps"
         if event == "not_activated":
             text = f"never active: it starts at {activation}, the run ended after {step:,} steps"
-        run.console.line(f"switch   recurrence: schedule {activation.schedule} {text}")
+        run.console.line(f"switch   recurrence: route {activation.route} {text}")
 
     def report_start(event: StartEvent, step: int, lr_scale: float) -> None:
         run.log.write(textlog.switch("late_qat" if step else "qat", event, step, scale=lr_scale))
@@ -193,7 +193,7 @@ def _connect(run: Run, trainer: Trainer, dataset: Dataset) -> None:
 
 
 def _score_weights(
-    run: Run, model: nn.Module, state: Mapping[str, Tensor], dataset: Dataset, sample: int | None = None
+    run: Run, model: Model, state: Mapping[str, Tensor], dataset: Dataset, sample: int | None = None
 ) -> Score:
     """Dev score of float weights in a copy of the model, non-overlapping; of a sample where one is asked for."""
     return _score_dev(run, float_evaluation(run.cfg, model, state, dataset), dataset, "dev", sample)
@@ -214,7 +214,7 @@ def _score_dev(
         )
 
 
-def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> Artifact:
+def pack(run: Run, dataset: Dataset, model: Model, trained: TrainResult) -> Artifact:
     """Quantize, pack, write atomically, read back, weigh. A cap that is broken ends the run later, with exit 3."""
     with run.stage("prequant score"):
         run.scores["prequant"] = prequant = _score_weights(run, model, trained.state, dataset)
@@ -253,7 +253,7 @@ def pack(run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult) -> 
 
 
 def _compare_with_forecast(
-    run: Run, dataset: Dataset, model: nn.Module, artifact: Artifact, k_factor: float | None
+    run: Run, dataset: Dataset, model: Model, artifact: Artifact, k_factor: float | None
 ) -> None:
     """Where k was fitted, the size foretold is that of the k taken: the target is met in any case."""
     expected = run.forecast
@@ -261,13 +261,13 @@ def _compare_with_forecast(
         run.console.line(f"k        times {k_factor:.3g} meets quant.target_bytes")
         with run.stage("quantize and pack"):
             blob = dataset.tokenizer.to_blob()
-            expected = forecast(run.cfg, model, len(run.script), blob, k_factor)  # type: ignore[arg-type]
+            expected = forecast(run.cfg, model, len(run.script), blob, k_factor)
     assert expected is not None, "the model was announced"
     run.console.line(f"forecast {expected.against(artifact.bytes_total)}")
 
 
 def measure_inputs(
-    run: Run, dataset: Dataset, model: nn.Module, trained: TrainResult, source: CalibrationSource
+    run: Run, dataset: Dataset, model: Model, trained: TrainResult, source: CalibrationSource
 ) -> Calibration:
     """Calibrate the trained weights in what training left of its budget; for weights of a finished run, in the
     whole reserve."""

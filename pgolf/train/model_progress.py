@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
-
 from pgolf.arch.base import Part
+from pgolf.core.protocols import Model
 from pgolf.train.trainer import Hook, Trainer
 
 
 class ModelProgress(Hook):
     """``listeners`` are the ``at_progress`` methods of the parts that follow."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Model) -> None:
         parts = (module for module in model.modules() if isinstance(module, Part))
         self.listeners: list[Callable[[float], None]] = [p.at_progress for p in parts if p.follows_progress]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pgolf.core.errors import TrainingError
-from pgolf.core.protocols import Loader
+from pgolf.core.protocols import Loader, Model
 from pgolf.core.results import TrainResult
 from pgolf.train.clock import TrainClock
 from pgolf.train.phases import Phase
@@ -41,7 +41,7 @@ class Hook:
     def after_step(self, trainer: Trainer) -> None: ...
 
     def after_switch(self, trainer: Trainer, copied: Mapping[str, str]) -> None:
-        """Another schedule is active. ``copied``: weights that started now, with those they are copies of."""
+        """Another route is active. ``copied``: weights that started now, with those they are copies of."""
 
     def at_end(self, trainer: Trainer) -> None: ...
 
@@ -80,7 +80,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         plan: Plan,
         runtime: Runtime,
         loss: Callable[[Tensor, Tensor], Tensor],
@@ -95,7 +95,7 @@ class Trainer:
         self.average = average or (lambda: self.model.state_dict())
         self.good_state: dict[str, Tensor] = {}
         self.good_step = 0
-        self.good_schedule: str | None = None
+        self.good_route: str | None = None
 
     @property
     def progress(self) -> float:
@@ -150,11 +150,11 @@ class Trainer:
         return total.item()
 
     def _keep_good(self) -> None:
-        """Remember this step's weights and the schedule they run in, unless a number in them is not finite."""
+        """Remember this step's weights and the route they run in, unless a number in them is not finite."""
         state = self.snapshot()
         if all(bool(torch.isfinite(value).all()) for value in state.values()):
             self.good_state, self.good_step = state, self.step
-            self.good_schedule = getattr(self.model, "active", None)
+            self.good_route = self.model.active
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy on the CPU of the weights that would be exported now (averaged where a hook averages)."""

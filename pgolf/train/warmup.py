@@ -1,8 +1,8 @@
 """Compile warm-up outside the clock, leaving no trace (spec optimizer §4).
 
 A few real steps make the compiler do its work; then weights, optimizer, loader, random state and the active
-schedule are put back, so that a run with and one without warm-up are the same run. A model that switches
-schedules in mid-training has one graph for each; all are compiled here.
+route are put back, so that a run with and one without warm-up are the same run. A model that switches
+routes in mid-training has one graph for each; all are compiled here.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ WARMUP_STEPS = 3
 
 
 def warm_up(trainer: Trainer, seconds: float, report: Callable[[int, int], None]) -> float:
-    """Up to three steps in each schedule of the run, then restore everything; returns seconds used.
+    """Up to three steps in each route of the run, then restore everything; returns seconds used.
 
     Once ``seconds`` are over no further round begins; the first round, which compiles, is always completed.
     """
     began = time.perf_counter()
     model = trainer.model
-    names = [model.active, *(a.schedule for a in model.activations())]  # type: ignore[operator]
+    names = [model.active, *(a.route for a in model.activations())]
     total = WARMUP_STEPS * len(names)
     with no_trace(trainer):
         for step in range(total):
-            model.use(names[step % len(names)])  # type: ignore[operator]
+            model.use(names[step % len(names)])
             trainer.forward_backward()
             trainer.optimizer.step(1.0, 0.0)
             report(step + 1, total)
@@ -55,7 +55,7 @@ def no_trace(trainer: Trainer) -> Iterator[None]:
         yield
     finally:
         model.load_state_dict(weights)
-        model.use(active)  # type: ignore[operator]
+        model.use(active)
         trainer.optimizer.zero_grad()
         trainer.optimizer.load_state_dict(optimizer)
         trainer.loader.load_state_dict(loader)

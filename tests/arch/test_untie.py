@@ -12,7 +12,7 @@ WORD = "arch/recurrence=shared"
 
 
 def blocks(model, physical):
-    return [model.block(v) for v in model.schedules["recurrent"].visits if v.physical == physical]
+    return [model.block(v) for v in model.routes["recurrent"].visits if v.physical == physical]
 
 
 def test_untying_keeps_the_outputs_and_gives_independent_matrices():
@@ -59,7 +59,7 @@ def test_untying_twice_is_untying_once():
 )
 def test_every_form_can_be_untied_before_an_optimizer_is_built(words):
     model = stir(tiny_model(*words))
-    model.activate(list(model.schedules)[-1])
+    model.activate(list(model.routes)[-1])
     before = model.logits(ids())
     untie_recurrence(model)
     torch.testing.assert_close(model.logits(ids()), before, rtol=0, atol=0)

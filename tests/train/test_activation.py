@@ -22,7 +22,7 @@ class Watch(Hook):
         self.ran, self.said, self.copied = [], [], []
 
     def say(self, event, step, activation):
-        self.said.append((event, step, activation.schedule))
+        self.said.append((event, step, activation.route))
 
     def after_switch(self, trainer, copied):
         self.copied.append(copied)
@@ -31,7 +31,7 @@ class Watch(Hook):
 def switching(words, steps=8, before=(), after=(), **kwargs):
     """A trainer with the hook as build_trainer adds it, and the watch that listens to it."""
     trainer, watch = rig(steps=steps, words=words, **kwargs), Watch()
-    hook = Activate(trainer.model.activations(), trainer.model.schedules, steps)
+    hook = Activate(trainer.model.activations(), trainer.model.routes, steps)
     hook.connect(watch.say)
     trainer.hooks = [*before, hook, watch, *after]
     honest = trainer.loss
@@ -123,7 +123,7 @@ def test_tied_halves_keep_one_average():
 )
 def test_switches_are_listed_among_the_phases(words, run_steps, start, text):
     model = rig(words=words).model
-    (phase,) = Activate(model.activations(), model.schedules, run_steps).phases()
+    (phase,) = Activate(model.activations(), model.routes, run_steps).phases()
     assert phase.start == start and text in phase.description
 
 

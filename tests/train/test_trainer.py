@@ -77,18 +77,18 @@ def test_the_kept_weights_of_a_diverged_run_name_the_schedule_they_were_trained_
     """The run switches after step 3; its last good weights are those of step 2, plain ones."""
     monkeypatch.setattr("pgolf.train.trainer.SNAPSHOT_STEPS", 2)
     trainer = rig(steps=20, words=("arch/recurrence=mini", "arch.recurrence.start=0.15"))
-    trainer.hooks = [Activate(trainer.model.activations(), trainer.model.schedules, 20)]
+    trainer.hooks = [Activate(trainer.model.activations(), trainer.model.routes, 20)]
     honest = trainer.loss
     trainer.loss = lambda x, y: honest(x, y) * (math.nan if trainer.step >= 3 else 1.0)
     with pytest.raises(TrainingError, match="weights of step 2 are kept") as caught:
         trainer.fit()
-    assert (trainer.model.active, trainer.good_schedule) == ("recurrent", "plain")
+    assert (trainer.model.active, trainer.good_route) == ("recurrent", "plain")
     run = SimpleNamespace(
-        train=None, trainer=trainer, schedule=None, folder=SimpleNamespace(weights=tmp_path / "weights.pt")
+        train=None, trainer=trainer, route=None, folder=SimpleNamespace(weights=tmp_path / "weights.pt")
     )
-    for error, schedule in ((caught.value, "plain"), (KeyboardInterrupt(), "recurrent")):
+    for error, route in ((caught.value, "plain"), (KeyboardInterrupt(), "recurrent")):
         Run._keep_weights(run, error)
-        assert torch.load(run.folder.weights, weights_only=True)["schedule"] == schedule
+        assert torch.load(run.folder.weights, weights_only=True)["route"] == route
 
 
 def test_warm_up_leaves_no_trace():

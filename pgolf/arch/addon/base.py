@@ -22,7 +22,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from pgolf.arch.dims import Dims
-from pgolf.arch.visits import Schedule, Visit
+from pgolf.arch.visits import Route, Visit
 
 MODEL_SITES = ("embedding", "stream", "prepare", "skip", "output")
 
@@ -36,29 +36,29 @@ class ModelOutline:
 
     def __init__(
         self,
-        schedules: Mapping[str, Schedule],
+        routes: Mapping[str, Route],
         tied: bool,
         *,
         attention_layers: tuple[int, ...],
         mixer_layers: tuple[int, ...],
         mlp_layers: tuple[int, ...],
     ) -> None:
-        self.schedules, self.tied = dict(schedules), tied
+        self.routes, self.tied = dict(routes), tied
         self.attention_layers, self.mixer_layers, self.mlp_layers = attention_layers, mixer_layers, mlp_layers
 
     @property
     def visits(self) -> dict[str, Visit]:
-        """One visit for each control key, the one of the longest schedule where several share a key."""
-        longest_last = sorted(self.schedules.values(), key=lambda s: len(s.visits))
+        """One visit for each control key, the one of the longest route where several share a key."""
+        longest_last = sorted(self.routes.values(), key=lambda s: len(s.visits))
         return {visit.key: visit for s in longest_last for visit in s.visits}
 
     def sharing(self, visit: Visit) -> list[Visit]:
-        """The visits, of all schedules, that use the control key of ``visit``, and so its parts."""
-        return [v for s in self.schedules.values() for v in s.visits if v.key == visit.key]
+        """The visits, of all routes, that use the control key of ``visit``, and so its parts."""
+        return [v for s in self.routes.values() for v in s.visits if v.key == visit.key]
 
     @property
     def skips(self) -> int:
-        return max(s.skips for s in self.schedules.values())
+        return max(s.skips for s in self.routes.values())
 
 
 class Host(Protocol):

@@ -120,7 +120,7 @@ class HyperConnections(Addon):
     """The specification; ``initial`` holds w₀ and one number per earlier block, ``layers`` counts the top blocks."""
 
     most_reads = 1
-    why = "mixes what a block reads, once"
+    why = "mixes what a block reads"
     order = 10
 
     def __init__(
@@ -134,6 +134,8 @@ class HyperConnections(Addon):
         self.layers, self.softmax, self.initial = layers, weights == "softmax", [float(w) for w in initial]
         self.sites = ("read", "block_out") if self.softmax else ("read",)
         self.keep_output = KeepOutput(len(initial) - 1)
+        if self.softmax:
+            self.most_lanes, self.why = 1, "mixes the outputs of whole blocks"
 
     def order_at(self, site: str) -> int:
         return 100 if site == "block_out" else self.order  # an output is what all others have made of it

@@ -110,13 +110,13 @@ class ValueEmbedding(Addon):
         return None
 
     def _fed(self, model: ModelOutline) -> list[Visit]:
-        """Every visit of any schedule that is fed."""
-        every = (v for schedule in model.schedules.values() for v in schedule.visits)
+        """Every visit of any route that is fed."""
+        every = (v for route in model.routes.values() for v in route.visits)
         return [v for v in every if getattr(v, self.index) in self.visits]
 
     def _check(self, dims: Dims, model: ModelOutline) -> None:
         place = f"arch.addons.{NAME}.visits"
-        longest = max(len(s.visits) for s in model.schedules.values())
+        longest = max(len(s.visits) for s in model.routes.values())
         size = longest if self.index == "virtual" else dims.layers
         outside = [i for i in self.visits if not 0 <= i < size]
         if outside:

@@ -65,7 +65,7 @@ class ValueResidualV0(Addon):
 
     def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> nn.Module | None:
         assert visit is not None
-        sources = {s.visits[0].key: s.visits[0].physical for s in model.schedules.values()}
+        sources = {s.visits[0].key: s.visits[0].physical for s in model.routes.values()}
         without = sorted(set(sources.values()) - set(model.attention_layers))
         if without:
             raise ConfigError(
@@ -75,7 +75,7 @@ class ValueResidualV0(Addon):
             )
         if visit.key in sources:
             return FirstValues()
-        every = (v for schedule in model.schedules.values() for v in schedule.visits)
+        every = (v for route in model.routes.values() for v in route.visits)
         if not any(v.key == visit.key and v.physical in model.attention_layers for v in every):
             return None
         return Mix(self.first, self.own, self.squash)

@@ -63,9 +63,9 @@ class XSA(Addon):
     def _places(self, model: ModelOutline) -> frozenset[int]:
         """The chosen places. Raises ConfigError where a listed one does not exist or has no attention, or none has.
 
-        Virtual places count to the end of the longest schedule, whichever is active.
+        Virtual places count to the end of the longest route, whichever is active.
         """
-        visits = [v for s in model.schedules.values() for v in s.visits]
+        visits = [v for s in model.routes.values() for v in s.visits]
         attending = {place(v, self.index) for v in visits if v.physical in model.attention_layers}
         if not attending:
             raise ConfigError("arch.addons.xsa: no layer has attention")

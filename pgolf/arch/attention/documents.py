@@ -28,6 +28,8 @@ MASK = "attention.documents_mask"
 class Documents(Attention):
     """``kernel: mask`` runs everywhere; ``flex`` trains on CUDA only."""
 
+    bos_id: int
+
     def __init__(
         self,
         *,

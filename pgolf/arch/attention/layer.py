@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.base import Linear, Mixer, Part, rms_norm
+from pgolf.arch.base import Linear, Part, SequenceMixer, rms_norm
 from pgolf.arch.dims import Dims
 from pgolf.arch.stepping import AttentionStep, Passed, Prefix, Step
 from pgolf.core.errors import ConfigError
@@ -59,7 +59,7 @@ class Rotary(Part):
         return torch.cat([first * cos + second * sin, second * cos - first * sin, rest], dim=-1)
 
 
-class Attention(Mixer):
+class Attention(SequenceMixer):
     """Grouped-query attention; a kernel option implements ``mix``.
 
     ``bos_id``: the token that opens a document, where attention stays inside documents; None: it does not.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pgolf.arch.base import Part
 from pgolf.arch.block import Block, ForwardContext
-from pgolf.arch.visits import Schedule, Visit
+from pgolf.arch.visits import Route, Visit
 
 ResidualStream = tuple[Tensor, ...]  # one tensor x_BTD, or two lanes
 
@@ -39,5 +39,5 @@ class Lanes(Part):
         """The single tensor the head reads: the mean of the lanes."""
         return stream[0] if len(stream) == 1 else sum(stream[1:], stream[0]) / len(stream)
 
-    def check(self, schedules: Mapping[str, Schedule], layers: int) -> None:
-        """Raise ConfigError where the lanes cannot live with one of the schedules."""
+    def check(self, routes: Mapping[str, Route], layers: int) -> None:
+        """Raise ConfigError where the lanes cannot live with one of the routes."""

@@ -12,15 +12,15 @@ from torch import Tensor
 from pgolf.arch.base import Part
 from pgolf.arch.block import ForwardContext
 from pgolf.arch.lanes.base import ResidualStream
-from pgolf.arch.visits import Schedule, Visit
+from pgolf.arch.visits import Route, Visit
 from pgolf.core.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """``schedule`` becomes active when the run reaches ``start``: a fraction of it, or a step where ``steps``."""
+    """``route`` becomes active when the run reaches ``start``: a fraction of it, or a step where ``steps``."""
 
-    schedule: str
+    route: str
     start: float
     steps: bool = False
 
@@ -36,7 +36,7 @@ class Trunk(Protocol):
     """What a form of recurrence may ask of the model that it runs in."""
 
     @property
-    def schedule(self) -> Schedule:
+    def route(self) -> Route:
         """The active one."""
         ...
 
@@ -46,7 +46,7 @@ class Trunk(Protocol):
 
 
 class Recurrence(Part):
-    """Schedules over the layers, when they become active, and what a repeated visit owns.
+    """Routes over the layers, when they become active, and what a repeated visit owns.
 
     ``neutral``: it repeats nothing, so that it fits every topology.
     """
@@ -54,11 +54,11 @@ class Recurrence(Part):
     neutral: bool = False
 
     @abstractmethod
-    def schedules(self) -> tuple[Schedule, ...]:
-        """All schedules of this model; the one active at the start comes first, the final one last."""
+    def routes(self) -> tuple[Route, ...]:
+        """All routes of this model; the one active at the start comes first, the final one last."""
 
     def activations(self) -> tuple[Activation, ...]:
-        """When which further schedule becomes active, in order; empty where the first one stays."""
+        """When which further route becomes active, in order; empty where the first one stays."""
         return ()
 
     def own_mlp(self, visit: Visit) -> Literal["none", "down", "full"]:

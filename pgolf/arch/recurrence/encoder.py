@@ -18,7 +18,7 @@ from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.lanes.base import ResidualStream
 from pgolf.arch.recurrence.base import Activation, Recurrence, Trunk, check_start
-from pgolf.arch.visits import Schedule, Visit, control_key, schedule
+from pgolf.arch.visits import Route, Visit, control_key, route
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, Fraction, NonNegativeFloat, PositiveInt
 
@@ -26,10 +26,10 @@ MOST_PASSES = 3
 
 
 class EncoderRecurrence(Recurrence):
-    """Schedules ``plain`` and ``passes``; the second alone where ``start`` is 0.
+    """Routes ``plain`` and ``passes``; the second alone where ``start`` is 0.
 
     ``reverse`` runs every second pass over the encoder from its last layer to its first. ``start`` is a
-    fraction of the run. ``auxiliary_weight`` holds in training whatever the schedule. ``encoder_layers``
+    fraction of the run. ``auxiliary_weight`` holds in training whatever the route. ``encoder_layers``
     null: the floor half.
     """
 
@@ -67,11 +67,11 @@ class EncoderRecurrence(Recurrence):
         self.scope, self.reverse, self.start = scope, reverse, float(start)
         self.auxiliary_weight = auxiliary_weight
 
-    def schedules(self) -> tuple[Schedule, ...]:
-        plain = schedule("plain", range(self.layers), encoder=self.encoder, keys="physical")
+    def routes(self) -> tuple[Route, ...]:
+        plain = route("plain", range(self.layers), encoder=self.encoder, keys="physical")
         if self.passes == 1:
             return (plain,)
-        repeated = Schedule("passes", tuple(self._visits()))
+        repeated = Route("passes", tuple(self._visits()))
         return (plain, repeated) if self.start > 0 else (repeated,)
 
     def activations(self) -> tuple[Activation, ...]:
@@ -104,7 +104,7 @@ class EncoderRecurrence(Recurrence):
         self, visit: Visit, stream: ResidualStream, context: ForwardContext, model: Trunk
     ) -> ResidualStream:
         if self.auxiliary_weight and context.targets_BT is not None:
-            encoder = [v for v in model.schedule.visits if v.half == "encoder"]
+            encoder = [v for v in model.route.visits if v.half == "encoder"]
             if visit.virtual == encoder[-1].virtual:
                 (x_BTD,) = stream
                 loss = model.word_loss(rms_norm(x_BTD), context.targets_BT)

@@ -26,7 +26,7 @@ from pgolf.arch.recurrence.base import (
     repeat_after_last,
 )
 from pgolf.arch.recurrence.growth import Growth
-from pgolf.arch.visits import Schedule, Visit, schedule
+from pgolf.arch.visits import Route, Visit, route
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt
 
@@ -34,7 +34,7 @@ UNTIE_MODES = ("none", "down", "full")
 
 
 class MiniRecurrence(Recurrence):
-    """Schedules ``plain`` and ``recurrent``; the second alone where the start is 0.
+    """Routes ``plain`` and ``recurrent``; the second alone where the start is 0.
 
     ``start`` (a fraction of the run) or ``start_step``: one of the two, the other null. ``untie_layers`` null:
     all recurrent layers. ``keys: virtual`` shares scalars by place in the visit list, as #1204 did: the switch
@@ -84,10 +84,10 @@ class MiniRecurrence(Recurrence):
         self.untied = self.recurrent_layers if untie_layers is None else tuple(untie_layers)
         self.keys, self.growth = keys, Growth(growth_weight)
 
-    def schedules(self) -> tuple[Schedule, ...]:
+    def routes(self) -> tuple[Route, ...]:
         order = repeat_after_last(self.layers, self.recurrent_layers)
-        recurrent = schedule("recurrent", order, keys=self.keys)
-        plain = schedule("plain", range(self.layers), keys=self.keys)
+        recurrent = route("recurrent", order, keys=self.keys)
+        plain = route("plain", range(self.layers), keys=self.keys)
         return (plain, recurrent) if self.activations() else (recurrent,)
 
     def activations(self) -> tuple[Activation, ...]:

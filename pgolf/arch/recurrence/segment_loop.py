@@ -24,16 +24,16 @@ from pgolf.arch.dims import Dims
 from pgolf.arch.lanes.base import ResidualStream
 from pgolf.arch.recurrence.base import Activation, Recurrence, Trunk, check_layers, check_start
 from pgolf.arch.recurrence.growth import Growth
-from pgolf.arch.visits import Schedule, Visit, schedule
+from pgolf.arch.visits import Route, Visit, route
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveInt
 
 
 class SegmentLoop(Recurrence):
-    """Schedules ``plain`` and, for each moment of ``starts``, ``extra1`` or ``extra<segment_extra_passes>``.
+    """Routes ``plain`` and, for each moment of ``starts``, ``extra1`` or ``extra<segment_extra_passes>``.
 
     ``starts`` are fractions of the run: one for all extra passes, or two, for the first and for the rest. Where
-    the first is 0 there is no plain schedule.
+    the first is 0 there is no plain route.
     """
 
     alone = True
@@ -82,11 +82,11 @@ class SegmentLoop(Recurrence):
         segment = [*range(self.first, self.last + 1)]
         return [*range(self.last + 1), *(segment * extra), *range(self.last + 1, self.layers)]
 
-    def schedules(self) -> tuple[Schedule, ...]:
+    def routes(self) -> tuple[Route, ...]:
         extended = tuple(
-            schedule(_name(extra), self.visit_order(extra), keys="physical") for extra in self.extras
+            route(_name(extra), self.visit_order(extra), keys="physical") for extra in self.extras
         )
-        plain = schedule("plain", self.visit_order(0), keys="physical")
+        plain = route("plain", self.visit_order(0), keys="physical")
         return extended if self.starts[0] == 0 else (plain, *extended)
 
     def activations(self) -> tuple[Activation, ...]:
@@ -105,7 +105,7 @@ class SegmentLoop(Recurrence):
             return stream
         if self.carry:
             stream = self._carried(visit, stream, context)
-        number = max(v.number for v in model.schedule.visits if v.physical == self.last)
+        number = max(v.number for v in model.route.visits if v.physical == self.last)
         if visit.physical == self.last and visit.number == number > 0:
             self.growth.leave(stream, context)
         return stream
@@ -121,7 +121,7 @@ class SegmentLoop(Recurrence):
 
     def _check_carry(self) -> None:
         """Raise ConfigError where a layer has nothing to carry: no visit in the encoder half before its last."""
-        encoder = {v.physical for v in self.schedules()[-1].visits if v.half == "encoder"}
+        encoder = {v.physical for v in self.routes()[-1].visits if v.half == "encoder"}
         idle = sorted({*range(self.first, self.last + 1)} - encoder)
         if idle:
             raise ConfigError(

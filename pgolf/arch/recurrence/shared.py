@@ -14,11 +14,11 @@ from collections.abc import Sequence
 
 from pgolf.arch.dims import Dims
 from pgolf.arch.recurrence.base import Recurrence, check_layers, repeat_after_last
-from pgolf.arch.visits import Schedule, schedule
+from pgolf.arch.visits import Route, route
 
 
 class Shared(Recurrence):
-    """One schedule, ``recurrent``."""
+    """One route, ``recurrent``."""
 
     alone = True
 
@@ -27,5 +27,5 @@ class Shared(Recurrence):
         check_layers("recurrent_layers", recurrent_layers, dims.layers)
         self.visit_order = repeat_after_last(dims.layers, recurrent_layers)
 
-    def schedules(self) -> tuple[Schedule, ...]:
-        return (schedule("recurrent", self.visit_order),)
+    def routes(self) -> tuple[Route, ...]:
+        return (route("recurrent", self.visit_order),)

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from pgolf.arch.dims import Dims
 from pgolf.arch.recurrence.base import Recurrence
-from pgolf.arch.visits import Schedule, schedule
+from pgolf.arch.visits import Route, route
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveInt
 
 
 class StackLoop(Recurrence):
-    """One schedule, ``loops``; with ``loops: 1`` it is the plain model."""
+    """One route, ``loops``; with ``loops: 1`` it is the plain model."""
 
     alone = True
 
@@ -27,5 +27,5 @@ class StackLoop(Recurrence):
             raise ConfigError(f"arch.recurrence.loops: {loops} is out of range: at least 1")
         self.visit_order = [*range(dims.layers)] * loops
 
-    def schedules(self) -> tuple[Schedule, ...]:
-        return (schedule("loops", self.visit_order, keys="physical"),)
+    def routes(self) -> tuple[Route, ...]:
+        return (route("loops", self.visit_order, keys="physical"),)

@@ -18,13 +18,13 @@ from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.lanes.base import ResidualStream
 from pgolf.arch.recurrence.base import Recurrence
-from pgolf.arch.visits import Schedule, Visit, passes
+from pgolf.arch.visits import Route, Visit, passes
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveInt
 
 
 class UNetLoop(Recurrence):
-    """One schedule, ``loops``; with ``loops: 1`` it is the plain model and a vector added to its start."""
+    """One route, ``loops``; with ``loops: 1`` it is the plain model and a vector added to its start."""
 
     alone = True
 
@@ -37,7 +37,7 @@ class UNetLoop(Recurrence):
         self.layers, self.loops = dims.layers, loops
         self.declare_control("vectors", torch.zeros(loops, dims.width))
 
-    def schedules(self) -> tuple[Schedule, ...]:
+    def routes(self) -> tuple[Route, ...]:
         return (passes("loops", self.layers, self.loops),)
 
     def before_visit(self, visit: Visit, stream: ResidualStream, context: ForwardContext) -> ResidualStream:

@@ -85,7 +85,7 @@ def test_free_blocks_read_the_inputs_of_the_blocks_before_them(words, layers):
         inputs.append(args[1])
         readings.append((args[0], output))
 
-    for visit in model.schedules["plain"].visits:
+    for visit in model.routes["plain"].visits:
         (part,) = model.addons.block_sites[visit.key]["read"]
         part.register_forward_hook(record)
     x0 = model.embed(ids())

@@ -44,7 +44,7 @@ def test_the_block_is_the_published_formula_and_x0_enters_reads_only():
     lanes, context = model.lanes, ForwardContext(ids(), torch.randn(2, 24, 32))
     for parameter in (*lanes.parameters(), model.controls["5_0"].residual_mix):
         torch.nn.init.normal_(parameter)
-    block = model.block(model.schedules["plain"].visits[5])
+    block = model.block(model.routes["plain"].visits[5])
     lane0, lane1 = torch.randn(2, 2, 24, 32)
     rho, pi0, pi1 = lanes.keep[1], lanes.attention_writes[1], lanes.mlp_writes[1]
     a = block.attend(block.read(lane0, context), context)
@@ -58,7 +58,7 @@ def test_the_block_is_the_published_formula_and_x0_enters_reads_only():
 
 def test_skips_enter_both_lanes():
     lanes = tiny_model(*WORDS).lanes
-    visit = tiny_model().schedules["plain"].visits[5]
+    visit = tiny_model().routes["plain"].visits[5]
     one, two = lanes.add_skip((torch.zeros(1), torch.ones(1)), lambda x: x + 3, visit)
     assert one == 3 and two == 4
 
@@ -67,7 +67,7 @@ def test_without_mlp_to_attention_writes_the_mlp_leaves_lane_0_alone():
     model = neutral(tiny_model("arch/lanes=p1_no_mlp_to_attention"), {})
     assert model.lanes.mlp_writes.shape == (2, 1)
     block, context = (
-        model.block(model.schedules["plain"].visits[4]),
+        model.block(model.routes["plain"].visits[4]),
         ForwardContext(ids(), torch.randn(2, 24, 32)),
     )
     x = torch.randn(2, 24, 32)

@@ -43,7 +43,7 @@ def test_the_block_is_the_published_formula():
     lanes, context = model.lanes, ForwardContext(ids(), torch.randn(2, 24, 32))
     for parameter in (*lanes.parameters(), model.controls["5_0"].residual_mix):
         torch.nn.init.normal_(parameter)
-    block = model.block(model.schedules["plain"].visits[5])
+    block = model.block(model.routes["plain"].visits[5])
     lane0, lane1 = torch.randn(2, 2, 24, 32)
     t, s = lanes.routes[1], lanes.mlp_mix[1]
     a = block.attend(block.read(lane0, context), context)

@@ -56,7 +56,7 @@ def test_the_block_is_the_published_formula_and_the_mlp_reads_its_raw_lane():
     lanes, context = model.lanes, ForwardContext(ids(), torch.randn(2, 24, 32))
     for parameter in (*lanes.parameters(), model.controls["5_0"].residual_mix):
         torch.nn.init.normal_(parameter)
-    block = model.block(model.schedules["plain"].visits[5])
+    block = model.block(model.routes["plain"].visits[5])
     lane0, lane1 = torch.randn(2, 2, 24, 32)
     rho, pi0, pi1 = lanes.keep[1], lanes.attention_writes[1], lanes.mlp_writes[1]
     a = block.attend(block.read(lane0, context), context)
@@ -69,7 +69,7 @@ def test_the_block_is_the_published_formula_and_the_mlp_reads_its_raw_lane():
 @pytest.mark.parametrize("split_skip, expected", [("both", (3,)), ("lane0", (3, 0))])
 def test_the_skip_at_the_split_enters_before_or_after_it(split_skip, expected):
     model = tiny_model(*WORDS, f"arch.lanes.split_skip={split_skip}")
-    before, first, later = model.schedules["plain"].visits[3:6]
+    before, first, later = model.routes["plain"].visits[3:6]
     zero = torch.zeros(1)
 
     def add(x):

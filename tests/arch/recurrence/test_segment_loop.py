@@ -34,7 +34,7 @@ TWICE = (WORD, "arch.recurrence.starts=[0.5,0.65]")
 )
 def test_the_visits_are_the_published_ones(segment, extra, encoder, decoder):
     words = f"arch.recurrence.segment_layers={segment}", f"arch.recurrence.segment_extra_passes={extra}"
-    plain, looped = form(WORD, *words).schedules()
+    plain, looped = form(WORD, *words).routes()
     assert halves(looped) == (encoder, decoder)
     assert halves(plain) == ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9, 10])
     assert {v.key for v in looped.visits} == {f"{i}_0" for i in range(11)}
@@ -42,25 +42,25 @@ def test_the_visits_are_the_published_ones(segment, extra, encoder, decoder):
 
 def test_two_moments_activate_the_first_pass_and_then_the_rest():
     two = form(*TWICE, "arch.recurrence.segment_layers=[3,4,5]", "arch.recurrence.segment_extra_passes=3")
-    assert [(s.name, len(s.visits)) for s in two.schedules()] == [
+    assert [(s.name, len(s.visits)) for s in two.routes()] == [
         ("plain", 11),
         ("extra1", 14),
         ("extra3", 20),
     ]
-    assert [(a.schedule, a.start) for a in two.activations()] == [("extra1", 0.5), ("extra3", 0.65)]
+    assert [(a.route, a.start) for a in two.activations()] == [("extra1", 0.5), ("extra3", 0.65)]
 
 
 def test_a_start_of_zero_is_always_on():
     model = tiny_model(WORD, "arch.recurrence.starts=[0]")
-    assert list(model.schedules) == [model.active] == ["extra2"] and not model.activations()
+    assert list(model.routes) == [model.active] == ["extra2"] and not model.activations()
 
 
 @pytest.mark.parametrize("carry", ["false", "true"])
-def test_it_is_sound_in_every_schedule(carry):
+def test_it_is_sound_in_every_route(carry):
     assert_sound(*TWICE, f"arch.recurrence.carry={carry}")
 
 
-def test_each_schedule_compiles_as_one_graph():
+def test_each_route_compiles_as_one_graph():
     words = "arch.recurrence.segment_layers=[1]", "arch.recurrence.carry=true"
     assert_compiles(*TWICE, *words)
 
@@ -69,7 +69,7 @@ def test_every_parameter_learns():
     assert_every_parameter_learns(WORD, "arch.recurrence.carry=true")
 
 
-def test_the_inactive_schedule_is_the_plain_model():
+def test_the_inactive_route_is_the_plain_model():
     plain, looped = tiny_model(), tiny_model(WORD)
     with torch.no_grad():
         for name, parameter in plain.state_dict().items():
@@ -94,13 +94,11 @@ def test_with_two_extra_passes_the_carry_is_the_latest_encoder_visit_with_its_ow
     with torch.no_grad():
         loop.alpha.copy_(torch.tensor([0.5, 0.0, 0.5]))
     context = ForwardContext(torch.zeros(1, 1), torch.zeros(1, 1, 1))
-    route = loop.schedules()[-1]
+    route = loop.routes()[-1]
 
     def leave(physical, number, value):
         (visit,) = [v for v in route.visits if (v.physical, v.number) == (physical, number)]
-        (x,) = loop.after_visit(
-            visit, (torch.full((1, 1, 1), value),), context, SimpleNamespace(schedule=route)
-        )
+        (x,) = loop.after_visit(visit, (torch.full((1, 1, 1), value),), context, SimpleNamespace(route=route))
         return visit.half, x.item()
 
     assert leave(3, 0, 1.0) == ("encoder", 1.0)
@@ -147,13 +145,13 @@ def test_a_layer_with_nothing_to_carry_is_refused():
 def test_the_growth_penalty_is_of_the_whole_segment_in_the_active_passes():
     loop = form(WORD, "arch.recurrence.growth_weight=1.0", "arch.recurrence.segment_layers=[3,4]", *TWICE[1:])
     targets = torch.zeros(1, 1, dtype=torch.int64)
-    for route in loop.schedules():
+    for route in loop.routes():
         context = ForwardContext(targets, torch.zeros(1, 1, 1), targets_BT=targets)
         for visit in route.visits:
             # length 1 before the segment; each visit leaves one more than the number of visits behind it
             before = (torch.full((1, 1, 1), float(max(1, visit.virtual - 2))),)
             loop.before_visit(visit, before, context)
-            loop.after_visit(visit, (before[0] + 1,), context, SimpleNamespace(schedule=route))
+            loop.after_visit(visit, (before[0] + 1,), context, SimpleNamespace(route=route))
         moved = {"plain": None, "extra1": 4.0, "extra2": 6.0}[route.name]  # visits of the segment
         expected = [] if moved is None else [pytest.approx((moved - 1) ** 2, abs=1e-3)]
         assert [term.item() for term in context.auxiliary] == expected

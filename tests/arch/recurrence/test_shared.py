@@ -22,17 +22,17 @@ WORD = "arch/recurrence=shared"
 
 
 def blocks(model, physical):
-    return [model.block(v) for v in model.schedules["recurrent"].visits if v.physical == physical]
+    return [model.block(v) for v in model.routes["recurrent"].visits if v.physical == physical]
 
 
 def test_the_visits_are_the_published_ones():
-    (recurrent,) = form(WORD, "arch.recurrence.recurrent_layers=[4,5]").schedules()
+    (recurrent,) = form(WORD, "arch.recurrence.recurrent_layers=[4,5]").routes()
     assert halves(recurrent) == ([0, 1, 2, 3, 4, 5], [4, 5, 6, 7, 8, 9, 10])
     assert str(recurrent) == "0 1 2 3 4 5 | 4 5 6 7 8 9 10"
     assert [v.key for v in recurrent.visits[6:8]] == ["4_1", "5_1"]
 
 
-def test_it_is_sound_in_every_schedule():
+def test_it_is_sound_in_every_route():
     assert_sound(WORD)
 
 

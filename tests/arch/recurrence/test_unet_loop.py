@@ -20,7 +20,7 @@ WORD = "arch/recurrence=unet_loop"
 
 
 def test_each_pass_is_the_plain_u_net_with_skips_of_its_own():
-    (twice,) = form(WORD, layers=8).schedules()
+    (twice,) = form(WORD, layers=8).routes()
     assert str(twice) == "0 1 2 3 | 4 5 6 7 / 0 1 2 3 | 4 5 6 7"
     assert [v.number for v in twice.visits] == [0] * 8 + [1] * 8 and twice.skips == 4
     assert [v.virtual for v in twice.visits] == list(range(16))
@@ -59,7 +59,7 @@ def test_the_vectors_start_as_nothing_and_one_pass_is_the_plain_model():
 def test_two_passes_are_the_u_net_run_twice_on_a_stream_with_the_vector_added():
     """x ← UNet(x + v_l): by hand, with the visits, skips and blocks written out."""
     model = stir(tiny_model(WORD, "arch.layers=2")).eval()
-    (route,) = model.schedules.values()
+    (route,) = model.routes.values()
     context_x0 = model.embed(ids())
     blocks = [model.block(visit) for visit in route.visits]
     context = type("Context", (), {"x0_BTD": context_x0, "shared": {}})()
