@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.process import Process, choose_precision, find_compiler
-from pgolf.core.protocols import Loader, Progress
+from pgolf.core.protocols import Loader, Model, Progress
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.data.dataset import Dataset
 from pgolf.qat.base import Loss, Prepared, QATMethod
@@ -33,7 +32,7 @@ COMPILE_PAYS_SECONDS = 120
 COMPILE_PAYS_STEPS = 500
 
 
-def build_model(cfg: Mapping[str, Any], dataset: Dataset, device: torch.device) -> nn.Module:
+def build_model(cfg: Mapping[str, Any], dataset: Dataset, device: torch.device) -> Model:
     """The composed model for the data's vocabulary, fp32 on ``device``. Seed before calling."""
     settle_vector_math()
     tokenizer = dataset.tokenizer
@@ -57,7 +56,7 @@ def build_loader(cfg: Mapping[str, Any], dataset: Dataset, process: Process) -> 
 
 def build_trainer(
     cfg: Mapping[str, Any],
-    model: nn.Module,
+    model: Model,
     dataset: Dataset,
     process: Process,
     *,
@@ -76,9 +75,9 @@ def build_trainer(
     method: QATMethod = make(cfg["qat"])
     prepared: Prepared = method.prepare(model, quantizer, schedule)
     hooks: list[Hook] = [*prepared.updates, *(make(node) for node in cfg["hook"].values())]
-    activations = model.activations()  # type: ignore[operator]
+    activations = model.activations()
     if activations:
-        hooks.append(Activate(activations, model.schedules, budget["train_steps"]))  # type: ignore[arg-type]
+        hooks.append(Activate(activations, model.routes, budget["train_steps"]))
     followers = ModelProgress(model)
     if followers.listeners:
         hooks.append(followers)

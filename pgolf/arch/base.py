@@ -1,15 +1,19 @@
-"""``Part``: a module that says of each of its parameters where it belongs.
+"""``Part``: a module that says of each of its parameters where it belongs, and of itself what others must know.
 
 Every parameter names its optimizer group, its storage role and its component when it is created, so that
-nothing is trained by nobody and nothing is quantized by accident (spec arch §1, style 16).
+nothing is trained by nobody and nothing is quantized by accident (spec arch §1, style 16). What others ask of a
+technique are attributes with the defaults given here, so that no list of techniques stands anywhere else.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pgolf.arch.stepping import Prefix, Step
 from pgolf.core.results import OptimizerGroup, ParamSpec, StorageRole
 
 NORM_EPSILON = 1.19e-7
@@ -21,7 +25,17 @@ def rms_norm(x: Tensor) -> Tensor:
 
 
 class Part(nn.Module):
-    """A module whose direct parameters are all declared through ``declare``."""
+    """A module whose direct parameters are all declared through ``declare``.
+
+    ``alone``: its methods treat each position by itself, so that a model can be fed one position at a time with
+    it as it is. By default nobody assumes so; a part that looks at other positions overrides ``one_position``.
+    ``why_not`` ends the sentence that refuses one that can do neither.
+    ``follows_progress``: ``at_progress`` wants to know how far the run is.
+    """
+
+    alone: bool = False
+    why_not: str = "has no form for one position at a time"
+    follows_progress: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,6 +52,40 @@ class Part(nn.Module):
         """A scalar or vector that steers others: AdamW without decay of its own kind, stored in fp32."""
         self.declare(name, value, group="scalar", storage="keep_fp32", component=component)
 
+    def one_position(self, prefix: Prefix) -> Mapping[str, Step] | None:
+        """Stand-ins, by name, for its own methods (not its children's) while the model is fed one position at a
+        time; None where it cannot be."""
+        return {} if self.alone else None
+
+    def at_progress(self, fraction: float) -> None:
+        """Told before the first step and after every one, where ``follows_progress``: the run's done fraction.
+
+        What changes must be a tensor, or compiled graphs would keep the old value (spec optimizer §6).
+        """
+
+
+class SequenceMixer(Part):
+    """What stands first in a layer and moves information between positions: attention, or a state space.
+
+    Called as ``mixer(h_BTD, gain_H, sites, context)``: ``gain_H`` is the visit's query gain, None without
+    ``qk_gain``; ``sites`` are the block's parts, of which it calls those inside attention. Returns [B, T, D].
+
+    ``qk_gain``: where each visit's query gain starts; None: it takes none, as it is no attention.
+    ``trains_on``: the types of device on which it has a backward pass.
+    """
+
+    qk_gain: float | None = None
+    trains_on: tuple[str, ...] = ("cpu", "cuda")
+
+
+class FeedForward(Part):
+    """What stands second in a layer and treats each position alone: the options of arch/mlp."""
+
+    def own_activation(self) -> Part | None:
+        """A new activation with parameters that one visit owns, which ``forward`` then takes as its second
+        argument; None: the activation has none. Visits that share matrices need not share these (spec arch §10.1)."""
+        return None
+
 
 class Linear(Part):
     """Bias-free ``y = x Wᵀ``; fp32 master weight [out, in], cast at use by autocast.
@@ -45,6 +93,7 @@ class Linear(Part):
     ``writes_residual`` marks the projections back into the residual stream, which initialisers zero.
     """
 
+    alone = True
     weight: nn.Parameter
 
     def __init__(self, fan_in: int, fan_out: int, component: str, writes_residual: bool = False) -> None:

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.base import Part, rms_norm
+from pgolf.arch.base import FeedForward, Part, SequenceMixer, rms_norm
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 
@@ -41,10 +41,11 @@ BLOCK_SITES = (
     "block_out",
 )
 Sites = Mapping[str, Sequence[nn.Module]]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Context:
+class ForwardContext:
     """What the parts of one forward pass may read and share.
 
     ``x0_BTD`` is the stream's start. ``targets_BT`` is there in training only, for auxiliary losses; whoever
@@ -68,7 +69,9 @@ class Layer(Part):
     ``mixer`` moves information between positions (attention, or a state-space mixer); either may be absent.
     """
 
-    def __init__(self, mixer: Part | None, mlp: Part | None) -> None:
+    alone = True
+
+    def __init__(self, mixer: SequenceMixer | None, mlp: FeedForward | None) -> None:
         super().__init__()
         self.mixer = mixer
         self.mlp = mlp
@@ -77,10 +80,11 @@ class Layer(Part):
 class Controls(Part):
     """The scalars of one visit: residual mix (1, 0), sublayer scales 1, query gain where there are queries.
 
-    ``layers`` are those of all visits that use these controls: what one of them needs is there. An MLP whose activation has parameters offers ``own_activation()``; each visit then owns one (a Part) and
-    passes it to the MLP, so that visits that share matrices need not share activations (spec arch §10.1).
+    ``layers`` are those of all visits that use these controls: what one of them needs is there. ``activation`` is
+    what the MLP's ``own_activation`` made, if anything.
     """
 
+    alone = True
     residual_mix: nn.Parameter
     mixer_scale: nn.Parameter
     mlp_scale: nn.Parameter
@@ -93,17 +97,16 @@ class Controls(Part):
             self.declare_control("mixer_scale", torch.ones(dims.width))
         if any(layer.mlp is not None for layer in layers):
             self.declare_control("mlp_scale", torch.ones(dims.width))
-        gain = _first(getattr(layer.mixer, "qk_gain", None) for layer in layers)
+        gain = _first(layer.mixer.qk_gain for layer in layers if layer.mixer is not None)
         if gain is None:
             self.q_gain = None
         else:
             self.declare_control("q_gain", torch.full((dims.heads,), float(gain)))
-        own_activation = _first(getattr(layer.mlp, "own_activation", None) for layer in layers)
-        self.activation: Part | None = None if own_activation is None else own_activation()
+        self.activation = _first(layer.mlp.own_activation() for layer in layers if layer.mlp is not None)
 
 
-def _first(found: Iterable[Any]) -> Any:
-    """The first that is not None, or None."""
+def _first(found: Iterable[T | None]) -> T | None:
+    """The first that is not None, or None; the others are not made."""
     return next((value for value in found if value is not None), None)
 
 
@@ -111,11 +114,25 @@ class Block:
     """One visit: a layer's matrices with this visit's MLP, controls and site parts. Owns no parameters."""
 
     def __init__(
-        self, visit: Visit, layer: Layer, mlp: nn.Module | None, controls: Controls, sites: Sites
+        self, visit: Visit, layer: Layer, mlp: FeedForward | None, controls: Controls, sites: Sites
     ) -> None:
         self.visit, self.layer, self.mlp, self.controls, self.sites = visit, layer, mlp, controls, sites
 
-    def read(self, x_BTD: Tensor, context: Context, mix: Tensor | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, context: ForwardContext) -> Tensor:
+        """The plain block on a stream of one tensor: attention, then the MLP, each adding to what it has read.
+
+        Options of arch/lanes put reading, writing and adding together in other ways.
+        """
+        u_BTD = self.read(x_BTD, context)
+        attended_BTD = self.attend(u_BTD, context)
+        if attended_BTD is not None:
+            u_BTD = u_BTD + attended_BTD
+        fed_BTD = self.feed_forward(u_BTD, context)
+        if fed_BTD is not None:
+            u_BTD = u_BTD + fed_BTD
+        return self.leave(u_BTD, x_BTD, context)
+
+    def read(self, x_BTD: Tensor, context: ForwardContext, mix: Tensor | None = None) -> Tensor:
         """``r₀⊙x + r₁⊙x0``; lanes call it once for each sublayer that reads a lane of its own, and may bring
         that lane's ``mix`` [2, D]."""
         mix = self.controls.residual_mix if mix is None else mix
@@ -124,7 +141,7 @@ class Block:
             u_BTD = part(u_BTD, x_BTD, context)
         return u_BTD
 
-    def attend(self, u_BTD: Tensor, context: Context) -> Tensor | None:
+    def attend(self, u_BTD: Tensor, context: ForwardContext) -> Tensor | None:
         """What attention adds to the stream, ``a ⊙ Attn(n(u))``; None in a layer without it."""
         if self.layer.mixer is None:
             return None
@@ -136,7 +153,7 @@ class Block:
             y_BTD = part(y_BTD, context)
         return self.controls.mixer_scale * y_BTD
 
-    def feed_forward(self, u_BTD: Tensor, context: Context) -> Tensor | None:
+    def feed_forward(self, u_BTD: Tensor, context: ForwardContext) -> Tensor | None:
         """What the MLP adds to the stream, ``b ⊙ MLP(n(u))``; None in a layer without one."""
         if self.mlp is None:
             return None
@@ -149,7 +166,7 @@ class Block:
             y_BTD = part(y_BTD, context)
         return self.controls.mlp_scale * y_BTD
 
-    def leave(self, y_BTD: Tensor, x_BTD: Tensor, context: Context) -> Tensor:
+    def leave(self, y_BTD: Tensor, x_BTD: Tensor, context: ForwardContext) -> Tensor:
         """The stream after the block, from ``y`` and the stream ``x`` before it."""
         for part in self.sites["block_out"]:
             y_BTD = part(y_BTD, x_BTD, context)

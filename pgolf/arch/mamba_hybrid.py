@@ -16,10 +16,8 @@ from pgolf.arch.head_loss import LARGEST_CAP
 from pgolf.arch.ssd import SSD
 from pgolf.arch.unet import HeadFacts, UNet
 from pgolf.core.errors import ConfigError
-from pgolf.core.make import make
+from pgolf.core.make import make, target_of
 from pgolf.core.ranges import Between, NonNegativeInt, PositiveFloat, PositiveInt
-
-UNDEFINED_ADDONS = ("xsa", "value_embedding")
 
 
 def mamba_hybrid(
@@ -87,12 +85,15 @@ def _problems(
     if outside:
         yield f"arch.attention_layers: {outside} out of range; the layers are 0..{layers - 1}"
     for group, node in (("recurrence", recurrence), ("lanes", lanes)):
-        if _stem(node) != "none":
-            yield f"arch/{group}: {_stem(node)} is not defined for arch=mamba_hybrid; arch/{group}=none"
+        technique: Any = target_of(node)  # a Recurrence or Lanes
+        if not technique.neutral:
+            yield f"arch/{group}: {_stem(technique)} is not defined for arch=mamba_hybrid; arch/{group}=none"
     for name, node in addons.items():
-        if _stem(node) in UNDEFINED_ADDONS:
+        addon: Any = target_of(node)  # an Addon
+        if not addon.beside_state_space:
             yield f"arch/addon: {name} is not defined for arch=mamba_hybrid; remove it with ~arch.addons.{name}"
 
 
-def _stem(node: Mapping[str, Any]) -> str:
-    return str(node["_target_"]).split(".")[-2]
+def _stem(technique: type) -> str:
+    """Its word on the command line: the name of its module."""
+    return technique.__module__.rpartition(".")[2]

@@ -22,8 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.base import Linear, Part
+from pgolf.arch.base import Linear, SequenceMixer
 from pgolf.arch.dims import Dims
+from pgolf.arch.stepping import Prefix, Step, join
 from pgolf.arch.taps import causal_taps
 from pgolf.core.errors import ConfigError
 from pgolf.core.results import ParamSpec
@@ -68,7 +69,7 @@ def _powers(log_H1: Tensor, exponent: Tensor) -> Tensor:
     return torch.exp(log_H1[:, :, None] * exponent.clamp(min=0))
 
 
-class SSD(Part):
+class SSD(SequenceMixer):
     """Stands where attention stands in a block; ignores its query gain and its sites."""
 
     conv: nn.Parameter
@@ -108,6 +109,9 @@ class SSD(Part):
         self.declare_control("a_log", torch.arange(1, heads + 1, dtype=torch.float32).log(), COMPONENT)
         self.declare_control("d", torch.ones(heads), COMPONENT)
 
+    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
+        return {"forward": StateStep(self)}
+
     def forward(
         self, h_BTD: Tensor, gain_H: Tensor | None, sites: Mapping[str, Sequence[nn.Module]], context: Any
     ) -> Tensor:
@@ -119,6 +123,28 @@ class SSD(Part):
         y_BTHP = ssd(step_H[:, None] * x_BTHP, b_BTHN, c_BTHN, log_decay_H, self.chunk_tokens)
         y_BTHP = y_BTHP + self.d[:, None] * x_BTHP
         return self.out(y_BTHP.flatten(2) * F.silu(gate_BTI))
+
+
+class StateStep(Step):
+    """``forward`` one position at a time: the recurrence as it is written, and the taps' last inputs."""
+
+    def __init__(self, mixer: SSD) -> None:
+        super().__init__(mixer.forward)
+        self.mixer = mixer
+
+    def step(self, memory: Any, h_B1D: Tensor, *unused: Any) -> tuple[Tensor, Any]:
+        mixer = self.mixer
+        value_B1I, gate_B1I = mixer.into(h_B1D).chunk(2, dim=-1)
+        old_values, state = memory or (None, 0.0)
+        values_BTI = join(old_values, value_B1I)[:, -mixer.conv.size(0) :]
+        taps_B1I = causal_taps(values_BTI, mixer.conv, mixer.conv_bias)[:, -1:]
+        x_BHP = F.silu(taps_B1I).unflatten(-1, (mixer.heads, -1))[:, 0]
+        b_BHN, c_BHN = (layer(h_B1D).unflatten(-1, (mixer.heads, -1))[:, 0] for layer in (mixer.b, mixer.c))
+        step_H1 = F.softplus(mixer.dt_bias)[:, None]
+        decay_H1 = torch.exp(-torch.exp(mixer.a_log)[:, None] * step_H1)
+        state = decay_H1[..., None] * state + b_BHN[..., None] * (step_H1 * x_BHP)[..., None, :]
+        y_BHP = (c_BHN[..., None] * state).sum(-2) + mixer.d[:, None] * x_BHP
+        return mixer.out(y_BHP.flatten(1)[:, None] * F.silu(gate_B1I)), (values_BTI, state)
 
 
 def _kept(layer: Linear) -> Linear:

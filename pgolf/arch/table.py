@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pgolf.arch.unet import UNet
+from pgolf.core.protocols import Model
 
 HEADER = ("component", "parameters", "optimizer", "storage", "bytes (forecast)")
 
@@ -17,10 +17,10 @@ class ModelTable:
     rows: tuple[tuple[str, int, str, str, int], ...]
     notes: tuple[str, ...]
     parameters: int
-    sites: Mapping[str, tuple[str, ...]]
+    sites: Mapping[str, Sequence[str]]
 
 
-def model_table(model: UNet, forecast: Mapping[str, float]) -> ModelTable:
+def model_table(model: Model, forecast: Mapping[str, float]) -> ModelTable:
     """Parameters by component, optimizer group and storage role, with the bytes they will take in the artifact.
 
     ``forecast``: those bytes, by parameter name; what has another name is stored beside the parameters.
@@ -40,18 +40,17 @@ def model_table(model: UNet, forecast: Mapping[str, float]) -> ModelTable:
     rows.sort(key=lambda row: (-row[1], row[0]))
     total, total_bytes = sum(row[1] for row in rows), sum(row[4] for row in rows)
     rows.append(("total", total, "", "", total_bytes))
-    sites = {name: addon.sites for name, addon in model.addons.specifications.items()}
-    return ModelTable(tuple(rows), tuple(notes(model)), total, sites)
+    return ModelTable(tuple(rows), tuple(notes(model)), total, model.addon_sites())
 
 
-def notes(model: UNet) -> list[str]:
-    """One line per schedule: when it becomes active and which layers it visits."""
+def notes(model: Model) -> list[str]:
+    """One line per route: when it becomes active and which layers it visits."""
     found = []
-    for name, schedule in model.schedules.items():
+    for name, route in model.routes.items():
         when = [
             f", from {a.start:g}" + (" steps" if a.steps else " of the run")
             for a in model.activations()
-            if a.schedule == name
+            if a.route == name
         ]
-        found.append(f"visits {name}{''.join(when)}: {schedule}")
+        found.append(f"visits {name}{''.join(when)}: {route}")
     return found

@@ -4,7 +4,7 @@ Shapes: B batch, T time, D model, V vocab.
 
 ``x = n(E[ids]); x0 = x``; encoder visits push their output, decoder visits add ``w_j ⊙ pop()`` first;
 ``logits = c·tanh(n(x)Eᵀ/c)``. Source: spec arch §2. Loss, logits and adaptation run through one forward
-path. Sites of the model are listed in ``pgolf.arch.addon.placement``, those of a block in ``pgolf.arch.block``.
+path. Sites of the model are listed in ``pgolf.arch.addon.base``, those of a block in ``pgolf.arch.block``.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.addon.placement import ModelFacts, Placement
+from pgolf.arch.addon.base import Addon, ModelOutline
+from pgolf.arch.addon.placement import Placement
 from pgolf.arch.base import Linear, Part, param_specs, rms_norm
-from pgolf.arch.block import Block, Context, Controls, Layer
+from pgolf.arch.block import Block, Controls, ForwardContext, Layer
 from pgolf.arch.combine import check_combination
 from pgolf.arch.dims import Dims
 from pgolf.arch.head_loss import capped_cross_entropy
-from pgolf.arch.lanes.base import Lanes, Stream
+from pgolf.arch.lanes.base import Lanes, ResidualStream
 from pgolf.arch.recurrence.base import Activation, Recurrence
-from pgolf.arch.visits import Visit
+from pgolf.arch.visits import Route, Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.results import ParamSpec
@@ -43,6 +44,8 @@ class HeadFacts:
 class UNet(Part):
     """``layers`` are the physical layers; the other arguments are config nodes, built here."""
 
+    alone = True
+
     embedding: nn.Parameter
     skip_weights: nn.Parameter
 
@@ -58,41 +61,41 @@ class UNet(Part):
         addons: Mapping[str, Mapping[str, Any]],
     ) -> None:
         super().__init__()
-        check_combination(lanes, addons)
         self.dims, self.softcap = dims, head.softcap
-        self.recurrence: Recurrence = make(recurrence, layers=len(layers))
-        self.schedules = {s.name: s for s in self.recurrence.schedules()}
-        self.active = next(iter(self.schedules))
+        self.recurrence: Recurrence = make(recurrence, dims=dims)
+        self.routes = {s.name: s for s in self.recurrence.routes()}
+        self.active = next(iter(self.routes))
         self.lanes: Lanes = make(lanes, dims=dims)
-        self.lanes.check(self.schedules, len(layers))
+        # Specifications hold no parameters: they are made before anything random is drawn, to be checked together.
+        specifications: dict[str, Addon] = {name: make(node) for name, node in addons.items()}
+        check_combination(self.lanes, specifications)
+        self.lanes.check(self.routes, len(layers))
         table = torch.empty(dims.vocab_size, dims.width)
         self.declare("embedding", table, group="embedding", storage="embedding", component="embedding")
         self.layers = nn.ModuleList(layers)
-        attending = tuple(
-            i for i, layer in enumerate(layers) if getattr(layer.mixer, "qk_gain", None) is not None
-        )
-        mixing = tuple(i for i, layer in enumerate(layers) if layer.mixer is not None)
-        feeding = tuple(i for i, layer in enumerate(layers) if layer.mlp is not None)
-        facts = ModelFacts(self.schedules, attending, head.tied, mixer_layers=mixing, mlp_layers=feeding)
+        outline = _outline(self.routes, layers, head)
+        # Controls and skips are there for every route from the start, though only one is active: a switch in
+        # mid-training must find the optimizer, the averages and the compiled graphs as they were.
         self.controls = nn.ModuleDict(
             {
-                key: Controls(dims, [layers[v.physical] for v in facts.sharing(visit)])
-                for key, visit in facts.visits.items()
+                key: Controls(dims, [layers[v.physical] for v in outline.sharing(visit)])
+                for key, visit in outline.visits.items()
             }
         )
-        self.declare_control("skip_weights", torch.ones(facts.skips, dims.width), component="skip")
-        self.addons = Placement(addons, dims, facts)
+        self.declare_control("skip_weights", torch.ones(outline.skips, dims.width), component="skip")
+        self.addons = Placement(specifications, dims, outline)
         self.head = None if head.tied else _untied_head(dims)
         self.own_mlps = nn.ModuleDict(self._own_mlps(layers))
-        self.own_layers = nn.ModuleDict()  # filled by pgolf.arch.recurrence.shared.untie_recurrence
+        self.own_layers = nn.ModuleDict()  # filled by pgolf.arch.untie
+        # An initialiser sees the whole model, so it comes last; own weights rest only then, as it would fill them.
         make(init).apply(self)
         self._rest_own_weights()
 
     def _own_mlps(self, layers: Sequence[Layer]) -> dict[str, nn.Module]:
         """The MLPs of repeated visits that do not share all matrices with their layer, zero until activation."""
         found: dict[str, nn.Module] = {}
-        for schedule in self.schedules.values():
-            for visit in schedule.visits:
+        for route in self.routes.values():
+            for visit in route.visits:
                 kind, shared = self.recurrence.own_mlp(visit), layers[visit.physical].mlp
                 if kind == "none" or shared is None:
                     continue
@@ -101,7 +104,7 @@ class UNet(Part):
 
     def own_weights(self, keys: Collection[str] | None = None) -> list[tuple[nn.Parameter, nn.Parameter]]:
         """(own, shared) pairs of the untied MLP parameters of repeated visits; only of ``keys`` where given."""
-        owners = {own_mlp_key(v): v.physical for s in self.schedules.values() for v in s.visits}
+        owners = {own_mlp_key(v): v.physical for s in self.routes.values() for v in s.visits}
         pairs = []
         for key, own in self.own_mlps.items():
             if keys is None or key in keys:
@@ -111,10 +114,10 @@ class UNet(Part):
 
     @torch.no_grad()
     def _rest_own_weights(self) -> None:
-        """Own weights are zero until a schedule that visits them is active (spec arch §8.3)."""
+        """Own weights are zero until a route that visits them is active (spec arch §8.3)."""
         for own, _ in self.own_weights():
             own.zero_()
-        self._start_own_weights({own_mlp_key(v) for v in self.schedules[self.active].visits})
+        self._start_own_weights({own_mlp_key(v) for v in self.route.visits})
 
     @torch.no_grad()
     def _start_own_weights(self, keys: Collection[str]) -> dict[str, str]:
@@ -125,9 +128,9 @@ class UNet(Part):
         return {names[id(own)]: names[id(shared)] for own, shared in pairs}
 
     def use(self, name: str) -> None:
-        """Make ``name`` the schedule that forward passes run; no weight changes. For weights that were trained."""
-        if name not in self.schedules:
-            raise ConfigError(f"arch: no schedule {name!r}; there are {', '.join(self.schedules)}")
+        """Make ``name`` the route that forward passes run; no weight changes. For weights that were trained."""
+        if name not in self.routes:
+            raise ConfigError(f"arch: no route {name!r}; there are {', '.join(self.routes)}")
         self.active = name
 
     def activate(self, name: str) -> dict[str, str]:
@@ -135,12 +138,17 @@ class UNet(Part):
 
         Returns the names of the parameters written, each with the name it was copied from (spec arch §8.3).
         """
-        before = {own_mlp_key(v) for v in self.schedules[self.active].visits}
+        before = {own_mlp_key(v) for v in self.route.visits}
         self.use(name)
-        return self._start_own_weights({own_mlp_key(v) for v in self.schedules[name].visits} - before)
+        return self._start_own_weights({own_mlp_key(v) for v in self.routes[name].visits} - before)
+
+    @property
+    def route(self) -> Route:
+        """The active route."""
+        return self.routes[self.active]
 
     def activations(self) -> tuple[Activation, ...]:
-        """When which schedule becomes active in training."""
+        """When which route becomes active in training."""
         return self.recurrence.activations()
 
     def block(self, visit: Visit) -> Block:
@@ -154,41 +162,51 @@ class UNet(Part):
     def embed(self, ids_BT: Tensor) -> Tensor:
         """The stream's start x0: embedded, passed through the front-end addons, normed."""
         x_BTD = F.embedding(ids_BT, self.embedding)
-        for part in self.addons.model_sites["embedding"]:
+        for part in self.parts_at("embedding"):
             x_BTD = part(x_BTD, ids_BT)
         x_BTD = rms_norm(x_BTD)
-        for part in self.addons.model_sites["stream"]:
+        for part in self.parts_at("stream"):
             x_BTD = part(x_BTD, ids_BT)
         return x_BTD
 
-    def trunk(self, ids_BT: Tensor, targets_BT: Tensor | None) -> tuple[Tensor, Context]:
+    def trunk(self, ids_BT: Tensor, targets_BT: Tensor | None) -> tuple[Tensor, ForwardContext]:
         """The normed final stream x_BTD and the context of this pass; everything else goes through here."""
-        context = Context(ids_BT, self.embed(ids_BT), targets_BT)
-        for part in self.addons.model_sites["prepare"]:
+        context = ForwardContext(ids_BT, self.embed(ids_BT), targets_BT)
+        for part in self.parts_at("prepare"):
             part(context)
-        stream: Stream = (context.x0_BTD,)
+        stream: ResidualStream = (context.x0_BTD,)
         stack: list[Tensor] = []
         popped = 0
-        for visit in self.schedules[self.active].visits:
+        for visit in self.route.visits:
+            if visit.norm:
+                stream = tuple(rms_norm(x) for x in stream)
             if visit.restart:
-                stream, stack, popped = tuple(rms_norm(x) for x in stream), [], 0
+                stack, popped = [], 0
+            # The stack and not the half decides: a decoder that is longer than its encoder runs out of skips.
             if visit.half == "decoder" and stack:
                 stream = self._skip(stream, stack.pop(), popped, visit)
                 popped += 1
+            # Parts and matrices are shared by visits; only this tells them which visit is running.
             context.visit = visit
+            stream = self.recurrence.before_visit(visit, stream, context)
             stream = self.lanes.run(self.block(visit), stream, context)
             stream = self.recurrence.after_visit(visit, stream, context, self)
+            # Pushed after the recurrence has had its say, so that a skip carries what the next block reads.
             if visit.half == "encoder":
                 assert len(stream) == 1, "lanes began in the encoder half"
                 stack.append(stream[0])
         return rms_norm(self.lanes.merge(stream)), context
 
-    def _skip(self, stream: Stream, skip_BTD: Tensor, index: int, visit: Visit) -> Stream:
+    def _skip(self, stream: ResidualStream, skip_BTD: Tensor, index: int, visit: Visit) -> ResidualStream:
         weighted = self.skip_weights[index] * skip_BTD
-        parts = self.addons.model_sites["skip"]
+        parts = self.parts_at("skip")
         if parts:
             return self.lanes.add_skip(stream, lambda x_BTD: parts[-1](x_BTD, weighted, index), visit)
         return self.lanes.add_skip(stream, lambda x_BTD: x_BTD + weighted, visit)
+
+    def parts_at(self, site: str) -> Sequence[nn.Module]:
+        """The addon parts at a site of the model, in order."""
+        return self.addons.model_sites[site]
 
     def hidden(self, ids_BT: Tensor) -> Tensor:
         """The normed final stream x_BTD for token ids (int64 [B, T])."""
@@ -215,7 +233,7 @@ class UNet(Part):
         loss = self.word_loss(x_BTD, targets_BT)
         if self.training:
             context.head = (self.output_table, self.softcap)
-            for part in self.addons.model_sites["output"]:
+            for part in self.parts_at("output"):
                 part(x_BTD, context)
             for auxiliary in context.auxiliary:
                 loss = loss + auxiliary
@@ -226,6 +244,10 @@ class UNet(Part):
         return capped_cross_entropy(
             x_BTD.flatten(0, 1), self.output_table, targets_BT.flatten(), self.softcap
         )
+
+    def addon_sites(self) -> dict[str, tuple[str, ...]]:
+        """By addon, the sites at which it hangs."""
+        return {name: addon.sites for name, addon in self.addons.specifications.items()}
 
     def param_specs(self) -> dict[str, ParamSpec]:
         """Optimizer group, storage role and component of every parameter, shared ones once."""
@@ -242,6 +264,17 @@ class UNet(Part):
         return found
 
 
+def _outline(routes: Mapping[str, Route], layers: Sequence[Layer], head: HeadFacts) -> ModelOutline:
+    mixers = {i: layer.mixer for i, layer in enumerate(layers) if layer.mixer is not None}
+    return ModelOutline(
+        routes,
+        head.tied,
+        attention_layers=tuple(i for i, mixer in mixers.items() if mixer.qk_gain is not None),
+        mixer_layers=tuple(mixers),
+        mlp_layers=tuple(i for i, layer in enumerate(layers) if layer.mlp is not None),
+    )
+
+
 def own_mlp_key(visit: Visit) -> str:
     """Names the MLP a repeated visit owns: by (physical, visit), whatever its controls are keyed by."""
     return f"{visit.physical}_{visit.number}"
@@ -252,7 +285,9 @@ def _own_mlp(shared: nn.Module, kind: Literal["down", "full"]) -> nn.Module:
     own = copy.deepcopy(shared)
     if kind == "full":
         return own
-    writers = [name for name, child in own.named_children() if getattr(child, "writes_residual", False)]
+    writers = [
+        name for name, child in own.named_children() if isinstance(child, Linear) and child.writes_residual
+    ]
     if len(writers) != 1:
         raise ConfigError(
             f"arch.recurrence.untie_mlp: 'down' needs an MLP with one matrix into the residual stream; "

@@ -1,12 +1,12 @@
 """The visit list: in which order a forward pass runs the physical layers (spec arch §7).
 
-All recurrence forms reduce to it. A model may own several schedules, of which one is active at a time.
+All recurrence forms reduce to it. A model may own several routes, of which one is active at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Keys = Literal["visit", "physical", "virtual"]
@@ -18,8 +18,8 @@ class Visit:
 
     ``virtual`` is its place in the list, ``physical`` the layer whose matrices it uses, ``number`` how often
     that layer has been visited before (0 for the first visit), ``half`` the U-Net half it lies in, ``key``
-    names the control scalars it uses. ``restart`` marks the first visit of a further pass: the stream is
-    normed and the stack of skips emptied before it.
+    names the control scalars it uses. ``restart`` marks the first visit of a further pass: the stack of skips
+    is emptied before it. ``norm``: the stream is normed before it.
     """
 
     virtual: int
@@ -28,10 +28,11 @@ class Visit:
     half: Literal["encoder", "decoder"]
     key: str
     restart: bool = False
+    norm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class Route:
     """A named visit list; the first half pushes skips, the second pops them."""
 
     name: str
@@ -52,7 +53,7 @@ class Schedule:
         return most
 
     def __str__(self) -> str:
-        """Layers in order: ``|`` before the decoder half, ``/`` where the stream is normed and starts again."""
+        """Layers in order: ``|`` before the decoder half, ``/`` where a further pass begins."""
         words, half = [], "encoder"
         for visit in self.visits:
             if visit.restart:
@@ -64,10 +65,8 @@ class Schedule:
         return " ".join(words)
 
 
-def schedule(
-    name: str, physical: Sequence[int], *, encoder: int | None = None, keys: Keys = "visit"
-) -> Schedule:
-    """The schedule that visits ``physical`` layers in this order.
+def route(name: str, physical: Sequence[int], *, encoder: int | None = None, keys: Keys = "visit") -> Route:
+    """The route that visits ``physical`` layers in this order.
 
     ``encoder`` is the number of encoder visits, the floor half unless given. ``keys`` says what control
     scalars belong to: a (physical, visit) pair, a physical layer, or a virtual place.
@@ -80,7 +79,18 @@ def schedule(
         seen[layer] = number + 1
         key = control_key(keys, virtual, layer, number)
         visits.append(Visit(virtual, layer, number, "encoder" if virtual < boundary else "decoder", key))
-    return Schedule(name, tuple(visits))
+    return Route(name, tuple(visits))
+
+
+def passes(name: str, layers: int, count: int) -> Route:
+    """``count`` passes over all layers, each a U-Net of its own with skips of its own; scalars are shared."""
+    once = route(name, range(layers), keys="physical").visits
+    visits = (
+        replace(v, virtual=number * layers + v.virtual, number=number, restart=number > 0 and v.virtual == 0)
+        for number in range(count)
+        for v in once
+    )
+    return Route(name, tuple(visits))
 
 
 def control_key(keys: Keys, virtual: int, physical: int, number: int) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pgolf.arch.unet import UNet
 from pgolf.artifact.header import plain_bytes
 from pgolf.core.errors import OverBudget
 from pgolf.core.make import make
+from pgolf.core.protocols import Model
 from pgolf.quant.forecast import forecast_packed
 from pgolf.quant.target import COARSEST, factor_for
 
@@ -66,7 +66,7 @@ class Forecast:
 
 def forecast(
     cfg: Mapping[str, Any],
-    model: UNet,
+    model: Model,
     bytes_code: int,
     tokenizer_blob: bytes | None,
     k_factor: float | None = None,

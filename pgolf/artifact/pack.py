@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.artifact import container
 from pgolf.artifact.header import TOKENIZER
 from pgolf.core.make import make
+from pgolf.core.protocols import Model
 from pgolf.core.results import QuantizedState
 from pgolf.data.dataset import Dataset
 from pgolf.quant.calibration.base import Calibration
@@ -31,7 +32,7 @@ def pack(
     cfg: Mapping[str, Any],
     quantizer: Any,
     dataset: Dataset,
-    model: nn.Module,
+    model: Model,
     weights: Mapping[str, Tensor],
     calibration: Calibration | None,
     *,
@@ -43,7 +44,7 @@ def pack(
     """
     compressor, header = make(cfg["compressor"]), artifact_header(cfg, dataset, model)
     tokenizer_blob, counts_tokenizer = dataset.tokenizer.to_blob(), cfg["budget"]["count_tokenizer"]
-    specs, aliases = model.param_specs(), model.aliases()  # type: ignore[operator]
+    specs, aliases = model.param_specs(), model.aliases()
 
     def encode(state: QuantizedState) -> bytes:
         return container.encode(header, state, tokenizer_blob, compressor)
@@ -67,10 +68,10 @@ def _tokenizer_bytes(data: bytes) -> int:
     return container.bytes_by_role(data).get(TOKENIZER, 0)
 
 
-def artifact_header(cfg: Mapping[str, Any], dataset: Dataset, model: nn.Module) -> dict[str, Any]:
+def artifact_header(cfg: Mapping[str, Any], dataset: Dataset, model: Model) -> dict[str, Any]:
     """Everything evaluation needs and nothing else: no paths, no times (style, "Data flow").
 
-    ``schedule`` is the visit list that was active when training ended.
+    ``route`` is the visit list that was active when training ended.
     """
     nodes = {name: cfg[name] for name in ("arch", "eval", "ttt", "ngram", "mixer")}
     tokenizer = dataset.tokenizer
@@ -78,5 +79,5 @@ def artifact_header(cfg: Mapping[str, Any], dataset: Dataset, model: nn.Module) 
         "vocab_size": tokenizer.vocab_size,
         "bos_id": tokenizer.bos_id,
         "metric": tokenizer.metric,
-        "schedule": model.active,
+        "route": model.active,
     }

@@ -41,7 +41,7 @@ GROUPS: tuple[Group, ...] = (
     Group("tokenizer"),
     Group("loader", runtime=("slices", "batch_tokens", "window", "accumulation", "rank", "world", "seed")),
     Group("arch", runtime=("vocab_size", "bos_id")),
-    Group("arch/recurrence", runtime=("layers",)),
+    Group("arch/recurrence", runtime=("dims",)),
     Group("arch/lanes", runtime=("dims",)),
     Group("arch/mlp", runtime=("dims",)),
     Group("arch/attention", runtime=("dims",), frame="pgolf.arch.attention.layer.Attention"),

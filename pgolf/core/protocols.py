@@ -1,6 +1,6 @@
-"""The interfaces of pgolf on one page. At most three methods each (style 17).
+"""The interfaces of pgolf on one page. At most three methods each (style 17), but for the model.
 
-Shapes: B windows in a batch, T positions in a window, V vocabulary, N tokens of a stream.
+Shapes: B windows in a batch, T positions in a window, D model, V vocabulary, N tokens of a stream.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from pgolf.core.results import Layout, ParamSpec, QuantizedState, Score
 
@@ -58,6 +59,101 @@ class Progress(Protocol):
     """
 
     def __call__(self, label: str, done: int, total: int | None, /) -> None: ...
+
+
+class RouteSwitch(Protocol):
+    """A moment of training at which another of a model's routes becomes active; ``str`` says when."""
+
+    @property
+    def route(self) -> str: ...
+
+    @property
+    def start(self) -> float:
+        """A fraction of the run, or a step where ``steps``."""
+        ...
+
+    @property
+    def steps(self) -> bool: ...
+
+    def due(self, step: int, progress: float) -> bool:
+        """Whether a run that has taken ``step`` steps and done the fraction ``progress`` has reached it."""
+        ...
+
+
+class Model(Protocol):
+    """What training, quantization, packing and evaluation use of a model; an ``nn.Module`` has the last third.
+
+    A route is the order in which a forward pass visits the layers. A model may have several; one is active.
+    """
+
+    active: str
+    training: bool
+
+    @property
+    def routes(self) -> Mapping[str, object]:
+        """By name, the one active at the start first and the final one last; ``str`` of one shows its visits."""
+        ...
+
+    def activations(self) -> Sequence[RouteSwitch]:
+        """When which further route becomes active in training."""
+        ...
+
+    def use(self, name: str) -> None:
+        """Make a route active and change no weight. Raises ConfigError for an unknown one."""
+        ...
+
+    def activate(self, name: str) -> Mapping[str, str]:
+        """The switch of training: weights that only now start are copies; their names, with those copied from."""
+        ...
+
+    def loss(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        """Mean cross-entropy in nats per target (fp32 scalar); in training mode plus auxiliary losses."""
+        ...
+
+    def logits(self, ids_BT: Tensor, keep: int | None = None) -> Tensor:
+        """fp32 logits of the next token at the last ``keep`` positions (None: all): [B, keep, V]."""
+        ...
+
+    def hidden(self, ids_BT: Tensor) -> Tensor:
+        """The normed final stream [B, T, D], which ``output_table`` turns into logits."""
+        ...
+
+    @property
+    def output_table(self) -> Tensor:
+        """The matrix [V, D] that scores words."""
+        ...
+
+    def param_specs(self) -> Mapping[str, ParamSpec]:
+        """Optimizer group, storage role and component of every parameter, shared ones once."""
+        ...
+
+    def aliases(self) -> Mapping[str, str]:
+        """Further state-dict names of shared parameters, each with the name it is stored under."""
+        ...
+
+    def addon_sites(self) -> Mapping[str, Sequence[str]]:
+        """By addon, the sites at which it hangs."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+    def modules(self) -> Iterator[nn.Module]: ...
+
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> Any: ...
+
+    def train(self, mode: bool = True) -> Model: ...
+
+    def eval(self) -> Model: ...
+
+    def requires_grad_(self, requires_grad: bool = True) -> Model: ...
+
+    def to(self, device: torch.device) -> Model: ...
 
 
 class Quantizer(Protocol):

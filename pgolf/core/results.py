@@ -10,14 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 StorageRole = Literal["matrix", "embedding", "keep_fp32", "keep_fp16"]
-OptimizerGroup = Literal["matrix", "embedding", "head", "scalar"]
+OptimizerGroup = Literal["matrix", "embedding", "head", "scalar", "scalar_no_decay"]
 
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
     """Where one parameter belongs: its optimizer group, its storage role and its component's name.
 
-    ``group``: ``matrix`` (Muon), ``embedding``, ``head``, ``scalar`` (AdamW).
+    ``group``: ``matrix`` (Muon), ``embedding``, ``head``, ``scalar`` (AdamW), ``scalar_no_decay`` (as ``scalar``,
+    with weight decay 0 whatever the other scalars have).
     ``storage``: ``matrix`` and ``embedding`` are quantized, ``keep_fp32`` and ``keep_fp16`` pass through.
     """
 

@@ -11,10 +11,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 import torch
-from torch import nn
 
 from pgolf.core.errors import ConfigError, DataError
-from pgolf.core.protocols import Expert, Mixer, Progress, Tokenizer
+from pgolf.core.protocols import Expert, Mixer, Model, Progress, Tokenizer
 from pgolf.core.results import Score
 from pgolf.eval.evaluator import Evaluator, chunks_of, count_chunks
 from pgolf.eval.metric import bits_per_byte
@@ -84,7 +83,7 @@ class Evaluation:
         return tokens_N
 
 
-def evaluation_of(model: nn.Module, tokenizer: Tokenizer, method: WindowPlan) -> Evaluation:
+def evaluation_of(model: Model, tokenizer: Tokenizer, method: WindowPlan) -> Evaluation:
     """The evaluation of a live model as it is: no adaptation, no counts. ``method`` says how it is windowed."""
     metric: Literal["raw", "table"] = tokenizer.metric  # type: ignore[attr-defined]
     check_metric(method, metric)

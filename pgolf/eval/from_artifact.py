@@ -1,7 +1,7 @@
 """From an artifact to an evaluation: the model, the tokenizer and every setting come from the one file.
 
 The header holds config nodes (``arch``, ``eval``, ``ttt``, ``ngram``, ``mixer``), ``vocab_size``, ``bos_id``,
-``metric`` and ``schedule``, the visit list that was active at the end of training. ``overrides`` replaces whole
+``metric`` and ``route``, the visit list that was active at the end of training. ``overrides`` replaces whole
 nodes; what is replaced is no part of the artifact and is recorded.
 """
 
@@ -17,7 +17,7 @@ from pgolf.core.vector_math import settle_vector_math
 from pgolf.eval.evaluation import Evaluation, check_metric
 from pgolf.eval.network import NetworkExpert
 
-HEADER_KEYS = ("arch", "schedule", "vocab_size", "bos_id", "eval", "ttt", "ngram", "mixer", "metric")
+HEADER_KEYS = ("arch", "route", "vocab_size", "bos_id", "eval", "ttt", "ngram", "mixer", "metric")
 OVERRIDABLE = ("eval", "ttt", "ngram", "mixer")
 
 
@@ -56,12 +56,12 @@ def evaluation_from(
             f"artifact: metric {header['metric']} in the header, {tokenizer.metric} in the tokenizer"
         )
     model = make(header["arch"], vocab_size=header["vocab_size"], bos_id=header["bos_id"])
-    if header["schedule"] not in model.schedules:
+    if header["route"] not in model.routes:
         raise ArtifactError(
-            f"artifact: schedule {header['schedule']!r} in the header; the model has {', '.join(model.schedules)}"
+            f"artifact: route {header['route']!r} in the header; the model has {', '.join(model.routes)}"
         )
     model.load_state_dict(dequantize_for(loaded.state, model.state_dict()))
-    model.use(header["schedule"])
+    model.use(header["route"])
     model.eval().requires_grad_(False)
     method = make(header["eval"])
     check_metric(method, header["metric"])

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import copy
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-
-class LanguageModel(Protocol):
-    def logits(self, ids_BT: Tensor, keep: int | None = None) -> Tensor:
-        """float32 logits of the next token at the last ``keep`` positions (all of them if None)."""
-        ...
+from pgolf.core.protocols import Model
 
 
 class NetworkExpert:
     """A fixed predictor: ``observe`` changes nothing. The model stays on the device it is on."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
 
     @torch.inference_mode()
     def log_probs(self, inputs_BT: Tensor, keep: int) -> Tensor:
         """fp32 log-softmax of the logits, [B, keep, V]; dropout and the like are off while it runs."""
-        model: LanguageModel = self.model  # type: ignore[assignment]
         was_training = self.model.training
         self.model.eval()
         try:
             with torch.autocast(device_type=inputs_BT.device.type, enabled=False):
-                logits_BKV = model.logits(inputs_BT, keep)
+                logits_BKV = self.model.logits(inputs_BT, keep)
         finally:
             self.model.train(was_training)
         return F.log_softmax(logits_BKV.float(), dim=-1)

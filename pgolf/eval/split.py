@@ -6,9 +6,9 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from pgolf.core.protocols import Progress
+from pgolf.core.protocols import Model, Progress
 from pgolf.core.results import Score
 from pgolf.data.dataset import Dataset
 from pgolf.eval.evaluation import Evaluation, evaluation_of, score_stream
@@ -28,7 +28,7 @@ def plain_windows(cfg: Mapping[str, Any]) -> NonOverlapping:
 
 
 def float_evaluation(
-    cfg: Mapping[str, Any], model: nn.Module, state: Mapping[str, Tensor], dataset: Dataset
+    cfg: Mapping[str, Any], model: Model, state: Mapping[str, Tensor], dataset: Dataset
 ) -> Evaluation:
     """Non-overlapping evaluation of the weights ``state`` in a copy of ``model``."""
     twin = copy.deepcopy(model)

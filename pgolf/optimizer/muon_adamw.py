@@ -1,8 +1,9 @@
 """Muon for the matrices, AdamW for embeddings, head and scalars.
 
 Muon's momentum ramps linearly from ``momentum_start`` to ``momentum_end`` over the first ``momentum_ramp`` of the
-run. The head, where it is untied, trains with ``head_lr``. Weight decay is decoupled and follows the scheduled
-learning rate. Formulas: ``muon`` and ``torch.optim.AdamW``.
+run. The head, where it is untied, trains with ``head_lr``; the group ``scalar_no_decay`` as the other scalars, but
+never decayed. Weight decay is decoupled and follows the scheduled learning rate. Formulas: ``muon`` and
+``torch.optim.AdamW``.
 Source: the public baseline and all its records; spec optimizer §1, §2.
 Cost in bytes: none in the artifact; in memory one fp32 value per weight of a matrix, two per other weight.
 Cost in step time: Newton–Schulz, 0.4 % of the arithmetic of a baseline step at record size.
@@ -13,12 +14,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
+from pgolf.core.protocols import Model
 from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from pgolf.core.results import OptimizerGroup
 from pgolf.optimizer.muon import Muon
 from pgolf.train.phases import Phase
 
@@ -27,7 +30,7 @@ class MuonAdamW:
     def __init__(
         self,
         *,
-        model: nn.Module,
+        model: Model,
         matrix_lr: PositiveFloat,
         embedding_lr: PositiveFloat,
         head_lr: PositiveFloat,
@@ -60,6 +63,7 @@ class MuonAdamW:
             "embedding": (embedding_lr, embedding_weight_decay),
             "head": (head_lr, 0.0),
             "scalar": (scalar_lr, scalar_weight_decay),
+            "scalar_no_decay": (scalar_lr, 0.0),
         }
         self.adamw = torch.optim.AdamW(
             [
@@ -99,10 +103,10 @@ class MuonAdamW:
         self.adamw.load_state_dict(copy.deepcopy(dict(state["adamw"])))
 
 
-def partition(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+def partition(model: Model) -> dict[str, list[nn.Parameter]]:
     """The model's parameters by optimizer group; asserts that each is in exactly one."""
-    specs = model.param_specs()  # type: ignore[operator]
-    groups: dict[str, list[nn.Parameter]] = {"matrix": [], "embedding": [], "head": [], "scalar": []}
+    specs = model.param_specs()
+    groups: dict[str, list[nn.Parameter]] = {group: [] for group in get_args(OptimizerGroup)}
     for name, parameter in model.named_parameters():
         groups[specs[name].group].append(parameter)
     placed = [id(p) for members in groups.values() for p in members]

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 if TYPE_CHECKING:
-    from pgolf.core.protocols import Quantizer
+    from pgolf.core.protocols import Model, Quantizer
     from pgolf.train.trainer import Hook, Schedules
 
 ModelPart = Callable[..., Tensor]
@@ -57,7 +57,7 @@ class QATMethod:
     """Whether training goes on as if there were no method; then no quantizer and no schedule can contradict it."""
 
     @abstractmethod
-    def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
+    def prepare(self, model: Model, quantizer: Quantizer, schedule: Schedules) -> Prepared:
         """Reads no weight of ``model``, so that one on the meta device tells what is wrong before training.
 
         Raises ConfigError where this method cannot work with the run's quantizer or schedule.

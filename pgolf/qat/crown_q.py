@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 from pgolf.qat.base import Prepared, QATMethod
@@ -34,7 +34,7 @@ from pgolf.qat.start import Start, StartFraction, StartScale, Switch
 from pgolf.quant.grid import as_rows, qmax
 
 if TYPE_CHECKING:
-    from pgolf.core.protocols import Quantizer
+    from pgolf.core.protocols import Model, Quantizer
     from pgolf.train.trainer import Schedules
 
 Reduction = Literal["rows", "matrix"]
@@ -59,13 +59,14 @@ class CrownQ(QATMethod):
         self.reduction: Reduction = reduction
         self.step_gradient = step_gradient
 
-    def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
+    def prepare(self, model: Model, quantizer: Quantizer, schedule: Schedules) -> Prepared:
         """Raises ConfigError for a start that never comes, a quantizer that rounds nothing, with ``rounding:
         ste`` one whose grid and with ``levels: null`` one whose bits training cannot know."""
         start = Start(self.start, self.start_lr_scale, schedule)
         levels = self._levels(model, quantizer)
         grids = grid_plan(quantizer, model, "crown_q") if self.rounding == "ste" else {}
-        penalised = [(model.get_parameter(name), top) for name, top in levels.items()]
+        parameters = dict(model.named_parameters())
+        penalised = [(parameters[name], top) for name, top in levels.items()]
         loss = ReplacedLoss(
             model,
             {name: grid.round for name, grid in grids.items()},
@@ -77,7 +78,7 @@ class CrownQ(QATMethod):
         what = f"crown_q: {len(levels)} tensors penalised for coarse rows with {self.weight:g}{rounded}"
         return Prepared(loss, hooks=(Switch(start, what, loss.turn_on),))
 
-    def _levels(self, model: nn.Module, quantizer: Quantizer) -> dict[str, int]:
+    def _levels(self, model: Model, quantizer: Quantizer) -> dict[str, int]:
         """By how much the largest weight of a row is divided, for every matrix that the penalty is about."""
         if self.levels is not None:
             return dict.fromkeys(linear_layers(gridded(quantizer, model, "crown_q"), model), self.levels)

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.core.errors import ConfigError
-from pgolf.core.protocols import Quantizer
+from pgolf.core.protocols import Model, Quantizer
 from pgolf.core.results import ParamSpec
 from pgolf.quant.grid import as_rows, dequantize_rows, qmax
 from pgolf.quant.grid_quantizer import GridQuantizer
@@ -79,7 +79,7 @@ class ThroughExport:
         return value.to(weight.device), torch.ones_like(weight, dtype=torch.bool)
 
 
-def grid_plan(quantizer: Quantizer, model: nn.Module, method: str) -> dict[str, Grid]:
+def grid_plan(quantizer: Quantizer, model: Model, method: str) -> dict[str, Grid]:
     """The grid of every tensor that will be rounded, by name; ``method`` is the option's name, for messages.
 
     Raises ConfigError where there is none, or where only the end of the training decides on it.
@@ -90,7 +90,7 @@ def grid_plan(quantizer: Quantizer, model: nn.Module, method: str) -> dict[str, 
     return {name: ThroughExport(quantizer, name, specs[name]) for name in gridded(quantizer, model, method)}
 
 
-def row_grids(quantizer: Quantizer, model: nn.Module, method: str) -> dict[str, RowGrid]:
+def row_grids(quantizer: Quantizer, model: Model, method: str) -> dict[str, RowGrid]:
     """The same for methods that need the steps of an integer grid. Ternary and binary quantizers have none."""
     pipeline = _integer_grid(quantizer, model, method)
     problems = [*_bits_unknown(pipeline, method), *_steps_unknown(quantizer, pipeline, method)]
@@ -106,7 +106,7 @@ def row_grids(quantizer: Quantizer, model: nn.Module, method: str) -> dict[str, 
     }
 
 
-def grid_bits(quantizer: Quantizer, model: nn.Module, method: str) -> dict[str, int]:
+def grid_bits(quantizer: Quantizer, model: Model, method: str) -> dict[str, int]:
     """The bits of every tensor that will be rounded, by name, for methods that take the steps from elsewhere.
 
     Raises ConfigError where the levels are not an integer grid's, or where the trained weights decide on the bits.
@@ -119,7 +119,7 @@ def grid_bits(quantizer: Quantizer, model: nn.Module, method: str) -> dict[str, 
     return {name: treatments[name].bits for name in gridded(quantizer, model, method)}
 
 
-def gridded(quantizer: Quantizer, model: nn.Module, method: str) -> list[str]:
+def gridded(quantizer: Quantizer, model: Model, method: str) -> list[str]:
     """Names of the tensors that will be rounded, in order. Raises ConfigError where there are none."""
     pipeline, specs = _pipeline(quantizer), _specs(model)
     names: list[str] = []
@@ -137,13 +137,13 @@ def gridded(quantizer: Quantizer, model: nn.Module, method: str) -> list[str]:
     return sorted(names)
 
 
-def linear_layers(names: Iterable[str], model: nn.Module) -> list[str]:
+def linear_layers(names: Iterable[str], model: Model) -> list[str]:
     """Those of ``names`` that are matrices of linear layers, not tables and not gates, in order."""
     specs = _specs(model)
     return [name for name in names if specs[name].storage == "matrix"]
 
 
-def _integer_grid(quantizer: Quantizer, model: nn.Module, method: str) -> Pipeline:
+def _integer_grid(quantizer: Quantizer, model: Model, method: str) -> Pipeline:
     gridded(quantizer, model, method)  # ConfigError where nothing is rounded at all
     pipeline = _pipeline(quantizer)
     if pipeline is None:
@@ -175,13 +175,13 @@ def _decides_later(place: str, child: object, method: str) -> str:
     )
 
 
-def _specs(model: nn.Module) -> dict[str, ParamSpec]:
+def _specs(model: Model) -> dict[str, ParamSpec]:
     """Specs of the parameters under their owners' names: aliases are stored nowhere."""
-    specs: Mapping[str, ParamSpec] = model.param_specs()  # type: ignore[operator]
+    specs: Mapping[str, ParamSpec] = model.param_specs()
     return {name: specs[name] for name, _ in model.named_parameters()}
 
 
-def _facts(model: nn.Module) -> list[TensorFacts]:
+def _facts(model: Model) -> list[TensorFacts]:
     return facts_of(_specs(model), {name: parameter.shape for name, parameter in model.named_parameters()})
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveFloat
@@ -27,7 +27,7 @@ from pgolf.qat.start import Start, StartFraction, StartScale, Switch
 from pgolf.quant.grid import as_rows, qmax
 
 if TYPE_CHECKING:
-    from pgolf.core.protocols import Quantizer
+    from pgolf.core.protocols import Model, Quantizer
     from pgolf.train.trainer import Schedules
 
 Curve = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -55,7 +55,7 @@ class Hardening(QATMethod):
     def curve(y: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         """Softly rounded ``y`` (in steps of the grid) and its derivative, both in y's shape; ``alpha`` is 0-dim."""
 
-    def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
+    def prepare(self, model: Model, quantizer: Quantizer, schedule: Schedules) -> Prepared:
         """Raises ConfigError where training cannot know the grid, for a start that never comes, and for a
         learning rate that does not fall after it, since α would stay where it begins."""
         start = Start(self.start, self.start_lr_scale, schedule)

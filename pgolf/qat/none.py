@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from pgolf.qat.base import Loss, Prepared, QATMethod
 
 if TYPE_CHECKING:
-    from pgolf.core.protocols import Quantizer
+    from pgolf.core.protocols import Model, Quantizer
     from pgolf.train.trainer import Schedules
 
 
@@ -26,6 +24,6 @@ class NoQAT(QATMethod):
     def __init__(self) -> None:
         pass
 
-    def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
+    def prepare(self, model: Model, quantizer: Quantizer, schedule: Schedules) -> Prepared:
         """The model's loss and no hook."""
-        return Prepared(Loss(model.loss))  # type: ignore[arg-type]
+        return Prepared(Loss(model.loss))

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from pgolf.qat.base import Loss, Prepared, QATMethod
 from pgolf.qat.grid_plan import Grid, grid_plan
@@ -21,7 +20,7 @@ from pgolf.qat.start import Start, StartFraction, StartScale, Switch
 from pgolf.train.trainer import Hook, Trainer
 
 if TYPE_CHECKING:
-    from pgolf.core.protocols import Quantizer
+    from pgolf.core.protocols import Model, Quantizer
     from pgolf.train.trainer import Schedules
 
 
@@ -31,21 +30,21 @@ class Projected(QATMethod):
     def __init__(self, *, start: StartFraction, start_lr_scale: StartScale) -> None:
         self.start, self.start_lr_scale = start, start_lr_scale
 
-    def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
+    def prepare(self, model: Model, quantizer: Quantizer, schedule: Schedules) -> Prepared:
         """Raises ConfigError where training cannot know the grid, and for a start that never comes."""
         start = Start(self.start, self.start_lr_scale, schedule)
         grids = grid_plan(quantizer, model, "projected")
         project = Project(model, grids)
         what = f"projected: {len(grids)} tensors put onto the export grid after every step (not recommended)"
         switch = Switch(start, what, project.turn_on)
-        loss = Loss(model.loss)  # type: ignore[arg-type]
+        loss = Loss(model.loss)
         return Prepared(loss, updates=(project,), hooks=(switch,))
 
 
 class Project(Hook):
     """The projection; does nothing before ``turn_on``."""
 
-    def __init__(self, model: nn.Module, grids: Mapping[str, Grid]) -> None:
+    def __init__(self, model: Model, grids: Mapping[str, Grid]) -> None:
         parameters = dict(model.named_parameters())
         self.targets = [(parameters[name], grid) for name, grid in grids.items()]
         self.on = False

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pgolf.core.protocols import Model
 from pgolf.qat.base import Loss
 
 Replacement = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -30,7 +31,7 @@ class ReplacedLoss(Loss):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         replacements: Mapping[str, Replacement],
         penalty: Callable[[], Tensor] | None = None,
     ) -> None:
@@ -71,12 +72,12 @@ class ReplacedLoss(Loss):
 class _LossCaller(nn.Module):
     """``functional_call`` calls ``forward``."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        return self.model.loss(ids_BT, targets_BT)  # type: ignore[operator]
+        return self.model.loss(ids_BT, targets_BT)
 
 
 class _Replace(torch.autograd.Function):

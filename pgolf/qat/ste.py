@@ -17,15 +17,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from pgolf.qat.base import Prepared, QATMethod
 from pgolf.qat.grid_plan import grid_plan
 from pgolf.qat.replaced import ReplacedLoss
 from pgolf.qat.start import Start, StartFraction, StartScale, Switch
 
 if TYPE_CHECKING:
-    from pgolf.core.protocols import Quantizer
+    from pgolf.core.protocols import Model, Quantizer
     from pgolf.train.trainer import Schedules
 
 
@@ -35,7 +33,7 @@ class STE(QATMethod):
     def __init__(self, *, start: StartFraction, start_lr_scale: StartScale) -> None:
         self.start, self.start_lr_scale = start, start_lr_scale
 
-    def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
+    def prepare(self, model: Model, quantizer: Quantizer, schedule: Schedules) -> Prepared:
         """Raises ConfigError where training cannot know the grid, and for a start that never comes."""
         start = Start(self.start, self.start_lr_scale, schedule)
         grids = grid_plan(quantizer, model, "ste")

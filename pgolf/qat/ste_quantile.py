@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.core.ranges import Between
 from pgolf.qat.base import Prepared, QATMethod
@@ -26,7 +26,7 @@ from pgolf.qat.start import Start, StartFraction, StartScale, Switch
 from pgolf.quant.grid import SMALLEST_NORMAL_FP16, ScaleFloor, as_rows, qmax, row_clip
 
 if TYPE_CHECKING:
-    from pgolf.core.protocols import Quantizer
+    from pgolf.core.protocols import Model, Quantizer
     from pgolf.train.trainer import Schedules
 
 Quantile = Annotated[float, Between(0, 1, open_low=True)]
@@ -42,7 +42,7 @@ class STEQuantile(QATMethod):
         self.quantile = quantile
         self.floor: ScaleFloor = floor
 
-    def prepare(self, model: nn.Module, quantizer: Quantizer, schedule: Schedules) -> Prepared:
+    def prepare(self, model: Model, quantizer: Quantizer, schedule: Schedules) -> Prepared:
         """Raises ConfigError where training cannot know the bits, and for a start that never comes."""
         start = Start(self.start, self.start_lr_scale, schedule)
         bits = grid_bits(quantizer, model, "ste_quantile")

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from pgolf.arch.table import HEADER, model_table
 from pgolf.artifact.forecast import Forecast, forecast, refuse_unreachable
 from pgolf.artifact.ledger import ledger_table, ledger_text
 from pgolf.bundle.script import make_bundle
 from pgolf.core.make import make
+from pgolf.core.protocols import Model
 from pgolf.core.results import Artifact
 from pgolf.data.dataset import Dataset
 from pgolf.run.record import Run
@@ -32,14 +32,14 @@ def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
     return math.nan, 0
 
 
-def announce(run: Run, dataset: Dataset, model: nn.Module) -> Forecast:
+def announce(run: Run, dataset: Dataset, model: Model) -> Forecast:
     """Show what the run will train and weigh, with the script that is its code."""
     with run.stage("build"):
         run.script = make_bundle(run.cfg).script
         return show_model(run.console, run.cfg, model, len(run.script), dataset.tokenizer.to_blob())
 
 
-def announce_training(run: Run, dataset: Dataset, model: nn.Module) -> Forecast:
+def announce_training(run: Run, dataset: Dataset, model: Model) -> Forecast:
     """``announce``; raises OverBudget where what would be trained cannot fit."""
     expected = announce(run, dataset, model)
     refuse_unreachable(expected)
@@ -49,13 +49,13 @@ def announce_training(run: Run, dataset: Dataset, model: nn.Module) -> Forecast:
 def show_model(
     console: Console,
     cfg: Mapping[str, Any],
-    model: nn.Module,
+    model: Model,
     bytes_code: int,
     tokenizer_blob: bytes | None,
 ) -> Forecast:
     """The table by component, the visits, the addons and where each addon comes from; what it all will weigh."""
-    expected = forecast(cfg, model, bytes_code, tokenizer_blob)  # type: ignore[arg-type]
-    table = model_table(model, expected.bytes_by_name)  # type: ignore[arg-type]
+    expected = forecast(cfg, model, bytes_code, tokenizer_blob)
+    table = model_table(model, expected.bytes_by_name)
     name = cfg["choices"]["arch"]
     console.table(f"{name}, size {cfg['size']['name']}: {table.parameters:,} parameters", table.rows, HEADER)
     for note in table.notes:
@@ -66,7 +66,7 @@ def show_model(
     return expected
 
 
-def compare(run: Run, dataset: Dataset, model: nn.Module, expected: Forecast, artifact: Artifact) -> None:
+def compare(run: Run, dataset: Dataset, model: Model, expected: Forecast, artifact: Artifact) -> None:
     """What was forecast beside what it became; and the whole ledger of what is over its cap.
 
     Where k was fitted, the size forecast is that of the k taken: the target is met in any case.
@@ -74,7 +74,7 @@ def compare(run: Run, dataset: Dataset, model: nn.Module, expected: Forecast, ar
     if run.k_factor is not None:
         with run.stage("quantize and pack"):
             blob = dataset.tokenizer.to_blob()
-            expected = forecast(run.cfg, model, len(run.script), blob, run.k_factor)  # type: ignore[arg-type]
+            expected = forecast(run.cfg, model, len(run.script), blob, run.k_factor)
     run.tell("forecast", expected.against(artifact.bytes_total))
     if artifact.over_by:
         run.console.line(ledger_text(artifact))

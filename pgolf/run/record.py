@@ -258,7 +258,7 @@ class Run(Recorder):
         """Save the weights: the exported ones, or the last good ones of a run that broke off in training."""
         weights = self.weights
         if self.trainer is not None and self.train is not None:
-            weights = Weights(self.train.state, self.trainer.model.active, self.train.steps)  # type: ignore[arg-type]
+            weights = Weights(self.train.state, self.trainer.model.active, self.train.steps)
         elif self.trainer is not None and self.trainer.step:
             diverged = isinstance(error, TrainingError)
             weights = self.trainer.good if diverged else self.trainer.weights()

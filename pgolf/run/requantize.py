@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.build import build_model
 from pgolf.config.naming import run_name
 from pgolf.config.requantize_words import read_words
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.process import seed_everything
+from pgolf.core.protocols import Model
 from pgolf.core.results import TrainResult
 from pgolf.data.dataset import Dataset
 from pgolf.eval.sealed import check_sealed
@@ -33,10 +34,10 @@ from pgolf.train.state import Weights
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A finished run: what its training left, its schedule, and its dev score before quantization."""
+    """A finished run: what its training left, its route, and its dev score before quantization."""
 
     trained: TrainResult
-    schedule: str
+    route: str
     prequant_bpb: float | None
 
 
@@ -64,12 +65,12 @@ def read_parent(run: Path) -> Parent:
         )
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        weights, schedule = dict(saved["weights"]), str(saved["schedule"])
+        weights, route = dict(saved["weights"]), str(saved["route"])
     except Exception as error:  # torch raises many kinds, by what is wrong with the file
         raise RunError(f"{path}: the run's weights cannot be read ({error})") from error
     facts = result["train"]
     trained = TrainResult(weights, facts["seconds"], facts["steps"], facts["tokens"], facts["stopped_by"])
-    return Parent(trained, schedule, (result["scores"]["prequant"] or {}).get("val_bpb"))
+    return Parent(trained, route, (result["scores"]["prequant"] or {}).get("val_bpb"))
 
 
 def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str], final: bool) -> int:
@@ -97,21 +98,21 @@ def _say_what_the_script_cannot(run: Run, cfg: Mapping[str, Any]) -> None:
             run.tell("script", f"train_gpt.py will score this artifact but not train one: {problem}")
 
 
-def _restore(run: Run, dataset: Dataset, parent: Parent) -> nn.Module:
+def _restore(run: Run, dataset: Dataset, parent: Parent) -> Model:
     """The model in the state in which training left it."""
     seed_everything(run.cfg["seed"])
     with run.stage("build"):
         model = build_model(run.cfg, dataset, run.device)
         _load(model, parent.trained.state)
-        model.use(parent.schedule)  # type: ignore[operator]
+        model.use(parent.route)
     run.trained_before, run.train = True, parent.trained
-    run.weights = Weights(parent.trained.state, parent.schedule, parent.trained.steps)
+    run.weights = Weights(parent.trained.state, parent.route, parent.trained.steps)
     run.model = ModelFacts(params=sum(p.numel() for p in model.parameters()), size=run.cfg["size"]["name"])
     run.tell("weights", f"of {run.cfg['parent_run']}, {parent.trained.steps:,} steps")
     return model
 
 
-def _load(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def _load(model: Model, weights: Mapping[str, Tensor]) -> None:
     try:
         model.load_state_dict(dict(weights))
     except RuntimeError as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.artifact import container
 from pgolf.artifact.ledger import artifact_record
@@ -32,6 +32,7 @@ from pgolf.build import (
 from pgolf.core.budget import seconds_left
 from pgolf.core.make import make
 from pgolf.core.process import peak_memory, seed_everything
+from pgolf.core.protocols import Model
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.data.base import raw_documents
 from pgolf.data.dataset import Dataset, check_long_enough, load
@@ -116,7 +117,7 @@ def _tell_share(recorder: Recorder, stage: str, cpu_seconds: float, seconds: flo
 
 def score_weights(
     recorder: Recorder,
-    model: nn.Module,
+    model: Model,
     state: Mapping[str, Tensor],
     dataset: Dataset,
     sample: int | None = None,
@@ -140,7 +141,7 @@ def _score_dev(
         )
 
 
-def export(recorder: Recorder, dataset: Dataset, model: nn.Module, trained: TrainResult) -> Artifact:
+def export(recorder: Recorder, dataset: Dataset, model: Model, trained: TrainResult) -> Artifact:
     """Score the float weights on dev, then pack them. A cap that is broken ends the run later, with exit 3."""
     with recorder.stage("prequant score"):
         recorder.tell("score", which="prequant", score=score_weights(recorder, model, trained.state, dataset))
@@ -163,7 +164,7 @@ def export(recorder: Recorder, dataset: Dataset, model: nn.Module, trained: Trai
     return artifact
 
 
-def pack(recorder: Recorder, dataset: Dataset, model: nn.Module, trained: TrainResult, path: Path) -> Packed:
+def pack(recorder: Recorder, dataset: Dataset, model: Model, trained: TrainResult, path: Path) -> Packed:
     """Calibrate, quantize, pack and write to ``path`` atomically. Raises OverBudget where a target is out of reach."""
     quantizer = make(recorder.cfg["quant"])
     source = quantizer.calibration_source
@@ -184,7 +185,7 @@ def pack(recorder: Recorder, dataset: Dataset, model: nn.Module, trained: TrainR
 
 
 def measure_inputs(
-    recorder: Recorder, dataset: Dataset, model: nn.Module, trained: TrainResult, source: CalibrationSource
+    recorder: Recorder, dataset: Dataset, model: Model, trained: TrainResult, source: CalibrationSource
 ) -> Calibration:
     """Calibrate the trained weights in what training left of its budget; for weights of a finished run, in the
     whole reserve."""

@@ -1,9 +1,9 @@
-"""Recurrence switched on in mid-training: the hook that activates a model's schedules when their time comes.
+"""Recurrence switched on in mid-training: the hook that activates a model's routes when their time comes.
 
 After the step at which the run reaches an activation's fraction or step, and before the next one, the model's
-schedule changes; MLPs that repeated visits own start as copies at this moment (spec arch §7, §8.3). The hook
+route changes; MLPs that repeated visits own start as copies at this moment (spec arch §7, §8.3). The hook
 stands behind the averaging hooks, so that the step's average is taken before the switch.
-Cost: no bytes, no time; ``pgolf.train.warmup`` compiles the graphs of all schedules before the clock starts.
+Cost: no bytes, no time; ``pgolf.train.warmup`` compiles the graphs of all routes before the clock starts.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pgolf.arch.recurrence.base import Activation
-from pgolf.arch.visits import Schedule
+from pgolf.core.protocols import RouteSwitch
 from pgolf.train.phases import Phase
 from pgolf.train.trainer import Hook, Trainer
 
@@ -24,16 +23,16 @@ class Activate(Hook):
     """
 
     def __init__(
-        self, activations: Sequence[Activation], schedules: Mapping[str, Schedule], run_steps: int | None
+        self, activations: Sequence[RouteSwitch], routes: Mapping[str, object], run_steps: int | None
     ) -> None:
-        self.activations, self.schedules, self.run_steps = tuple(activations), dict(schedules), run_steps
+        self.activations, self.routes, self.run_steps = tuple(activations), dict(routes), run_steps
         self._waiting = list(self.activations)
 
     def phases(self) -> list[Phase]:
-        """From when on each schedule holds; a step's fraction is known only where the number of steps is fixed."""
+        """From when on each route holds; a step's fraction is known only where the number of steps is fixed."""
         found = []
         for activation in self.activations:
-            start, what = activation.start, f"recurrence: layers {self.schedules[activation.schedule]}"
+            start, what = activation.start, f"recurrence: layers {self.routes[activation.route]}"
             if activation.steps:
                 if self.run_steps is None:
                     start, what = 0.0, f"from {activation} on, {what}"
@@ -49,7 +48,7 @@ class Activate(Hook):
             return
         while self._waiting and self._waiting[0].due(trainer.step, trainer.progress):
             activation = self._waiting.pop(0)
-            copied = trainer.model.activate(activation.schedule)  # type: ignore[operator]
+            copied = trainer.model.activate(activation.route)
             for hook in trainer.hooks:
                 hook.after_switch(trainer, copied)
             self._tell(trainer, activation, "activated", f"active after {trainer.step:,} steps")
@@ -67,8 +66,6 @@ class Activate(Hook):
         self._waiting = list(self.activations[len(self.activations) - state["waiting"] :])
 
     @staticmethod
-    def _tell(trainer: Trainer, activation: Activation, state: str, text: str) -> None:
-        name = activation.schedule
-        trainer.tell(
-            "switch", f"recurrence: schedule {name} {text}", what="recurrence", state=state, schedule=name
-        )
+    def _tell(trainer: Trainer, activation: RouteSwitch, state: str, text: str) -> None:
+        name = activation.route
+        trainer.tell("switch", f"recurrence: route {name} {text}", what="recurrence", state=state, route=name)

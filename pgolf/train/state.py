@@ -28,7 +28,7 @@ class Weights:
 def save_weights(path: Path, weights: Weights) -> None:
     """Write ``weights`` whole or not at all. Raises RunError where that cannot be."""
     content = io.BytesIO()
-    torch.save({"weights": dict(weights.state), "schedule": weights.route}, content)
+    torch.save({"weights": dict(weights.state), "route": weights.route}, content)
     write_bytes_atomic(path, content.getvalue())
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pgolf.core.errors import TrainingError
 from pgolf.core.events import Event, Listener
-from pgolf.core.protocols import Loader
+from pgolf.core.protocols import Loader, Model
 from pgolf.core.results import Score, TrainResult
 from pgolf.train.clock import TrainClock
 from pgolf.train.phases import Phase
@@ -47,7 +47,7 @@ class Hook:
     def after_step(self, trainer: Trainer) -> None: ...
 
     def after_switch(self, trainer: Trainer, copied: Mapping[str, str]) -> None:
-        """Another schedule is active. ``copied``: weights that started now, with those they are copies of."""
+        """Another route is active. ``copied``: weights that started now, with those they are copies of."""
 
     def at_end(self, trainer: Trainer) -> None: ...
 
@@ -103,7 +103,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         plan: Plan,
         runtime: Runtime,
         loss: Callable[[Tensor, Tensor], Tensor],
@@ -220,7 +220,7 @@ class Trainer:
         state = {
             name: value.detach().to("cpu", torch.float32, copy=True) for name, value in self.average().items()
         }
-        return Weights(state, self.model.active, self.step)  # type: ignore[arg-type]
+        return Weights(state, self.model.active, self.step)
 
     def state(self) -> dict[str, Any]:
         """Everything that training goes on from, copied: two trainers in one state take the same steps to the bit.
@@ -242,7 +242,7 @@ class Trainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a ``state()`` of a trainer made from the same settings. Raises DataError for another stream."""
         self.model.load_state_dict(state["model"])
-        self.model.use(state["route"])  # type: ignore[operator]
+        self.model.use(state["route"])
         self.optimizer.zero_grad()
         self.optimizer.restore(state["optimizer"])
         self.loader.load_state_dict(state["loader"])

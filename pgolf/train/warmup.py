@@ -24,11 +24,11 @@ def warm_up(trainer: Trainer, seconds: float) -> float:
     """
     began = time.perf_counter()
     model = trainer.model
-    names = [model.active, *(a.schedule for a in model.activations())]  # type: ignore[operator]
+    names = [model.active, *(a.route for a in model.activations())]
     total = WARMUP_STEPS * len(names)
     with no_trace(trainer):
         for step in range(total):
-            model.use(names[step % len(names)])  # type: ignore[operator]
+            model.use(names[step % len(names)])
             trainer.forward_backward()
             trainer.optimizer.step(1.0, 0.0)
             trainer.tell("warmup", done=step + 1, total=total)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
+from typing import Any
 
 import yaml
 
+from pgolf.arch.dims import Dims
 from pgolf.config.compose import conf_dir
 from pgolf.config.preflight import options
+from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
+from tests.helpers import BOS, VOCAB, tiny_settings
 
 Row = dict[str, str]
 Pair = frozenset[tuple[str, str]]
@@ -16,7 +21,7 @@ Pair = frozenset[tuple[str, str]]
 # Kernels that a CPU cannot train with; they have tests of their own.
 NOT_ON_A_CPU = {"flex", "fa3"}
 OFF, ON = "off", "on"
-TWO_LANES = ("p1", "p1_no_mlp_to_attention", "p2", "p4")
+DIMS = Dims(VOCAB, BOS, layers=6, width=32, heads=2, kv_heads=1, mlp_hidden=64)  # of size=tiny
 
 
 def techniques(group: str) -> list[str]:
@@ -35,20 +40,38 @@ def factors() -> dict[str, list[str]]:
 
 
 def forbidden() -> Iterator[Pair]:
-    """The pairs that are refused: pgolf.arch.combine and the options' own rules, written down once more."""
+    """The pairs that are refused, by what the techniques say of themselves; test_combine names them one by one."""
+    specifications = {a: built(f"arch/addon=[{a}]")["addons"][a] for a in options(conf_dir(), "arch/addon")}
+    for (a, one), (b, other) in combinations(specifications.items(), 2):
+        if one.alternative is not None and one.alternative == other.alternative:
+            yield frozenset({(a, ON), (b, ON)})
+    for name in techniques("arch/lanes"):
+        lanes = built(f"arch/lanes={name}")["lanes"]
+        for addon, specification in specifications.items():
+            if too_many(lanes.lanes, specification.most_lanes) or too_many(
+                lanes.reads, specification.most_reads
+            ):
+                yield frozenset({(addon, ON), ("arch/lanes", name)})
+        for recurrence in techniques("arch/recurrence"):
+            routes = built(f"arch/recurrence={recurrence}")["recurrence"].routes()
+            try:
+                lanes.check({route.name: route for route in routes}, DIMS.layers)
+            except ConfigError:
+                yield frozenset({("arch/recurrence", recurrence), ("arch/lanes", name)})
 
-    def pair(a: str, av: str, b: str, bv: str) -> Pair:
-        return frozenset({(a, av), (b, bv)})
 
-    gates = [a for a in options(conf_dir(), "arch/addon") if a.startswith("gate_")]
-    for a, b in combinations(gates, 2):
-        yield pair(a, ON, b, ON)
-    yield pair("ln_scale", ON, "ln_scale_output", ON)
-    for lanes in TWO_LANES:
-        yield pair("token_gate", ON, "arch/lanes", lanes)
-        yield pair("arch/recurrence", "stack_loop", "arch/lanes", lanes)
-    for lanes in ("p1", "p1_no_mlp_to_attention", "p2"):
-        yield pair("hyper_connections", ON, "arch/lanes", lanes)
+def too_many(found: int, most: int | None) -> bool:
+    return most is not None and found > most
+
+
+def built(word: str) -> dict[str, Any]:
+    """Of a tiny model with ``word``: its lanes, its recurrence, its addons' specifications; no layer."""
+    node = tiny_settings(word)["arch"]
+    return {
+        "addons": {name: make(addon) for name, addon in node["addons"].items()},
+        "lanes": make(node["lanes"], dims=DIMS),
+        "recurrence": make(node["recurrence"], dims=DIMS),
+    }
 
 
 def pairs_of(row: Mapping[str, str]) -> Iterator[Pair]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pgolf.arch.visits import schedule
+from pgolf.arch.visits import route
 from tests.arch.causality import assert_causal, one_step
 from tests.arch.option_claims import assert_compiles, record_model
 from tests.helpers import ids, randomise, tiny_model
@@ -28,7 +28,7 @@ def hidden(model: Any) -> torch.Tensor:
 
 def repeat_start_layer(model: Any) -> Any:
     """Run layers 4 and 5 (lanes from 4) twice in the decoder half, their controls shared by both visits."""
-    model.schedules["again"] = schedule("again", [0, 1, 2, 3, 4, 5, 4, 5], encoder=3, keys="physical")
+    model.routes["again"] = route("again", [0, 1, 2, 3, 4, 5, 4, 5], encoder=3, keys="physical")
     model.active = "again"
     return model
 

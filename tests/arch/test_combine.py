@@ -16,21 +16,25 @@ REFUSED = [
     ),
     (
         ["arch/addon=[token_gate]", "arch/lanes=p1"],
-        "token_gate gates the whole block and is not defined for two lanes; arch/lanes=none or p3",
+        "token_gate gates the whole block and is not defined for 2 lanes; arch/lanes=none has one",
     ),
     (
         ["arch/addon=[hyper_connections]", "arch/lanes=p2"],
-        "hyper_connections is not defined where a block reads twice (p1, p2)",
+        "hyper_connections mixes what a block reads and is not defined for blocks that read 2 times",
+    ),
+    (
+        ["arch/addon=[hyper_connections]", "arch.addons.hyper_connections.weights=softmax", "arch/lanes=p4"],
+        "hyper_connections mixes the outputs of whole blocks and is not defined for 2 lanes; arch/lanes=none has one",
     ),
     (
         ["arch/lanes=p4", "arch.lanes.start=2"],
-        "arch.lanes.start: 2, but visit 2 of schedule 'plain' runs layer 2 in the encoder half, whose skips hold "
+        "arch.lanes.start: 2, but visit 2 of route 'plain' runs layer 2 in the encoder half, whose skips hold "
         "one stream; lanes can start from 3, 4, 5",
     ),
     (["arch/lanes=p1", "arch.lanes.start=6"], "arch.lanes.start: 6 out of range; the layers are 0..5"),
     (
         ["arch/recurrence=stack_loop", "arch/lanes=p1"],
-        "visit 4 of schedule 'loops' runs layer 4 in the encoder half, whose skips hold one stream; no layer would "
+        "visit 4 of route 'loops' runs layer 4 in the encoder half, whose skips hold one stream; no layer would "
         "do",
     ),
     (
@@ -119,8 +123,8 @@ def test_a_forbidden_combination_is_refused_with_its_reason(words, reason):
     ],
     ids=" ".join,
 )
-def test_a_permitted_combination_steps_in_every_schedule(words):
+def test_a_permitted_combination_steps_in_every_route(words):
     model = tiny_model(*words)
-    for name in model.schedules:
+    for name in model.routes:
         model.activate(name)
         assert 0 < one_step(model) < 10

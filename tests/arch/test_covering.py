@@ -36,9 +36,9 @@ def roundtrip(model, *words):
 
 
 def exercise(*words):
-    """Build; in every schedule take a step and rebuild from the artifact: finite losses, equal logits."""
+    """Build; in every route take a step and rebuild from the artifact: finite losses, equal logits."""
     model = tiny_model(*words)
-    for name in model.schedules:
+    for name in model.routes:
         model.activate(name)
         assert math.isfinite(one_step(model)), words
         assert all(torch.isfinite(p).all() for p in model.parameters()), words
@@ -78,7 +78,7 @@ def test_every_forbidden_pair_is_refused(two):
 
 
 @pytest.mark.parametrize("name", options(conf_dir(), "arch"))
-def test_every_topology_and_preset_steps_and_survives_the_artifact_in_every_schedule(name):
+def test_every_topology_and_preset_steps_and_survives_the_artifact_in_every_route(name):
     exercise(f"arch={name}")
 
 
@@ -86,13 +86,15 @@ def test_every_topology_and_preset_steps_and_survives_the_artifact_in_every_sche
 def test_the_full_product_of_the_groups_with_no_addon_or_with_all_that_go_together():
     choices = factors()
     groups = [name for name in choices if name.startswith("arch/")]
-    addons = [name for name in choices if name not in groups and not name.startswith("gate_")]
-    lone = {"ln_scale_output", "token_gate", "hyper_connections"}
+    addons: list[str] = []
+    for name in choices:
+        new = {frozenset({(name, ON), (other, ON)}) for other in addons}
+        new |= {frozenset({(name, ON), ("arch/lanes", lanes)}) for lanes in choices["arch/lanes"]}
+        if name not in groups and not new & BANNED:
+            addons.append(name)
     for values in product(*(choices[name] for name in groups)):
         for with_addons in (False, True):
             row = dict(zip(groups, values, strict=True))
-            row |= {a: ON if with_addons and a not in lone else OFF for a in addons}
-            if with_addons:
-                row["gate_sparse"] = ON
+            row |= {a: ON if with_addons else OFF for a in addons}
             if not any(two in BANNED for two in pairs_of(row)):
                 exercise(*words_of(row))

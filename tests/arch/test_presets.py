@@ -82,15 +82,15 @@ def test_every_preset_can_be_printed(arch, size, capsys):
 
 
 @pytest.mark.parametrize("arch", PRESETS)
-def test_every_preset_is_causal_in_every_schedule(arch):
+def test_every_preset_is_causal_in_every_route(arch):
     model = tiny_model(f"arch={arch}")
-    for name in model.schedules:
+    for name in model.routes:
         model.activate(name)
         assert_causal(model)
 
 
 def gradients(model, loss):
-    """The loss of two fixed sequences and the gradients of every parameter the active schedule uses."""
+    """The loss of two fixed sequences and the gradients of every parameter the active route uses."""
     model.zero_grad(set_to_none=True)
     value = loss(ids(), ids(seed=1))
     value.backward()
@@ -99,13 +99,13 @@ def gradients(model, loss):
 
 
 def assert_compiles(arch, backend):
-    """In every schedule, as in training: one graph, with eager mode's loss and gradients."""
+    """In every route, as in training: one graph, with eager mode's loss and gradients."""
     torch._dynamo.reset()
     model = tiny_model(f"arch={arch}")
     randomise(model)
     model.train()
     compiled = torch.compile(model.loss, fullgraph=True, backend=backend)
-    for name in model.schedules:
+    for name in model.routes:
         model.activate(name)
         found, expected = gradients(model, compiled), gradients(model, model.loss)
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
@@ -113,7 +113,7 @@ def assert_compiles(arch, backend):
 
 
 @pytest.mark.parametrize("arch", PRESETS)
-def test_every_preset_trains_as_one_graph_in_every_schedule(arch):
+def test_every_preset_trains_as_one_graph_in_every_route(arch):
     assert_compiles(
         arch, "eager"
     )  # captured whole, run by autograd: the compilers behind take three times as long

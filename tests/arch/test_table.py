@@ -23,7 +23,7 @@ def test_rows_sum_to_the_total_and_components_are_named():
     assert {row[0] for row in table.rows} >= {"embedding", "attention", "mlp", "control", "skip"}
 
 
-def test_the_visits_of_every_schedule_are_shown():
+def test_the_visits_of_every_route_are_shown():
     assert "visits plain: 0 1 2 | 3 4 5" in table_of(tiny_model()).notes
 
 

@@ -28,16 +28,16 @@ def test_settings_can_be_overridden_but_not_the_model(tmp_path):
         evaluation_from(loaded, overrides={"arch": arch_node()})
 
 
-@pytest.mark.parametrize("schedule", ["plain", "recurrent"])
-def test_the_schedule_active_at_the_end_of_training_is_evaluated_with_its_own_weights(tmp_path, schedule):
+@pytest.mark.parametrize("route", ["plain", "recurrent"])
+def test_the_route_active_at_the_end_of_training_is_evaluated_with_its_own_weights(tmp_path, route):
     words = ["arch/recurrence=mini", "arch.recurrence.recurrent_layers=[0]", "arch.layers=2", "arch.width=32"]
     sizes = ["arch.heads=2", "arch.kv_heads=1", "arch.mlp_hidden=64"]
     arch = node("arch", "baseline", words + sizes)
-    loaded = container.read(write_artifact(tmp_path / "a.pgolf", arch=arch, schedule=schedule))
+    loaded = container.read(write_artifact(tmp_path / "a.pgolf", arch=arch, route=route))
     model = noisy_model(arch, 260, 1)
     own, layer = model.own_mlps["0_1"].down.weight, model.layers[0].mlp.down.weight
     assert not torch.equal(own, layer)
-    model.use(schedule)
+    model.use(route)
     inputs_BT = torch.randint(260, (2, 32))
     expected = model.logits(inputs_BT, 8).log_softmax(-1)
     found = evaluation_from(loaded).network.log_probs(inputs_BT, 8)
@@ -45,8 +45,8 @@ def test_the_schedule_active_at_the_end_of_training_is_evaluated_with_its_own_we
 
 
 def test_headers_that_do_not_fit_are_refused(tmp_path):
-    with pytest.raises(ArtifactError, match="schedule 'recurrent' in the header; the model has plain"):
-        evaluation_from(container.read(write_artifact(tmp_path / "a.pgolf", schedule="recurrent")))
+    with pytest.raises(ArtifactError, match="route 'recurrent' in the header; the model has plain"):
+        evaluation_from(container.read(write_artifact(tmp_path / "a.pgolf", route="recurrent")))
     with pytest.raises(ArtifactError, match="its tokenizer has 260"):
         evaluation_from(container.read(write_artifact(tmp_path / "b.pgolf", bos_id=2)))
     with pytest.raises(ArtifactError, match="metric table"):

@@ -36,6 +36,21 @@ def test_a_parameter_nobody_declared_is_an_error():
         partition(model)
 
 
+def test_scalars_without_decay_stay_out_of_the_decay_of_the_others():
+    model = tiny_model("arch/mlp=polyglu_routed", "arch.mlp.routing=causal_mean")
+    groups = partition(model)
+    assert groups["scalar"] and groups["scalar_no_decay"]
+    optimizer = optimizer_for(model, "optimizer.scalar_weight_decay=0.5", "optimizer.scalar_lr=0.1")
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    before = {id(p): p.detach().clone() for p in model.parameters()}
+    optimizer.step(1.0, 0.5)
+    for p in groups["scalar"]:  # without a gradient AdamW only decays: w ← (1 − 0.1 · 0.5) w
+        torch.testing.assert_close(p.detach(), 0.95 * before[id(p)])
+    for p in groups["scalar_no_decay"]:
+        assert torch.equal(p, before[id(p)]) and p.grad is not None
+
+
 def test_a_scale_of_zero_changes_nothing():
     model = tiny_model()
     before = copy.deepcopy(model.state_dict())

@@ -49,7 +49,7 @@ def eval_node(window=32, stride=8, chunk_tokens=128, batch_windows=4):
 def header(tokenizer, **changes):
     return {
         "arch": arch_node(),
-        "schedule": "plain",
+        "route": "plain",
         "vocab_size": tokenizer.vocab_size,
         "bos_id": tokenizer.bos_id,
         "eval": eval_node(),

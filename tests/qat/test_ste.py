@@ -118,7 +118,7 @@ def test_after_the_warm_up_neither_the_start_nor_a_new_schedule_compiles_anythin
     torch._dynamo.reset()
     words = ("arch.layers=2", "arch/recurrence=mini", "arch.recurrence.recurrent_layers=[0]")
     trainer, watch = training(STE(start=0.25, start_lr_scale=None), steps=4, words=words)
-    trainer.hooks.append(Activate(trainer.model.activations(), trainer.model.schedules, 4))
+    trainer.hooks.append(Activate(trainer.model.activations(), trainer.model.routes, 4))
     watch.loss.compile_model_part(
         lambda part: torch.compile(part, fullgraph=True, backend="aot_eager", dynamic=False)
     )

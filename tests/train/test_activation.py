@@ -23,7 +23,7 @@ class Watch(Hook):
 
     @property
     def said(self):
-        return [(e.facts["state"], e.step, e.facts["schedule"]) for e in self.heard.of("switch")]
+        return [(e.facts["state"], e.step, e.facts["route"]) for e in self.heard.of("switch")]
 
     def after_switch(self, trainer, copied):
         self.copied.append(copied)
@@ -33,7 +33,7 @@ def switching(words, steps=8, before=(), after=(), **kwargs):
     """A trainer with the hook as build_trainer adds it, and the watch that listens to it."""
     trainer = rig(steps=steps, words=words, **kwargs)
     watch = Watch(trainer.listeners[0])
-    hook = Activate(trainer.model.activations(), trainer.model.schedules, steps)
+    hook = Activate(trainer.model.activations(), trainer.model.routes, steps)
     trainer.hooks = [*before, hook, watch, *after]
     honest = trainer.loss
     trainer.loss = lambda x, y: watch.ran.append(trainer.model.active) or honest(x, y)
@@ -124,7 +124,7 @@ def test_tied_halves_keep_one_average():
 )
 def test_switches_are_listed_among_the_phases(words, run_steps, start, text):
     model = rig(words=words).model
-    (phase,) = Activate(model.activations(), model.schedules, run_steps).phases()
+    (phase,) = Activate(model.activations(), model.routes, run_steps).phases()
     assert phase.start == start and text in phase.description
 
 

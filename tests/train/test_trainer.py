@@ -82,7 +82,7 @@ def test_the_kept_weights_of_a_diverged_run_name_the_schedule_they_were_trained_
     """The run switches after step 3; its last good weights are those of step 2, plain ones."""
     monkeypatch.setattr("pgolf.train.trainer.SNAPSHOT_STEPS", 2)
     trainer = rig(steps=20, words=("arch/recurrence=mini", "arch.recurrence.start=0.15"))
-    trainer.hooks = [Activate(trainer.model.activations(), trainer.model.schedules, 20)]
+    trainer.hooks = [Activate(trainer.model.activations(), trainer.model.routes, 20)]
     honest = trainer.loss
     trainer.loss = lambda x, y: honest(x, y) * (math.nan if trainer.step >= 3 else 1.0)
     with pytest.raises(TrainingError, match="weights of step 2 are kept") as caught:
@@ -91,9 +91,9 @@ def test_the_kept_weights_of_a_diverged_run_name_the_schedule_they_were_trained_
     run = SimpleNamespace(
         train=None, trainer=trainer, weights=None, files=SimpleNamespace(weights=tmp_path / "weights.pt")
     )
-    for error, schedule in ((caught.value, "plain"), (KeyboardInterrupt(), "recurrent")):
+    for error, route in ((caught.value, "plain"), (KeyboardInterrupt(), "recurrent")):
         Run._keep_weights(run, error)
-        assert torch.load(run.files.weights, weights_only=True)["schedule"] == schedule
+        assert torch.load(run.files.weights, weights_only=True)["route"] == route
 
 
 def test_warm_up_leaves_no_trace():
@@ -164,7 +164,7 @@ def full_rig(steps):
     qat = make(tiny_settings("qat=ste", "quant=int5_rtn")["qat"])
     prepared = qat.prepare(trainer.model, make(tiny_settings("quant=int5_rtn")["quant"]), trainer.schedule)
     trainer.loss = prepared.loss
-    switch = Activate(trainer.model.activations(), trainer.model.schedules, steps)
+    switch = Activate(trainer.model.activations(), trainer.model.routes, steps)
     trainer.hooks = [*prepared.updates, *trainer.hooks, switch, *prepared.hooks]
     return trainer
 

@@ -17,15 +17,17 @@ It hurts where the vocabulary is large: records with 4,096 words or more dropped
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Linear, Part
 from pgolf.arch.dims import Dims
+from pgolf.arch.stepping import LastInputs, Prefix, Step
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -70,13 +72,16 @@ class BigramEmbedding(Part):
         else:
             self.declare_control("scale", torch.tensor(settings.scale), "bigram")
 
+    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
+        return {"forward": LastInputs(self.forward, 1)}
+
     def forward(self, x_BTD: Tensor, ids_BT: Tensor) -> Tensor:
         rows_BT = pair_rows(ids_BT, self.rows, self.hash_name, self.bos_id)
         pair_BTD = self.projection(F.embedding(rows_BT, self.table))
         return x_BTD + (pair_BTD if self.scale is None else self.scale * pair_BTD)
 
 
-class BigramHash:
+class BigramHash(Addon):
     """The specification; ``rows`` is N, ``dim`` is E, ``scale`` null leaves s out."""
 
     sites = ("embedding",)
@@ -100,5 +105,5 @@ class BigramHash:
         self.rows, self.dim, self.hash_name, self.scale = rows, dim, hash, scale
         self.table_std, self.bos_mask, self.projection_group = table_std, bos_mask, projection_group
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> BigramEmbedding:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> BigramEmbedding:
         return BigramEmbedding(dims, self)

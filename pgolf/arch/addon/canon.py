@@ -11,26 +11,29 @@ When it hurts: it reads across document boundaries; no record switched it on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Part
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
+from pgolf.arch.stepping import LastInputs, Prefix, Step
 from pgolf.arch.taps import causal_taps
 from pgolf.arch.visits import Visit
 from pgolf.core.ranges import PositiveInt
 
 
-class Canon:
+class Canon(Addon):
     sites = ("attention_in", "mlp_in")
     order = 20
 
     def __init__(self, *, taps: PositiveInt) -> None:
         self.taps = taps
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> nn.Module | None:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> nn.Module | None:
         assert visit is not None
         layers = model.mixer_layers if site == "attention_in" else model.mlp_layers
         used = any(v.physical in layers for v in model.sharing(visit))
@@ -45,5 +48,8 @@ class CanonConvolution(Part):
         zeros_JD = torch.zeros(taps, width)
         self.declare("weight", zeros_JD, group="scalar", storage="keep_fp16", component="canon")
 
-    def forward(self, h_BTD: Tensor, context: Context) -> Tensor:
+    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
+        return {"forward": LastInputs(self.forward, self.weight.size(0) - 1)}
+
+    def forward(self, h_BTD: Tensor, context: ForwardContext) -> Tensor:
         return h_BTD + causal_taps(h_BTD, self.weight)

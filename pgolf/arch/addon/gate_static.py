@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pgolf.arch.addon.gating import COMPONENT, Gating, HeadGate
 from pgolf.arch.base import Part
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.core.ranges import PositiveFloat
 
@@ -42,12 +42,14 @@ class StaticGate(HeadGate):
 
 
 class ProjectedGate(Part):
+    alone = True
+
     gamma: nn.Parameter
 
     def __init__(self, dims: Dims, init: float) -> None:
         super().__init__()
         self.declare_control("gamma", torch.full((dims.heads,), float(init)), COMPONENT)
 
-    def forward(self, y_BTD: Tensor, context: Context) -> Tensor:
+    def forward(self, y_BTD: Tensor, context: ForwardContext) -> Tensor:
         y_BTHK = y_BTD.unflatten(-1, (self.gamma.numel(), -1))
         return (self.gamma.to(y_BTD.dtype).unsqueeze(-1) * y_BTHK).flatten(-2)

@@ -12,9 +12,9 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Part
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
@@ -25,11 +25,13 @@ COMPONENT = "attention_gate"
 class HeadGate(Part):
     """``y_h ← gate_h · y_h``; an option says what the gate is."""
 
+    alone = True
+
     @abstractmethod
     def gate(self, h_BTD: Tensor) -> Tensor:
         """The factors, [B, T, H] or [H]."""
 
-    def forward(self, y_BTHK: Tensor, v_BTGK: Tensor, h_BTD: Tensor, context: Context) -> Tensor:
+    def forward(self, y_BTHK: Tensor, v_BTGK: Tensor, h_BTD: Tensor, context: ForwardContext) -> Tensor:
         return self.gate(h_BTD).to(y_BTHK.dtype).unsqueeze(-1) * y_BTHK
 
     def declare_weight(self, weight: Tensor) -> None:
@@ -37,16 +39,17 @@ class HeadGate(Part):
         self.declare("weight", weight, group="scalar", storage="keep_fp16", component=COMPONENT)
 
 
-class Gating:
+class Gating(Addon):
     """Specification: one gate for each control key whose layer has attention."""
 
-    sites: tuple[str, ...] = ("heads",)
+    alternative = "gate the same heads"
+    sites = ("heads",)
     order = 20
 
     @abstractmethod
     def part(self, dims: Dims) -> nn.Module: ...
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> nn.Module | None:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> nn.Module | None:
         assert visit is not None
         if not model.attention_layers:
             raise ConfigError("arch.addons: a gate of attention heads, but no layer has attention")

@@ -15,40 +15,44 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from pgolf.arch.addon.placement import ModelFacts
-from pgolf.arch.block import Context
+from pgolf.arch.addon.base import Addon, ModelOutline
+from pgolf.arch.base import Part
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 
-Index = Literal["physical", "virtual", "repeats_virtual"]
+DepthIndex = Literal["physical", "virtual", "repeats_virtual"]
 
 
-class LNScale:
+class LNScale(Addon):
     """``index``: what i is; ``repeats_virtual`` is physical at first visits, virtual at repeats (#860)."""
 
+    alternative = "are alternatives, scaling inputs or outputs"
     sites = ("attention_in", "mlp_in")
     order = 10
 
-    def __init__(self, *, index: Index) -> None:
+    def __init__(self, *, index: DepthIndex) -> None:
         self.part = DepthScale(index)
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> nn.Module | None:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> nn.Module | None:
         return self.part
 
 
-class DepthScale(nn.Module):
+class DepthScale(Part):
     """A constant factor for each visit; no buffer, so nothing of it is saved."""
 
-    def __init__(self, index: Index) -> None:
+    alone = True
+
+    def __init__(self, index: DepthIndex) -> None:
         super().__init__()
         self.index = index
 
-    def forward(self, x_BTD: Tensor, context: Context) -> Tensor:
+    def forward(self, x_BTD: Tensor, context: ForwardContext) -> Tensor:
         assert context.visit is not None
         return depth_scale(context.visit, self.index) * x_BTD
 
 
-def depth_scale(visit: Visit, index: Index) -> float:
+def depth_scale(visit: Visit, index: DepthIndex) -> float:
     """``1/√(i+1)``."""
     physical = index == "physical" or (index == "repeats_virtual" and visit.number == 0)
     return float(((visit.physical if physical else visit.virtual) + 1) ** -0.5)

@@ -12,20 +12,21 @@ from __future__ import annotations
 
 from torch import nn
 
-from pgolf.arch.addon.ln_scale import DepthScale, Index
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import Addon, ModelOutline
+from pgolf.arch.addon.ln_scale import DepthIndex, DepthScale
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 
 
-class LNScaleOutput:
+class LNScaleOutput(Addon):
     """``index``: what i is; ``repeats_virtual`` is physical at first visits, virtual at repeats."""
 
+    alternative = "are alternatives, scaling inputs or outputs"
     sites = ("attention_out", "mlp_out")
     order = 30
 
-    def __init__(self, *, index: Index) -> None:
+    def __init__(self, *, index: DepthIndex) -> None:
         self.part = DepthScale(index)
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> nn.Module | None:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> nn.Module | None:
         return self.part

@@ -14,24 +14,23 @@ It hurts in that nothing bypasses it: a coarse quantization of its matrices reac
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import Addon, Host, ModelOutline
 from pgolf.arch.base import Linear, Part
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveInt
 
-if TYPE_CHECKING:
-    from pgolf.arch.unet import UNet
-
 
 class Enrich(Part):
     """The site ``embedding``: ``up`` is W_a [M, D], ``down`` is W_b [D, M]."""
+
+    alone = True
 
     def __init__(self, width: int, hidden: int, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -51,7 +50,7 @@ class Enrich(Part):
         return (self.enrich(x_BTD).float() - x_BTD.float()).norm(dim=-1)
 
 
-class PreEnrichment:
+class PreEnrichment(Addon):
     """The specification; ``hidden`` is M (the width itself for the square pair)."""
 
     sites = ("embedding",)
@@ -61,17 +60,17 @@ class PreEnrichment:
         self.activation: Callable[[Tensor], Tensor] = F.gelu if form == "gelu" else _unchanged
         self.hidden = hidden
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> Enrich:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> Enrich:
         return Enrich(dims.width, self.hidden, self.activation)
 
 
-def pe_delta(model: UNet, ids_BT: Tensor) -> Tensor:
+def pe_delta(model: Host, ids_BT: Tensor) -> Tensor:
     """The confidence signal of ``model`` at every position, fp32 [B, T]; a function of the prefix only.
 
     Raises ConfigError for a model without pre-enrichment.
     """
     x_BTD = F.embedding(ids_BT, model.embedding)
-    for part in model.addons.model_sites["embedding"]:
+    for part in model.parts_at("embedding"):
         if isinstance(part, Enrich):
             return part.delta(x_BTD)
         x_BTD = part(x_BTD, ids_BT)

@@ -22,30 +22,28 @@ It hurts on small budgets, where that costs steps; without an n-gram expert it e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pgolf.arch.addon.base import Addon, Host, ModelOutline
 from pgolf.arch.addon.count_provider import preceding_counts, witten_bell
-from pgolf.arch.addon.placement import ModelFacts
 from pgolf.arch.addon.token_nll import token_nll
 from pgolf.arch.base import Part
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Fraction, PositiveFloat
 
-if TYPE_CHECKING:
-    from pgolf.arch.unet import UNet
-
 PLACE = "arch.addons.routing_head"
 
 
-class Router(Part):
+class RoutingGates(Part):
     """The site ``output``."""
+
+    alone = True
 
     weight: nn.Parameter
     bias: nn.Parameter
@@ -79,7 +77,7 @@ class Router(Part):
         floor_W = F.pad(share_BTW.new_full((1,), self.neural_floor), (0, seen_BTK.size(-1)))
         return floor_W + (1 - self.neural_floor) * share_BTW
 
-    def forward(self, x_BTD: Tensor, context: Context) -> None:
+    def forward(self, x_BTD: Tensor, context: ForwardContext) -> None:
         """Append the mixture's loss, in nats times ``loss_weight``."""
         assert context.targets_BT is not None and context.head is not None
         table_VD, cap = context.head
@@ -91,7 +89,7 @@ class Router(Part):
         context.auxiliary.append(self.loss_weight * -mixed_BT.log().mean())
 
 
-class RoutingHead:
+class RoutingHead(Addon):
     """The specification."""
 
     sites = ("output",)
@@ -111,19 +109,19 @@ class RoutingHead:
         self.orders, self.neural_bias = tuple(orders), neural_bias
         self.neural_floor, self.loss_weight = neural_floor, loss_weight
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> Router:
-        return Router(dims, self)
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> RoutingGates:
+        return RoutingGates(dims, self)
 
 
-def router_of(model: UNet) -> Router:
+def router_of(model: Host) -> RoutingGates:
     """The routing head of ``model``. Raises ConfigError for a model without one."""
-    for part in model.addons.model_sites["output"]:
-        if isinstance(part, Router):
+    for part in model.parts_at("output"):
+        if isinstance(part, RoutingGates):
             return part
     raise ConfigError("arch/addon: this model has no routing_head")
 
 
-def logits_and_gates(model: UNet, ids_BT: Tensor, keep: int | None = None) -> tuple[Tensor, Tensor]:
+def logits_and_gates(model: Host, ids_BT: Tensor, keep: int | None = None) -> tuple[Tensor, Tensor]:
     """Capped logits [B, keep, V] and unmasked gates [B, keep, W] of the last ``keep`` positions (None: all)."""
     x_BTD = model.hidden(ids_BT)
     x_BTD = x_BTD if keep is None else x_BTD[:, -keep:]

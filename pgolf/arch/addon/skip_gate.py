@@ -13,27 +13,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Part
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 
 
-class SkipGate:
+class SkipGate(Addon):
     sites = ("skip",)
     order = 10
 
     def __init__(self, *, init: float) -> None:
         self.init = init
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> nn.Module | None:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> nn.Module | None:
         if not model.skips:
             raise ConfigError("arch.addons.skip_gate: this model has no skips to gate")
         return BlendedSkip(model.skips, dims.width, self.init)
 
 
 class BlendedSkip(Part):
+    alone = True
+
     gamma: nn.Parameter
 
     def __init__(self, skips: int, width: int, init: float) -> None:

@@ -17,15 +17,17 @@ It hurts: ``a`` halves the first token of every window; no source isolates what 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Part
 from pgolf.arch.dims import Dims
+from pgolf.arch.stepping import LastInputs, Prefix, Step
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveInt
@@ -37,6 +39,9 @@ class Smear(Part):
     def __init__(self, bos_id: int | None) -> None:
         super().__init__()
         self.bos_id = bos_id
+
+    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
+        return {"forward": LastInputs(self.forward, 1)}
 
     def previous(self, x_BTD: Tensor) -> Tensor:
         """``x_{t−1}``, zero at the first position."""
@@ -81,7 +86,7 @@ class InputGated(Smear):
         return x_BTD + self.masked(weight_BT1.to(x_BTD.dtype), ids_BT) * self.previous(x_BTD)
 
 
-class SmearGate:
+class SmearGate(Addon):
     """The specification. ``window``: how many channels the gate of variant ``c`` reads."""
 
     order = 20
@@ -90,7 +95,7 @@ class SmearGate:
         self.variant, self.bos_mask, self.window = variant, bos_mask, window
         self.sites = ("stream",) if variant == "a" else ("embedding",)
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> Smear:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> Smear:
         bos_id = dims.bos_id if self.bos_mask else None
         if self.variant == "a":
             return Blend(dims.width, start=0.0, sign=1, bos_id=bos_id)

@@ -17,16 +17,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Part
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 
 SHARED = "token_gate"
 
 
-class TokenGate:
+class TokenGate(Addon):
+    most_lanes = 1
+    why = "gates the whole block"
     sites: tuple[str, ...]
     order = 90  # last: it keeps what the block really reads, and gates all of what the block did
 
@@ -34,19 +36,23 @@ class TokenGate:
         self.bias_init, self.mixed = bias_init, around == "mixed"
         self.sites = ("read", "block_out") if self.mixed else ("block_out",)
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> nn.Module | None:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> nn.Module | None:
         return Remember() if site == "read" else GatedBlock(dims.width, self.bias_init, self.mixed)
 
 
-class Remember(nn.Module):
+class Remember(Part):
     """Keeps what the block reads until the gate needs it."""
 
-    def forward(self, u_BTD: Tensor, x_BTD: Tensor, context: Context) -> Tensor:
+    alone = True
+
+    def forward(self, u_BTD: Tensor, x_BTD: Tensor, context: ForwardContext) -> Tensor:
         context.shared[SHARED] = u_BTD
         return u_BTD
 
 
 class GatedBlock(Part):
+    alone = True
+
     weight: nn.Parameter
     bias: nn.Parameter
 
@@ -56,7 +62,7 @@ class GatedBlock(Part):
         self.declare_control("weight", torch.zeros(width), SHARED)
         self.declare_control("bias", torch.full((1,), float(bias_init)), SHARED)
 
-    def forward(self, y_BTD: Tensor, x_BTD: Tensor, context: Context) -> Tensor:
+    def forward(self, y_BTD: Tensor, x_BTD: Tensor, context: ForwardContext) -> Tensor:
         if self.mixed:
             x_BTD = context.shared.pop(SHARED)
         gate_BT1 = torch.sigmoid((x_BTD.detach() * self.weight).sum(-1, keepdim=True) + self.bias)

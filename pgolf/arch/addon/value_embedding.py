@@ -24,9 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Linear, Part
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
@@ -38,6 +38,8 @@ NAME = "value_embedding"
 
 class ValueTable(Part):
     """The site ``prepare``: leaves the projected rows and the scales of the places for the blocks."""
+
+    alone = True
 
     table: nn.Parameter
     scale: nn.Parameter
@@ -52,20 +54,22 @@ class ValueTable(Part):
         self.declare_control("scale", torch.tensor(settings.scale), NAME)
         self.declare_control("place_scales", torch.ones(len(settings.visits)), NAME)
 
-    def forward(self, context: Context) -> None:
+    def forward(self, context: ForwardContext) -> None:
         values = self.projection(F.embedding(context.ids_BT, self.table))
         context.shared[NAME] = self.scale.to(values.dtype) * values
         context.shared[f"{NAME}.scales"] = self.place_scales
 
 
-class ValueFeed(nn.Module):
+class ValueFeed(Part):
     """The site ``value``: adds them where the visit being run is a listed one. Owns no parameters."""
+
+    alone = True
 
     def __init__(self, places: Sequence[int], index: Literal["virtual", "physical"]) -> None:
         super().__init__()
         self.places, self.index = tuple(places), index
 
-    def forward(self, v_BTGK: Tensor, context: Context) -> Tensor:
+    def forward(self, v_BTGK: Tensor, context: ForwardContext) -> Tensor:
         assert context.visit is not None
         place = getattr(context.visit, self.index)
         if place not in self.places:
@@ -74,9 +78,10 @@ class ValueFeed(nn.Module):
         return v_BTGK + scale.to(v_BTGK.dtype) * context.shared[NAME].view_as(v_BTGK).to(v_BTGK.dtype)
 
 
-class ValueEmbedding:
+class ValueEmbedding(Addon):
     """The specification; ``visits`` lists the places that are fed."""
 
+    beside_state_space = False
     sites = ("prepare", "value")
     order = 10
 
@@ -96,7 +101,7 @@ class ValueEmbedding:
         self.dim, self.scale, self.table_std = dim, scale, table_std
         self.projection_group = projection_group
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> nn.Module | None:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> nn.Module | None:
         if visit is None:
             self._check(dims, model)
             return ValueTable(dims, self)
@@ -104,14 +109,14 @@ class ValueEmbedding:
             return ValueFeed(self.visits, self.index)
         return None
 
-    def _fed(self, model: ModelFacts) -> list[Visit]:
-        """Every visit of any schedule that is fed."""
-        every = (v for schedule in model.schedules.values() for v in schedule.visits)
+    def _fed(self, model: ModelOutline) -> list[Visit]:
+        """Every visit of any route that is fed."""
+        every = (v for route in model.routes.values() for v in route.visits)
         return [v for v in every if getattr(v, self.index) in self.visits]
 
-    def _check(self, dims: Dims, model: ModelFacts) -> None:
+    def _check(self, dims: Dims, model: ModelOutline) -> None:
         place = f"arch.addons.{NAME}.visits"
-        longest = max(len(s.visits) for s in model.schedules.values())
+        longest = max(len(s.visits) for s in model.routes.values())
         size = longest if self.index == "virtual" else dims.layers
         outside = [i for i in self.visits if not 0 <= i < size]
         if outside:

@@ -17,9 +17,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Part
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
@@ -27,16 +27,20 @@ from pgolf.core.errors import ConfigError
 NAME = "value_residual_v0"
 
 
-class Source(nn.Module):
+class FirstValues(Part):
     """The first layer: leaves its values for the others, those of its first visit in a forward pass."""
 
-    def forward(self, v_BTGK: Tensor, context: Context) -> Tensor:
+    alone = True
+
+    def forward(self, v_BTGK: Tensor, context: ForwardContext) -> Tensor:
         context.shared.setdefault(NAME, v_BTGK)
         return v_BTGK
 
 
 class Mix(Part):
     """Every other visit: ``mix`` is λ = (weight of v⁰, weight of v)."""
+
+    alone = True
 
     mix: nn.Parameter
 
@@ -45,12 +49,12 @@ class Mix(Part):
         self.squash = squash
         self.declare_control("mix", torch.tensor([first, own]), "value_residual")
 
-    def forward(self, v_BTGK: Tensor, context: Context) -> Tensor:
+    def forward(self, v_BTGK: Tensor, context: ForwardContext) -> Tensor:
         mix = (torch.sigmoid(self.mix) if self.squash else self.mix).to(v_BTGK.dtype)
         return mix[0] * context.shared[NAME] + mix[1] * v_BTGK
 
 
-class ValueResidualV0:
+class ValueResidualV0(Addon):
     """The specification; ``first`` and ``own`` are where λ starts, before squashing."""
 
     sites = ("value",)
@@ -59,9 +63,9 @@ class ValueResidualV0:
     def __init__(self, *, first: float, own: float, squash: Literal["none", "sigmoid"]) -> None:
         self.first, self.own, self.squash = first, own, squash == "sigmoid"
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> nn.Module | None:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> nn.Module | None:
         assert visit is not None
-        sources = {s.visits[0].key: s.visits[0].physical for s in model.schedules.values()}
+        sources = {s.visits[0].key: s.visits[0].physical for s in model.routes.values()}
         without = sorted(set(sources.values()) - set(model.attention_layers))
         if without:
             raise ConfigError(
@@ -70,8 +74,8 @@ class ValueResidualV0:
                 f"choose value_residual_x0"
             )
         if visit.key in sources:
-            return Source()
-        every = (v for schedule in model.schedules.values() for v in schedule.visits)
+            return FirstValues()
+        every = (v for route in model.routes.values() for v in route.visits)
         if not any(v.key == visit.key and v.physical in model.attention_layers for v in every):
             return None
         return Mix(self.first, self.own, self.squash)

@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Part
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 
@@ -22,17 +22,19 @@ from pgolf.arch.visits import Visit
 class Shortcut(Part):
     """The site ``block_out`` of one visit."""
 
+    alone = True
+
     strength: nn.Parameter
 
     def __init__(self, start: float) -> None:
         super().__init__()
         self.declare_control("strength", torch.tensor(start), "value_residual")
 
-    def forward(self, y_BTD: Tensor, x_BTD: Tensor, context: Context) -> Tensor:
+    def forward(self, y_BTD: Tensor, x_BTD: Tensor, context: ForwardContext) -> Tensor:
         return y_BTD + self.strength * context.x0_BTD
 
 
-class ValueResidualX0:
+class ValueResidualX0(Addon):
     """The specification; ``start`` is λ_v at step 0."""
 
     sites = ("block_out",)
@@ -41,5 +43,5 @@ class ValueResidualX0:
     def __init__(self, *, start: float) -> None:
         self.start = start
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> Shortcut:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> Shortcut:
         return Shortcut(self.start)

@@ -16,22 +16,24 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.addon.placement import ModelFacts
-from pgolf.arch.block import Context
+from pgolf.arch.addon.base import Addon, ModelOutline
+from pgolf.arch.base import Part
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveInt
 
-Index = Literal["virtual", "physical"]
+PlaceIndex = Literal["virtual", "physical"]
 
 
-class XSA:
+class XSA(Addon):
     """On ``all`` visits with attention, on the listed ones, or on the ``last`` n (as ``XSA_LAST_N``).
 
     ``index`` says whether the list or the count is of visits (virtual) or of layers (physical).
     """
 
+    beside_state_space = False
     sites = ("heads",)
     order = 10
 
@@ -40,7 +42,7 @@ class XSA:
         *,
         visits: Literal["all"] | Sequence[int],
         last: PositiveInt | None,
-        index: Index,
+        index: PlaceIndex,
     ) -> None:
         if last is not None and visits != "all":
             raise ConfigError(
@@ -51,19 +53,19 @@ class XSA:
         self.visits, self.last, self.index = visits, last, index
         self.part: ExclusiveSelfAttention | None = None
 
-    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelFacts) -> nn.Module | None:
+    def build(self, dims: Dims, site: str, visit: Visit | None, model: ModelOutline) -> nn.Module | None:
         assert visit is not None
         if self.part is None:
             self.part = ExclusiveSelfAttention(self._places(model), self.index)
         chosen = [v for v in model.sharing(visit) if self.part.chosen(v)]
         return self.part if any(v.physical in model.attention_layers for v in chosen) else None
 
-    def _places(self, model: ModelFacts) -> frozenset[int]:
+    def _places(self, model: ModelOutline) -> frozenset[int]:
         """The chosen places. Raises ConfigError where a listed one does not exist or has no attention, or none has.
 
-        Virtual places count to the end of the longest schedule, whichever is active.
+        Virtual places count to the end of the longest route, whichever is active.
         """
-        visits = [v for s in model.schedules.values() for v in s.visits]
+        visits = [v for s in model.routes.values() for v in s.visits]
         attending = {place(v, self.index) for v in visits if v.physical in model.attention_layers}
         if not attending:
             raise ConfigError("arch.addons.xsa: no layer has attention")
@@ -95,21 +97,23 @@ class XSA:
         return frozenset(listed)
 
 
-def place(visit: Visit, index: Index) -> int:
+def place(visit: Visit, index: PlaceIndex) -> int:
     return visit.virtual if index == "virtual" else visit.physical
 
 
-class ExclusiveSelfAttention(nn.Module):
+class ExclusiveSelfAttention(Part):
     """The projection, in fp32 whatever the dtype of ``y``; acts on visits at the chosen places."""
 
-    def __init__(self, places: frozenset[int], index: Index) -> None:
+    alone = True
+
+    def __init__(self, places: frozenset[int], index: PlaceIndex) -> None:
         super().__init__()
         self.places, self.index = places, index
 
     def chosen(self, visit: Visit) -> bool:
         return place(visit, self.index) in self.places
 
-    def forward(self, y_BTHK: Tensor, v_BTGK: Tensor, h_BTD: Tensor, context: Context) -> Tensor:
+    def forward(self, y_BTHK: Tensor, v_BTGK: Tensor, h_BTD: Tensor, context: ForwardContext) -> Tensor:
         assert context.visit is not None
         return exclude_self(y_BTHK, v_BTGK) if self.chosen(context.visit) else y_BTHK
 

@@ -16,14 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from pgolf.arch.attention.base import Kernel
-from pgolf.arch.base import Linear, Part, rms_norm
+from pgolf.arch.base import Linear, Part, SequenceMixer, rms_norm
 from pgolf.arch.dims import Dims
+from pgolf.arch.stepping import AttentionStep, Passed, Prefix, Step
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 
 
-class Rotary(nn.Module):
+class Rotary(Part):
     """Half-split rotary positions on the first ``rotary`` dimensions of each head.
 
     ``(x₁cos+x₂sin, −x₁sin+x₂cos)`` with frequencies ``base^(−2i/rotary)``. With ``ntk`` and T longer than
@@ -47,6 +48,9 @@ class Rotary(nn.Module):
         angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), base**-exponent)
         return angles.cos()[:, None, :], angles.sin()[:, None, :]
 
+    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
+        return {"forward": Passed(self.forward)}
+
     def forward(self, x_BTHK: Tensor) -> Tensor:
         return self.turn(x_BTHK, *self.tables(x_BTHK.size(1), x_BTHK.device))
 
@@ -57,7 +61,7 @@ class Rotary(nn.Module):
         return torch.cat([first * cos + second * sin, second * cos - first * sin, rest], dim=-1)
 
 
-class Attention(Part):
+class Attention(SequenceMixer):
     """Grouped-query attention around a kernel, which has no parameters."""
 
     def __init__(
@@ -91,6 +95,9 @@ class Attention(Part):
         self.k = Linear(dims.width, dims.kv_width, "attention")
         self.v = Linear(dims.width, dims.kv_width, "attention")
         self.out = Linear(dims.width, dims.width, "attention", writes_residual=True)
+
+    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
+        return {"mix": AttentionStep(self.mix, self.rotary, prefix, self.kernel.visible)}
 
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
         """What the kernel makes of them, y_BTHK. Feeding one position at a time stands in for this method."""

@@ -29,8 +29,8 @@ class PhaseTransition:
             raise ConfigError(f"arch.init: phase_transition needs 2 layers at least; there is {last + 1}")
         normal_embedding(model, self.embedding_std)
         zero_projections(model)
-        for schedule in sorted(model.schedules.values(), key=lambda s: len(s.visits)):
-            for visit in schedule.visits:  # where visits share a key, the longest schedule has the last word
+        for route in sorted(model.routes.values(), key=lambda s: len(s.visits)):
+            for visit in route.visits:  # where visits share a key, the longest route has the last word
                 stream = 1.0 / (1.0 + math.exp(-self.steepness * (visit.physical / last - 0.5)))
                 mix = model.get_parameter(f"controls.{visit.key}.residual_mix")
                 mix[0].fill_(stream)

@@ -7,18 +7,15 @@ Cost in bytes: none. Cost in step time: none. Hurts: nothing; two lanes gained 0
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from pgolf.arch.block import Block, Context
 from pgolf.arch.dims import Dims
 from pgolf.arch.lanes.base import Lanes
 
 
 class OneStream(Lanes):
-    """The plain sequential block; the stream is a single tensor x_BTD."""
+    """``Block.forward`` as it stands; the stream is a single tensor x_BTD."""
+
+    alone = True
+    neutral = True
 
     def __init__(self, *, dims: Dims) -> None:
         super().__init__()
-
-    def run(self, block: Block, stream: tuple[Tensor, ...], context: Context) -> tuple[Tensor, ...]:
-        return self.sequential(block, stream, context)

@@ -16,14 +16,16 @@ from typing import Literal
 import torch
 from torch import nn
 
-from pgolf.arch.block import Block, Context
+from pgolf.arch.block import Block, ForwardContext
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.base import Stream
+from pgolf.arch.lanes.base import ResidualStream
 from pgolf.arch.lanes.two import Allocate, TwoLanes, add_write
 from pgolf.core.ranges import NonNegativeInt, PositiveFloat
 
 
 class P1(TwoLanes):
+    alone = True
+    reads = 2
     keep: nn.Parameter  # ρ [layers, after attention | after the MLP]
     attention_writes: nn.Parameter  # π₀ [layers, lane]
     mlp_writes: nn.Parameter  # π₁ [layers, lane], or lane 1 alone
@@ -43,9 +45,9 @@ class P1(TwoLanes):
         self.declare_control("attention_writes", torch.ones(self.rows, 2), "lanes")
         self.declare_control("mlp_writes", torch.ones(self.rows, 2 if self.crosses else 1), "lanes")
 
-    def run(self, block: Block, stream: Stream, context: Context) -> Stream:
+    def run(self, block: Block, stream: ResidualStream, context: ForwardContext) -> ResidualStream:
         if block.visit.physical < self.start:
-            return self.sequential(block, stream, context)
+            return super().run(block, stream, context)
         before0, before1 = self.split(stream)
         row = self.row(block.visit.physical)
         keep, attention, mlp = self.keep[row], self.attention_writes[row], self.mlp_writes[row]

@@ -14,14 +14,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.block import Block, Context
+from pgolf.arch.block import Block, ForwardContext
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.base import Stream
+from pgolf.arch.lanes.base import ResidualStream
 from pgolf.arch.lanes.two import TwoLanes
 from pgolf.core.ranges import Fraction, NonNegativeInt
 
 
 class P2(TwoLanes):
+    alone = True
+    reads = 2
     routes: nn.Parameter  # t [layers, attention to lane 0 | attention to 1 | MLP to 0 | MLP to 1]
     mlp_mix: nn.Parameter  # s [layers, 2, D]
     lane_merge: nn.Parameter  # μ [1]
@@ -33,9 +35,9 @@ class P2(TwoLanes):
         self.declare_control("mlp_mix", mix.repeat(self.rows, 1, 1), "lanes")
         self.declare_control("lane_merge", torch.full((1,), float(lane_merge)), "lanes")
 
-    def run(self, block: Block, stream: Stream, context: Context) -> Stream:
+    def run(self, block: Block, stream: ResidualStream, context: ForwardContext) -> ResidualStream:
         if block.visit.physical < self.start:
-            return self.sequential(block, stream, context)
+            return super().run(block, stream, context)
         before0, before1 = self.split(stream)
         row = self.row(block.visit.physical)
         route = self.routes[row]
@@ -48,6 +50,6 @@ class P2(TwoLanes):
             lane0, lane1 = lane0 + route[2] * fed, lane1 + route[3] * fed
         return lane0, block.leave(lane1, before1, context)
 
-    def merge(self, stream: Stream) -> Tensor:
+    def merge(self, stream: ResidualStream) -> Tensor:
         lane0, lane1 = self.split(stream)
         return self.lane_merge * lane0 + (1.0 - self.lane_merge) * lane1

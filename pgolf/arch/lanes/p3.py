@@ -5,31 +5,33 @@ Source: #1412, #1493 (after GPT-J); spec arch §9. There it mainly shrank the ga
 Cost: no parameters; in step time nothing, the two sublayers could even run side by side.
 Hurts: the MLP no longer sees what its own layer's attention found.
 
-One stream needs no joining and its skips are whole, so it fits every schedule; ``start`` 0 makes all blocks parallel.
+One stream needs no joining and its skips are whole, so it fits every route; ``start`` 0 makes all blocks parallel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pgolf.arch.block import Block, Context
+from pgolf.arch.block import Block, ForwardContext
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.base import Lanes, Stream
+from pgolf.arch.lanes.base import Lanes, ResidualStream
 from pgolf.arch.lanes.two import check_start
-from pgolf.arch.visits import Schedule
+from pgolf.arch.visits import Route
 from pgolf.core.ranges import NonNegativeInt
 
 
 class P3(Lanes):
     """``start`` is the first physical layer whose sublayers run side by side."""
 
+    alone = True
+
     def __init__(self, *, dims: Dims, start: NonNegativeInt) -> None:
         super().__init__()
         self.start = start
 
-    def run(self, block: Block, stream: Stream, context: Context) -> Stream:
+    def run(self, block: Block, stream: ResidualStream, context: ForwardContext) -> ResidualStream:
         if block.visit.physical < self.start:
-            return self.sequential(block, stream, context)
+            return super().run(block, stream, context)
         (x_BTD,) = stream
         u_BTD = block.read(x_BTD, context)
         y_BTD = u_BTD
@@ -38,5 +40,5 @@ class P3(Lanes):
                 y_BTD = y_BTD + written_BTD
         return (block.leave(y_BTD, x_BTD, context),)
 
-    def check(self, schedules: Mapping[str, Schedule], layers: int) -> None:
+    def check(self, routes: Mapping[str, Route], layers: int) -> None:
         check_start(self.start, layers)

@@ -17,9 +17,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.block import Block, Context
+from pgolf.arch.block import Block, ForwardContext
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.base import Stream
+from pgolf.arch.lanes.base import ResidualStream
 from pgolf.arch.lanes.two import Allocate, TwoLanes, add_write
 from pgolf.arch.visits import Visit
 from pgolf.core.ranges import NonNegativeInt, PositiveFloat
@@ -28,6 +28,7 @@ from pgolf.core.ranges import NonNegativeInt, PositiveFloat
 class P4(TwoLanes):
     """``split_skip``: whether the skip of the first block with lanes enters both (before the split) or lane 0."""
 
+    alone = True
     keep: nn.Parameter  # ρ [layers, lane]
     attention_writes: nn.Parameter  # π₀ [layers, lane]
     mlp_writes: nn.Parameter  # π₁ [layers, lane]
@@ -48,9 +49,9 @@ class P4(TwoLanes):
         self.declare_control("attention_writes", torch.ones(self.rows, 2), "lanes")
         self.declare_control("mlp_writes", torch.ones(self.rows, 2), "lanes")
 
-    def run(self, block: Block, stream: Stream, context: Context) -> Stream:
+    def run(self, block: Block, stream: ResidualStream, context: ForwardContext) -> ResidualStream:
         if block.visit.physical < self.start:
-            return self.sequential(block, stream, context)
+            return super().run(block, stream, context)
         before = self.split(stream)
         row = self.row(block.visit.physical)
         attended = block.attend(block.read(before[0], context), context)
@@ -66,13 +67,15 @@ class P4(TwoLanes):
         )
         return lane0, block.leave(lane1, before[1], context)
 
-    def add_skip(self, stream: Stream, add: Callable[[Tensor], Tensor], visit: Visit) -> Stream:
+    def add_skip(
+        self, stream: ResidualStream, add: Callable[[Tensor], Tensor], visit: Visit
+    ) -> ResidualStream:
         if len(stream) == 1 and not (self.split_skip == "lane0" and visit.physical >= self.start):
             return (add(stream[0]),)
         lane0, lane1 = self.split(stream)
         return add(lane0), lane1
 
-    def merge(self, stream: Stream) -> Tensor:
+    def merge(self, stream: ResidualStream) -> Tensor:
         lane0, lane1 = self.split(stream)
         if self.merged == "mean":
             return 0.5 * (lane0 + lane1)

@@ -1,4 +1,4 @@
-"""What the options with two lanes share: where the stream splits, and with which schedules that can be.
+"""What the options with two lanes share: where the stream splits, and with which routes that can be.
 
 From the physical layer ``start`` on, attention reads lane 0 and the MLP reads lane 1. The addon site
 ``block_out`` acts on lane 1, the MLP's, once per block: its ``x_BTD`` is lane 1 before the block.
@@ -12,8 +12,8 @@ from typing import Literal
 from torch import Tensor
 
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.base import Lanes, Stream
-from pgolf.arch.visits import Schedule
+from pgolf.arch.lanes.base import Lanes, ResidualStream
+from pgolf.arch.visits import Route
 from pgolf.core.errors import ConfigError
 
 Allocate = Literal["used", "all"]
@@ -26,6 +26,8 @@ class TwoLanes(Lanes):
     layers from ``start`` on, or of every layer where ``allocate`` is ``all`` (the published tensors).
     """
 
+    lanes = 2
+
     def __init__(self, dims: Dims, start: int, allocate: Allocate) -> None:
         super().__init__()
         check_start(start, dims.layers)
@@ -36,19 +38,19 @@ class TwoLanes(Lanes):
     def row(self, layer: int) -> int:
         return layer - self.first
 
-    def split(self, stream: Stream) -> tuple[Tensor, Tensor]:
+    def split(self, stream: ResidualStream) -> tuple[Tensor, Tensor]:
         """The two lanes; both are the single stream where it has not split yet."""
         return (stream[0], stream[0]) if len(stream) == 1 else (stream[0], stream[1])
 
-    def check(self, schedules: Mapping[str, Schedule], layers: int) -> None:
+    def check(self, routes: Mapping[str, Route], layers: int) -> None:
         """Raise ConfigError where a skip would store one lane, or lanes would have to join again."""
         check_start(self.start, layers)
-        problems = [p for s in schedules.values() if (p := _problem(s, self.start))]
+        problems = [p for s in routes.values() if (p := _problem(s, self.start))]
         if problems:
             legal = [
                 start
                 for start in range(layers)
-                if not any(_problem(schedule, start) for schedule in schedules.values())
+                if not any(_problem(route, start) for route in routes.values())
             ]
             choices = f"lanes can start from {', '.join(map(str, legal))}" if legal else "no layer would do"
             raise ConfigError(f"{problem}; {choices}" for problem in problems)
@@ -69,11 +71,11 @@ def add_write(lane_BTD: Tensor, keep: Tensor, *writes: tuple[Tensor, Tensor | No
     return lane_BTD
 
 
-def _problem(schedule: Schedule, start: int) -> str | None:
-    """What keeps ``schedule`` from running with lanes from ``start``, or None."""
+def _problem(route: Route, start: int) -> str | None:
+    """What keeps ``route`` from running with lanes from ``start``, or None."""
     split = False
-    for visit in schedule.visits:
-        place = f"visit {visit.virtual} of schedule {schedule.name!r} runs layer {visit.physical}"
+    for visit in route.visits:
+        place = f"visit {visit.virtual} of route {route.name!r} runs layer {visit.physical}"
         if visit.physical >= start:
             split = True
             if visit.half == "encoder":

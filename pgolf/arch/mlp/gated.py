@@ -10,13 +10,15 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from pgolf.arch.base import Linear, Part
+from pgolf.arch.base import FeedForward, Linear
 from pgolf.arch.dims import Dims
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Fraction
 
 
-class Gated(Part):
+class Gated(FeedForward):
+    alone = True
+
     def __init__(self, *, dims: Dims, slope: Fraction) -> None:
         super().__init__()
         hidden = 2 * dims.mlp_hidden // 3

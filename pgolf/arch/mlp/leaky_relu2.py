@@ -11,12 +11,14 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from pgolf.arch.base import Linear, Part
+from pgolf.arch.base import FeedForward, Linear
 from pgolf.arch.dims import Dims
 from pgolf.core.ranges import Fraction
 
 
-class LeakyReLU2(Part):
+class LeakyReLU2(FeedForward):
+    alone = True
+
     def __init__(self, *, dims: Dims, slope: Fraction) -> None:
         super().__init__()
         self.slope = float(slope)

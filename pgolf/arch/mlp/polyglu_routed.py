@@ -22,15 +22,16 @@ Hurts: the published model dropped it for per-unit slopes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.base import Linear, Part
+from pgolf.arch.base import FeedForward, Linear, Part
 from pgolf.arch.dims import Dims
+from pgolf.arch.stepping import Prefix, Step
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 
 Routes = Literal["static", "causal_mean", "sequence_mean"]
@@ -47,6 +48,8 @@ LARGEST_UNIFORM = 1.0 - 2.0**-24  # the largest fp32 below 1: the published 1 âˆ
 class Router(Part):
     """The activation of one visit: its weights over the four functions, and the temperature."""
 
+    follows_progress = True
+
     tau: Tensor
     alpha: nn.Parameter
     beta: nn.Parameter
@@ -58,12 +61,19 @@ class Router(Part):
         functions = len(ACTIVATIONS)
         self.routing: Routes = routing
         self.tau_start, self.tau_end = float(tau_start), float(tau_end)
+        if routing == "sequence_mean":
+            self.why_not = "reads the whole sequence, later positions included"
         self.register_buffer("tau", torch.tensor(self.tau_start), persistent=False)
         declare_routing(self, "alpha", torch.zeros(dims.mlp_hidden, functions))
         if routing != "static":
             declare_routing(self, "beta", torch.ones(functions))
             self.hidden = Affine(dims.width, router_hidden)
             self.out = Affine(router_hidden, functions)
+
+    def one_position(self, prefix: Prefix) -> Mapping[str, Step] | None:
+        if self.routing == "causal_mean":
+            return {"_pooled": RunningMean(self._pooled)}
+        return {} if self.routing == "static" else None
 
     def at_progress(self, fraction: float) -> None:
         """Set the temperature of training at this fraction of the run, 0 to 1."""
@@ -103,13 +113,24 @@ class Router(Part):
         return x_BTD.cumsum(1) / count_T1
 
 
+class RunningMean(Step):
+    """``_pooled`` of a causal mean: the mean of the inputs up to this one."""
+
+    def step(self, memory: Any, x_B1D: Tensor) -> tuple[Tensor, Any]:
+        total, count = memory or (0.0, 0)
+        total, count = total + x_B1D, count + 1
+        return total / count, (total, count)
+
+
 def declare_routing(part: Part, name: str, value: Tensor) -> None:
     """A value that steers the activations: AdamW without decay, stored in fp16 unquantized."""
-    part.declare(name, value, group="scalar", storage="keep_fp16", component="mlp")
+    part.declare(name, value, group="scalar_no_decay", storage="keep_fp16", component="mlp")
 
 
 class Affine(Part):
     """``Wx + b`` in fp32, small enough to count among the scalars; PyTorch's default start."""
+
+    alone = True
 
     weight: nn.Parameter
     bias: nn.Parameter
@@ -130,7 +151,9 @@ def gumbel(shape: tuple[int, ...], device: torch.device) -> Tensor:
     return -(-uniform.clamp(SMALLEST_UNIFORM, LARGEST_UNIFORM).log()).log()
 
 
-class PolyGLURouted(Part):
+class PolyGLURouted(FeedForward):
+    alone = True
+
     def __init__(
         self,
         *,

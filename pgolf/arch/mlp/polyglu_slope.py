@@ -11,12 +11,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.base import Linear, Part
+from pgolf.arch.base import FeedForward, Linear, Part
 from pgolf.arch.dims import Dims
 
 
 class Slope(Part):
     """``(max(h,0) + σ(α)⊙min(h,0))²`` with one α per hidden unit."""
+
+    alone = True
 
     alpha: nn.Parameter
 
@@ -29,7 +31,9 @@ class Slope(Part):
         return (h_BTM.clamp(min=0) + slope_M * h_BTM.clamp(max=0)).square()
 
 
-class PolyGLUSlope(Part):
+class PolyGLUSlope(FeedForward):
+    alone = True
+
     def __init__(self, *, dims: Dims) -> None:
         super().__init__()
         self.hidden = dims.mlp_hidden

@@ -10,11 +10,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from pgolf.arch.base import Linear, Part
+from pgolf.arch.base import FeedForward, Linear
 from pgolf.arch.dims import Dims
 
 
-class ReLU2(Part):
+class ReLU2(FeedForward):
+    alone = True
+
     def __init__(self, *, dims: Dims) -> None:
         super().__init__()
         self.up = Linear(dims.width, dims.mlp_hidden, "mlp")

@@ -5,23 +5,22 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
+
+from torch import Tensor
 
 from pgolf.arch.base import Part
-from pgolf.arch.block import Context
-from pgolf.arch.lanes.base import Stream
-from pgolf.arch.visits import Schedule, Visit
+from pgolf.arch.block import ForwardContext
+from pgolf.arch.lanes.base import ResidualStream
+from pgolf.arch.visits import Route, Visit
 from pgolf.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pgolf.arch.unet import UNet
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """``schedule`` becomes active when the run reaches ``start``: a fraction of it, or a step where ``steps``."""
+    """``route`` becomes active when the run reaches ``start``: a fraction of it, or a step where ``steps``."""
 
-    schedule: str
+    route: str
     start: float
     steps: bool = False
 
@@ -33,22 +32,46 @@ class Activation:
         return f"step {int(self.start):,}" if self.steps else f"{100 * self.start:g} % of the run"
 
 
+class Trunk(Protocol):
+    """What a form of recurrence may ask of the model that it runs in."""
+
+    @property
+    def route(self) -> Route:
+        """The active one."""
+        ...
+
+    def word_loss(self, x_BTD: Tensor, targets_BT: Tensor) -> Tensor:
+        """Mean cross-entropy (nats) of the head's words on normed hidden states."""
+        ...
+
+
 class Recurrence(Part):
-    """Schedules over the layers, when they become active, and what a repeated visit owns."""
+    """Routes over the layers, when they become active, and what a repeated visit owns.
+
+    ``neutral``: it repeats nothing, so that it fits every topology.
+    """
+
+    neutral: bool = False
 
     @abstractmethod
-    def schedules(self) -> tuple[Schedule, ...]:
-        """All schedules of this model; the one active at the start comes first, the final one last."""
+    def routes(self) -> tuple[Route, ...]:
+        """All routes of this model; the one active at the start comes first, the final one last."""
 
     def activations(self) -> tuple[Activation, ...]:
-        """When which further schedule becomes active, in order; empty where the first one stays."""
+        """When which further route becomes active, in order; empty where the first one stays."""
         return ()
 
     def own_mlp(self, visit: Visit) -> Literal["none", "down", "full"]:
         """Which MLP matrices this visit owns instead of sharing them with its layer's first visit."""
         return "none"
 
-    def after_visit(self, visit: Visit, stream: Stream, context: Context, model: UNet) -> Stream:
+    def before_visit(self, visit: Visit, stream: ResidualStream, context: ForwardContext) -> ResidualStream:
+        """The stream as a visit finds it, its skip added; the place for what tells passes apart."""
+        return stream
+
+    def after_visit(
+        self, visit: Visit, stream: ResidualStream, context: ForwardContext, model: Trunk
+    ) -> ResidualStream:
         """The stream as a visit leaves it; the place for carries and auxiliary losses of training."""
         return stream
 

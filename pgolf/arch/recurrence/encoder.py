@@ -11,34 +11,34 @@ passes, the auxiliary loss, three passes and ``scope: all`` were worse or too sl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pgolf.arch.base import rms_norm
-from pgolf.arch.block import Context
-from pgolf.arch.lanes.base import Stream
-from pgolf.arch.recurrence.base import Activation, Recurrence, check_start
-from pgolf.arch.visits import Schedule, Visit, control_key, schedule
+from pgolf.arch.block import ForwardContext
+from pgolf.arch.dims import Dims
+from pgolf.arch.lanes.base import ResidualStream
+from pgolf.arch.recurrence.base import Activation, Recurrence, Trunk, check_start
+from pgolf.arch.visits import Route, Visit, control_key, route
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, Fraction, NonNegativeFloat, PositiveInt
-
-if TYPE_CHECKING:
-    from pgolf.arch.unet import UNet
 
 MOST_PASSES = 3
 
 
 class EncoderRecurrence(Recurrence):
-    """Schedules ``plain`` and ``passes``; the second alone where ``start`` is 0.
+    """Routes ``plain`` and ``passes``; the second alone where ``start`` is 0.
 
     ``reverse`` runs every second pass over the encoder from its last layer to its first. ``start`` is a
-    fraction of the run. ``auxiliary_weight`` holds in training whatever the schedule. ``encoder_layers``
+    fraction of the run. ``auxiliary_weight`` holds in training whatever the route. ``encoder_layers``
     null: the floor half.
     """
+
+    alone = True
 
     def __init__(
         self,
         *,
-        layers: int,
+        dims: Dims,
         passes: Annotated[int, Between(1, MOST_PASSES)],
         scope: Literal["encoder", "all"],
         reverse: bool,
@@ -50,10 +50,10 @@ class EncoderRecurrence(Recurrence):
         if not 1 <= passes <= MOST_PASSES:
             raise ConfigError(f"arch.recurrence.passes: {passes} is out of range: from 1 to {MOST_PASSES}")
         check_start("start", start)
-        encoder = layers // 2 if encoder_layers is None else encoder_layers
-        if not 1 <= encoder <= layers:
+        encoder = dims.layers // 2 if encoder_layers is None else encoder_layers
+        if not 1 <= encoder <= dims.layers:
             raise ConfigError(
-                f"arch.recurrence.encoder_layers: {encoder} is out of range: from 1 to {layers}"
+                f"arch.recurrence.encoder_layers: {encoder} is out of range: from 1 to {dims.layers}"
             )
         idle = [name for name, on in (("reverse", reverse), ("start", start > 0)) if on and passes == 1]
         if reverse and scope == "all":
@@ -63,15 +63,15 @@ class EncoderRecurrence(Recurrence):
                 f"arch.recurrence.{idle[0]}: has no effect with passes = {passes} and scope = {scope}; it "
                 "belongs to further passes over the encoder"
             )
-        self.layers, self.encoder, self.passes = layers, encoder, passes
+        self.layers, self.encoder, self.passes = dims.layers, encoder, passes
         self.scope, self.reverse, self.start = scope, reverse, float(start)
         self.auxiliary_weight = auxiliary_weight
 
-    def schedules(self) -> tuple[Schedule, ...]:
-        plain = schedule("plain", range(self.layers), encoder=self.encoder, keys="physical")
+    def routes(self) -> tuple[Route, ...]:
+        plain = route("plain", range(self.layers), encoder=self.encoder, keys="physical")
         if self.passes == 1:
             return (plain,)
-        repeated = Schedule("passes", tuple(self._visits()))
+        repeated = Route("passes", tuple(self._visits()))
         return (plain, repeated) if self.start > 0 else (repeated,)
 
     def activations(self) -> tuple[Activation, ...]:
@@ -86,6 +86,7 @@ class EncoderRecurrence(Recurrence):
                 encoder.reverse()
             decoder = [*range(self.encoder, self.layers)] if last or self.scope == "all" else []
             for place, physical in enumerate(encoder + decoder):
+                begins = number > 0 and place == 0
                 visits.append(
                     Visit(
                         virtual=len(visits),
@@ -93,15 +94,18 @@ class EncoderRecurrence(Recurrence):
                         number=sum(v.physical == physical for v in visits),
                         half="encoder" if place < len(encoder) else "decoder",
                         key=control_key("physical", len(visits), physical, number),
-                        restart=number > 0 and place == 0,
+                        restart=begins,
+                        norm=begins,
                     )
                 )
         return visits
 
-    def after_visit(self, visit: Visit, stream: Stream, context: Context, model: UNet) -> Stream:
+    def after_visit(
+        self, visit: Visit, stream: ResidualStream, context: ForwardContext, model: Trunk
+    ) -> ResidualStream:
         if self.auxiliary_weight and context.targets_BT is not None:
-            visits = model.schedules[model.active].visits
-            if visit.virtual == max(v.virtual for v in visits if v.half == "encoder"):
+            encoder = [v for v in model.route.visits if v.half == "encoder"]
+            if visit.virtual == encoder[-1].virtual:
                 (x_BTD,) = stream
                 loss = model.word_loss(rms_norm(x_BTD), context.targets_BT)
                 context.auxiliary.append(self.auxiliary_weight * loss)

@@ -2,9 +2,11 @@
 
 ``0, …, end, (start, …, end) × extra, end+1, …, L−1``; all matrices and scalars are shared by all visits. The
 extra passes become active at one fraction of the run, or the first at one and the rest at a second one.
-``carry`` adds ``α·(the first visit's output)`` to what a repeated visit leaves, α = 0 at the start (#1766).
+``carry`` adds ``α·c`` to what a repeated visit leaves, with one α per layer, 0 at the start, and c what the
+layer's latest visit in the encoder half left, its own carry included; visits in the decoder half read c but do
+not renew it (#1766). ``growth_weight`` adds a penalty on repeats that make the stream grow (``growth``, #1231).
 Source: spec arch §8.5.
-Cost: a row of D skip weights per further decoder visit, with ``carry`` one scalar per repeated visit. While
+Cost: a row of D skip weights per further decoder visit, with ``carry`` one scalar per layer. While
 active, a step costs ``extra·(end−start+1)`` more layers.
 Hurts when it is on from the start: early steps are worth more than depth. Activation shows as a spike of the
 loss, smaller in two steps (#1412).
@@ -13,42 +15,43 @@ loss, smaller in two steps (#1412).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from pgolf.arch.block import Context
-from pgolf.arch.lanes.base import Stream
-from pgolf.arch.recurrence.base import Activation, Recurrence, check_layers, check_start
-from pgolf.arch.visits import Schedule, Visit, schedule
+from pgolf.arch.block import ForwardContext
+from pgolf.arch.dims import Dims
+from pgolf.arch.lanes.base import ResidualStream
+from pgolf.arch.recurrence.base import Activation, Recurrence, Trunk, check_layers, check_start
+from pgolf.arch.recurrence.growth import Growth
+from pgolf.arch.visits import Route, Visit, route
 from pgolf.core.errors import ConfigError
-from pgolf.core.ranges import Fraction, PositiveInt
-
-if TYPE_CHECKING:
-    from pgolf.arch.unet import UNet
+from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveInt
 
 
 class SegmentLoop(Recurrence):
-    """Schedules ``plain`` and, for each moment of ``starts``, ``extra1`` or ``extra<segment_extra_passes>``.
+    """Routes ``plain`` and, for each moment of ``starts``, ``extra1`` or ``extra<segment_extra_passes>``.
 
     ``starts`` are fractions of the run: one for all extra passes, or two, for the first and for the rest. Where
-    the first is 0 there is no plain schedule.
+    the first is 0 there is no plain route.
     """
+
+    alone = True
 
     alpha: nn.Parameter
 
     def __init__(
         self,
         *,
-        layers: int,
+        dims: Dims,
         segment_layers: Sequence[int],
         segment_extra_passes: PositiveInt,
         starts: Sequence[Fraction],
         carry: bool,
+        growth_weight: NonNegativeFloat,
     ) -> None:
         super().__init__()
-        check_layers("segment_layers", segment_layers, layers)
+        check_layers("segment_layers", segment_layers, dims.layers)
         first, last = segment_layers[0], segment_layers[-1]
         if list(segment_layers) != list(range(first, last + 1)):
             raise ConfigError(
@@ -66,38 +69,65 @@ class SegmentLoop(Recurrence):
         if list(starts) != sorted(set(starts)) or not 0 <= starts[0] <= starts[-1] <= 1:
             raise ConfigError(f"arch.recurrence.starts: {list(starts)} must rise within 0..1")
         check_start("starts", starts[-1])
-        self.layers, self.first, self.last = layers, first, last
+        self.layers, self.first, self.last = dims.layers, first, last
         self.extras = (segment_extra_passes,) if len(starts) == 1 else (1, segment_extra_passes)
         self.starts = tuple(float(start) for start in starts)
-        self.carry = carry
+        self.carry, self.growth = carry, Growth(growth_weight)
         if carry:
-            self.declare_control("alpha", torch.zeros(last + 1 - first, segment_extra_passes))
+            self._check_carry()
+            self.declare_control("alpha", torch.zeros(last + 1 - first))
 
     def visit_order(self, extra: int) -> list[int]:
         """Physical layers in the order of their visits, with ``extra`` further passes over the segment."""
         segment = [*range(self.first, self.last + 1)]
         return [*range(self.last + 1), *(segment * extra), *range(self.last + 1, self.layers)]
 
-    def schedules(self) -> tuple[Schedule, ...]:
+    def routes(self) -> tuple[Route, ...]:
         extended = tuple(
-            schedule(_name(extra), self.visit_order(extra), keys="physical") for extra in self.extras
+            route(_name(extra), self.visit_order(extra), keys="physical") for extra in self.extras
         )
-        plain = schedule("plain", self.visit_order(0), keys="physical")
+        plain = route("plain", self.visit_order(0), keys="physical")
         return extended if self.starts[0] == 0 else (plain, *extended)
 
     def activations(self) -> tuple[Activation, ...]:
         pairs = zip(self.extras, self.starts, strict=True)
         return tuple(Activation(_name(extra), start) for extra, start in pairs if start > 0)
 
-    def after_visit(self, visit: Visit, stream: Stream, context: Context, model: UNet) -> Stream:
-        if not self.carry or not self.first <= visit.physical <= self.last:
+    def before_visit(self, visit: Visit, stream: ResidualStream, context: ForwardContext) -> ResidualStream:
+        if visit.physical == self.first and visit.number == 0:
+            self.growth.enter(stream, context)
+        return stream
+
+    def after_visit(
+        self, visit: Visit, stream: ResidualStream, context: ForwardContext, model: Trunk
+    ) -> ResidualStream:
+        if not self.first <= visit.physical <= self.last:
             return stream
-        names = [f"recurrence_{visit.physical}_{lane}" for lane in range(len(stream))]
-        if visit.number == 0:
-            context.shared.update(zip(names, stream, strict=True))
-            return stream
-        alpha = self.alpha[visit.physical - self.first, visit.number - 1]
-        return tuple(x + alpha * context.shared[name] for name, x in zip(names, stream, strict=True))
+        if self.carry:
+            stream = self._carried(visit, stream, context)
+        number = max(v.number for v in model.route.visits if v.physical == self.last)
+        if visit.physical == self.last and visit.number == number > 0:
+            self.growth.leave(stream, context)
+        return stream
+
+    def _carried(self, visit: Visit, stream: ResidualStream, context: ForwardContext) -> ResidualStream:
+        (x_BTD,) = stream  # two lanes begin behind every layer that the encoder half visits
+        name = f"recurrence.carry.{visit.physical}"
+        if name in context.shared:
+            x_BTD = x_BTD + self.alpha[visit.physical - self.first] * context.shared[name]
+        if visit.half == "encoder":
+            context.shared[name] = x_BTD
+        return (x_BTD,)
+
+    def _check_carry(self) -> None:
+        """Raise ConfigError where a layer has nothing to carry: no visit in the encoder half before its last."""
+        encoder = {v.physical for v in self.routes()[-1].visits if v.half == "encoder"}
+        idle = sorted({*range(self.first, self.last + 1)} - encoder)
+        if idle:
+            raise ConfigError(
+                f"arch.recurrence.carry: layers {idle} are visited in the decoder half only, where nothing is "
+                "carried from; a lower segment, more extra passes, or carry=false"
+            )
 
 
 def _name(extra: int) -> str:

@@ -9,20 +9,23 @@ code was later found to compile wrongly; its figures are unreliable.
 
 from __future__ import annotations
 
+from pgolf.arch.dims import Dims
 from pgolf.arch.recurrence.base import Recurrence
-from pgolf.arch.visits import Schedule, schedule
+from pgolf.arch.visits import Route, route
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveInt
 
 
 class StackLoop(Recurrence):
-    """One schedule, ``loops``; with ``loops: 1`` it is the plain model."""
+    """One route, ``loops``; with ``loops: 1`` it is the plain model."""
 
-    def __init__(self, *, layers: int, loops: PositiveInt) -> None:
+    alone = True
+
+    def __init__(self, *, dims: Dims, loops: PositiveInt) -> None:
         super().__init__()
         if loops < 1:
             raise ConfigError(f"arch.recurrence.loops: {loops} is out of range: at least 1")
-        self.visit_order = [*range(layers)] * loops
+        self.visit_order = [*range(dims.layers)] * loops
 
-    def schedules(self) -> tuple[Schedule, ...]:
-        return (schedule("loops", self.visit_order, keys="physical"),)
+    def routes(self) -> tuple[Route, ...]:
+        return (route("loops", self.visit_order, keys="physical"),)

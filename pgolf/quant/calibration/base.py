@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from pgolf.core.protocols import Model
 
 # The next training ids int64 [B, T] on the model's device, or None once the time for calibration is used up.
 Batches = Callable[[], Tensor | None]
@@ -44,10 +46,10 @@ class CalibrationSource(Protocol):
     source: str
     reserve_seconds: float
 
-    def check(self, model: nn.Module) -> None:
+    def check(self, model: Model) -> None:
         """Raise ConfigError where this source cannot work with this model (which may lie on the meta device)."""
         ...
 
-    def collect(self, model: nn.Module, batches: Batches) -> Calibration:
-        """Measure ``model``: fp32, in eval mode, the schedule of the evaluation active. Its weights stay."""
+    def collect(self, model: Model, batches: Batches) -> Calibration:
+        """Measure ``model``: fp32, in eval mode, the route of the evaluation active. Its weights stay."""
         ...

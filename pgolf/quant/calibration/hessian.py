@@ -22,10 +22,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from pgolf.core.protocols import Model
 from pgolf.quant.calibration.base import Calibration
 
 PRODUCTS: frozenset[Callable[..., Any]] = frozenset(
@@ -40,7 +41,7 @@ NOT_UNDERSTOOD: frozenset[Callable[..., Any]] = frozenset(
 class HessianSums(TorchFunctionMode):
     """``take`` every batch, then ask for the ``result``. The model must be in eval mode."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
         assert not model.training, "calibrate in eval mode: scores are made there"
         self.model, self.tokens = model, 0
@@ -61,8 +62,8 @@ class HessianSums(TorchFunctionMode):
         the logits [B, T, V], most of the memory of a pass, are never made.
         """
         with torch.autocast(ids_BT.device.type, enabled=False), self:
-            x_BTD = self.model.hidden(ids_BT)  # type: ignore[operator]
-        self._apply(x_BTD, self.model.output_table)  # type: ignore[arg-type]
+            x_BTD = self.model.hidden(ids_BT)
+        self._apply(x_BTD, self.model.output_table)
         self._products.clear()
         self.tokens += ids_BT.numel()
 

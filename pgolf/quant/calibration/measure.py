@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pgolf.core.protocols import Loader
+from pgolf.core.protocols import Loader, Model
 from pgolf.quant.calibration.base import Calibration, CalibrationSource
 
 
@@ -23,13 +23,13 @@ def stage_of(source: CalibrationSource) -> str:
 
 
 def calibrate(
-    model: nn.Module,
+    model: Model,
     weights: Mapping[str, Tensor],
     source: CalibrationSource,
     open_loader: Callable[[], Loader],
     seconds_left: float | None,
 ) -> Calibration:
-    """Run ``source`` on a copy of ``model`` with ``weights``: fp32, eval mode, the schedule of ``model``.
+    """Run ``source`` on a copy of ``model`` with ``weights``: fp32, eval mode, the route of ``model``.
 
     ``open_loader`` makes a fresh training loader; it is called only by sources that read text. These get one batch
     in any case and more until ``seconds_left`` (None: no limit) would not suffice for another.

@@ -11,8 +11,8 @@ Hurts: the model never sees such input; rare words weigh as much as common ones.
 from __future__ import annotations
 
 import torch
-from torch import nn
 
+from pgolf.core.protocols import Model
 from pgolf.core.ranges import NonNegativeInt, PositiveInt
 from pgolf.quant.calibration.base import Batches, Calibration
 from pgolf.quant.calibration.hessian import HessianSums
@@ -29,14 +29,14 @@ class RandomTokens:
     ) -> None:
         self.sequences, self.tokens, self.batch, self.seed = sequences, tokens, batch, seed
 
-    def check(self, model: nn.Module) -> None:
+    def check(self, model: Model) -> None:
         """Every model will do."""
 
-    def collect(self, model: nn.Module, batches: Batches) -> Calibration:
+    def collect(self, model: Model, batches: Batches) -> Calibration:
         sums = HessianSums(model)
         device = next(model.parameters()).device
         generator = torch.Generator().manual_seed(self.seed)
-        words = int(model.dims.vocab_size)  # type: ignore[union-attr, arg-type]
+        words = model.output_table.size(0)
         ids_ST = torch.randint(words, (self.sequences, self.tokens), generator=generator)
         for ids_BT in ids_ST.split(self.batch):
             sums.take(ids_BT.to(device))

@@ -14,9 +14,10 @@ calibrates on weak text. Refused for a model with a part that cannot be fed one 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.core.errors import ConfigError
+from pgolf.core.protocols import Model
 from pgolf.core.ranges import NonNegativeInt, PositiveFloat, PositiveInt
 from pgolf.quant.calibration.base import Batches, Calibration
 from pgolf.quant.calibration.hessian import HessianSums
@@ -41,7 +42,7 @@ class SelfGenerated:
         self.sequences, self.tokens, self.batch = sequences, tokens, batch
         self.temperature, self.seed = float(temperature), seed
 
-    def check(self, model: nn.Module) -> None:
+    def check(self, model: Model) -> None:
         """Raise ConfigError naming every part that cannot be fed one position at a time."""
         unknown = unknown_parts(model)
         if unknown:
@@ -50,16 +51,16 @@ class SelfGenerated:
                 "Choose quant/calibration=train or random_tokens"
             )
 
-    def collect(self, model: nn.Module, batches: Batches) -> Calibration:
+    def collect(self, model: Model, batches: Batches) -> Calibration:
         sums = HessianSums(model)
         generator = torch.Generator(next(model.parameters()).device).manual_seed(self.seed)
         for start in range(0, self.sequences, self.batch):
             sums.take(self.write(model, min(self.batch, self.sequences - start), generator))
         return sums.result(self.source)
 
-    def write(self, model: nn.Module, sequences: int, generator: torch.Generator) -> Tensor:
+    def write(self, model: Model, sequences: int, generator: torch.Generator) -> Tensor:
         """Sequences of the model's own words: int64 [``sequences``, ``tokens``]."""
-        words = int(model.dims.vocab_size)  # type: ignore[union-attr, arg-type]
+        words = model.output_table.size(0)
         ids_B = torch.randint(words, (sequences,), generator=generator, device=generator.device)
         written = [ids_B]
         with incremental(model) as past:

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import nn
-
+from pgolf.core.protocols import Model
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 from pgolf.quant.calibration.base import Batches, Calibration
 from pgolf.quant.calibration.hessian import HessianSums
@@ -29,10 +28,10 @@ class Train:
     def __init__(self, *, batches: PositiveInt, reserve_seconds: PositiveFloat) -> None:
         self.batches, self.reserve_seconds = batches, float(reserve_seconds)
 
-    def check(self, model: nn.Module) -> None:
+    def check(self, model: Model) -> None:
         """Every model will do."""
 
-    def collect(self, model: nn.Module, batches: Batches) -> Calibration:
+    def collect(self, model: Model, batches: Batches) -> Calibration:
         """As many batches as were asked for, or as the time allows; one at least."""
         sums = HessianSums(model)
         for _ in range(self.batches):

@@ -1,22 +1,110 @@
-"""Claims every addon of a block must meet, and small tools to state them."""
+"""Claims every addon must meet, and small tools to state them."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
 
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.visits import Visit
+from pgolf.config.compose import compose, settings
+from pgolf.core.make import make
 from pgolf.optimizer.muon_adamw import partition
-from tests.arch.addon.properties import parameters_at_record
 from tests.arch.causality import assert_causal, one_step
 from tests.helpers import ids, randomise, tiny_model
+
+R11 = ("arch.layers=11", "arch.mlp_hidden=1536")
+
+
+def assert_sound(*words: str) -> None:
+    """Of an addon of a block: causal, one graph, finite in bf16, every parameter in one group and trained."""
+    assert_causal(tiny_model(*words))
+    assert_compiles(*words, layers=2)
+    assert_finite_under_bf16(tiny_model(*words))
+    assert_partitioned(tiny_model(*words))
+    assert_trains(*words)
+
+
+def assert_compiles(*words: str, layers: int = 1) -> None:
+    """Training loss and evaluation logits each trace to one graph and equal what runs without a compiler.
+
+    On few layers, as each takes its time to trace.
+    """
+    model = tiny_model(*words, f"arch.layers={layers}")
+    randomise(model)
+    x, y = ids(seed=1), ids(seed=2)
+    torch._dynamo.reset()
+    model.train()
+    loss = torch.compile(model.loss, fullgraph=True, backend="aot_eager")(x, y)
+    torch.testing.assert_close(loss, model.loss(x, y))
+    loss.backward()
+    model.eval()
+    with torch.no_grad():
+        logits = torch.compile(model.logits, fullgraph=True, backend="aot_eager")(x)
+        torch.testing.assert_close(logits, model.logits(x))
+
+
+def assert_finite_under_bf16(model: Any, idle: Collection[str] = ()) -> None:
+    """Under autocast, as training runs it: the loss near fp32's, finite gradients, an fp32 stream.
+
+    Every parameter has a gradient but those whose name ends in one of ``idle``.
+    """
+    randomise(model)
+    model.train()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model.loss(ids(), ids(seed=1))
+        start = model.embed(ids())
+    assert start.dtype == torch.float32
+    torch.testing.assert_close(loss, model.loss(ids(), ids(seed=1)), rtol=3e-2, atol=0.0)
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        if not name.endswith(tuple(idle)):
+            assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+def assert_partitioned(model: Any) -> None:
+    """Every parameter has one spec and lies in one group; the state holds nothing but parameters, in fp32."""
+    specs = model.param_specs()
+    assert specs.keys() == dict(model.named_parameters()).keys() == model.state_dict().keys()
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    partition(model)
+
+
+def assert_trains(*words: str) -> None:
+    """Addon parameters have gradients once one step is done; they are scalars, and kept."""
+    model = tiny_model(*words)
+    one_step(model)
+    model.zero_grad(set_to_none=True)
+    model.loss(ids(seed=2), ids(seed=3)).backward()
+    for name, parameter in addon_parameters(model).items():
+        assert parameter.grad is not None and parameter.grad.any(), f"{name} is not trained"
+        spec = model.param_specs()[name]
+        assert spec.group == "scalar" and spec.storage in ("keep_fp32", "keep_fp16"), name
+
+
+def addon_parameters(model: Any) -> dict[str, torch.nn.Parameter]:
+    return {name: p for name, p in model.named_parameters() if name.startswith("addons.")}
+
+
+def parameters_at_record(*words: str, vocab_size: int = 1024) -> int:
+    """The parameter count at ``size=record``, built without memory."""
+    arch = settings(compose(["size=record", "tokenizer=sp1024", *words]))["arch"]
+    with torch.device("meta"):
+        model = make(arch, vocab_size=vocab_size, bos_id=1)
+    return sum(p.numel() for p in model.parameters())
 
 
 def added_parameters(*words: str) -> int:
     """What the words add to the baseline at ``size=record``."""
     return parameters_at_record(*words) - parameters_at_record()
+
+
+def added_at_record(addon: str, *words: str) -> int:
+    """How many parameters the addon brings to eleven layers of width 512 with 1,024 words."""
+    plain = [word for word in words if not word.startswith("arch.addons.")]
+    return parameters_at_record(*R11, f"arch/addon=[{addon}]", *words) - parameters_at_record(*R11, *plain)
 
 
 def twins(*words: str) -> tuple[Any, Any]:
@@ -28,53 +116,6 @@ def twins(*words: str) -> tuple[Any, Any]:
     return plain, other
 
 
-def context_of(visit: Visit | None = None, time: int = 24, width: int = 32) -> Context:
+def context_of(visit: Visit | None = None, time: int = 24, width: int = 32) -> ForwardContext:
     tokens = ids(time=time)
-    return Context(tokens, torch.randn(*tokens.shape, width), visit=visit)
-
-
-def addon_parameters(model: Any) -> dict[str, torch.nn.Parameter]:
-    return {name: p for name, p in model.named_parameters() if name.startswith("addons.")}
-
-
-def assert_sound(*words: str) -> None:
-    """Causal, one graph, finite in bf16, every parameter in one group and trained after one step."""
-    assert_causal(tiny_model(*words))
-    assert_one_graph(*words)
-    assert_finite_in_bf16(*words)
-    assert_trains(*words)
-
-
-def assert_one_graph(*words: str) -> None:
-    torch.compiler.reset()
-    model = tiny_model("arch.layers=2", *words)
-    randomise(model)
-    compiled = torch.compile(model.loss, fullgraph=True, backend="aot_eager")
-    loss, expected = compiled(ids(), ids(seed=1)), model.loss(ids(), ids(seed=1))
-    torch.testing.assert_close(loss, expected)
-    loss.backward()
-
-
-def assert_finite_in_bf16(*words: str) -> None:
-    model = tiny_model(*words)
-    randomise(model)
-    with torch.autocast("cpu", torch.bfloat16):
-        loss = model.loss(ids(), ids(seed=1))
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
-    torch.testing.assert_close(loss, model.loss(ids(), ids(seed=1)), rtol=3e-2, atol=0.0)
-
-
-def assert_trains(*words: str) -> None:
-    """Every parameter has one optimizer group; addon parameters have gradients once one step is done."""
-    model = tiny_model(*words)
-    assert model.param_specs().keys() == dict(model.named_parameters()).keys()
-    partition(model)
-    one_step(model)
-    model.zero_grad(set_to_none=True)
-    model.loss(ids(seed=2), ids(seed=3)).backward()
-    for name, parameter in addon_parameters(model).items():
-        assert parameter.grad is not None and parameter.grad.any(), f"{name} is not trained"
-        spec = model.param_specs()[name]
-        assert spec.group == "scalar" and spec.storage in ("keep_fp32", "keep_fp16"), name
+    return ForwardContext(tokens, torch.randn(*tokens.shape, width), visit=visit)

@@ -8,7 +8,7 @@ from pgolf.arch.addon.bigram_hash import pair_rows
 from pgolf.config.check import bind_problems
 from pgolf.config.groups import group_of
 from pgolf.core.errors import ConfigError
-from tests.arch.addon.properties import (
+from tests.arch.addon.checks import (
     added_at_record,
     assert_compiles,
     assert_finite_under_bf16,

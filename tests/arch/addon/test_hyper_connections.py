@@ -1,11 +1,15 @@
 """Top blocks mix the inputs of the blocks before them; w = (1, 0, …) is the plain model."""
 
+import math
+
 import pytest
 import torch
 
-from pgolf.arch.addon.hyper_connections import Connect
+from pgolf.arch.addon.hyper_connections import Connect, ConnectOutputs, KeepOutput
+from pgolf.arch.block import Block, ForwardContext
+from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
-from tests.arch.addon.properties import (
+from tests.arch.addon.checks import (
     added_at_record,
     assert_compiles,
     assert_finite_under_bf16,
@@ -16,10 +20,17 @@ from tests.helpers import ids, randomise, tiny_model
 
 WORD = "arch/addon=[hyper_connections]"
 NODE = "arch.addons.hyper_connections"
+FIELDS = ("visit", "layer", "mlp", "controls", "sites")
 SOFTMAX = (WORD, f"{NODE}.weights=softmax", f"{NODE}.initial=[2.0,0.0,0.5,-0.5]")
+IDLE = (
+    "2_0.residual_mix",
+    "3_0.residual_mix",
+    "4_0.residual_mix",
+    "5_0.residual_mix",
+)  # of the top four layers
 FORMS = {
     "three-scalar": (WORD,),
-    "softmax of three earlier states": SOFTMAX,
+    "softmax of three earlier blocks": SOFTMAX,
     "every layer": (WORD, f"{NODE}.layers=6"),
 }
 
@@ -32,7 +43,7 @@ def test_it_is_causal(words):
 @pytest.mark.parametrize("words", FORMS.values(), ids=FORMS)
 def test_properties_of_every_addon(words):
     assert_partitioned(tiny_model(*words))
-    assert_finite_under_bf16(tiny_model(*words))
+    assert_finite_under_bf16(tiny_model(*words), idle=IDLE if words is SOFTMAX else ())
 
 
 @pytest.mark.parametrize("words", [(WORD,), SOFTMAX], ids=["three-scalar", "softmax"])
@@ -42,7 +53,10 @@ def test_it_compiles_as_one_graph(words):
 
 @pytest.mark.parametrize(
     "words",
-    [(f"{NODE}.initial=[1.0,0.0]",), (f"{NODE}.weights=softmax", f"{NODE}.initial=[1e4,0.0,0.0]")],
+    [
+        (f"{NODE}.initial=[1.0,0.0]",),
+        (f"{NODE}.weights=softmax", f"{NODE}.initial=[1e4,0.0,0.0]"),  # where the residual mix is (1, 0)
+    ],
     ids=["free", "softmax"],
 )
 def test_weight_one_on_its_own_reading_is_the_plain_model(words):
@@ -53,20 +67,25 @@ def test_weight_one_on_its_own_reading_is_the_plain_model(words):
     torch.testing.assert_close(model.logits(ids()), plain.logits(ids()))
 
 
-@pytest.mark.parametrize(("words", "layers"), [((WORD,), 4), (SOFTMAX, 4), (FORMS["every layer"], 6)])
-def test_blocks_read_the_inputs_of_the_blocks_before_them(words, layers):
+def mixed_model(*words):
     model = tiny_model(*words)
     randomise(model)
     with torch.no_grad():
         for controls in model.controls.values():
             controls.residual_mix.copy_(torch.tensor([[0.8], [0.3]]).expand(2, 32))
+    return model
+
+
+@pytest.mark.parametrize(("words", "layers"), [((WORD,), 4), (FORMS["every layer"], 6)])
+def test_free_blocks_read_the_inputs_of_the_blocks_before_them(words, layers):
+    model = mixed_model(*words)
     inputs, readings = [], []
 
     def record(part, args, output):
         inputs.append(args[1])
         readings.append((args[0], output))
 
-    for visit in model.schedules["plain"].visits:
+    for visit in model.routes["plain"].visits:
         (part,) = model.addons.block_sites[visit.key]["read"]
         part.register_forward_hook(record)
     x0 = model.embed(ids())
@@ -78,10 +97,68 @@ def test_blocks_read_the_inputs_of_the_blocks_before_them(words, layers):
         if index < 6 - layers:
             assert reading is u
             continue
-        mix = part.mix.softmax(0) if part.softmax else part.mix
-        earlier = [inputs[index - k] if index >= k else x0 for k in range(1, mix.numel())]
-        expected = mix[0] * u + sum(w * state for w, state in zip(mix[1:], earlier, strict=True))
-        torch.testing.assert_close(reading, expected)
+        earlier = inputs[index - 1] if index else x0
+        torch.testing.assert_close(reading, part.mix[0] * u + part.mix[1] * earlier)
+
+
+def test_the_first_form_mixes_outputs_by_a_softmax_in_the_place_of_the_residual_mix():
+    """u = p₀·x + Σ p_k·(output k blocks back), p = softmax(w): no r, and no skip in what came before."""
+    model = mixed_model(*SOFTMAX)
+    read, left = {}, {}
+
+    class Watched(Block):
+        def read(self, x_BTD, context, mix=None):
+            u_BTD = super().read(x_BTD, context, mix)
+            read[self.visit.virtual] = (x_BTD, u_BTD)
+            return u_BTD
+
+        def leave(self, y_BTD, x_BTD, context):
+            left[self.visit.virtual] = super().leave(y_BTD, x_BTD, context)
+            return left[self.visit.virtual]
+
+    make = model.block
+    model.block = lambda visit: Watched(*(getattr(make(visit), name) for name in FIELDS))
+    model.hidden(ids())
+    x0 = model.embed(ids())
+    for index in range(6):
+        x, u = read[index]
+        if index < 2:
+            torch.testing.assert_close(u, 0.8 * x + 0.3 * x0)
+            continue
+        (part,) = model.addons.block_sites[f"{index}_0"]["read"]
+        p = part.mix.softmax(0)
+        earlier = [left[index - k] if index >= k else x0 for k in (1, 2, 3)]
+        torch.testing.assert_close(u, p[0] * x + sum(w * y for w, y in zip(p[1:], earlier, strict=True)))
+        assert torch.equal(x, left[index - 1]) == (index == 2)  # from 3 on a skip has entered the input
+
+
+def test_the_first_form_by_numbers():
+    context = ForwardContext(torch.zeros(1, 1), torch.full((1, 1, 1), 100.0))
+    part = ConnectOutputs([0.0, math.log(3.0)], lowest=1)  # softmax: 1/4 and 3/4
+    keep = KeepOutput(1)
+    one = torch.ones(1, 1, 1)
+    context.visit = Visit(1, 1, 0, "encoder", "1_0")
+    assert part(-one, 8 * one, context).item() == pytest.approx(2.0 + 75.0)  # no block before it: x0
+    keep(4 * one, one, context)
+    assert part(-one, 8 * one, context).item() == pytest.approx(2.0 + 3.0)
+    context.visit = Visit(0, 0, 0, "encoder", "0_0")
+    assert part(-one, 8 * one, context).item() == -1.0  # below the top blocks the residual mix stands
+
+
+def test_the_residual_mix_gets_no_gradient_in_the_first_form():
+    model = tiny_model(*SOFTMAX)
+    randomise(model)
+    model.loss(ids(), ids(seed=1)).backward()
+    idle = {name for name, p in model.named_parameters() if p.grad is None}
+    assert idle == {f"controls.{name}" for name in IDLE}
+
+
+def test_what_is_kept_is_the_output_after_all_other_parts_of_the_block():
+    model = tiny_model(
+        "arch/addon=[hyper_connections,value_residual_x0,token_gate]", f"{NODE}.weights=softmax"
+    )
+    names = [type(part).__name__ for part in model.addons.block_sites["3_0"]["block_out"]]
+    assert names == ["Shortcut", "GatedBlock", "KeepOutput"]
 
 
 def test_every_top_block_has_its_weights_and_they_learn():

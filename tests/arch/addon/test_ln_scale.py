@@ -2,12 +2,12 @@ import pytest
 import torch
 
 from pgolf.arch.addon.ln_scale import depth_scale
-from pgolf.arch.visits import schedule
+from pgolf.arch.visits import route
 from tests.arch.addon.checks import added_parameters, assert_sound, context_of
 from tests.helpers import randomise, tiny_model
 
 INPUT = "arch/addon=[ln_scale]"
-VISITS = schedule("recurrent", [0, 1, 2, 3, 2, 3, 4, 5]).visits
+VISITS = route("recurrent", [0, 1, 2, 3, 2, 3, 4, 5]).visits
 
 
 def test_ln_scale_is_causal_compiles_and_stays_finite():
@@ -35,7 +35,7 @@ def test_attention_writes_s_times_and_a_squared_mlp_s_squared_times_what_it_wrot
     scaled, plain = tiny_model(INPUT), tiny_model()
     randomise(plain)
     scaled.load_state_dict(plain.state_dict())
-    visit = plain.schedules["plain"].visits[3]
+    visit = plain.routes["plain"].visits[3]
     u = torch.randn(2, 24, 32)
     context = context_of(visit)
     block, before = scaled.block(visit), plain.block(visit)

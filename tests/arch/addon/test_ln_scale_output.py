@@ -19,7 +19,7 @@ def test_both_sublayers_write_s_times_what_they_wrote():
     scaled, plain = tiny_model(OUTPUT), tiny_model()
     randomise(plain)
     scaled.load_state_dict(plain.state_dict())
-    visit = plain.schedules["plain"].visits[3]
+    visit = plain.routes["plain"].visits[3]
     u = torch.randn(2, 24, 32)
     context = context_of(visit)
     block, before = scaled.block(visit), plain.block(visit)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pgolf.arch.addon.pre_enrichment import pe_delta
 from pgolf.arch.base import rms_norm
 from pgolf.core.errors import ConfigError
-from tests.arch.addon.properties import (
+from tests.arch.addon.checks import (
     added_at_record,
     assert_compiles,
     assert_finite_under_bf16,

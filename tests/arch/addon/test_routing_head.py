@@ -6,7 +6,7 @@ import torch
 from pgolf.arch.addon.count_provider import preceding_counts, witten_bell
 from pgolf.arch.addon.routing_head import logits_and_gates, router_of
 from pgolf.core.errors import ConfigError
-from tests.arch.addon.properties import (
+from tests.arch.addon.checks import (
     added_at_record,
     assert_compiles,
     assert_finite_under_bf16,

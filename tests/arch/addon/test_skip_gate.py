@@ -32,7 +32,7 @@ def test_a_closed_gate_leaves_the_weighted_skip_and_an_open_one_the_stream():
     gate = gate_of(model)
     x, skip = torch.randn(2, 5, 32), torch.randn(2, 5, 32)
     torch.nn.init.normal_(model.skip_weights)
-    visit = model.schedules["plain"].visits[4]
+    visit = model.routes["plain"].visits[4]
     with torch.no_grad():
         gate.gamma.fill_(-1e4)
         (closed,) = model._skip((x,), skip, 1, visit)

@@ -23,7 +23,7 @@ def test_each_token_takes_its_share_of_the_block(mixed):
     randomise(plain)
     torch.nn.init.normal_(plain.controls["2_0"].residual_mix)
     gated.load_state_dict(plain.state_dict(), strict=False)
-    visit = plain.schedules["plain"].visits[2]
+    visit = plain.routes["plain"].visits[2]
     gate = gated.addons.block_sites[visit.key]["block_out"][0]
     x, context = torch.randn(2, 24, 32), context_of(visit)
     (block_x,) = plain.lanes.run(plain.block(visit), (x,), context)

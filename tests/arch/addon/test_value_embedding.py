@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from pgolf.arch.addon.value_embedding import ValueFeed, ValueTable
 from pgolf.core.errors import ConfigError
-from tests.arch.addon.properties import (
+from tests.arch.addon.checks import (
     added_at_record,
     assert_compiles,
     assert_finite_under_bf16,
@@ -26,7 +26,7 @@ MINI = "arch/recurrence=mini"  # visits layers 2 and 3 once more after its activ
 def fed_layers(model):
     """(physical, visit) of every visit whose values change when the projected rows do."""
     found = []
-    for visit in model.schedules[model.active].visits:
+    for visit in model.routes[model.active].visits:
         for part in model.addons.block_sites[visit.key]["value"]:
             context = type("C", (), {"visit": visit, "shared": {}})()
             context.shared["value_embedding"] = torch.ones(1, 1, 16)
@@ -79,14 +79,14 @@ def test_only_the_listed_visits_are_fed():
 def test_virtual_places_fall_on_other_layers_once_recurrence_is_active():
     model = tiny_model(WORD, MINI)
     assert fed_layers(model) == [(4, 0), (5, 0)]
-    model.activate(list(model.schedules)[-1])
+    model.activate(list(model.routes)[-1])
     assert fed_layers(model) == [(2, 1), (3, 1)]
 
 
 def test_physical_layers_are_fed_at_every_visit():
     model = tiny_model(WORD, MINI, f"{NODE}.index=physical", f"{NODE}.visits=[3,4]")
     assert fed_layers(model) == [(3, 0), (4, 0)]
-    model.activate(list(model.schedules)[-1])
+    model.activate(list(model.routes)[-1])
     assert fed_layers(model) == [(3, 0), (3, 1), (4, 0)]
     assert_causal(model)
 
@@ -94,7 +94,7 @@ def test_physical_layers_are_fed_at_every_visit():
 def test_places_beyond_the_first_schedule_wait_for_the_longer_one():
     model = tiny_model(WORD, MINI, f"{NODE}.visits=[7]")
     assert fed_layers(model) == []
-    model.activate(list(model.schedules)[-1])
+    model.activate(list(model.routes)[-1])
     assert fed_layers(model) == [(5, 0)]
 
 

@@ -5,7 +5,7 @@ import torch
 
 from pgolf.arch.addon.value_residual_v0 import Mix, Source
 from pgolf.core.errors import ConfigError
-from tests.arch.addon.properties import (
+from tests.arch.addon.checks import (
     added_at_record,
     assert_compiles,
     assert_finite_under_bf16,

@@ -5,7 +5,7 @@ import torch
 
 from pgolf.arch.addon.placement import ModelFacts
 from pgolf.arch.addon.xsa import XSA, ExclusiveSelfAttention, exclude_self
-from pgolf.arch.visits import schedule
+from pgolf.arch.visits import route
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.checks import added_parameters, assert_sound
 from tests.arch.causality import assert_causal
@@ -83,9 +83,9 @@ def test_bf16_keeps_its_dtype_and_projects_in_fp32():
 
 
 def acting(spec, facts, plan):
-    """The virtual places of a schedule where XSA acts."""
+    """The virtual places of a route where XSA acts."""
     found = []
-    for visit in facts.schedules[plan].visits:
+    for visit in facts.routes[plan].visits:
         part = spec.build(None, "heads", facts.visits[visit.key], facts)
         if part is not None and part.chosen(visit):
             found.append(visit.virtual)
@@ -93,8 +93,8 @@ def acting(spec, facts, plan):
 
 
 def facts_of(*, keys="visit", attention=range(11)):
-    plain = schedule("plain", range(11), keys=keys)
-    again = schedule("recurrent", [0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9, 10], keys=keys)
+    plain = route("plain", range(11), keys=keys)
+    again = route("recurrent", [0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9, 10], keys=keys)
     layers = tuple(range(11))
     return ModelFacts(
         {"plain": plain, "recurrent": again}, tuple(attention), True, mixer_layers=layers, mlp_layers=layers
@@ -158,7 +158,7 @@ def test_places_that_do_not_exist_are_refused(words, message):
 def test_of_two_visits_that_share_controls_only_the_chosen_one_is_changed():
     model = tiny_model("arch/recurrence=segment_loop", "arch/addon=[xsa]", "arch.addons.xsa.visits=[4]")
     randomise(model)
-    plan = max(model.schedules.values(), key=lambda s: len(s.visits))
+    plan = max(model.routes.values(), key=lambda s: len(s.visits))
     model.use(plan.name)
     repeat = plan.visits[4]
     twins = [v.virtual for v in plan.visits if v.key == repeat.key]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from pgolf.core.errors import ConfigError
 from tests.arch.causality import one_step
 from tests.helpers import tiny_model
@@ -30,8 +30,8 @@ def test_repeated_visits_start_as_their_layer_does():
 def test_a_block_mixes_the_stream_with_x0_from_the_start():
     model = tiny_model(*WORDS)
     x, x0 = torch.randn(2, 1, 8, 32)
-    block = model.block(model.schedules["plain"].visits[0])
-    (found,) = model.lanes.run(block, (x,), Context(torch.ones(1, 8, dtype=torch.long), x0))
+    block = model.block(model.routes["plain"].visits[0])
+    (found,) = model.lanes.run(block, (x,), ForwardContext(torch.ones(1, 8, dtype=torch.long), x0))
     share = torch.sigmoid(torch.tensor(-1.5))
     torch.testing.assert_close(found, share * x + (1 - share) * x0)
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from tests.arch.lane_claims import (
     assert_lanes_are_sound,
     gradients_after_one_step,
@@ -41,10 +41,10 @@ def test_every_lambda_has_a_gradient_after_one_step():
 
 def test_the_block_is_the_published_formula_and_x0_enters_reads_only():
     model = neutral(tiny_model(*WORDS), {})
-    lanes, context = model.lanes, Context(ids(), torch.randn(2, 24, 32))
+    lanes, context = model.lanes, ForwardContext(ids(), torch.randn(2, 24, 32))
     for parameter in (*lanes.parameters(), model.controls["5_0"].residual_mix):
         torch.nn.init.normal_(parameter)
-    block = model.block(model.schedules["plain"].visits[5])
+    block = model.block(model.routes["plain"].visits[5])
     lane0, lane1 = torch.randn(2, 2, 24, 32)
     rho, pi0, pi1 = lanes.keep[1], lanes.attention_writes[1], lanes.mlp_writes[1]
     a = block.attend(block.read(lane0, context), context)
@@ -58,7 +58,7 @@ def test_the_block_is_the_published_formula_and_x0_enters_reads_only():
 
 def test_skips_enter_both_lanes():
     lanes = tiny_model(*WORDS).lanes
-    visit = tiny_model().schedules["plain"].visits[5]
+    visit = tiny_model().routes["plain"].visits[5]
     one, two = lanes.add_skip((torch.zeros(1), torch.ones(1)), lambda x: x + 3, visit)
     assert one == 3 and two == 4
 
@@ -66,7 +66,10 @@ def test_skips_enter_both_lanes():
 def test_without_mlp_to_attention_writes_the_mlp_leaves_lane_0_alone():
     model = neutral(tiny_model("arch/lanes=p1_no_mlp_to_attention"), {})
     assert model.lanes.mlp_writes.shape == (2, 1)
-    block, context = model.block(model.schedules["plain"].visits[4]), Context(ids(), torch.randn(2, 24, 32))
+    block, context = (
+        model.block(model.routes["plain"].visits[4]),
+        ForwardContext(ids(), torch.randn(2, 24, 32)),
+    )
     x = torch.randn(2, 24, 32)
     a = block.attend(block.read(x, context), context)
     lane0, lane1 = model.lanes.run(block, (x,), context)

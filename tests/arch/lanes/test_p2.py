@@ -2,7 +2,7 @@
 
 import torch
 
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from tests.arch.lane_claims import (
     assert_lanes_are_sound,
     gradients_after_one_step,
@@ -40,10 +40,10 @@ def test_the_merge_has_a_gradient_once_the_lanes_differ():
 
 def test_the_block_is_the_published_formula():
     model = neutral(tiny_model(*WORDS), {})
-    lanes, context = model.lanes, Context(ids(), torch.randn(2, 24, 32))
+    lanes, context = model.lanes, ForwardContext(ids(), torch.randn(2, 24, 32))
     for parameter in (*lanes.parameters(), model.controls["5_0"].residual_mix):
         torch.nn.init.normal_(parameter)
-    block = model.block(model.schedules["plain"].visits[5])
+    block = model.block(model.routes["plain"].visits[5])
     lane0, lane1 = torch.randn(2, 2, 24, 32)
     t, s = lanes.routes[1], lanes.mlp_mix[1]
     a = block.attend(block.read(lane0, context), context)

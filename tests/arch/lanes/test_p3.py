@@ -10,12 +10,12 @@ WORDS = ("arch/lanes=p3",)
 
 
 def test_both_sublayers_read_the_same_stream():
-    from pgolf.arch.block import Context
+    from pgolf.arch.block import ForwardContext
 
     model = neutral(tiny_model(*WORDS), {})
-    controls, context = model.controls["5_0"], Context(ids(), torch.randn(2, 24, 32))
+    controls, context = model.controls["5_0"], ForwardContext(ids(), torch.randn(2, 24, 32))
     torch.nn.init.normal_(controls.residual_mix)
-    block = model.block(model.schedules["plain"].visits[5])
+    block = model.block(model.routes["plain"].visits[5])
     x = torch.randn(2, 24, 32)
     u = controls.residual_mix[0] * x + controls.residual_mix[1] * context.x0_BTD
     attended = model.layers[5].mixer(rms_norm(u), controls.q_gain, block.sites, context)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from tests.arch.lane_claims import (
     assert_lanes_are_sound,
     gradients_after_one_step,
@@ -53,10 +53,10 @@ def test_every_lambda_has_a_gradient_after_one_step():
 
 def test_the_block_is_the_published_formula_and_the_mlp_reads_its_raw_lane():
     model = neutral(tiny_model(*WORDS), {})
-    lanes, context = model.lanes, Context(ids(), torch.randn(2, 24, 32))
+    lanes, context = model.lanes, ForwardContext(ids(), torch.randn(2, 24, 32))
     for parameter in (*lanes.parameters(), model.controls["5_0"].residual_mix):
         torch.nn.init.normal_(parameter)
-    block = model.block(model.schedules["plain"].visits[5])
+    block = model.block(model.routes["plain"].visits[5])
     lane0, lane1 = torch.randn(2, 2, 24, 32)
     rho, pi0, pi1 = lanes.keep[1], lanes.attention_writes[1], lanes.mlp_writes[1]
     a = block.attend(block.read(lane0, context), context)
@@ -69,7 +69,7 @@ def test_the_block_is_the_published_formula_and_the_mlp_reads_its_raw_lane():
 @pytest.mark.parametrize("split_skip, expected", [("both", (3,)), ("lane0", (3, 0))])
 def test_the_skip_at_the_split_enters_before_or_after_it(split_skip, expected):
     model = tiny_model(*WORDS, f"arch.lanes.split_skip={split_skip}")
-    before, first, later = model.schedules["plain"].visits[3:6]
+    before, first, later = model.routes["plain"].visits[3:6]
     zero = torch.zeros(1)
 
     def add(x):

@@ -5,7 +5,7 @@ import torch
 
 from pgolf.arch.dims import Dims
 from pgolf.arch.lanes.two import TwoLanes, add_write
-from pgolf.arch.visits import schedule
+from pgolf.arch.visits import route
 from pgolf.core.errors import ConfigError
 from tests.helpers import tiny_model
 
@@ -15,7 +15,7 @@ OPTIONS = ("p1", "p1_no_mlp_to_attention", "p2", "p4")
 
 def lanes(start):
     lanes = TwoLanes(DIMS, start, "used")
-    return lambda *schedules: lanes.check({s.name: s for s in schedules}, 6)
+    return lambda *routes: lanes.check({s.name: s for s in routes}, 6)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -36,30 +36,28 @@ def test_a_start_past_the_last_layer_is_refused(option, start):
 
 
 def test_any_schedule_can_forbid_a_start():
-    plain = schedule("plain", range(6))
-    looped = schedule("looped", [0, 1, 2, 3, 4, 3, 4, 3, 4, 5])
+    plain = route("plain", range(6))
+    looped = route("looped", [0, 1, 2, 3, 4, 3, 4, 3, 4, 5])
     lanes(4)(plain)
-    with pytest.raises(ConfigError, match=r"schedule 'looped' runs layer 4 in the encoder half.*from 5"):
+    with pytest.raises(ConfigError, match=r"route 'looped' runs layer 4 in the encoder half.*from 5"):
         lanes(4)(plain, looped)
     lanes(5)(plain, looped)
 
 
 def test_a_lower_layer_after_the_split_is_refused():
-    back = schedule("back", [0, 1, 2, 3, 4, 3, 4, 5], encoder=3)
-    with pytest.raises(
-        ConfigError, match=r"visit 5 of schedule 'back' runs layer 3 after the lanes have split"
-    ):
+    back = route("back", [0, 1, 2, 3, 4, 3, 4, 5], encoder=3)
+    with pytest.raises(ConfigError, match=r"visit 5 of route 'back' runs layer 3 after the lanes have split"):
         lanes(4)(back)
     lanes(3)(back)
 
 
 def test_recurrence_may_overlap_the_start_layer_in_the_decoder_half():
-    lanes(4)(schedule("again", [0, 1, 2, 3, 4, 5, 4, 5], encoder=4))
+    lanes(4)(route("again", [0, 1, 2, 3, 4, 5, 4, 5], encoder=4))
 
 
 def test_every_problem_is_told_at_once():
     with pytest.raises(ConfigError) as error:
-        lanes(1)(schedule("a", range(6)), schedule("b", [0, 1, 1, 2, 3, 4, 5]))
+        lanes(1)(route("a", range(6)), route("b", [0, 1, 1, 2, 3, 4, 5]))
     assert len(error.value.problems) == 2
 
 

@@ -94,7 +94,7 @@ def test_static_routing_has_four_logits_per_unit_and_no_router():
 def test_routing_parameters_are_scalars_kept_in_fp16(form):
     specs = routed(form).param_specs()
     own = [spec for name, spec in specs.items() if ".activation." in name]
-    assert own and all((spec.group, spec.storage) == ("scalar", "keep_fp16") for spec in own)
+    assert own and all((spec.group, spec.storage) == ("scalar_no_decay", "keep_fp16") for spec in own)
 
 
 @pytest.mark.parametrize("form", FORMS)

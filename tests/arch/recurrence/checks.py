@@ -1,4 +1,4 @@
-"""What every form of recurrence must hold, in each of its schedules."""
+"""What every form of recurrence must hold, in each of its routes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from typing import Any
 
 import torch
 
+from pgolf.arch.dims import Dims
 from pgolf.artifact import container
 from pgolf.compressor.zlib import Zlib
 from pgolf.core.make import make
 from pgolf.optimizer.muon_adamw import partition
 from pgolf.quant.none import NoQuantizer
 from tests.arch.causality import assert_causal
-from tests.helpers import VOCAB, ids, randomise, tiny_model, tiny_settings
+from tests.helpers import BOS, VOCAB, ids, randomise, tiny_model, tiny_settings
 
 CONTROLS = 4 * 32 + 2  # residual mix, two scales and the query gain of one visit at size=tiny
 SKIPS = 32
 
 
-def halves(schedule: Any) -> tuple[list[int], list[int]]:
+def halves(route: Any) -> tuple[list[int], list[int]]:
     """Physical layers of the encoder and of the decoder visits."""
-    both = {half: [v.physical for v in schedule.visits if v.half == half] for half in ("encoder", "decoder")}
+    both = {half: [v.physical for v in route.visits if v.half == half] for half in ("encoder", "decoder")}
     return both["encoder"], both["decoder"]
 
 
@@ -30,7 +31,8 @@ def count(model: torch.nn.Module) -> int:
 
 def form(*words: str, layers: int = 11) -> Any:
     """The recurrence alone, for a model of ``layers`` layers."""
-    return make(tiny_settings(*words)["arch"]["recurrence"], layers=layers)
+    dims = Dims(VOCAB, BOS, layers, width=32, heads=2, kv_heads=1, mlp_hidden=64)
+    return make(tiny_settings(*words)["arch"]["recurrence"], dims=dims)
 
 
 def stir(model: torch.nn.Module, seed: int = 1) -> Any:
@@ -43,11 +45,11 @@ def stir(model: torch.nn.Module, seed: int = 1) -> Any:
 
 
 def assert_sound(*words: str) -> None:
-    """Causal and finite in every schedule, bf16 autocast included; each parameter lies in one group."""
+    """Causal and finite in every route, bf16 autocast included; each parameter lies in one group."""
     model = tiny_model(*words)
     partition(model)
     randomise(model)
-    for name in model.schedules:
+    for name in model.routes:
         model.use(name)
         assert_causal(model)
         model.train()
@@ -56,25 +58,25 @@ def assert_sound(*words: str) -> None:
 
 
 def assert_compiles(*words: str) -> None:
-    """One graph per schedule, equal to the eager loss; switching back compiles nothing. Two layers."""
+    """One graph per route, equal to the eager loss; switching back compiles nothing. Two layers."""
     torch._dynamo.reset()
     model = stir(tiny_model("arch.layers=2", *words)).train()
     compiled = torch.compile(model.loss, fullgraph=True, backend="aot_eager", dynamic=False)
     x, y = ids(), ids(seed=1)
-    for name in model.schedules:
+    for name in model.routes:
         model.use(name)
         torch.testing.assert_close(compiled(x, y), model.loss(x, y))
     with torch._dynamo.config.patch(error_on_recompile=True):
-        for name in model.schedules:
+        for name in model.routes:
             model.use(name)
             compiled(x, y)
     torch._dynamo.reset()
 
 
 def assert_every_parameter_learns(*words: str) -> None:
-    """In the last schedule every parameter has a gradient once the step-0 trap is left."""
+    """In the last route every parameter has a gradient once the step-0 trap is left."""
     model = stir(tiny_model(*words))
-    model.activate(list(model.schedules)[-1])
+    model.activate(list(model.routes)[-1])
     model.train()
     model.loss(ids(), ids(seed=1)).backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]

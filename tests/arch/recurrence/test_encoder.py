@@ -25,7 +25,7 @@ AUXILIARY = "arch.recurrence.auxiliary_weight=0.1"
 
 
 def test_ten_layers_and_two_passes_make_fifteen_visits():
-    (twice,) = form(WORD, layers=10).schedules()
+    (twice,) = form(WORD, layers=10).routes()
     assert halves(twice) == ([0, 1, 2, 3, 4] * 2, [5, 6, 7, 8, 9])
     assert [v.virtual for v in twice.visits if v.restart] == [5] and twice.skips == 5
     assert {v.key for v in twice.visits} == {f"{i}_0" for i in range(10)}
@@ -33,12 +33,12 @@ def test_ten_layers_and_two_passes_make_fifteen_visits():
 
 
 def test_every_second_pass_may_run_backwards():
-    (thrice,) = form(WORD, REVERSED, "arch.recurrence.passes=3", layers=6).schedules()
+    (thrice,) = form(WORD, REVERSED, "arch.recurrence.passes=3", layers=6).routes()
     assert halves(thrice)[0] == [0, 1, 2, 2, 1, 0, 0, 1, 2]
 
 
 def test_the_whole_network_can_be_repeated():
-    (twice,) = form(WORD, ALL, layers=5).schedules()
+    (twice,) = form(WORD, ALL, layers=5).routes()
     assert [(v.physical, v.half[0]) for v in twice.visits] == [
         (0, "e"), (1, "e"), (2, "d"), (3, "d"), (4, "d"),
     ] * 2  # fmt: skip
@@ -48,11 +48,11 @@ def test_the_whole_network_can_be_repeated():
 @pytest.mark.parametrize(
     "words", [(AUXILIARY,), (REVERSED, "arch.recurrence.passes=3"), (ALL,), (LATER,)], ids=" ".join
 )
-def test_it_is_sound_in_every_schedule(words):
+def test_it_is_sound_in_every_route(words):
     assert_sound(WORD, *words)
 
 
-def test_each_schedule_compiles_as_one_graph():
+def test_each_route_compiles_as_one_graph():
     assert_compiles(WORD, LATER, AUXILIARY)
 
 
@@ -88,7 +88,7 @@ def through(model, visits, x, x0):
 @pytest.mark.parametrize("words", [(), (REVERSED,)], ids=["forward", "reversed"])
 def test_the_decoder_sees_the_normed_last_pass_alone(words):
     model = stir(tiny_model(WORD, *words)).eval()
-    (plan,) = model.schedules.values()
+    (plan,) = model.routes.values()
     x0 = model.embed(ids())
     first = through(model, plan.visits[:3], x0, x0)
     second = through(model, plan.visits[3:6], rms_norm(first[-1]), x0)
@@ -102,7 +102,7 @@ def test_the_auxiliary_loss_is_the_heads_on_the_normed_encoder_output_in_trainin
     plain, model = stir(tiny_model(WORD)), stir(tiny_model(WORD, AUXILIARY))
     x, y = ids(), ids(seed=1)
     assert torch.equal(model.eval().loss(x, y), plain.eval().loss(x, y))
-    (plan,) = model.schedules.values()
+    (plan,) = model.routes.values()
     x0 = model.embed(x)
     first = through(model, plan.visits[:3], x0, x0)
     encoded = through(model, plan.visits[3:6], rms_norm(first[-1]), x0)[-1]

@@ -31,7 +31,7 @@ MLP = 2 * 32 * 64
 
 
 def test_the_visits_are_the_published_ones():
-    plain, recurrent = form(WORD, "arch.recurrence.recurrent_layers=[4,5]").schedules()
+    plain, recurrent = form(WORD, "arch.recurrence.recurrent_layers=[4,5]").routes()
     assert halves(plain) == ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9, 10])
     assert halves(recurrent) == ([0, 1, 2, 3, 4, 5], [4, 5, 6, 7, 8, 9, 10])
     assert recurrent.skips == 6
@@ -58,14 +58,14 @@ def test_decoder_visits_pop_skips_in_the_published_order():
 
 
 @pytest.mark.parametrize(
-    "words", [(), (TIED, NOW), (DOWN, "arch.recurrence.magnitude_weight=0.01"), (VIRTUAL,)], ids=" ".join
+    "words", [(), (TIED, NOW), (DOWN, "arch.recurrence.growth_weight=0.01"), (VIRTUAL,)], ids=" ".join
 )
-def test_it_is_sound_in_every_schedule(words):
+def test_it_is_sound_in_every_route(words):
     assert_sound(WORD, *words)
 
 
-def test_each_schedule_compiles_as_one_graph():
-    penalty = "arch.recurrence.magnitude_weight=0.01"
+def test_each_route_compiles_as_one_graph():
+    penalty = "arch.recurrence.growth_weight=0.01"
     assert_compiles(WORD, "arch.recurrence.recurrent_layers=[1]", DOWN, penalty)
 
 
@@ -95,7 +95,7 @@ def test_the_published_untied_mlps_have_3_145_728_parameters():
 
 
 @pytest.mark.parametrize("words", [(), (DOWN,), (VIRTUAL,)], ids=" ".join)
-def test_the_inactive_schedule_is_the_plain_model(words):
+def test_the_inactive_route_is_the_plain_model(words):
     plain, mini = tiny_model(), tiny_model(WORD, *words)
     stir(mini)
     with torch.no_grad():
@@ -147,7 +147,7 @@ def test_own_mlps_learn_only_while_active():
 
 def test_always_on_starts_with_copies():
     model = tiny_model(WORD, NOW)
-    assert list(model.schedules) == [model.active] == ["recurrent"] and not model.activations()
+    assert list(model.routes) == [model.active] == ["recurrent"] and not model.activations()
     assert all(torch.equal(own, shared) for own, shared in model.own_weights())
     assert model.own_mlps["3_1"].up.weight.any()
 
@@ -174,7 +174,7 @@ def test_down_needs_an_mlp_with_one_output_matrix():
 
 def test_published_keys_hand_a_repeat_its_successors_scalars():
     mini = form(WORD, VIRTUAL, "arch.recurrence.recurrent_layers=[4,5]")
-    plain, recurrent = mini.schedules()
+    plain, recurrent = mini.routes()
     assert {v.physical: v.key for v in plain.visits}[6] == "v6"
     assert recurrent.visits[6].physical == 4 and recurrent.visits[6].key == "v6"
 
@@ -182,14 +182,14 @@ def test_published_keys_hand_a_repeat_its_successors_scalars():
 @pytest.mark.parametrize("without", [0, 2, 4])
 @pytest.mark.parametrize("addons", ["", "canon,gate_output,xsa"])
 def test_published_keys_live_with_layers_without_attention(without, addons):
-    """A place in the list may fall on a layer with attention in one schedule and on one without in the other."""
+    """A place in the list may fall on a layer with attention in one route and on one without in the other."""
     words = WORD, VIRTUAL, f"arch.no_attention=[{without}]", f"arch/addon=[{addons}]"
     model = tiny_model(*words)
     partition(model)
-    for name in model.schedules:
+    for name in model.routes:
         model.activate(name)
         assert 0 < one_step(model) < 10
-        for visit in model.schedules[name].visits:
+        for visit in model.routes[name].visits:
             attends = visit.physical != without
             controls = model.controls[visit.key]
             assert not attends or (controls.q_gain is not None and hasattr(controls, "mixer_scale"))
@@ -202,28 +202,36 @@ def test_controls_that_no_visit_needs_are_absent():
     assert tiny_model(WORD, VIRTUAL, "arch.no_attention=[2]").controls["v4"].q_gain is not None
 
 
-def test_the_penalty_is_the_mean_square_of_what_repeats_leave_in_training_only():
+def test_the_growth_penalty_is_of_the_repeated_layers_and_of_training_only():
     words = WORD, TIED, "arch.recurrence.start_step=5", "arch.recurrence.start=null"
     plain = stir(tiny_model(*words))
-    model = stir(tiny_model(*words, "arch.recurrence.magnitude_weight=0.1"))
+    model = stir(tiny_model(*words, "arch.recurrence.growth_weight=0.1"))
+    for m in (plain, model):
+        with torch.no_grad():
+            for layer in (2, 3):
+                m.layers[layer].mlp.down.weight.mul_(30)  # so that the repeats more than double the stream
     x, y = ids(), ids(seed=1)
     assert torch.equal(model.train().loss(x, y), plain.train().loss(x, y)), "penalised while inactive"
     for m in (plain, model):
         m.activate("recurrent")
     assert torch.equal(model.eval().loss(x, y), plain.eval().loss(x, y))
-    left = []
-    honest = model.recurrence.after_visit
+    found, left = {}, {}
+    enter, leave = model.recurrence.before_visit, model.recurrence.after_visit
 
-    def watch(visit, stream, *rest):
-        if visit.number:
-            left.append(stream[0].detach())
-        return honest(visit, stream, *rest)
+    def watch_before(visit, stream, context):
+        found[visit.virtual] = stream[0].detach()
+        return enter(visit, stream, context)
 
-    model.recurrence.after_visit = watch
+    def watch_after(visit, stream, *rest):
+        left[visit.virtual] = stream[0].detach()
+        return leave(visit, stream, *rest)
+
+    model.recurrence.before_visit, model.recurrence.after_visit = watch_before, watch_after
     difference = model.train().loss(x, y) - plain.train().loss(x, y)
-    expected = 0.1 * torch.stack([h.square().mean() for h in left]).mean()
-    assert len(left) == 2
-    torch.testing.assert_close(difference, expected, rtol=1e-4, atol=1e-5)
+    before, after = found[2], left[5]  # visits 2 and 3 are the first of the pair, 4 and 5 the repeats
+    ratio = (after - before).square().sum().sqrt() / before.square().sum().sqrt()
+    assert ratio > 1.1
+    torch.testing.assert_close(difference, 0.1 * (ratio - 1) ** 2, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

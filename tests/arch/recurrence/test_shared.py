@@ -1,12 +1,10 @@
-"""Depth recurrence by reference: one storage, own scalars, and matrices that can be untied."""
+"""Depth recurrence by reference: one storage, own scalars."""
 
 import pytest
 import torch
 
 from pgolf.arch.base import rms_norm
-from pgolf.arch.recurrence.shared import untie_recurrence
 from pgolf.core.errors import ConfigError
-from pgolf.optimizer.muon_adamw import partition
 from tests.arch.recurrence.checks import (
     CONTROLS,
     SKIPS,
@@ -17,7 +15,6 @@ from tests.arch.recurrence.checks import (
     count,
     form,
     halves,
-    stir,
 )
 from tests.helpers import ids, tiny_model
 
@@ -25,17 +22,17 @@ WORD = "arch/recurrence=shared"
 
 
 def blocks(model, physical):
-    return [model.block(v) for v in model.schedules["recurrent"].visits if v.physical == physical]
+    return [model.block(v) for v in model.routes["recurrent"].visits if v.physical == physical]
 
 
 def test_the_visits_are_the_published_ones():
-    (recurrent,) = form(WORD, "arch.recurrence.recurrent_layers=[4,5]").schedules()
+    (recurrent,) = form(WORD, "arch.recurrence.recurrent_layers=[4,5]").routes()
     assert halves(recurrent) == ([0, 1, 2, 3, 4, 5], [4, 5, 6, 7, 8, 9, 10])
     assert str(recurrent) == "0 1 2 3 4 5 | 4 5 6 7 8 9 10"
     assert [v.key for v in recurrent.visits[6:8]] == ["4_1", "5_1"]
 
 
-def test_it_is_sound_in_every_schedule():
+def test_it_is_sound_in_every_route():
     assert_sound(WORD)
 
 
@@ -71,62 +68,6 @@ def test_each_tensor_is_stored_once():
     stored = artifact(model).state
     assert not stored.aliases
     assert sum(t.arrays["values"].size for t in stored.tensors) == count(model)
-
-
-def test_untying_keeps_the_outputs_and_gives_independent_matrices():
-    model = stir(tiny_model(WORD)).eval()
-    before, size = model.logits(ids()), count(model)
-    untie_recurrence(model)
-    torch.testing.assert_close(model.logits(ids()), before, rtol=0, atol=0)
-    matrices = sum(p.numel() for i in (2, 3) for p in model.layers[i].parameters())
-    assert count(model) == size + matrices
-    first, again = blocks(model, 2)
-    for shared, own in zip(first.layer.parameters(), again.layer.parameters(), strict=True):
-        assert shared.data_ptr() != own.data_ptr() and own.requires_grad
-    kept = first.mlp.down.weight.clone()
-    with torch.no_grad():
-        again.mlp.down.weight.add_(1.0)
-    assert torch.equal(first.mlp.down.weight, kept)
-    assert not torch.allclose(model.logits(ids()), before)
-
-
-def test_untying_twice_is_untying_once():
-    model = stir(tiny_model(WORD))
-    untie_recurrence(model)
-    names, own = list(model.state_dict()), model.own_layers["2_1"]
-    with torch.no_grad():
-        own.mlp.down.weight.add_(1.0)
-    before = model.logits(ids())
-    untie_recurrence(model)
-    assert list(model.state_dict()) == names and model.own_layers["2_1"] is own
-    assert torch.equal(model.logits(ids()), before)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        (WORD,),
-        ("arch/recurrence=mini", "arch.recurrence.untie_mlp=down"),
-        ("arch/recurrence=mini",),
-        ("arch/recurrence=encoder",),
-        ("arch/recurrence=stack_loop",),
-        ("arch/recurrence=segment_loop",),
-    ],
-    ids=" ".join,
-)
-def test_every_form_can_be_untied_before_an_optimizer_is_built(words):
-    model = stir(tiny_model(*words))
-    model.activate(list(model.schedules)[-1])
-    before = model.logits(ids())
-    untie_recurrence(model)
-    torch.testing.assert_close(model.logits(ids()), before, rtol=0, atol=0)
-    groups = partition(model)
-    own = {id(p) for p in model.own_layers.parameters()}
-    assert own <= {id(p) for p in groups["matrix"]}
-    model.train()
-    model.loss(ids(), ids(seed=1)).backward()
-    assert all(p.grad is not None for p in model.own_layers.parameters())
-    assert not model.aliases()
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ WORD = "arch/recurrence=stack_loop"
 
 
 def test_effective_layers_are_physical_ones_modulo_the_stack():
-    (loops,) = form(WORD, layers=5).schedules()
+    (loops,) = form(WORD, layers=5).routes()
     assert halves(loops) == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
-    (thrice,) = form(WORD, "arch.recurrence.loops=3", layers=3).schedules()
+    (thrice,) = form(WORD, "arch.recurrence.loops=3", layers=3).routes()
     assert halves(thrice) == ([0, 1, 2, 0], [1, 2, 0, 1, 2]) and thrice.skips == 4
     assert {v.key for v in thrice.visits} == {"0_0", "1_0", "2_0"}
 

@@ -25,10 +25,10 @@ WORDS = {
 
 
 def ready(*words):
-    """A model as evaluation runs it: its last schedule, no zero weights, eval mode."""
+    """A model as evaluation runs it: its last route, no zero weights, eval mode."""
     model = tiny_model(*words)
     randomise(model)
-    model.use(list(model.schedules)[-1])
+    model.use(list(model.routes)[-1])
     return model.eval().requires_grad_(False)
 
 
