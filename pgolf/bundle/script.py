@@ -26,17 +26,11 @@ from pgolf.bundle.minify import minified
 from pgolf.bundle.rename import shorten
 from pgolf.bundle.shake import Entry, shaken
 from pgolf.bundle.sources import is_bundled
+from pgolf.config.content import content
 from pgolf.core.errors import ConfigError
 
 SCRIPT_NAME = "train_gpt.py"
 MAIN: Entry = ("pgolf.run.bundled", "main")
-
-# Of the facts, what bundle_main and what it calls read; nodes have their values already.
-_SIZE_KEYS = ("name", "shard_tokens", "eval_window", "chunk_tokens", "eval_batch")
-_NOT_CARRIED = (
-    *("seed", "logger", "run_root", "cache_dir", "overwrite", "rerun", "print_model"),
-    *("notes", "hypothesis", "parent_run", "hydra", "choices", "machine"),
-)
 
 ALPHABET = "".join(chr(code) for code in range(1, 128) if chr(code) not in "\n\r\x1a\x1b'\\")
 
@@ -79,8 +73,7 @@ def bundled_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
 
     ``data`` is None where the source is not bundled: the script then asks for prepared shards.
     """
-    config = {key: _plain(value) for key, value in cfg.items() if key not in _NOT_CARRIED}
-    config["size"] = {key: config["size"][key] for key in _SIZE_KEYS}
+    config = {key: _plain(value) for key, value in content(cfg).items()}
     if not is_bundled(config["data"]["_target_"].rpartition(".")[0]):
         config["data"] = None
     return config
