@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -31,9 +31,13 @@ class PortableTokenizer(Tokenizer, Protocol):
 
 
 class Recipe(Protocol):
-    """``name`` is the variant's name: ``fineweb10B_<name>`` is the published data set made with it."""
+    """``name`` is the variant's name: ``fineweb10B_<name>`` is the published data set made with it.
+
+    ``metric`` is how its tokenizer counts bytes; a recipe without the attribute is taken to count them raw.
+    """
 
     name: str
+    metric: ClassVar[Literal["raw", "table"]] = "raw"
 
     def build(
         self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None
