@@ -1,4 +1,12 @@
-"""Artifact in, certified score out.
+"""Artifact in, certified score out: see HELP."""
+
+from __future__ import annotations
+
+import sys
+
+from pgolf.config.eval_words import help_wanted
+
+HELP = """Artifact in, certified score out.
 
     python eval.py artifact=runs/<name>/seed=1337/artifact.pgolf
     python eval.py artifact=... eval.stride=64          overrides win over the artifact's header and are printed
@@ -9,17 +17,11 @@ certificate is written beside the artifact as ``certificate.eval.json``, or wher
 Exit status: 0 valid, 2 configuration or input error, 4 certificate failed, 130 interrupted.
 """
 
-from __future__ import annotations
-
-import sys
-
-from pgolf.config.eval_words import help_wanted
-
 
 def main(argv: list[str]) -> int:
     """Evaluate one artifact; returns the exit status."""
     if help_wanted(argv):
-        print(__doc__)
+        print(HELP)
         return 0
     from pgolf.config.eval_words import read_words
     from pgolf.config.launch import INTERRUPTED, complain

@@ -22,24 +22,15 @@ from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
+from pgolf.config.words import home
 from pgolf.core.errors import ConfigError, UserError
 
 STATUS_FILE = "PGOLF_STATUS_FILE"
 INTERRUPTED = 130
 CRASHED = 1
 # Hydra's own flags that take a value; what follows them is no override.
-_VALUED_FLAGS = (
-    "-cn",
-    "--config-name",
-    "-cp",
-    "--config-path",
-    "-cd",
-    "--config-dir",
-    "-p",
-    "--package",
-    "-c",
-    "--cfg",
-)
+_CONFIG_FLAGS = ("-cn", "--config-name", "-cp", "--config-path", "-cd", "--config-dir")
+_VALUED_FLAGS = (*_CONFIG_FLAGS, "-p", "--package", "-c", "--cfg")
 
 
 def override_words(argv: Sequence[str]) -> list[str]:
@@ -53,6 +44,15 @@ def override_words(argv: Sequence[str]) -> list[str]:
         elif not word.startswith("-"):
             words.append(word)
     return words
+
+
+def may_sweep(argv: Sequence[str]) -> bool:
+    """Whether a word may have several values: with -m, or where another primary config may ask for a sweep."""
+    flags = ("-m", "--multirun", *_CONFIG_FLAGS)
+    return any(
+        word in flags or word.startswith(("hydra.mode=", *(f"{flag}=" for flag in _CONFIG_FLAGS)))
+        for word in argv
+    )
 
 
 def complain(error: BaseException) -> None:
@@ -107,10 +107,13 @@ def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     """Check the command line, hand over to Hydra's ``main`` and return the exit status of the process."""
     schema.register()
     try:
-        overrides = preflight(override_words(argv), conf_dir(), lambda words: settings(compose(words)))
+        words, plain = override_words(argv), not may_sweep(argv)
+        overrides = preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)), sweeps=not plain)
+        if plain:
+            settings(compose(words))  # what Hydra would complain about in words of its own
         roots = [o.value() for o in overrides if o.key_or_group == "run_root" and not o.is_sweep_override()]
         if not any(word in ("-h", "--help", "--cfg", "-c", "--info") for word in argv):
-            require_folder(Path(str(roots[-1] if roots else schema.Root.run_root)))
+            require_folder(home(str(roots[-1] if roots else schema.Root.run_root)))
     except UserError as error:
         complain(error)
         return error.exit_status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +24,16 @@ def split_of(index: int) -> str:
 
 
 def match_files(patterns: Sequence[str]) -> list[Path]:
-    """Files that match, each once, in name order. Raises DataError for a pattern without a match."""
+    """Files that match, each once, in name order; an existing file's name matches that file.
+
+    Raises DataError for a pattern without a match, a file of another kind, a name that is not UTF-8.
+    """
     found: set[str] = set()
     for pattern in patterns:
+        name = str(Path(pattern).expanduser())
+        # A file's own name is no pattern, whatever brackets are in it.
         matches = [
-            path for path in glob(str(Path(pattern).expanduser()), recursive=True) if Path(path).is_file()
+            path for path in ([name] if Path(name).is_file() else glob(name, recursive=True)) if Path(path).is_file()
         ]
         if not matches:
             raise DataError(f"data.paths: no file matches {pattern!r}")
@@ -36,9 +42,19 @@ def match_files(patterns: Sequence[str]) -> list[Path]:
         raise DataError("data.paths: names no files; give one or more globs of " + ", ".join(SUFFIXES))
     files = [Path(path) for path in sorted(found)]
     for path in files:
+        if not _is_utf8(str(path)):
+            raise DataError(f"{os.fsencode(path)!r}: the file's name is not UTF-8; rename it")
         if not path.name.endswith(SUFFIXES):
             raise DataError(f"{path}: not one of {', '.join(SUFFIXES)}")
     return files
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that Python keeps as lone surrogates
+        return False
+    return True
 
 
 def decode_utf8(raw: bytes, where: str) -> str:
