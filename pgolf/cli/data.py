@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pgolf.core.command import guarded
+from pgolf.core.command import guarded, home
 
 _SILENT_SECONDS = 2.0
 
@@ -36,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
         command.add_argument(
             "--tokenizer", help="an option of the group tokenizer, such as bpe4096 or sp1024"
         )
-        command.add_argument("--cache-dir", type=Path, default=Path(".cache"), help="where results are kept")
+        command.add_argument("--cache-dir", type=home, default=Path(".cache"), help="where results are kept")
         command.add_argument(
             "--set",
             dest="overrides",
@@ -48,7 +48,7 @@ def add_parser(subparsers: Any) -> None:
         )
 
     inspect = commands.add_parser("inspect", help="verify a prepared corpus and print what is in it")
-    inspect.add_argument("directory", type=Path)
+    inspect.add_argument("directory", type=home)
     inspect.set_defaults(run=guarded("data", _run_inspect))
 
 

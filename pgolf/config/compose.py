@@ -18,7 +18,8 @@ from pgolf.config import schema
 from pgolf.config.origins import addon_origins
 from pgolf.config.preflight import option_exists
 from pgolf.config.readonly import thaw
-from pgolf.config.words import home, parse
+from pgolf.config.words import parse
+from pgolf.core.command import home
 from pgolf.core.errors import ConfigError, RunError
 
 

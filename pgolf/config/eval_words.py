@@ -68,8 +68,7 @@ def read_words(argv: Sequence[str]) -> EvalWords:
         raise ConfigError(fixed)
     cfg = compose(rest)
     scaled = {
-        group: tuple(str(key) for key in cfg[group] if scales(cfg[group], str(key)))
-        for group in OVERRIDABLE
+        group: tuple(str(key) for key in cfg[group] if scales(cfg[group], str(key))) for group in OVERRIDABLE
     }
     artifact = place(own["artifact"])
     out = place(own["out"]) if own.get("out") else artifact.with_name("certificate.eval.json")

@@ -22,7 +22,7 @@ from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
-from pgolf.config.words import home
+from pgolf.core.command import home
 from pgolf.core.errors import ConfigError, UserError
 
 STATUS_FILE = "PGOLF_STATUS_FILE"

@@ -35,7 +35,9 @@ def run_name(cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     """
     conf = conf_dir()
     default = root_choices(conf)
-    groups = [group for group in GROUPS if "/" not in group.path and group.path not in (*_FIRST, *_UNNAMED, _LAST)]
+    groups = [
+        group for group in GROUPS if "/" not in group.path and group.path not in (*_FIRST, *_UNNAMED, _LAST)
+    ]
     words = [_word(str(choices["experiment"]))] if choices.get("experiment") else []
     words += [_with_parts(conf, path, cfg, choices) for path in _FIRST]
     words += filter(None, (_difference(group, cfg, choices, default) for group in groups))

@@ -20,7 +20,12 @@ from pgolf.core.errors import ConfigError, RunError
 
 # What can be chosen anew once the weights are there, and what says where and how the new run is written.
 GROUPS = ("quant", "compressor", "eval", "ttt", "ngram", "mixer")
-_MEANINGLESS = ("parent_run", "print_model", "resume", "dry_run")  # the parent is the folder; nothing is trained
+_MEANINGLESS = (
+    "parent_run",
+    "print_model",
+    "resume",
+    "dry_run",
+)  # the parent is the folder; nothing is trained
 FREE = ("device", "logger", *(key for key in STEERING if key not in _MEANINGLESS))
 
 

@@ -17,7 +17,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pgolf.config.by_size import by_size
-from pgolf.config.words import home
+from pgolf.core.command import home
 
 
 class Device(Enum):

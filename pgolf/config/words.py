@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
 from hydra.grammar.gen.OverrideParser import OverrideParser
 
-from pgolf.core.command import encoding_problems
+from pgolf.core.command import encoding_problems, home
 from pgolf.core.errors import ConfigError
 
 _FORM = "a word is key=value, group=option or ~key"
@@ -74,14 +74,6 @@ def place(value: str) -> Path:
     return home(unquoted(value))
 
 
-def home(value: str) -> Path:
-    """``value`` as a path, with ``~`` and ``~user`` where such a folder is known."""
-    try:
-        return Path(value).expanduser()
-    except RuntimeError:  # no such user
-        return Path(value)
-
-
 def _problem(word: str, error: HydraException) -> str:
     key, equals, value = word.partition("=")
     if not equals:
@@ -90,7 +82,9 @@ def _problem(word: str, error: HydraException) -> str:
     if at is not None and at < len(key):
         return f"{word}: {word[at]!r} at character {at + 1} cannot stand in a key; {_FORM}"
     if at is None:  # the form is right, a function or a blank value is not
-        why = next((line for line in str(error).splitlines() if line and not line.startswith("Error parsing")), "")
+        why = next(
+            (line for line in str(error).splitlines() if line and not line.startswith("Error parsing")), ""
+        )
         reason = f"reads as a function: {why.rpartition(': ')[2]}" if "while evaluating" in why else why
     elif at >= len(word):
         reason = f"breaks off at its end, after {word[-1]!r}"
@@ -102,7 +96,9 @@ def _problem(word: str, error: HydraException) -> str:
 def _as_texts(value: str) -> str:
     """The value quoted; of a list in brackets, its items."""
     if value.startswith("[") and value.endswith("]"):
-        return "[" + ",".join(quoted(item.strip().strip("'\"")) for item in value[1:-1].split(",") if item) + "]"
+        return (
+            "[" + ",".join(quoted(item.strip().strip("'\"")) for item in value[1:-1].split(",") if item) + "]"
+        )
     return quoted(value)
 
 

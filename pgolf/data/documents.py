@@ -33,7 +33,9 @@ def match_files(patterns: Sequence[str]) -> list[Path]:
         name = str(Path(pattern).expanduser())
         # A file's own name is no pattern, whatever brackets are in it.
         matches = [
-            path for path in ([name] if Path(name).is_file() else glob(name, recursive=True)) if Path(path).is_file()
+            path
+            for path in ([name] if Path(name).is_file() else glob(name, recursive=True))
+            if Path(path).is_file()
         ]
         if not matches:
             raise DataError(f"data.paths: no file matches {pattern!r}")

@@ -45,8 +45,9 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str]) -> Iterator[str]:
         yield "arch/attention: flex attention cannot train on a CPU (torch has no backward for it there); sdpa or documents"
     if cfg["budget"]["train_steps"] is None and "wallclock" not in cfg["hook"]:
         yield "hook: nothing would end the training; keep hook.wallclock or set budget.train_steps"
-    if not broken & {"mixer", "ngram"} and trait(cfg["mixer"], "neutral", False):
-        if not trait(cfg["ngram"], "neutral", False):
+    if not broken & {"mixer", "ngram"}:
+        passes_on_one, no_expert = (trait(cfg[group], "neutral", False) for group in ("mixer", "ngram"))
+        if passes_on_one and not no_expert:
             yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
     built = _Built(cfg)
     for part, groups in (

@@ -33,13 +33,19 @@ def test_the_name_says_arch_tokenizer_quantizer_and_budget():
     [
         (["size=tiny"], "baseline-bpe4096-fitted_gptq-tiny-laptop"),
         (["quant=int5_rtn", "qat=ste_full"], "baseline-bpe4096-int5_rtn-ste_full-laptop"),
-        (["compressor=zlib", "eval=non_overlapping"], "baseline-bpe4096-fitted_gptq-zlib-non_overlapping-laptop"),
+        (
+            ["compressor=zlib", "eval=non_overlapping"],
+            "baseline-bpe4096-fitted_gptq-zlib-non_overlapping-laptop",
+        ),
         (["data=tiny", "loader=sequential"], "baseline-bpe4096-fitted_gptq-tiny-sequential-laptop"),
         (["hook=[ema,wallclock]"], "baseline-bpe4096-fitted_gptq-no_validate-laptop"),
         (["~hook.ema", "budget=smoke"], "baseline-bpe4096-fitted_gptq-no_ema-smoke"),
         (["quant=none"], "baseline-bpe4096-no_quant-laptop"),
         (["arch=pr1855"], "pr1855-bpe4096-fitted_gptq-laptop"),
-        (["arch=pr1855", "arch/addon=[canon]", "~arch.addons.xsa"], "pr1855+canon+no_xsa-bpe4096-fitted_gptq-laptop"),
+        (
+            ["arch=pr1855", "arch/addon=[canon]", "~arch.addons.xsa"],
+            "pr1855+canon+no_xsa-bpe4096-fitted_gptq-laptop",
+        ),
         (["arch=parallel_recur", "arch/lanes=p4"], "parallel_recur+p4-bpe4096-fitted_gptq-laptop"),
         (["arch=parallel_recur", "arch/lanes=p1"], "parallel_recur-bpe4096-fitted_gptq-laptop"),
         (["arch=pr1204", "arch/recurrence=none"], "pr1204+no_recurrence-bpe4096-fitted_gptq-laptop"),
@@ -120,8 +126,15 @@ def test_a_preset_and_a_technique_more_rename_no_run(tmp_path):
     (tmp_path / "conf/arch/pr2000.yaml").write_text(
         "defaults: [baseline, override lanes: p4, _self_]\nlayers: ${by_size:6,6,12}\n"
     )
-    (tmp_path / "conf/schedule/cosine.yaml").write_text("_target_: pgolf.schedule.cosine.Cosine\nfloor: 0.0\n")
-    (tmp_path / "pgolf/schedule/cosine.py").write_text("class Cosine:\n    def __init__(self, *, floor: float): ...\n")
+    (tmp_path / "conf/schedule/cosine.yaml").write_text(
+        "_target_: pgolf.schedule.cosine.Cosine\nfloor: 0.0\n"
+    )
+    (tmp_path / "pgolf/schedule/cosine.py").write_text(
+        "class Cosine:\n    def __init__(self, *, floor: float): ...\n"
+    )
     (tmp_path / "conf/size/wide.yaml").write_text("defaults: [laptop, _self_]\nwidth: 192\n")
     assert names() == before
-    assert len(set(before.split())) == 3 and naming.run_name(settings(compose()), settings(compose())["choices"]) in before
+    assert (
+        len(set(before.split())) == 3
+        and naming.run_name(settings(compose()), settings(compose())["choices"]) in before
+    )
