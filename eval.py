@@ -1,4 +1,13 @@
-"""Artifact in, certified score out.
+"""Artifact in, certified score out: see HELP."""
+
+from __future__ import annotations
+
+import sys
+
+from pgolf.config.eval_words import help_wanted
+from pgolf.core.streams import harmless_streams
+
+HELP = """Artifact in, certified score out.
 
     python eval.py artifact=runs/<name>/seed=1337/artifact.pgolf
     python eval.py artifact=... eval.stride=64          overrides win over the artifact's header and are printed
@@ -9,19 +18,12 @@ certificate is written beside the artifact as ``certificate.eval.json``, or wher
 Exit status: 0 valid, 2 configuration or input error, 4 certificate failed, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
 """
 
-from __future__ import annotations
-
-import sys
-
-from pgolf.config.eval_words import help_wanted
-from pgolf.core.streams import harmless_streams
-
 
 def main(argv: list[str]) -> int:
     """Evaluate one artifact; returns the exit status."""
     harmless_streams()
     if help_wanted(argv):
-        print(__doc__)
+        print(HELP)
         return 0
     from pgolf.config.eval_words import read_words
     from pgolf.config.launch import complain

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgolf.core.command import guarded
+from pgolf.core.command import guarded, home
 from pgolf.core.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
         description="Compresses each stream of a finished run's artifact again with every compressor. "
         "ZPAQ needs the extra: pip install 'pgolf[bench]'.",
     )
-    parser.add_argument("path", type=Path, metavar="RUN|ARTIFACT", help="a run folder or a .pgolf file")
+    parser.add_argument("path", type=home, metavar="RUN|ARTIFACT", help="a run folder or a .pgolf file")
     parser.set_defaults(run=guarded("bench artifact", _run))
 
 

@@ -27,19 +27,13 @@ from pgolf.artifact.pack import TARGET
 from pgolf.bundle.minify import minified
 from pgolf.bundle.payload import from_base_121, from_latin_1, in_base_121, in_latin_1
 from pgolf.bundle.shake import Entry, shaken
+from pgolf.config.content import content
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import target_of
 from pgolf.data.base import Source
 
 SCRIPT_NAME = "train_gpt.py"
 MAIN: Entry = ("pgolf.run.bundled", "main")
-
-# Of the facts, what bundle_main and what it calls read; nodes have their values already.
-_SIZE_KEYS = ("name", "shard_tokens", "eval_window", "chunk_tokens", "eval_batch")
-_NOT_CARRIED = (
-    *("seed", "logger", "run_root", "cache_dir", "overwrite", "rerun", "print_model"),
-    *("notes", "hypothesis", "parent_run", "hydra", "choices", "machine"),
-)
 
 # Python looks for the encoding in the first line (PEP 263), which is also the one a reader sees.
 _HEAD = "# coding:latin-1 - one pgolf run in one file: trains; with an artifact as argument, scores it. See --help.\n"
@@ -85,8 +79,7 @@ def bundled_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
 
     ``data`` is None where the source is not bundled: the script then asks for prepared shards.
     """
-    config = {key: _plain(value) for key, value in cfg.items() if key not in _NOT_CARRIED}
-    config["size"] = {key: config["size"][key] for key in _SIZE_KEYS}
+    config = {key: _plain(value) for key, value in content(cfg).items()}
     source: type[Source] = target_of(config["data"], "data")  # type: ignore[assignment]
     if not source.bundled:
         config["data"] = None

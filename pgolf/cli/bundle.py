@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from pgolf.core.command import guarded
+from pgolf.core.command import guarded, home
 
 
 def add_parser(subparsers: Any) -> None:
@@ -16,8 +15,8 @@ def add_parser(subparsers: Any) -> None:
         help="a finished run as one script, with its artifact, requirements and README",
         description="Writes a self-contained train_gpt.py that trains, and scores the artifact beside it.",
     )
-    parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
-    parser.add_argument("out", type=Path, metavar="OUT", help="a new or empty folder")
+    parser.add_argument("folder", type=home, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
+    parser.add_argument("out", type=home, metavar="OUT", help="a new or empty folder")
     parser.add_argument(
         "--ascii",
         action="store_true",

@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgolf.core.command import guarded
+from pgolf.core.command import guarded, home
 from pgolf.core.errors import CertificateError, DataError
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ def add_parser(subparsers: Any) -> None:
         help="run every known cheat against an artifact; each must be caught by its probe",
         description="Scores a short text honestly and with each cheat, and shows which probe catches it.",
     )
-    parser.add_argument("artifact", type=Path, help="path of an artifact")
+    parser.add_argument("artifact", type=home, help="path of an artifact")
     parser.add_argument(
-        "--text", type=Path, help="a UTF-8 text to score (default: this package's own source)"
+        "--text", type=home, help="a UTF-8 text to score (default: this package's own source)"
     )
     parser.add_argument("--only", metavar="CHEAT", nargs="+", default=[], help="only these cheats")
     parser.add_argument(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgolf.core.command import guarded
+from pgolf.core.command import guarded, home
 
 if TYPE_CHECKING:
     from pgolf.data.published import PublishedFolder
@@ -38,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
         command.add_argument(
             "--tokenizer", help="an option of the group tokenizer, such as bpe4096 or sp1024"
         )
-        command.add_argument("--cache-dir", type=Path, default=Path(".cache"), help="where results are kept")
+        command.add_argument("--cache-dir", type=home, default=Path(".cache"), help="where results are kept")
         command.add_argument(
             "--set",
             dest="overrides",
@@ -52,7 +52,7 @@ def add_parser(subparsers: Any) -> None:
     inspect = commands.add_parser(
         "inspect", help="verify a prepared corpus, or published shards, and print what is there"
     )
-    inspect.add_argument("directory", type=Path, help="a prepared corpus, or a folder of fineweb_*.bin")
+    inspect.add_argument("directory", type=home, help="a prepared corpus, or a folder of fineweb_*.bin")
     inspect.set_defaults(run=guarded("data", _run_inspect))
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import pgolf.cli
+from pgolf.core.command import encoding_problems
 from pgolf.core.registry import modules_of
 from pgolf.core.signals import exit_status, heeding_signals
 from pgolf.core.streams import harmless_streams
@@ -16,7 +17,7 @@ from pgolf.core.threads import bound_spinning
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; each command sets ``run(args) -> exit status``."""
-    top = argparse.ArgumentParser(prog="pgolf", description=__doc__)
+    top = argparse.ArgumentParser(prog="pgolf", description="Everything beside training and evaluating.")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
     for module in modules_of(pgolf.cli, leaves=("main",)):
         module.add_parser(commands)
@@ -27,6 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     harmless_streams()
     bound_spinning()
+    words = sys.argv[1:] if argv is None else argv
+    problems = [problem for word in words for problem in encoding_problems(word)]
+    if problems:
+        print("\n".join(f"pgolf: {problem}" for problem in problems), file=sys.stderr)
+        return 2
     args = parser().parse_args(argv)
     try:
         with heeding_signals():

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from pgolf.core.command import guarded
+from pgolf.core.command import guarded, home
 
 
 def add_parser(subparsers: Any) -> None:
@@ -17,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
         description="Takes the words of train.py that concern what comes after training: quant, compressor, eval, "
         "ttt, ngram, mixer and their keys. Commas sweep; final=false scores dev only, and validation stays closed.",
     )
-    parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
+    parser.add_argument("folder", type=home, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
     parser.add_argument(
         "words", nargs="*", metavar="WORD", help="quant=int6_rtn quant.bits=5 compressor=lzma ..."
     )

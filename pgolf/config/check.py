@@ -18,6 +18,9 @@ from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.make import target_of
 from pgolf.core.ranges import Between
 
+LARGEST = 2**63 - 1
+"""The largest whole number that tensors, shards and random generators take."""
+
 
 def node_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with single nodes and facts of the composed config ``cfg``."""
@@ -126,7 +129,9 @@ def value_problem(value: Any, hint: Any) -> str | None:
     if hint is float:
         return None if isinstance(value, (int, float)) and not isinstance(value, bool) else "is not a number"
     if hint is int:
-        return None if isinstance(value, int) and not isinstance(value, bool) else "is not a whole number"
+        if not isinstance(value, int) or isinstance(value, bool):
+            return "is not a whole number"
+        return None if abs(value) <= LARGEST else f"is out of range: whole numbers end at {LARGEST}"
     if isinstance(hint, type) and hint in (bool, str):
         return None if isinstance(value, hint) else f"is not {'true or false' if hint is bool else 'a text'}"
     if origin in (list, tuple, Sequence):
@@ -138,12 +143,21 @@ def value_problem(value: Any, hint: Any) -> str | None:
     return None
 
 
+def amount_problems(place: str, value: Any) -> Iterator[str]:
+    """What keeps a fact from being an amount: more than 0, finite and, where it is whole, within 63 bits."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    if not 0 < value < math.inf:
+        yield f"{place}: {value!r} is out of range: more than 0 and finite"
+    elif isinstance(value, int) and value > LARGEST:
+        yield f"{place}: {value!r} is out of range: whole numbers end at {LARGEST}"
+
+
 def _fact_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
     size, train, budget = cfg["size"], cfg["train"], cfg["budget"]
     for place, node in (("size", size), ("train", train), ("budget", budget)):
         for key, value in node.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 < value < math.inf:
-                yield f"{place}.{key}: {value!r} is out of range: more than 0 and finite"
+            yield from amount_problems(f"{place}.{key}", value)
     if budget["subset_tokens"] is not None and budget["subset_tokens"] < 2:
         yield f"budget.subset_tokens: {budget['subset_tokens']} is out of range: at least 2"
     if train["batch_tokens"] % max(1, train["window"] * train["accumulation"]):
@@ -151,8 +165,8 @@ def _fact_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
             f"train.batch_tokens: {train['batch_tokens']} is no multiple of window × accumulation = "
             f"{train['window']} × {train['accumulation']}"
         )
-    if cfg["seed"] < 0:
-        yield f"seed: {cfg['seed']} is out of range: at least 0"
+    if not 0 <= cfg["seed"] <= LARGEST:
+        yield f"seed: {cfg['seed']} is out of range: from 0 to {LARGEST}"
     if train["precision"] == "fp16":
         yield "train.precision: fp16 is refused: hundreds of times slower on a CPU, and no loss scaling elsewhere; bf16 or fp32"
     if cfg["overwrite"] and cfg["rerun"]:

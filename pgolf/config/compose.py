@@ -18,6 +18,8 @@ from pgolf.config import schema
 from pgolf.config.origins import addon_origins
 from pgolf.config.preflight import option_exists
 from pgolf.config.readonly import thaw
+from pgolf.config.words import parse
+from pgolf.core.command import home
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.json_text import MAX_DEPTH, too_deep
 
@@ -40,9 +42,10 @@ def plain(node: Any) -> Any:
 def compose(overrides: Sequence[str] = (), config_name: str = "config") -> DictConfig:
     """The composed config for these command-line words, Hydra's own node included.
 
-    Raises ConfigError with Hydra's explanation.
+    Raises ConfigError for words that cannot be read, else with Hydra's explanation.
     """
     schema.register()
+    parse(overrides)
     try:
         with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
             return hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
@@ -54,16 +57,28 @@ def settings(cfg: DictConfig, hydra: Any = None) -> dict[str, Any]:
     """The finished config as plain containers: our keys plus ``choices``, the chosen option of each group.
 
     For ``arch/addon``, which chooses many, ``choices`` has where each addon comes from. ``hydra`` is Hydra's
-    own node, needed where it has been taken out of ``cfg``, as for the job of ``hydra.main``.
+    own node, needed where it has been taken out of ``cfg``, as for the job of ``hydra.main``. Raises ConfigError
+    for a value that refers to what is not there.
     """
+    schema.register()  # jobs of a sweep may start in a process of their own
     hydra = cfg.hydra if hydra is None else hydra
     chosen = OmegaConf.to_container(hydra.runtime.choices)
     assert isinstance(chosen, dict)
-    ours = {str(key): plain_value(cfg, str(key)) for key in cfg if key != "hydra"}
+    try:
+        ours = {str(key): plain_value(cfg, str(key)) for key in cfg if key != "hydra"}
+    except OmegaConfBaseException as error:
+        raise ConfigError(_unresolved(error)) from error
+    ours |= {key: str(home(ours[key])) for key in ("run_root", "cache_dir")}
     kept = {str(k): v for k, v in chosen.items() if not str(k).startswith("hydra/") and k != "schema"}
     words = [str(word) for word in hydra.overrides.task]
     kept["arch/addon"] = addon_origins(ours["arch"].get("addons", {}), words, kept, conf_dir())
     return ours | {"choices": kept}
+
+
+def _unresolved(error: OmegaConfBaseException) -> str:
+    """OmegaConf's reason, without its own words for the place, after the key."""
+    reason = str(error).splitlines()[0].rpartition("raised while resolving interpolation: ")[2]
+    return f"{error.full_key}: {reason}" if error.full_key else reason
 
 
 def plain_value(cfg: DictConfig, key: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ FREE = ("data", "budget", "size", "device", "cache_dir")
 class EvalWords:
     """``settings``: the composed config with the words applied. ``chosen``: groups to take from it whole.
 
-    ``changed``: single keys ``group.key`` to lay over the header's node. ``scaled``: the keys of each group that
-    come from ``size``, such as ``window``; the artifact's own numbers go before them.
+    ``changed``: single keys ``group.key`` to lay over the header's node. ``scaled``: the keys of each group whose
+    value the size gives, such as ``window``; the artifact's own numbers go before them.
     """
 
     artifact: Path
@@ -39,18 +38,20 @@ def help_wanted(argv: Sequence[str]) -> bool:
 
 def read_words(argv: Sequence[str]) -> EvalWords:
     """Sort and check the words. Raises ConfigError for what eval.py does not take."""
-    from omegaconf import OmegaConf
-
-    from pgolf.config import schema
+    from pgolf.config.by_size import scales
     from pgolf.config.compose import compose, conf_dir, settings
     from pgolf.config.preflight import preflight
+    from pgolf.config.words import place
+    from pgolf.core.command import encoding_problems
 
-    schema.register()
+    unreadable = [problem for word in argv for problem in encoding_problems(word)]
+    if unreadable:
+        raise ConfigError(unreadable)
     own = {word.partition("=")[0]: word.partition("=")[2] for word in argv if word.partition("=")[0] in OWN}
     rest = [word for word in argv if word.partition("=")[0] not in OWN]
     if not own.get("artifact"):
         raise ConfigError("artifact: which one? python eval.py artifact=runs/<name>/seed=<n>/artifact.pgolf")
-    preflight(rest, conf_dir(), lambda words: settings(compose(words)))
+    preflight(rest, conf_dir(), lambda words: settings(compose(words)), sweeps=False)
     chosen: list[str] = []
     changed: list[str] = []
     fixed: list[str] = []
@@ -67,11 +68,10 @@ def read_words(argv: Sequence[str]) -> EvalWords:
         raise ConfigError(fixed)
     cfg = compose(rest)
     scaled = {
-        group: tuple(str(key) for key in cfg[group] if OmegaConf.is_interpolation(cfg[group], key))
-        for group in OVERRIDABLE
+        group: tuple(str(key) for key in cfg[group] if scales(cfg[group], str(key))) for group in OVERRIDABLE
     }
-    artifact = Path(own["artifact"])
-    out = Path(own["out"]) if own.get("out") else artifact.with_name("certificate.eval.json")
+    artifact = place(own["artifact"])
+    out = place(own["out"]) if own.get("out") else artifact.with_name("certificate.eval.json")
     return EvalWords(artifact, out, settings(cfg), tuple(chosen), tuple(changed), scaled)
 
 
@@ -110,9 +110,10 @@ def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[
 
 
 def _budget_problems(budget: Mapping[str, Any]) -> Iterator[str]:
+    from pgolf.config.check import amount_problems
+
     for key, value in budget.items():
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 < value < math.inf:
-            yield f"budget.{key}: {value!r} is out of range: more than 0 and finite"
+        yield from amount_problems(f"budget.{key}", value)
     if budget["subset_tokens"] == 1:
         yield "budget.subset_tokens: 1 is out of range: at least 2"
 

@@ -23,6 +23,7 @@ from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
+from pgolf.core.command import home
 from pgolf.core.errors import ConfigError, UserError
 from pgolf.core.signals import exit_status, heeding_signals
 from pgolf.core.streams import harmless_streams
@@ -31,18 +32,8 @@ from pgolf.core.threads import bound_spinning
 STATUS_FILE = "PGOLF_STATUS_FILE"
 CRASHED = 1
 # Hydra's own flags that take a value; what follows them is no override.
-_VALUED_FLAGS = (
-    "-cn",
-    "--config-name",
-    "-cp",
-    "--config-path",
-    "-cd",
-    "--config-dir",
-    "-p",
-    "--package",
-    "-c",
-    "--cfg",
-)
+_CONFIG_FLAGS = ("-cn", "--config-name", "-cp", "--config-path", "-cd", "--config-dir")
+_VALUED_FLAGS = (*_CONFIG_FLAGS, "-p", "--package", "-c", "--cfg")
 
 
 def override_words(argv: Sequence[str]) -> list[str]:
@@ -56,6 +47,15 @@ def override_words(argv: Sequence[str]) -> list[str]:
         elif not word.startswith("-"):
             words.append(word)
     return words
+
+
+def may_sweep(argv: Sequence[str]) -> bool:
+    """Whether a word may have several values: with -m, or where another primary config may ask for a sweep."""
+    flags = ("-m", "--multirun", *_CONFIG_FLAGS)
+    return any(
+        word in flags or word.startswith(("hydra.mode=", *(f"{flag}=" for flag in _CONFIG_FLAGS)))
+        for word in argv
+    )
 
 
 def complain(error: BaseException) -> None:
@@ -123,10 +123,13 @@ def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
 
 def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     """``launch`` without what turns errors and signals into a status: nothing is left behind when those pass."""
-    overrides = preflight(override_words(argv), conf_dir(), lambda words: settings(compose(words)))
+    words, plain = override_words(argv), not may_sweep(argv)
+    overrides = preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)), sweeps=not plain)
+    if plain:
+        settings(compose(words))  # what Hydra would complain about in words of its own
     roots = [o.value() for o in overrides if o.key_or_group == "run_root" and not o.is_sweep_override()]
     if not any(word in ("-h", "--help", "--cfg", "-c", "--info") for word in argv):
-        require_folder(Path(str(roots[-1] if roots else schema.Root.run_root)))
+        require_folder(home(str(roots[-1] if roots else schema.Root.run_root)))
     with tempfile.TemporaryDirectory(prefix="pgolf-") as folder:
         statuses = Path(folder) / "statuses"
         os.environ[STATUS_FILE] = str(statuses)

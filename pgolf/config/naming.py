@@ -4,31 +4,91 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from pgolf.config.schema import CONTROL_KEYS
+from pgolf.config.compose import conf_dir
+from pgolf.config.content import content
+from pgolf.config.defaults import child_choices, root_choices
+from pgolf.config.groups import GROUPS, Group
 
-# Always named; the others are named only when they differ from doing nothing.
-_ALWAYS = ("arch", "tokenizer", "quant")
-_WHEN_ACTIVE = ("qat", "ttt", "ngram", "mixer")
+# Named always and in this order; every other group, between quantizer and budget, where it is not the default.
+_FIRST, _LAST = ("arch", "tokenizer", "quant"), "budget"
+_UNNAMED = ("experiment", "logger")  # stands in front; steers
+MAX_LENGTH = 120  # of a name, in characters of one byte; file systems take 255
+_MAX_WORD = 40
 
 
 def config_hash(cfg: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of the composed config without seed, loggers, paths and run control."""
-    content = {key: value for key, value in cfg.items() if key not in CONTROL_KEYS}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    """SHA-256 (hex) of what the run reads of the composed config: see ``pgolf.config.content``."""
+    return hashlib.sha256(json.dumps(content(cfg), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def run_name(cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
-    """A pure function of the composed config and the chosen option names.
+    """A pure function of the composed config, the chosen option names and the defaults of ``conf/``.
 
-    ``baseline+smear_gate-bpe4096-int6_rtn-laptop-3f9c21``: arch and its addons, tokenizer, quantizer, active
-    training-time devices and evaluation techniques, the budget, and six digits of the content hash.
+    ``baseline+p4+smear_gate-bpe4096-int6_rtn-brotli-laptop-3f9c21``: arch, tokenizer and quantizer, each with its
+    parts that are not its own, every other group whose option is not the default, the budget, and six digits of the
+    content's hash. What is taken away reads ``no_…``. A valid file name of at most ``MAX_LENGTH`` characters.
     """
-    experiment = choices.get("experiment")
-    arch = "+".join([str(choices["arch"]), *sorted(cfg["arch"].get("addons", {}))])
-    words = [arch, *(str(choices[group]) for group in _ALWAYS[1:])]
-    words += [str(choices[group]) for group in _WHEN_ACTIVE if choices.get(group, "none") != "none"]
-    words += [cfg["budget"]["name"], config_hash(cfg)[:6]]
-    return "-".join(([str(experiment)] if experiment else []) + words)
+    conf = conf_dir()
+    default = root_choices(conf)
+    groups = [
+        group for group in GROUPS if "/" not in group.path and group.path not in (*_FIRST, *_UNNAMED, _LAST)
+    ]
+    words = [_word(str(choices["experiment"]))] if choices.get("experiment") else []
+    words += [_with_parts(conf, path, cfg, choices) for path in _FIRST]
+    words += filter(None, (_difference(group, cfg, choices, default) for group in groups))
+    end = f"-{_word(str(choices[_LAST]))}-{config_hash(cfg)[:6]}"
+    if len("-".join(words) + end) > MAX_LENGTH:
+        words = [_abridged(word) for word in words]
+    return "-".join(words)[: MAX_LENGTH - len(end)].rstrip("-+") + end
+
+
+def _with_parts(conf: Path, path: str, cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
+    """An option and, where they are not those of its file, its children: ``baseline+p4+smear_gate``."""
+    option = str(choices[path])
+    own = child_choices(conf, path, option)
+    children = [group for group in GROUPS if group.path.rpartition("/")[0] == path]
+    own_of_children = {group.path: own.get(group.path.rpartition("/")[2], []) for group in children}
+    parts = (_difference(group, cfg, choices, own_of_children) for group in children)
+    return "+".join([_named(path, option), *filter(None, parts)])
+
+
+def _difference(
+    group: Group, cfg: Mapping[str, Any], choices: Mapping[str, Any], default: Mapping[str, Any]
+) -> str:
+    """The word of ``group`` where its option is not the default, else an empty text."""
+    usual = default.get(group.path)
+    if group.many:
+        return "+".join(_more_and_less(_chosen_many(group, cfg), usual or [], group))
+    option = choices.get(group.path)
+    return _named(group.path, str(option)) if option and option != usual else ""
+
+
+def _chosen_many(group: Group, cfg: Mapping[str, Any]) -> list[str]:
+    node: Any = cfg
+    for key in group.key.split("."):
+        node = node.get(key) or {}
+    return sorted(node)
+
+
+def _more_and_less(chosen: list[str], usual: list[str], group: Group) -> Iterator[str]:
+    yield from (_word(name) for name in chosen if name not in usual)
+    yield from (f"no_{_word(name)}" for name in sorted(usual) if name not in chosen)
+
+
+def _named(path: str, option: str) -> str:
+    return f"no_{path.rpartition('/')[2]}" if option == "none" else _word(option)
+
+
+def _abridged(word: str) -> str:
+    first, *parts = word.split("+")
+    return f"{first}+{len(parts)}_parts" if len(parts) > 1 else word
+
+
+def _word(option: str) -> str:
+    """``option`` in characters that every file system and Hydra take unquoted."""
+    return re.sub(r"[^A-Za-z0-9_.]", "_", option)[:_MAX_WORD].lstrip(".") or "_"

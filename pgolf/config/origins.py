@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from pgolf.config.preflight import chosen_options
+from pgolf.config.words import parse
 
 COMMAND_LINE = "the command line"
 
@@ -35,7 +35,7 @@ def addon_origins(
 def _typed(words: Sequence[str]) -> set[str]:
     """The addons that ``arch/addon=[…]`` or ``+arch.addons.…`` of the command line name."""
     found: set[str] = set()
-    for override in OverridesParser.create().parse_overrides(list(words)):
+    for override in parse(words):
         parts = override.key_or_group.split(".")
         if override.key_or_group == "arch/addon":
             found.update(chosen_options(override))

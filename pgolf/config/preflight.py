@@ -7,16 +7,16 @@ config for keys. It changes nothing and composes nothing that Hydra would not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 
+from pgolf.config.defaults import child_choices, root_choices
 from pgolf.config.groups import GROUPS, group_of
+from pgolf.config.schema import FACTS, fact_problem
+from pgolf.config.words import parse, quoted, shell_word
 from pgolf.core.errors import ConfigError, did_you_mean
 
 
@@ -85,28 +85,28 @@ def _key_problem(config: Mapping[str, Any], dotted: str, adding: bool) -> str | 
     return None
 
 
-def preflight(words: Sequence[str], conf: Path, config: Any) -> list[Override]:
+def preflight(
+    words: Sequence[str], conf: Path, config: Callable[[list[str]], Mapping[str, Any]], *, sweeps: bool = True
+) -> list[Override]:
     """Check every override among the command-line ``words``.
 
-    ``config`` is a callable ``(group_overrides) -> mapping`` giving the composed config once the groups are
-    known to be right; it is called at most once. Returns the parsed overrides. Raises ConfigError with all
-    problems at once.
+    ``config`` gives the composed config for some words; it is called at most once, with those about groups, once
+    these are known to be right. ``sweeps`` is False where a word may have one value only. Returns the parsed
+    overrides. Raises ConfigError with all problems at once.
     """
-    try:
-        overrides = OverridesParser.create().parse_overrides(list(words))
-    except HydraException as error:
-        first = str(error).strip().splitlines()[0]
-        raise ConfigError(
-            f"cannot read the command line: {first}. Overrides look like key=value or group=option"
-        ) from error
+    overrides = parse(words)
     problems: list[str] = list(_child_problems(conf, overrides))
+    if not sweeps:
+        problems += [_one_value(override) for override in overrides if override.is_sweep_override()]
     keys: list[Override] = []
     right: list[str] = []
     for override in overrides:
         name = override.key_or_group
         if override.package or name.startswith("hydra"):
             continue
-        if group_of(name):
+        if override.is_delete() and name.partition(".")[0] in FACTS:
+            problems.append(f"{name}: can be changed, not taken away")
+        elif group_of(name):
             wrong = [] if override.is_delete() else _choice_problems(conf, name, override)
             problems += wrong
             if not wrong and not override.is_sweep_override():
@@ -115,27 +115,53 @@ def preflight(words: Sequence[str], conf: Path, config: Any) -> list[Override]:
             problems.append(_group_problem(name))
         else:
             keys.append(override)
-    if keys:
-        composed = config(right)
-        # A key of a group whose option is misspelt cannot be judged: that group is not what will be composed.
-        unknown = (
-            {o.key_or_group.partition("/")[0] for o in overrides if group_of(o.key_or_group)}
-            if problems
-            else set()
-        )
-        for override in keys:
-            if override.key_or_group.partition(".")[0] in unknown:
-                continue
-            problem = _key_problem(
-                composed, override.key_or_group, override.is_add() or override.is_force_add()
-            )
-            if problem and "." not in override.key_or_group:
-                guess = did_you_mean(override.key_or_group, [group.path for group in GROUPS])
-                problem = problem.split(". Did you mean")[0].rstrip(".") + "." + guess if guess else problem
-            problems += [problem] if problem else []
+    problems += _key_problems(overrides, keys, config(right), bool(problems)) if keys else []
     if problems:
         raise ConfigError(problems)
-    return list(overrides)
+    return overrides
+
+
+def _one_value(override: Override) -> str:
+    key, _, value = str(override.input_line).partition("=")
+    listed = shell_word(f"{key}=[{value}]")
+    return (
+        f"{key}={value}: several values are a sweep, and need -m of train.py. "
+        f"As a list: {listed}. As a text: {shell_word(f'{key}={quoted(value)}')}"
+    )
+
+
+def _key_problems(
+    overrides: Sequence[Override], keys: Sequence[Override], composed: Mapping[str, Any], some_wrong: bool
+) -> Iterator[str]:
+    # A key of a group whose option is misspelt cannot be judged: that group is not what will be composed.
+    unknown = (
+        {o.key_or_group.partition("/")[0] for o in overrides if group_of(o.key_or_group)}
+        if some_wrong
+        else set()
+    )
+    for override in keys:
+        key = override.key_or_group
+        root = key.partition(".")[0]
+        if root in unknown:
+            continue
+        adding = (override.is_add() or override.is_force_add()) and root in composed and root not in FACTS
+        problem = _key_problem(composed, key, adding)
+        if problem and "." not in key:
+            guess = did_you_mean(key, [group.path for group in GROUPS])
+            problem = problem.split(". Did you mean")[0].rstrip(".") + "." + guess if guess else problem
+        if problem:
+            yield problem
+        elif not override.is_delete():
+            yield from _value_problems(override)
+
+
+def _value_problems(override: Override) -> Iterator[str]:
+    """Values that the schema does not take, those of a sweep included."""
+    values = [override.value()]
+    if override.is_sweep_override():
+        values = list(override.sweep_iterator()) if override.is_discrete_sweep() else []
+    problems = (fact_problem(override.key_or_group, getattr(value, "text", value)) for value in values)
+    yield from (problem for problem in problems if problem)
 
 
 def _child_problems(conf: Path, overrides: Sequence[Override]) -> Iterator[str]:
@@ -143,7 +169,9 @@ def _child_problems(conf: Path, overrides: Sequence[Override]) -> Iterator[str]:
 
     The parent's option is the command line's or, where no experiment could have replaced it, the default.
     """
-    chosen = {} if any(o.key_or_group == "experiment" for o in overrides) else _default_options(conf)
+    given = any(override.key_or_group == "experiment" for override in overrides)
+    defaults = {} if given else root_choices(conf)
+    chosen = {group: [option] for group, option in defaults.items() if isinstance(option, str)}
     for override in overrides:
         group = group_of(override.key_or_group)
         if group and not group.many and not override.is_delete():
@@ -154,29 +182,11 @@ def _child_problems(conf: Path, overrides: Sequence[Override]) -> Iterator[str]:
         if not group or group.many or override.is_add() or not parent:
             continue
         for option in chosen.get(parent, []):
-            if option in options(conf, parent) and child not in (known := _children(conf, parent, option)):
+            if option in options(conf, parent) and child not in (
+                known := list(child_choices(conf, parent, option))
+            ):
                 takes = f"takes {', '.join(known)}" if known else "has no child groups"
                 yield f"{override.key_or_group}: {parent}={option} {takes}.{did_you_mean(child, known)}"
-
-
-def _default_options(conf: Path) -> dict[str, list[str]]:
-    pairs = (entry for entry in _defaults_list(conf / "config.yaml") if isinstance(entry, dict))
-    return {group: [option] for pair in pairs for group, option in pair.items() if isinstance(option, str)}
-
-
-def _children(conf: Path, group: str, option: str) -> list[str]:
-    """The child groups in the defaults list of an option, those of what it inherits included."""
-    found: list[str] = []
-    for entry in _defaults_list(conf / group / f"{option}.yaml"):
-        if isinstance(entry, dict):
-            found += [str(child) for child in entry if not str(child).startswith(("override ", "/"))]
-        elif entry != "_self_" and "/" not in entry:
-            found += _children(conf, group, entry)
-    return found
-
-
-def _defaults_list(path: Path) -> list[Any]:
-    return list((yaml.safe_load(path.read_text()) or {}).get("defaults", []))
 
 
 def _choice_problems(conf: Path, group: str, override: Override) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from pgolf.config.compose import compose, conf_dir, read_config, settings
+from pgolf.config.content import STEERING
 from pgolf.config.groups import group_of
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only, thaw
@@ -19,10 +20,13 @@ from pgolf.core.errors import ConfigError, RunError
 
 # What can be chosen anew once the weights are there, and what says where and how the new run is written.
 GROUPS = ("quant", "compressor", "eval", "ttt", "ngram", "mixer")
-FREE = (
-    *("device", "logger", "run_root", "cache_dir", "overwrite", "rerun"),
-    *("notes", "hypothesis"),
-)
+_MEANINGLESS = (
+    "parent_run",
+    "print_model",
+    "resume",
+    "dry_run",
+)  # the parent is the folder; nothing is trained
+FREE = ("device", "logger", *(key for key in STEERING if key not in _MEANINGLESS))
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,9 @@ def _choices(override: Override) -> list[str]:
 
 
 def _kept(theirs: Sequence[str], ours: Sequence[str]) -> list[str]:
-    """The run's words less those about groups that are chosen anew."""
-    anew = [_dotted(word) for word in ours if group_of(word.partition("=")[0])]
-    return [word for word in theirs if not any(_lies_in(_dotted(word), group) for group in anew)]
+    """The run's words less those that steered it and those about groups that are chosen anew."""
+    anew = [*STEERING, *(_dotted(word) for word in ours if group_of(word.partition("=")[0]))]
+    return [word for word in theirs if not any(_lies_in(_dotted(word), key) for key in anew)]
 
 
 def _dotted(word: str) -> str:
@@ -115,8 +119,8 @@ def _merged(
 ) -> dict[str, Any]:
     """The run's own config; only what ``words`` name is taken from the composed one, which may have moved on."""
     cfg = thaw(parent)
+    cfg |= {key: composed[key] for key in STEERING if key in composed and key != "cache_dir"}
     cfg |= {"run_root": str(run.parent.parent), "parent_run": f"{run.parent.name}/{run.name}"}
-    cfg |= {"overwrite": False, "rerun": False, "print_model": False, "notes": "", "hypothesis": ""}
     for word in words:
         key = word.partition("=")[0]
         path = _dotted(key).split(".")

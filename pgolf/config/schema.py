@@ -6,12 +6,18 @@ them to its constructor's signature.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field, is_dataclass
 from enum import Enum
 from typing import Any, Optional
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pgolf.config.by_size import by_size
+from pgolf.core.command import home
 
 
 class Device(Enum):
@@ -39,7 +45,10 @@ class Compile(Enum):
 
 @dataclass
 class Size:
-    """Every number that must scale together (style 3)."""
+    """Every number that several techniques share and that must scale together (style 3).
+
+    What one technique alone reads stands in its own file, ``${by_size:...}``.
+    """
 
     name: str = MISSING
     layers: int = MISSING
@@ -56,22 +65,7 @@ class Size:
     eval_batch: int = MISSING
     shard_tokens: int = MISSING
     recurrent_layers: list[int] = MISSING
-    loop_layers: list[int] = MISSING
     lanes_from: int = MISSING
-    bigram_rows: int = MISSING
-    bigram_dim: int = MISSING
-    enrichment_hidden: int = MISSING
-    value_dim: int = MISSING
-    value_visits: list[int] = MISSING
-    gate_window: int = MISSING
-    mamba_layers: int = MISSING
-    mamba_attention_layers: list[int] = MISSING
-    mamba_inner: int = MISSING
-    mamba_heads: int = MISSING
-    mamba_state: int = MISSING
-    mamba_chunk: int = MISSING
-    calibration_seconds: float = MISSING
-    presets: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -134,12 +128,44 @@ class Root:
     parent_run: str = ""
 
 
-# Keys that choose where and how often a run is written, not what it computes: left out of its name.
-CONTROL_KEYS = (
-    *("seed", "logger", "run_root", "cache_dir", "overwrite", "rerun", "print_model"),
-    *("notes", "hypothesis", "parent_run", "hydra", "choices"),
+FACTS = tuple(
+    name for name, hint in typing.get_type_hints(Root).items() if typing.get_origin(hint) is not dict
 )
+"""The root keys that are typed here; the others are groups that choose an implementation."""
+
+
+def fact_problem(dotted: str, value: Any) -> str | None:
+    """None if the schema takes ``value`` for the key ``dotted``, else what it takes instead."""
+    try:
+        OmegaConf.update(OmegaConf.structured(Root), dotted, value)
+    except OmegaConfBaseException as error:
+        kind = _kind(dotted.split("."))
+        said = f"is not {kind}" if kind else str(error).splitlines()[0]
+        return f"{dotted}: {value!r} {said}"
+    return None
+
+
+def _kind(parts: Sequence[str]) -> str | None:
+    """What the schema has at a key, in words; None where it is more than one value."""
+    hint: Any = Root
+    for part in parts:
+        hint = typing.get_type_hints(hint).get(part) if is_dataclass(hint) else None
+    inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+    if inner and type(None) in typing.get_args(hint):
+        return f"{_KINDS.get(inner[0])} or null"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return "one of " + ", ".join(member.name for member in hint)
+    return _KINDS.get(hint)
+
+
+_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 def register() -> None:
+    """Make the schema known to Hydra, and to OmegaConf what ``${by_size:...}`` and ``${home:PATH}`` mean.
+
+    In this process; again is harmless.
+    """
     ConfigStore.instance().store(name="schema", node=Root)
+    OmegaConf.register_new_resolver("by_size", by_size, replace=True)
+    OmegaConf.register_new_resolver("home", lambda path: str(home(path)), replace=True)

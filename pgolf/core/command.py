@@ -1,10 +1,11 @@
-"""The one place where a subcommand of ``pgolf`` turns a user's error into a message and an exit status."""
+"""What the commands share: a user's error as a message and an exit status, words that are no text, paths from home."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from pgolf.core.errors import UserError
 
@@ -22,3 +23,20 @@ def guarded(name: str, command: Command) -> Callable[[argparse.Namespace], int]:
             return error.exit_status
 
     return run
+
+
+def encoding_problems(word: str) -> Iterator[str]:
+    """What is wrong with a word whose bytes are not UTF-8: nothing that is written of the run could hold it."""
+    try:
+        word.encode()
+    except UnicodeEncodeError as error:
+        shown = word.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        yield f"{shown}: not UTF-8 at character {error.start + 1}; pgolf takes names and texts in UTF-8 only"
+
+
+def home(value: str) -> Path:
+    """``value`` as a path, with ``~`` and ``~user`` where such a folder is known."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:  # no such user
+        return Path(value)

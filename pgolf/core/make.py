@@ -27,6 +27,14 @@ def target_of(node: Mapping[str, Any], place: str = "") -> Callable[..., Any]:
         raise ConfigError(f"{where}_target_ {target!r} cannot be imported: {error}") from error
 
 
+def trait(node: Mapping[str, Any], name: str, default: Any) -> Any:
+    """What the node's target says of itself by its class attribute ``name``; ``default`` where it says nothing.
+
+    Raises ConfigError as ``target_of``.
+    """
+    return getattr(target_of(node), name, default)
+
+
 def make(node: Mapping[str, Any], **runtime: Any) -> Any:
     """Call the node's target with the rest of the node, plus ``runtime`` objects by keyword.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,8 @@ def split_of(index: int) -> str:
 
 
 def match_files(patterns: Sequence[str]) -> list[Path]:
-    """Files that match, each once, in name order. Raises DataError for a pattern without a match.
+    """Files that match, each once, in name order. Raises DataError for a pattern without a match,
+    a file of another kind, a name that is not UTF-8.
 
     What exists is meant as it is spelt: a file whole, otherwise the folders before the first wildcard, so that
     brackets in a name are no choice of characters.
@@ -40,6 +42,8 @@ def match_files(patterns: Sequence[str]) -> list[Path]:
         raise DataError("data.paths: names no files; give one or more globs of " + ", ".join(SUFFIXES))
     files = [Path(path) for path in sorted(found)]
     for path in files:
+        if not _is_utf8(str(path)):
+            raise DataError(f"{os.fsencode(path)!r}: the file's name is not UTF-8; rename it")
         if not path.name.endswith(SUFFIXES):
             raise DataError(f"{path}: not one of {', '.join(SUFFIXES)}")
     return files
@@ -50,6 +54,14 @@ def _glob_files(pattern: Path) -> list[str]:
     if spelt is not None:
         pattern = Path(escape(str(spelt)), pattern.relative_to(spelt))
     return [path for path in glob(str(pattern), recursive=True) if Path(path).is_file()]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that Python keeps as lone surrogates
+        return False
+    return True
 
 
 def decode_utf8(raw: bytes, where: str) -> str:

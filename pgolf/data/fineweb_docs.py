@@ -37,7 +37,7 @@ class FineWebDocs(TextSource):
         validation_documents: Annotated[int, Between(1)],
         dev_documents: Annotated[int, Between(1)],
     ) -> None:
-        self.path = Path(path) if path else None
+        self.path = Path(path).expanduser() if path else None
         self.repo_id, self.revision, self.root = repo_id, revision, root
         self.validation_documents, self.dev_documents = validation_documents, dev_documents
         self._count: int | None = None

@@ -1,1 +1,5 @@
-"""Combining experts into one normalised distribution."""
+"""Combining experts into one normalised distribution.
+
+An option that does nothing says so by its class attribute ``neutral`` (bool; False where it has none): rules between
+groups ask for it.
+"""

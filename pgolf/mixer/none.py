@@ -7,6 +7,7 @@ Hurts: with two or more experts there is nothing to combine them, so that is ref
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from pgolf.core.errors import ConfigError
 class Single:
     """Shapes: B windows, K kept positions, V vocabulary, n scored tokens."""
 
+    neutral: ClassVar[bool] = True
     expects = 1
 
     def combine(self, logps: Sequence[Tensor]) -> Tensor:

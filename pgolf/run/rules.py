@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from pgolf.arch.attention.layer import Attention
 from pgolf.config.check import node_problems
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
-from pgolf.core.make import make
+from pgolf.core.make import make, trait
 from pgolf.core.process import choose_device, process_facts
 from pgolf.eval.windows import check_lengths
 from pgolf.qat.base import QATMethod
@@ -43,9 +44,10 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str]) -> Iterator[str]:
     if cfg["budget"]["train_steps"] is None and "wallclock" not in cfg["hook"]:
         yield "hook: nothing would end the training; keep hook.wallclock or set budget.train_steps"
     if not broken & {"mixer", "ngram"}:
-        alone = cfg["mixer"]["_target_"].endswith(".none.Single")
-        if alone and not cfg["ngram"]["_target_"].endswith("NoNGram"):
+        passes_on_one, no_expert = (trait(cfg[group], "neutral", False) for group in ("mixer", "ngram"))
+        if passes_on_one and not no_expert:
             yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
+    built = _Built(cfg)
     for part, groups in (
         (_eval_rules, {"eval", "size"}),
         (_machine_rules, set()),
@@ -58,42 +60,58 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str]) -> Iterator[str]:
         if broken & groups:
             continue
         try:
-            part(cfg)
+            part(built)
         except ConfigError as error:
             yield from error.problems
 
 
-def _eval_rules(cfg: Mapping[str, Any]) -> None:
-    size, method = cfg["size"], make(cfg["eval"])
+class _Built:
+    """What several rules look at, built when the first of them asks. ``model`` has no memory."""
+
+    def __init__(self, cfg: Mapping[str, Any]) -> None:
+        self.cfg = cfg
+
+    @cached_property
+    def model(self) -> Any:
+        """Raises ConfigError for settings of which no model, or no tensor, can be made."""
+        try:
+            with torch.device("meta"):
+                return make(
+                    self.cfg["arch"], vocab_size=self.cfg["tokenizer"].get("vocab_size", 1024), bos_id=1
+                )
+        except (RuntimeError, OverflowError, MemoryError) as error:  # torch, on sizes beyond its integers
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ConfigError(f"arch: no model of this size can be built: {first}") from error
+
+    @cached_property
+    def quantizer(self) -> Any:
+        return make(self.cfg["quant"])
+
+
+def _eval_rules(built: _Built) -> None:
+    size, method = built.cfg["size"], make(built.cfg["eval"])
     check_lengths("size", size["eval_window"], size["eval_window"], size["chunk_tokens"])
-    if method.official_truncation and not cfg["tokenizer"]["_target_"].startswith(
-        "pgolf.tokenizer.published."
-    ):
+    if method.official_truncation and trait(built.cfg["tokenizer"], "metric", "raw") != "table":
         raise ConfigError(
             "eval.official_truncation: true drops the stream's tail, which only a published vocabulary's metric allows"
         )
 
 
-def _machine_rules(cfg: Mapping[str, Any]) -> None:
-    choose_device(cfg["device"])
+def _machine_rules(built: _Built) -> None:
+    choose_device(built.cfg["device"])
     process_facts()
 
 
-def _model_rules(cfg: Mapping[str, Any]) -> None:
-    _model_without_memory(cfg)
+def _model_rules(built: _Built) -> None:
+    _ = built.model
 
 
-def _model_without_memory(cfg: Mapping[str, Any]) -> Any:
-    with torch.device("meta"):
-        return make(cfg["arch"], vocab_size=cfg["tokenizer"].get("vocab_size", 1024), bos_id=1)
-
-
-def _attention_rules(cfg: Mapping[str, Any]) -> None:
+def _attention_rules(built: _Built) -> None:
     """The kernel of attention has a backward pass where the run trains."""
-    on_cpu = cfg["device"] == "cpu" or (cfg["device"] == "auto" and not torch.cuda.is_available())
-    device = "cpu" if on_cpu else "cuda"
+    wanted = built.cfg["device"]
+    device = "cpu" if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()) else "cuda"
     try:
-        model = _model_without_memory(cfg)
+        model = built.model
     except ConfigError:
         return  # a model that cannot be built has been complained about
     kernels = (layer.kernel for layer in model.modules() if isinstance(layer, Attention))
@@ -105,20 +123,20 @@ def _attention_rules(cfg: Mapping[str, Any]) -> None:
             )
 
 
-def _quant_rules(cfg: Mapping[str, Any]) -> None:
+def _quant_rules(built: _Built) -> None:
     """The quantizer can be built, and its policy fits the model."""
-    quantizer = make(cfg["quant"])
+    quantizer = built.quantizer
     try:
-        model = _model_without_memory(cfg)
+        model = built.model
     except ConfigError:
         return  # a model that cannot be built has been complained about
     forecast_model(quantizer, model.param_specs(), {name: p.shape for name, p in model.named_parameters()})
 
 
-def _calibration_rules(cfg: Mapping[str, Any]) -> None:
-    budget = cfg["budget"]
+def _calibration_rules(built: _Built) -> None:
+    budget = built.cfg["budget"]
     try:
-        source = make(cfg["quant"]).calibration_source
+        source = built.quantizer.calibration_source
     except ConfigError:
         return  # a quantizer that cannot be built has been complained about
     if source is None:
@@ -129,20 +147,20 @@ def _calibration_rules(cfg: Mapping[str, Any]) -> None:
             f"budget.train_seconds = {budget['train_seconds']:g}"
         )
     try:
-        model = _model_without_memory(cfg)
+        model = built.model
     except ConfigError:
         return  # a model that cannot be built has been complained about
     source.check(model)
 
 
-def _qat_rules(cfg: Mapping[str, Any]) -> None:
+def _qat_rules(built: _Built) -> None:
     """A method of training for the grid knows that grid, and begins before the run ends."""
-    method: QATMethod = make(cfg["qat"])
+    method: QATMethod = make(built.cfg["qat"])
     if method.neutral:
         return
     try:
-        _quant_rules(cfg)
-        model = _model_without_memory(cfg)
+        _quant_rules(built)
+        model = built.model
     except ConfigError:
         return  # a model or a quantizer that cannot be built has been complained about
-    method.prepare(model, make(cfg["quant"]), make(cfg["schedule"]))
+    method.prepare(model, built.quantizer, make(built.cfg["schedule"]))

@@ -146,6 +146,7 @@ class BPE:
     """
 
     brings_model = False
+    metric: Literal["raw", "table"] = "raw"
 
     def __init__(
         self,

@@ -62,6 +62,7 @@ class Bytes:
     name = "byte260"
     vocab_size = VOCAB_SIZE
     brings_model = False
+    metric: Literal["raw", "table"] = "raw"
 
     def build(
         self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None

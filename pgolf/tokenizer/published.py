@@ -11,7 +11,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -67,6 +67,8 @@ class Published:
     ``model_file`` null: the model that came with the published shards. A path serves text corpora too.
     """
 
+    metric: Literal["raw", "table"] = "table"
+
     def __init__(
         self, *, name: str, vocab_size: Annotated[int, Between(2, 65536)], model_file: str | None
     ) -> None:
@@ -80,7 +82,7 @@ class Published:
         self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None
     ) -> PublishedTokenizer:
         """Load the model. Raises DataError if it is missing, foreign, or of another vocabulary size."""
-        path = Path(self.model_file) if self.model_file else published_model
+        path = Path(self.model_file).expanduser() if self.model_file else published_model
         if path is None:
             raise DataError(
                 f"tokenizer={self.name}: its model comes with data=fineweb; for another text name the file with "

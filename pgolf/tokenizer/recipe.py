@@ -42,11 +42,12 @@ class Recipe(Protocol):
     """``name`` is the variant's name: ``fineweb10B_<name>`` is the published data set made with it.
 
     ``vocab_size``: of the tokenizer it will build. ``brings_model``: it needs neither text nor a published model,
-    so that published shards are held to the model it has.
+    so that published shards are held to the model it has. ``metric``: how its tokenizer counts bytes.
     """
 
     name: str
     vocab_size: int
+    metric: Literal["raw", "table"]
 
     @property
     def brings_model(self) -> bool: ...

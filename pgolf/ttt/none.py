@@ -6,10 +6,14 @@ Hurts: nothing is learnt from the text being scored.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pgolf.core.protocols import Expert
 
 
 class NoAdaptation:
+    neutral: ClassVar[bool] = True
+
     def wrap(self, expert: Expert, chunks: int) -> Expert:
         """``expert`` itself. ``chunks`` is how many chunks the stream has; schedules over chunks need it."""
         return expert

@@ -5,10 +5,13 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
+from pgolf.config.check import value_problem
 from pgolf.config.compose import compose, settings
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.core.ranges import Between
-from pgolf.run.rules import check, value_problem
+from pgolf.run import rules
+from pgolf.run.rules import check
 
 
 @pytest.fixture
@@ -100,6 +103,53 @@ def test_a_wrong_key_of_a_child_is_reported_at_its_place():
 def test_a_quantizer_that_cannot_be_built_or_does_not_fit_the_model_is_reported_once(words, message):
     (problem,) = problems(settings(compose(["quant=int5_rtn", *words])))
     assert message in problem
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 2**64, 10**30])
+def test_a_seed_is_a_number_that_every_generator_takes(cfg, seed):
+    cfg["seed"] = seed
+    assert problems(cfg) == (f"seed: {seed} is out of range: from 0 to {2**63 - 1}",)
+
+
+@pytest.mark.parametrize(
+    "place", ["size.shard_tokens", "train.threads", "budget.train_steps", "quant.block_columns"]
+)
+def test_whole_numbers_end_where_those_of_tensors_do(cfg, place):
+    group, key = place.split(".")
+    cfg[group][key] = 2**63
+    assert f"{place}: {2**63} is out of range: whole numbers end at {2**63 - 1}" in problems(cfg)
+
+
+def test_a_model_beyond_every_memory_is_a_problem_of_its_size():
+    (problem,) = problems(settings(compose([f"arch.mlp_hidden={2**62}"])))
+    assert problem.startswith("arch: no model of this size can be built")
+
+
+def test_the_model_is_built_once_for_all_rules(cfg, monkeypatch):
+    built = []
+    monkeypatch.setattr(
+        rules, "make", lambda node, **runtime: built.append(node["_target_"]) or make(node, **runtime)
+    )
+    check(cfg)
+    assert built.count(cfg["arch"]["_target_"]) == 1 == built.count(cfg["quant"]["_target_"])
+
+
+class Counts:
+    """An n-gram option that does something."""
+
+
+def test_an_expert_from_counts_needs_a_mixer_as_the_options_say_themselves(cfg, monkeypatch):
+    monkeypatch.setattr("pgolf.ngram.none.Counts", Counts, raising=False)
+    cfg["ngram"] = {"_target_": "pgolf.ngram.none.Counts"}
+    assert problems(cfg) == (
+        "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing",
+    )
+
+
+def test_only_a_tokenizer_that_counts_by_the_table_may_drop_the_tail():
+    check(settings(compose(["tokenizer=sp1024", "data=fineweb", "eval.official_truncation=true"])))
+    (problem,) = problems(settings(compose(["eval.official_truncation=true"])))
+    assert "only a published vocabulary's metric" in problem
 
 
 def test_fp16_on_a_cpu_is_refused(cfg):

@@ -75,6 +75,34 @@ def test_a_key_that_the_artifact_lacks_or_that_is_taken_away_is_an_error(tmp_pat
     assert gone == "eval.stride: can be changed, not taken away"
 
 
+@pytest.mark.parametrize("name", ["a=b[1].pgolf", "two words.pgolf", "a,b$(c).pgolf", "~x.pgolf"])
+def test_the_artifacts_name_is_taken_as_it_is_typed_or_quoted(name):
+    for typed in (name, f'"{name}"'):
+        found = read_words([f"artifact=runs/{typed}" if typed == name else f'artifact="runs/{name}"'])
+        assert found.artifact.as_posix() == f"runs/{name}"
+
+
+def test_artifact_and_out_may_start_at_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    found = read_words(["artifact=~/a.pgolf", "out=~/c.json"])
+    assert (str(found.artifact), str(found.out)) == ("/somewhere/a.pgolf", "/somewhere/c.json")
+
+
+def test_a_list_where_one_value_is_taken_is_no_sweep(tmp_path):
+    (problem,) = problems(tmp_path, "eval.stride=1,2")
+    assert problem.startswith("eval.stride=1,2: several values are a sweep")
+
+
+def test_a_budget_beyond_every_integer_is_out_of_range(tmp_path):
+    (problem,) = problems(tmp_path, f"budget.subset_tokens={2**70}")
+    assert "budget.subset_tokens" in problem and "out of range" in problem
+
+
+def test_the_keys_that_the_size_gives_are_known():
+    scaled = read_words(["artifact=a.pgolf"]).scaled
+    assert scaled["eval"] == ("window", "stride", "chunk_tokens", "batch_windows") and scaled["ttt"] == ()
+
+
 def test_the_certificate_goes_beside_the_artifact_or_where_out_says(tmp_path):
     assert read_words(["artifact=runs/x/a.pgolf"]).out.as_posix() == "runs/x/certificate.eval.json"
     assert problems(tmp_path, f"out={tmp_path}") == (f"out: {tmp_path} is a folder; name a file in it",)

@@ -8,9 +8,9 @@ from pgolf.config.preflight import preflight
 from pgolf.core.errors import ConfigError
 
 
-def complaints(*words):
+def complaints(*words, sweeps=True):
     with pytest.raises(ConfigError) as caught:
-        preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)))
+        preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)), sweeps=sweeps)
     return caught.value.problems
 
 
@@ -34,6 +34,17 @@ def complaints(*words):
         ("arch.attention.qkgain=2", "Did you mean 'qk_gain'?"),
         ("seed.value=3", "'seed' is a value and has no keys"),
         ("+quant.bit.deep=5", "Did you mean 'bits'?"),
+        ("+sed=3", "Did you mean 'seed'?"),
+        ("+size.widht=3", "Did you mean 'width'?"),
+        ("seed=abc", "seed: 'abc' is not a whole number"),
+        ("seed=1.5", "seed: 1.5 is not a whole number"),
+        ("seed=1,x", "seed: 'x' is not a whole number"),
+        ("train.grad_clip=high", "train.grad_clip: 'high' is not a number or null"),
+        ("overwrite=maybe", "overwrite: 'maybe' is not true or false"),
+        ("device=gpu", "device: 'gpu' is not one of auto, cpu, cuda"),
+        ("size.recurrent_layers=[a]", "size.recurrent_layers: ['a'] "),
+        ("~seed", "seed: can be changed, not taken away"),
+        ("~size", "size: can be changed, not taken away"),
     ],
 )
 def test_a_misspelling_is_answered(word, expected):
@@ -86,7 +97,15 @@ def test_a_child_that_an_option_does_not_take_is_answered_with_those_it_does():
 
 
 def test_an_unreadable_command_line_says_so():
-    assert "cannot read the command line" in complaints("seed=[1,")[0]
+    assert complaints("seed=[1,")[0].startswith("seed=[1,: breaks off at its end, after ','.")
+
+
+def test_several_values_where_one_is_taken_are_answered_with_what_they_may_mean():
+    (problem,) = complaints("notes=a, b", sweeps=False)
+    assert problem == (
+        "notes=a, b: several values are a sweep, and need -m of train.py. "
+        "As a list: 'notes=[a, b]'. As a text: 'notes=\"a, b\"'"
+    )
 
 
 def test_hydra_flags_are_no_overrides():

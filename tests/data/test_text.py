@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgolf.core.errors import DataError
-from pgolf.data.documents import cut_at_blank_lines, split_of
+from pgolf.data.documents import cut_at_blank_lines, match_files, split_of
 from pgolf.data.prepare import silent
 from pgolf.data.text import Text
 from pgolf.tokenizer.bytes import Bytes
@@ -153,3 +153,16 @@ def test_validation_document_inside_training_is_an_error_that_names_both(tmp_pat
 def test_dev_document_inside_validation_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"val .*9.txt' is dev .*4.txt'"):
         prepare(ten_files(tmp_path, {"9.txt": b"document 4"}), tmp_path)
+
+
+def test_an_existing_files_name_is_no_pattern_whatever_brackets_are_in_it(tmp_path):
+    for name in ("a[1].txt", "a1.txt"):
+        (tmp_path / name).write_text("x")
+    assert match_files([str(tmp_path / "a[1].txt")]) == [tmp_path / "a[1].txt"]
+    assert match_files([str(tmp_path / "a[12].txt")]) == [tmp_path / "a1.txt"]
+
+
+def test_a_files_name_that_is_not_utf_8_is_refused(tmp_path):
+    (tmp_path / "a\udcff.txt").write_text("x")
+    with pytest.raises(DataError, match=r"a\\xff.txt'?: the file's name is not UTF-8"):
+        match_files([str(tmp_path / "*.txt")])

@@ -1,0 +1,70 @@
+"""Whatever is wrong with the words of train.py and eval.py: one message in pgolf's own words, exit status 2."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pgolf.config.compose import conf_dir
+from pgolf.config.launch import may_sweep
+
+ROOT = conf_dir().parent
+
+
+def run(*words, flags=(), env=None):
+    command = [sys.executable, *flags, *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | (env or {}))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["notes=a=b"], "pgolf: notes=a=b: '=' at character 8 cannot stand there unquoted."),
+        (["seed=1,2"], "pgolf: seed=1,2: several values are a sweep"),
+        (["device=gpu"], "pgolf: device: 'gpu' is not one of auto, cpu, cuda"),
+        (["quant.bits=${nope}"], "pgolf: quant.bits: Interpolation key 'nope' not found"),
+        (["quant.bits=${by_size:5}"], "pgolf: quant.bits: by_size: 1 values"),
+        (["notes='???'"], "pgolf: notes: Missing mandatory value"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_wrong_word_is_answered_before_hydra_sees_it(words, expected):
+    done = run("train.py", *words)
+    assert done.returncode == 2 and done.stderr.startswith(expected)
+    assert "Traceback" not in done.stderr and "HYDRA_FULL_ERROR" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["seed=1"], False),
+        (["-m", "seed=1,2"], True),
+        (["-cd", "sweeps", "-cn", "seeds"], True),
+        (["--config-name=seeds"], True),
+        (["hydra.mode=MULTIRUN", "seed=1,2"], True),
+    ],
+)
+def test_what_may_sweep(argv, expected):
+    assert may_sweep(argv) == expected
+
+
+@pytest.mark.parametrize("flag", ["-O", "-OO"])
+def test_a_range_sweeps_without_asserts_too(flag, tmp_path):
+    words = ["-m", "seed=range(1,3)", "print_model=true", "size=tiny", f"run_root={tmp_path}"]
+    done = run("train.py", *words, flags=[flag])
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("baseline, size tiny: ") == 2
+
+
+@pytest.mark.parametrize("script", [["train.py"], ["eval.py"], ["-m", "pgolf"], ["-m", "pgolf", "bundle"]])
+def test_help_is_there_without_docstrings(script):
+    done = run(*script, "--help", flags=["-OO"])
+    assert done.returncode == 0 and len(done.stdout.split()) > 15 and "None" not in done.stdout.split()
+
+
+def test_a_sweep_writes_below_the_home_folder(tmp_path):
+    words = ["-m", "seed=1", "print_model=true", "size=tiny", "run_root='~/runs'"]
+    done = run("train.py", *words, env={"HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "runs").is_dir() and not (ROOT / "~").exists()
