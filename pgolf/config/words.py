@@ -102,7 +102,7 @@ def _as_texts(value: str) -> str:
     return quoted(value)
 
 
-class _FirstError(ErrorListener):  # type: ignore[misc]
+class _FirstError(ErrorListener):
     """Keeps the index of the first character at which the grammar breaks."""
 
     def __init__(self, word: str) -> None:
@@ -134,5 +134,5 @@ def _restore_asserts() -> None:
     namespace: dict[str, Any] = {"__name__": overrides_visitor.__name__}
     exec(compile(path.read_text(), path, "exec", dont_inherit=True, optimize=0), namespace)
     restored: Callable[..., Any] = namespace["HydraOverrideVisitor"]
-    overrides_parser.HydraOverrideVisitor = restored  # type: ignore[misc,attr-defined,assignment]
-    overrides_parser._pgolf_asserts = True  # type: ignore[attr-defined]
+    overrides_parser.HydraOverrideVisitor = restored  # type: ignore[misc,assignment]
+    overrides_parser._pgolf_asserts = True
