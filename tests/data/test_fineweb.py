@@ -368,6 +368,34 @@ def test_damage_to_a_fetched_shard_says_what_to_delete_and_that_helps(hub, tmp_p
     assert fineweb().prepare(sp320(), tmp_path, 10, silent).fingerprint == good.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xef\xbb\xbf{}", "has no 'sp320', only nothing"),
+        (b"[]", "not a JSON object"),
+        (b'{"datasets": 5}', "only nothing"),
+        (b'{"datasets": [5, "x", {"name": ["fineweb10B_sp320"]}]}', "has no 'sp320'"),
+        (b'{"datasets": [{"name": "fineweb10B_sp320", "stats": [1]}]}', "does not say how many shards"),
+        (
+            b'{"datasets": [{"name": "fineweb10B_sp320", "stats": {"files_train": 3, "files_val": 0}}]}',
+            "no validation",
+        ),
+        (b'{"unread": ' + b"[" * 2_000 + b"]" * 2_000 + b"}", "nested more than 100 levels deep"),
+        (b"\xff", "not UTF-8"),
+    ],
+    ids=lambda value: repr(value[:40]),
+)
+def test_a_published_manifest_that_is_none_is_an_error(hub, published, tmp_path, content, said):
+    path = published / "datasets" / "manifest.json"
+    original = path.read_bytes()
+    try:
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=said):
+            fineweb().prepare(sp320(), tmp_path, 10, silent)
+    finally:
+        path.write_bytes(original)
+
+
 def test_damaged_published_model_says_what_to_delete(hub, published, tmp_path):
     path = published / "datasets" / "tokenizers" / "fineweb_320_bpe.model"
     original = path.read_bytes()
