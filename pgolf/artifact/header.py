@@ -168,7 +168,7 @@ def _run(header: Mapping[str, Any]) -> Any:
         run = plain(header)
     except RecursionError:
         run = None
-    if run is None or too_deep(run):
+    if run is None or too_deep([run]):  # in the header it lies one level down
         raise ArtifactError(f"artifact: its header is nested more than {MAX_DEPTH} levels deep")
     return run
 

@@ -135,4 +135,4 @@ def _restore_asserts() -> None:
     exec(compile(path.read_text(), path, "exec", dont_inherit=True, optimize=0), namespace)
     restored: Callable[..., Any] = namespace["HydraOverrideVisitor"]
     overrides_parser.HydraOverrideVisitor = restored  # type: ignore[misc,assignment]
-    overrides_parser._pgolf_asserts = True
+    overrides_parser._pgolf_asserts = True  # type: ignore[attr-defined]

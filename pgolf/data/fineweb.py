@@ -117,6 +117,8 @@ class FineWeb(Source):
                 f"{self.repo_id}: the manifest does not say how many shards {variant} has"
             ) from error
         self._counted(files_train, f"{variant} of {self.repo_id}")
+        if files_val < 1:
+            raise DataError(f"{self.repo_id}: {variant} has no validation shards by its manifest")
         folder = f"datasets/{entry['name']}"
         wanted = [f"{folder}/{shard_name('val', index)}" for index in range(files_val)]
         wanted += [f"{folder}/{shard_name('train', index)}" for index in range(self.train_shards)]
@@ -137,9 +139,7 @@ class FineWeb(Source):
         )
 
     def _entry(self, manifest: dict[str, Any], variant: str) -> dict[str, Any]:
-        entries = {
-            str(entry.get("name")): entry for entry in manifest.get("datasets", []) if isinstance(entry, dict)
-        }
+        entries = {str(entry.get("name")): entry for entry in _listed(manifest, "datasets")}
         name = DATASET_PREFIX + variant
         if name not in entries:
             variants = sorted(key.removeprefix(DATASET_PREFIX) for key in entries)
@@ -269,10 +269,16 @@ def _count(piece: ShardSlice, bos_id: int) -> int:
     return int(np.count_nonzero(piece.open() == bos_id))
 
 
+def _listed(manifest: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The entries under ``key``; what is no entry is no reason to fail."""
+    entries = manifest.get(key)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
 def _model_path(manifest: dict[str, Any], entry: dict[str, Any]) -> str | None:
     """Of the sentencepiece model in the manifest's tokenizer entry; byte vocabularies have none."""
     name = entry.get("tokenizer_name")
-    for tokenizer in manifest.get("tokenizers", []):
+    for tokenizer in _listed(manifest, "tokenizers"):
         path = tokenizer.get("model_path") or tokenizer.get("path") or ""
         if tokenizer.get("name") == name and str(path).endswith(".model"):
             return str(path)
@@ -283,7 +289,7 @@ def _require_same_vocabulary(tokenizer: PortableTokenizer, entry: dict[str, Any]
     """Raise DataError if the shards were made with another vocabulary than ``tokenizer``'s."""
     for what, ours in (("vocab_size", tokenizer.vocab_size), ("bos_id", tokenizer.bos_id)):
         theirs = entry.get(what)
-        if theirs is not None and int(theirs) != ours:
+        if theirs is not None and str(theirs) != str(ours):
             raise DataError(
                 f"tokenizer={tokenizer.name}: does not match the shards of {entry['name']}, "
                 f"which have {what} {theirs} where the tokenizer has {ours}"

@@ -7,6 +7,7 @@ never hide the variants of another.
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,11 @@ class Hub:
 
     def fetch_json(self, path: str) -> dict[str, Any]:
         local = self.fetch(path)
-        content = read_json(local, DataError)
+        try:
+            content = read_json(local, DataError)
+        except DataError as error:
+            again = f"to have it fetched anew: rm {shlex.quote(str(local.resolve()))}"
+            raise DataError(f"{error}; {again}") from error
         if not isinstance(content, dict):
             raise DataError(f"{local}: not a JSON object")
         return content

@@ -56,7 +56,7 @@ class Console:
         self._clock = clock
         terminal = _is_terminal(self._stream)
         if hasattr(self._stream, "reconfigure"):
-            self._stream.reconfigure(errors="replace")
+            self._stream.reconfigure(errors="backslashreplace")
         self._rich = _Rich(
             file=self._stream,
             force_terminal=terminal,

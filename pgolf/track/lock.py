@@ -1,4 +1,8 @@
-"""One process per run folder: a lock file that names its holder and vanishes with it."""
+"""One process per run folder: a lock file that names its holder and vanishes with it.
+
+Ours, because the package filelock does neither: it leaves its file in the folder, and where the kernel locks, it
+knows no holder. Naming one beside it would take a second file, as long as this and never quite in step.
+"""
 
 from __future__ import annotations
 

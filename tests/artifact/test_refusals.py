@@ -283,3 +283,26 @@ def test_writer_refuses_names_that_clash(state, header, compressor):
 def test_header_that_is_not_plain_json_is_refused_by_place(state, compressor, bad, message):
     with pytest.raises(ArtifactError, match=message):
         encode(bad, state, b"", compressor)
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return {"unread": {"a": {"b": value}}}
+
+
+def test_the_deepest_header_that_is_written_is_read(state, compressor):
+    assert decode(encode(nested(96), state, b"", compressor)).header == nested(96)
+
+
+@pytest.mark.parametrize("depth", [97, 150, 300, 2_000])
+def test_a_header_nested_too_deep_is_refused_by_reader_and_writer(data, state, compressor, forge, depth):
+    with pytest.raises(ArtifactError, match="nested more than 100 levels deep"):
+        encode(nested(depth), state, b"", compressor)
+    text = forge.take_apart(data)[1].decode()
+    deep = '{"unread":' + '{"a":' * depth + "[[[]]]" + "}" * depth + "}"
+    forged = text[: text.index('"run":')] + f'"run":{deep},' + text[text.index('"shapes":') :]
+    refused(
+        forge.put_together(data, forged.encode(), forge.take_apart(data)[2]), "nested more than 100 levels"
+    )

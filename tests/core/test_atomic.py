@@ -47,3 +47,8 @@ def test_interruption_leaves_nothing_beside_the_old_file(tmp_path, monkeypatch):
 def test_missing_directory_is_a_clear_error(tmp_path):
     with pytest.raises(RunError, match=r"cannot write .*nowhere.*No such file"):
         write_bytes_atomic(tmp_path / "nowhere" / "a", b"x")
+
+
+def test_names_that_are_not_utf8_are_written_as_the_bytes_they_are(tmp_path):
+    write_text_atomic(tmp_path / "a.txt", os.fsdecode(b"caf\xe9\n"))
+    assert (tmp_path / "a.txt").read_bytes() == b"caf\xe9\n"

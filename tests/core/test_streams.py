@@ -2,13 +2,16 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pgolf.config.compose import read_config
 from pgolf.core.streams import harmless_streams
+from pgolf.track.experiments import read_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDINGS = [
@@ -107,15 +110,41 @@ def test_commands_end_quietly_with_their_own_status(prepared, words, redirection
 
 
 QUICK = (
-    "size=tiny data=tiny tokenizer=bytes budget=smoke budget.train_steps=1 budget.subset_tokens=300 train.compile=never "
+    "size=tiny tokenizer=bytes budget=smoke budget.train_steps=1 budget.subset_tokens=300 train.compile=never "
     "hook=[] logger=[jsonl] quant=int5_rtn compressor=zlib budget.probe_seconds=0.1"
 )
 
 
-@pytest.mark.parametrize("redirection", [">&- 2>&-", "2>&1 | true"])
-def test_a_run_nobody_watches_finishes_with_its_record(tmp_path, redirection):
-    status, said = shell(f"{sys.executable} {ROOT / 'train.py'} {QUICK}", redirection, cwd=tmp_path)
-    assert status == 0, said
+def run_folder(tmp_path):
     (folder,) = (tmp_path / "runs").glob("*/seed=1337")
     assert json.loads((folder / "result.json").read_text())["status"] == "finished"
     assert "bits per byte" in (folder / "console.log").read_text()
+    return folder
+
+
+def test_a_run_without_streams_finishes_with_its_record(tmp_path):
+    status, said = shell(f"{sys.executable} {ROOT / 'train.py'} {QUICK} data=tiny", ">&- 2>&-", cwd=tmp_path)
+    assert status == 0, said
+    run_folder(tmp_path)
+
+
+def test_a_run_nobody_reads_on_files_whose_names_are_no_text_finishes_with_its_record(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9 [new]")
+    folder.mkdir()
+    for index in range(20):
+        (folder / f"{index}.txt").write_text(f"document {index} of a small corpus\n" * 60)
+    glob = shlex.quote(f"data.paths=['{folder}/*.txt']")
+    status, said = shell(
+        f"{sys.executable} {ROOT / 'train.py'} {QUICK} data=text {glob}", "2>&1 | true", cwd=tmp_path
+    )
+    assert status == 0, said
+    run = run_folder(tmp_path)
+    assert os.fsencode(folder) in (run / "overrides").read_bytes()
+    assert str(folder) in json.loads((run / "result.json").read_text())["run"]["command"]
+    assert str(folder) in read_config(run / "config.yaml")["data"]["paths"][0]
+    assert read_rows(tmp_path / "runs" / "experiments.csv")[0]["status"] == "finished"
+    words = ["data=text", glob, f"artifact={run / 'artifact.pgolf'}", "budget=smoke", "size=tiny"]
+    status, said = shell(
+        f"{sys.executable} {ROOT / 'eval.py'} {' '.join(words)} budget.subset_tokens=300", "", cwd=tmp_path
+    )
+    assert status == 0 and "written" in said, said

@@ -1,10 +1,13 @@
 """Prepared data on disk: cached by content, complete or absent, verified when opened."""
 
 import json
+import random
+import shutil
+import subprocess
 
 import pytest
 
-from pgolf.core.errors import DataError
+from pgolf.core.errors import DataError, UserError
 from pgolf.data.audit import audit_tokens
 from pgolf.data.dataset import building, check_long_enough, load
 from pgolf.data.prepare import prepare_documents, silent
@@ -160,3 +163,113 @@ def test_cache_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "datasets").write_text("a file where a folder should be")
     with pytest.raises(DataError, match="cannot be written"):
         tiny().prepare(Bytes(), tmp_path, 3000, silent)
+
+
+def advised(error):
+    """The command at the end of the message."""
+    return str(error).rpartition(": rm ")[2]
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def flip(path):
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 4
+    path.write_bytes(raw)
+
+
+def replace_by_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE = [truncate, flip, lambda path: path.unlink(), lambda path: path.write_bytes(b""), replace_by_folder]
+
+
+@pytest.mark.parametrize(
+    "name", ["fineweb_train_000001.bin", "fineweb_val_000000.bin", "manifest.json", "tokenizer.blob"]
+)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_to_the_cache_says_what_to_delete_and_that_helps(tmp_path, dataset, name, damage):
+    damage(dataset.directory / name)
+    with pytest.raises(DataError) as caught:
+        tiny().prepare(Bytes(), tmp_path, 3000, silent)
+    assert advised(caught.value) == f"-r {dataset.directory}"
+    subprocess.run(f"rm {advised(caught.value)}", shell=True, check=True)
+    assert tiny().prepare(Bytes(), tmp_path, 3000, silent).fingerprint == dataset.fingerprint
+
+
+def test_a_folder_that_is_not_ours_is_never_advised_to_be_deleted(tmp_path, dataset):
+    (tmp_path / "app").mkdir()
+    for content in (
+        '{"version": 1, "name": "an app"}',
+        "{}",
+        "[]",
+        '{"version": 1, "tokenizer": {"sha256": 1}}',
+    ):
+        (tmp_path / "app" / "manifest.json").write_text(content)
+        with pytest.raises(DataError) as caught:
+            load(tmp_path / "app")
+        assert "rm " not in str(caught.value)
+
+
+def places(node, path=()):
+    """Every place in a JSON value."""
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    yield path
+    for key, child in children:
+        yield from places(child, (*path, key))
+
+
+ODD = [None, -1, 10**30, 1.5, "", "x\0y", "/", [], {}, [[]], True, ["a"], {"a": 1}]
+
+
+def test_no_manifest_whatever_it_says_ends_in_a_traceback(dataset):
+    path = dataset.directory / "manifest.json"
+    content = json.loads(path.read_text())
+    everywhere = [place for place in places(content) if place]
+    chance = random.Random(0)
+    refused = 0
+    for place in everywhere:
+        for odd in chance.sample(ODD, 5):
+            changed = json.loads(json.dumps(content))
+            node = changed
+            for key in place[:-1]:
+                node = node[key]
+            node[place[-1]] = odd
+            path.write_text(json.dumps(changed))
+            try:
+                load(dataset.directory).facts["train"].tokens.bit_length()
+            except UserError as error:
+                refused += 1
+                assert advised(error) == f"-r {dataset.directory}"
+    assert refused > len(everywhere)
+
+
+def test_a_manifest_nested_too_deep_is_an_error(dataset):
+    path = dataset.directory / "manifest.json"
+    content = path.read_text().strip().removesuffix("}")
+    for depth in (150, 2_000):
+        path.write_text(content + ', "unread": ' + "[" * depth + "]" * depth + "}")
+        with pytest.raises(DataError, match="nested more than 100 levels deep"):
+            load(dataset.directory)
+
+
+def test_ids_outside_the_vocabulary_are_an_error_where_checksums_are_not_read(dataset, monkeypatch):
+    path = dataset.shards["val"][0].path
+    tokens = read_shard(path).copy()
+    tokens[5] = 60_000
+    write_shard(path, tokens)
+    monkeypatch.setattr("pgolf.data.dataset.VERIFIED_BYTES", 0)
+    with pytest.raises(DataError, match="id 60000 at token 5 is outside the vocabulary of 260"):
+        load(dataset.directory).stream("val")
+
+
+def test_a_data_set_may_be_copied_with_its_shards(dataset, tmp_path):
+    copy = shutil.copytree(dataset.directory, tmp_path / "it's a copy")
+    assert load(copy, full=True).fingerprint == dataset.fingerprint
+    flip(copy / "fineweb_dev_000000.bin")
+    with pytest.raises(DataError, match="checksum differs"):
+        load(copy)

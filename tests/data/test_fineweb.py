@@ -4,6 +4,9 @@ import contextlib
 import hashlib
 import io
 import json
+import shutil
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,10 +17,12 @@ pytest.importorskip("huggingface_hub")
 import sentencepiece
 
 from pgolf.core.errors import DataError
+from pgolf.data.base import raw_documents
 from pgolf.data.fineweb import FineWeb, split_tail
 from pgolf.data.prepare import silent
 from pgolf.data.shards import read_shard, shard_name, sidecar_name, write_shard
 from pgolf.tokenizer.blob import identity
+from pgolf.tokenizer.bpe import BPE
 from pgolf.tokenizer.bytes import Bytes
 from pgolf.tokenizer.fixed import FixedTokenizer
 from pgolf.tokenizer.published import Published
@@ -341,3 +346,151 @@ def test_vocabulary_is_checked_on_a_cache_hit_too(hub, tmp_path):
     wrong = Published(name="sp320", vocab_size=640, model_file=None)
     with pytest.raises(DataError, match="vocab_size 320 where the tokenizer has 640"):
         fineweb().prepare(wrong, tmp_path, 10, silent)
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "unlink", "cut link"])
+def test_damage_to_a_fetched_shard_says_what_to_delete_and_that_helps(hub, tmp_path, damage):
+    good = fineweb().prepare(sp320(), tmp_path, 10, silent)
+    link = good.shards["val"][0].path
+    file = link.resolve()
+    raw = file.read_bytes()
+    if damage == "flip":
+        file.write_bytes(raw[:-2] + bytes([raw[-2] ^ 1]) + raw[-1:])
+    elif damage == "truncate":
+        file.write_bytes(raw[:-3])
+    else:
+        (file if damage == "cut link" else link).unlink()
+    with pytest.raises(DataError) as caught:
+        fineweb().prepare(sp320(), tmp_path, 10, silent)
+    command = str(caught.value).rpartition("to have it fetched anew: ")[2]
+    assert command.startswith("rm -r ") and str(good.directory) in command
+    subprocess.run(command.replace("rm -r", "rm -rf"), shell=True, check=True)
+    assert fineweb().prepare(sp320(), tmp_path, 10, silent).fingerprint == good.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xef\xbb\xbf{}", "has no 'sp320', only nothing"),
+        (b"[]", "not a JSON object"),
+        (b'{"datasets": 5}', "only nothing"),
+        (b'{"datasets": [5, "x", {"name": ["fineweb10B_sp320"]}]}', "has no 'sp320'"),
+        (b'{"datasets": [{"name": "fineweb10B_sp320", "stats": [1]}]}', "does not say how many shards"),
+        (
+            b'{"datasets": [{"name": "fineweb10B_sp320", "stats": {"files_train": 3, "files_val": 0}}]}',
+            "no validation",
+        ),
+        (b'{"unread": ' + b"[" * 2_000 + b"]" * 2_000 + b"}", "nested more than 100 levels deep"),
+        (b"\xff", "not UTF-8"),
+    ],
+    ids=lambda value: repr(value[:40]),
+)
+def test_a_published_manifest_that_is_none_is_an_error(hub, published, tmp_path, content, said):
+    path = published / "datasets" / "manifest.json"
+    original = path.read_bytes()
+    try:
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=said):
+            fineweb().prepare(sp320(), tmp_path, 10, silent)
+    finally:
+        path.write_bytes(original)
+
+
+def test_damaged_published_model_says_what_to_delete(hub, published, tmp_path):
+    path = published / "datasets" / "tokenizers" / "fineweb_320_bpe.model"
+    original = path.read_bytes()
+    try:
+        path.write_bytes(original[:100])
+        with pytest.raises(
+            DataError, match=r"fineweb_320_bpe.model: .*not a sentencepiece model.*anew: rm /"
+        ):
+            fineweb().prepare(sp320(), tmp_path, 10, silent)
+    finally:
+        path.write_bytes(original)
+
+
+@pytest.fixture
+def folder(published, tmp_path):
+    """A copy of the published shards with nothing beside them: no manifest, no model, no network."""
+    place = tmp_path / "datasets" / "fineweb10B_sp320"
+    shutil.copytree(published / "datasets" / "datasets" / "fineweb10B_sp320", place)
+    return place
+
+
+@pytest.fixture
+def with_model(folder, published):
+    shutil.copytree(published / "datasets" / "tokenizers", folder.parent.parent / "tokenizers")
+    return folder
+
+
+def test_a_folder_of_published_shards_needs_no_manifest_and_no_network(with_model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    source = fineweb(path=str(with_model), train_shards=3)
+    assert source.fetch(sp320(), tmp_path, silent) == ()
+    dataset = source.prepare(sp320(), tmp_path / "cache", 10, silent)
+    joined = np.concatenate([read_shard(with_model / shard_name("val", index)) for index in range(2)])
+    assert (dataset.stream("val") == joined).all() and dataset.tokenizer.name == "sp320"
+    assert dataset.facts["train"].documents + dataset.facts["dev"].documents == 150
+    assert raw_documents(source, tmp_path, "val") is None
+    assert source.prepare(sp320(), tmp_path / "cache", 10, silent).directory == dataset.directory
+
+
+def test_a_folder_gives_what_fetching_gives(hub, with_model, tmp_path):
+    fetched = fineweb(sidecars=True).prepare(sp320(), tmp_path / "a", 10, silent)
+    at_hand = fineweb(sidecars=True, path=str(with_model)).prepare(sp320(), tmp_path / "b", 10, silent)
+    assert at_hand.fingerprint == fetched.fingerprint and at_hand.facts == fetched.facts
+    assert (at_hand.target_bytes("val") == fetched.target_bytes("val")).all()
+
+
+def test_the_model_may_lie_among_the_shards_or_be_named(folder, published, tmp_path):
+    model_file = published / "datasets" / "tokenizers" / "fineweb_320_bpe.model"
+    with pytest.raises(DataError, match=r"its model comes with data=fineweb.*tokenizer.model_file=PATH"):
+        fineweb(path=str(folder)).prepare(sp320(), tmp_path / "cache", 10, silent)
+    named = Published(name="sp320", vocab_size=320, model_file=str(model_file))
+    first = fineweb(path=str(folder)).prepare(named, tmp_path / "cache", 10, silent)
+    shutil.copy(model_file, folder / "any.model")
+    second = fineweb(path=str(folder)).prepare(sp320(), tmp_path / "cache2", 10, silent)
+    assert identity(second.tokenizer) == identity(first.tokenizer)
+
+
+def test_shards_of_another_vocabulary_are_refused_by_the_name_of_their_folder(with_model, tmp_path):
+    with pytest.raises(
+        DataError, match=r"holds sp320 by its name.*choose tokenizer=sp320, or .*data.variant=sp320"
+    ):
+        fineweb(path=str(with_model)).prepare(Bytes(), tmp_path, 10, silent)
+    renamed = with_model.rename(with_model.parent / "mine")
+    with pytest.raises(DataError, match="is outside the vocabulary of 260"):
+        fineweb(path=str(renamed)).prepare(Bytes(), tmp_path, 10, silent)
+    bpe = BPE(vocab_size=400, character_coverage=1.0, split_digits=False, symbols=[], train_bytes=9)
+    with pytest.raises(DataError, match="published shards come without text"):
+        fineweb(path=str(renamed)).prepare(bpe, tmp_path, 10, silent)
+
+
+def test_what_a_folder_lacks_is_named(with_model, tmp_path):
+    def refused(said, **changed):
+        with pytest.raises(DataError, match=said):
+            fineweb(path=str(with_model), **changed).prepare(sp320(), tmp_path / "cache", 10, silent)
+
+    refused("data.train_shards: 4 asked for, .*fineweb10B_sp320 has 3", train_shards=4)
+    (with_model / sidecar_name("val", 1)).unlink()
+    refused("data.sidecars: .* has 1 of them for 2 shards", sidecars=True)
+    (with_model / shard_name("train", 1)).unlink()
+    refused("fineweb_train_000001.bin is missing, the next one is fineweb_train_000002.bin")
+    for path in with_model.glob("fineweb_train_*"):
+        path.unlink()
+    refused("has no fineweb_train_000000.bin")
+    shutil.rmtree(with_model)
+    refused("no such folder")
+
+
+def test_a_shard_changed_in_its_folder_is_an_error_that_deletes_nothing_of_the_users(with_model, tmp_path):
+    source = fineweb(path=str(with_model))
+    first = source.prepare(sp320(), tmp_path / "cache", 10, silent)
+    path = with_model / shard_name("train", 0)
+    tokens = read_shard(path).copy()
+    tokens[7] += 1
+    write_shard(path, tokens)
+    with pytest.raises(DataError, match=rf"put the file back .*: rm -r {first.directory}$"):
+        source.prepare(sp320(), tmp_path / "cache", 10, silent)
+    write_shard(path, tokens[:-5])  # another size is another data set
+    assert source.prepare(sp320(), tmp_path / "cache", 10, silent).directory != first.directory

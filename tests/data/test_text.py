@@ -3,13 +3,16 @@
 import gzip
 import json
 import lzma
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pgolf.core.errors import DataError
+from pgolf.data.dataset import load
 from pgolf.data.documents import cut_at_blank_lines, match_files, split_of
+from pgolf.data.fineweb_docs import FineWebDocs
 from pgolf.data.prepare import silent
 from pgolf.data.text import Text
 from pgolf.tokenizer.bytes import Bytes
@@ -166,3 +169,95 @@ def test_a_files_name_that_is_not_utf_8_is_refused(tmp_path):
     (tmp_path / "a\udcff.txt").write_text("x")
     with pytest.raises(DataError, match=r"a\\xff.txt'?: the file's name is not UTF-8"):
         match_files([str(tmp_path / "*.txt")])
+
+
+BOM = b"\xef\xbb\xbf"
+
+
+def texts(found):
+    return [body for split in ("train", "dev", "val") for _, body in found.documents(split)]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_byte_order_mark_is_encoding_in_jsonl_and_content_in_txt(tmp_path, end):
+    one, two = b'{"text": "one", "unread": NaN}' + end, b'{"text": "\xef\xbb\xbftwo\\r\\n"}'
+    (tmp_path / "a.jsonl").write_bytes(BOM + one + end + BOM + two + end)  # two files joined
+    (tmp_path / "b.txt").write_bytes(BOM + b"three" + end)
+    found = source(tmp_path / "*")
+    assert texts(found) == ["one", "\ufefftwo\r\n", "\ufeffthree" + end.decode()]
+    (tmp_path / "c.txt").write_bytes(BOM)
+    assert texts(found)[-1] == "\ufeff"
+
+
+def test_text_with_a_byte_order_mark_and_crlf_is_counted_and_decoded_to_the_byte(tmp_path):
+    raw = BOM + b"first\r\nsecond\rthird\n"
+    dataset = prepare(ten_files(tmp_path, {"9.txt": raw}), tmp_path)
+    assert dataset.tokenizer.decode(dataset.stream("val")).encode() == raw
+    assert dataset.facts["val"].raw_bytes == len(raw) == dataset.target_bytes("val").sum()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \r\n", BOM])
+def test_jsonl_without_a_document_is_an_error_that_names_it(tmp_path, content):
+    (tmp_path / "x.jsonl").write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.jsonl: empty, no document in it"):
+        texts(source(tmp_path / "*"))
+
+
+@pytest.mark.parametrize("depth", [150, 2_000])
+def test_deep_nesting_beside_the_text_is_an_error_that_names_the_line(tmp_path, depth):
+    line = '{"text": "x", "unread": ' + "[" * depth + "]" * depth + "}"
+    (tmp_path / "x.jsonl").write_text('{"text": "fine"}\n' + line)
+    with pytest.raises(DataError, match=r"x\.jsonl:2: nested more than 100 levels deep"):
+        texts(source(tmp_path / "x.jsonl"))
+
+
+def test_what_exists_is_meant_as_it_is_spelt(tmp_path):
+    for folder in ("a [old]", "a o", "deep/er"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("a [old]/[1].txt", "a [old]/2.txt", "a o/1.txt", "deep/3.txt", "deep/er/4.txt", "what?.txt"):
+        (tmp_path / name).write_text(name)
+    assert texts(source(tmp_path / "a [old]" / "[1].txt")) == ["a [old]/[1].txt"]
+    assert texts(source(tmp_path / "a [old]" / "*.txt")) == ["a [old]/2.txt", "a [old]/[1].txt"]
+    assert texts(source(tmp_path / "a [old]" / "[12].txt")) == ["a [old]/2.txt"]  # no such file: a choice
+    assert texts(source(tmp_path / "a [o]" / "1.txt")) == ["a o/1.txt"]
+    assert texts(source(tmp_path / "what?.txt")) == ["what?.txt"]
+    assert texts(source(tmp_path / "deep" / "**" / "*.txt")) == ["deep/3.txt", "deep/er/4.txt"]
+    assert len(texts(source(tmp_path / "**" / "*.txt"))) == 6
+
+
+def test_paths_are_relative_to_where_the_command_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.txt").write_text("one")
+    for pattern in ("one.txt", "./one.txt", "*.txt", "./*.txt", "**/*.txt"):
+        assert list(Text(paths=[pattern], document_bytes=9).documents("train")) == [("one.txt", "one")]
+
+
+@pytest.mark.parametrize("pattern", ["", "\0", "[", "*/\0", "a" * 5000])
+def test_patterns_that_match_nothing_are_errors(tmp_path, monkeypatch, pattern):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="no file matches"):
+        texts(Text(paths=[pattern], document_bytes=9))
+
+
+def test_a_folder_where_a_file_is_wanted_says_what_to_write(tmp_path):
+    (tmp_path / "corpus").mkdir()
+    with pytest.raises(
+        DataError, match=r"no file matches '.*corpus/'; it is a folder, write .*corpus/\*\.txt"
+    ):
+        texts(source(f"{tmp_path}/corpus/"))
+    with pytest.raises(DataError, match="cannot be read"):
+        FineWebDocs(
+            path=str(tmp_path),
+            repo_id="a/b",
+            revision="main",
+            root="",
+            validation_documents=1,
+            dev_documents=1,
+        ).prepare(Bytes(), tmp_path, 10, silent)
+
+
+def test_names_that_are_not_text_are_files_like_any_other(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    dataset = prepare(ten_files(folder), folder)
+    assert load(dataset.directory, full=True).facts["val"].documents == 1

@@ -30,7 +30,17 @@ def test_recipe_and_blob_give_the_same_tokenizer(tmp_path):
     assert len(blob) < 20 and from_blob(blob).to_blob() == blob
 
 
-@pytest.mark.parametrize("blob", [b"", b"\x00\x01", b"[]\n", b'{"kind":"other"}\n', b'{"kind":"bpe"}\n'])
+DEEP = b'{"kind":"bytes","unread":' + b"[" * 2_000 + b"]" * 2_000 + b"}\n"
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        *(b"", b"\x00\x01", b"[]\n", b'{"kind":"other"}\n', b'{"kind":"bpe"}\n', b'{"kind":[]}\n'),
+        *(b"9" * 5000, b"{}\n", b"\xff\n", DEEP),
+    ],
+    ids=lambda blob: repr(blob[:16]),
+)
 def test_foreign_blobs_are_refused(blob):
     with pytest.raises(DataError, match="tokenizer"):
         from_blob(blob)

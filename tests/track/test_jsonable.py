@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -28,3 +29,9 @@ def test_everything_a_run_holds_becomes_strict_json():
 
 def test_nan_inside_arrays_is_null():
     assert to_plain(np.array([1.0, float("nan")])) == [1.0, None]
+
+
+def test_names_that_have_no_utf8_form_are_escaped_and_come_back():
+    name = os.fsdecode(b"caf\xe9")
+    text = to_json({name: Path(name)}, indent=1)
+    assert json.loads(text.encode()) == {name: name}

@@ -67,6 +67,8 @@ def test_failed_run_is_written_with_what_exists_and_nan_is_null(tmp_path):
         ('{"schema_version": 2}', "schema version 2; this pgolf reads version 1"),
         ('{"schema_version": 1, "status": "great"}', "status 'great' is none of finished"),
         ("\udcff", "not a readable result"),
+        ('{"unread": ' + "[" * 150 + "]" * 150 + "}", "nested more than 100 levels deep"),
+        ('{"unread": ' + "[" * 2_000 + "]" * 2_000 + "}", "nested more than 100 levels deep"),
     ],
 )
 def test_what_is_no_result_is_named(tmp_path, text, message):

@@ -1,0 +1,20 @@
+"""A run's saved config, read back: whatever the file says, settings or one error."""
+
+import pytest
+
+from pgolf.config.compose import read_config
+from pgolf.core.errors import RunError
+
+
+@pytest.mark.parametrize("depth", [100, 150, 300, 2_000])
+def test_a_config_nested_too_deep_is_an_error_that_names_it(tmp_path, depth):
+    path = tmp_path / "config.yaml"
+    path.write_text("choices: {}\nunread: " + "[" * depth + "1" + "]" * depth + "\n")
+    with pytest.raises(RunError, match=r"config\.yaml: the run's config"):
+        read_config(path)
+
+
+def test_a_config_comes_back_without_its_machine(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("choices: {}\nmachine: {threads: 2}\nnotes: [[[]]]\n")
+    assert read_config(path) == {"choices": {}, "notes": [[[]]]}
