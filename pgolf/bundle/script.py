@@ -50,7 +50,10 @@ n=0
 for c in'%s':n=n*121+A.index(c)
 D=n.to_bytes(%d,'big')
 """
-_LOADER = """import bz2,importlib.util,json,sys
+# Modules with compiled functions get the script as their file, beside which numba keeps what it compiled. It also looks
+# up their lines there, where others stand: ``linecache`` is told that it has none.
+_LOADER = """import bz2,importlib.util,json,linecache,sys
+linecache.cache[__file__]=0,None,[],''
 M=dict(m.split('\\n',1)for m in bz2.decompress(D).decode().split('\\0'))
 class L:
  def find_spec(s,n,*_):
@@ -86,7 +89,8 @@ def bundled_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """
     config = {key: _plain(value) for key, value in cfg.items() if key not in _NOT_CARRIED}
     config["size"] = {key: config["size"][key] for key in _SIZE_KEYS}
-    if not target_of(config["data"], "data").bundled:
+    source: Any = target_of(config["data"], "data")
+    if not source.bundled:
         config["data"] = None
     return config
 
