@@ -45,7 +45,10 @@ n=0
 for c in'%s':n=n*121+A.index(c)
 D=n.to_bytes(%d,'big')
 """
-_LOADER = """import bz2,importlib.util,json,sys
+# Modules with compiled functions get the script as their file, beside which numba keeps what it compiled. It also looks
+# up their lines there, where others stand: ``linecache`` is told that it has none.
+_LOADER = """import bz2,importlib.util,json,linecache,sys
+linecache.cache[__file__]=0,None,[],''
 M=dict(m.split('\\n',1)for m in bz2.decompress(D).decode().split('\\0'))
 class L:
  def find_spec(s,n,*_):

