@@ -25,8 +25,8 @@ def test_every_case_and_the_training_step_have_a_line(capsys):
         for direction in ("forward", "forward+backward")
     ]
     step = re.search(
-        r"size=tiny, \w+, eager .* sdpa \d+ ms, [\d,]+ tokens/s, loss ([\d.]+); "
-        r"auto \d+ ms, [\d,]+ tokens/s, loss ([\d.]+); sdpa/auto [\d.]+",
+        r"size=tiny, \w+, eager: sdpa \d+ ms, [\d,]+ tokens/s, loss ([\d.]+), first step \d+ s; "
+        r"auto \d+ ms, [\d,]+ tokens/s, loss ([\d.]+), first step \d+ s; sdpa/auto [\d.]+",
         shown,
     )
     assert step and float(step[1]) == pytest.approx(float(step[2]), abs=2e-2)

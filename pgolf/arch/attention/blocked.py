@@ -8,10 +8,11 @@ key. No tensor holds all pairs of positions, and keys after a block cost nothing
 one product, so keys and values are never repeated. The softmax sums in fp32 whatever its dtype; in bf16 the scores
 are rounded before it (to 1/256 of their size), which the fused kernel spares them.
 Source: blocks of queries as in FlashAttention (arXiv 2205.14135), without its running softmax over blocks of keys.
-Cost in bytes: none beyond the four matrices. Cost in step time: see ``pgolf bench attention``; the backward pass keeps
-the blocks' probabilities, B·H·T·(T + block)/2 numbers a layer.
-Hurts: where the products are slow (bf16 on a CPU without AMX), in fp32, in windows whose blocks leave the cache, and
-on a GPU: the fused kernel of ``sdpa`` is faster there.
+Cost in bytes: none beyond the four matrices. Cost in step time: training in bf16 in windows of up to 512 positions, this
+part takes 0.55–0.75 of the fused kernel's time compiled and 0.85 eager (a Xeon with AMX), the step of a laptop-sized
+model 0.90. The backward pass keeps the blocks' probabilities, B·H·T·(T + block)/2 numbers a layer.
+Hurts: in fp32, in windows of 1,024 (0.7–0.9 as fast), in forward passes alone (half as fast) and on a GPU the fused
+kernel of ``sdpa`` is faster. ``pgolf bench attention`` measures it on the processor at hand.
 """
 
 from __future__ import annotations
