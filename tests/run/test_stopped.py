@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
+from pgolf.core.process import find_compiler
 from pgolf.core.signals import HEEDED
 from pgolf.track.experiments import read_rows
 from tests.processes import Seen, descendants, until
@@ -90,20 +92,24 @@ def sealed_process(process: subprocess.Popen[str], cpu_seconds: float) -> list[S
     return [seen for seen in below if "sealed_child" in seen.command and seen.cpu_seconds > cpu_seconds]
 
 
-def check_record(tmp: Path, reason: str) -> None:
+def check_record(tmp: Path, reason: str, weights: bool = True) -> None:
     (folder,) = tmp.glob("runs/*/*/")
     record = json.loads((folder / "result.json").read_text())
     assert (record["status"], record["reason"]) == ("interrupted", reason)
     (row,) = read_rows(tmp / "runs" / "experiments.csv")
     assert row["status"] == "interrupted"
-    assert (folder / "weights.pt").is_file()
+    assert (folder / "weights.pt").is_file() is weights
     assert not (folder / ".lock").exists()
+
+
+# Of others: what torch.compile keeps for the next run, and what a compiler leaves that torch has killed.
+NOT_OURS = ("torchinductor", "cc")
 
 
 def check_nothing_left(tmp: Path, were_running: list[Seen]) -> None:
     until(lambda: not any(process.alive() for process in were_running), 10)
     left = [path.name for path in (tmp / "temporary").iterdir()]
-    assert not [name for name in left if not name.startswith("torchinductor")], left
+    assert not [name for name in left if not name.startswith(NOT_OURS)], left
 
 
 def test_sigterm_in_training_keeps_what_exists_and_ends_the_loggers_processes(tmp_path):
@@ -114,6 +120,19 @@ def test_sigterm_in_training_keeps_what_exists_and_ends_the_loggers_processes(tm
         _, err = process.communicate(timeout=60)
     assert process.returncode == 143 and "Traceback" not in err
     check_record(tmp_path, "stopped by SIGTERM")
+    check_nothing_left(tmp_path, below)
+
+
+@pytest.mark.skipif(find_compiler(torch.device("cpu")) is None, reason="compiles with the system's compiler")
+def test_sigterm_while_compiling_leaves_no_compiler_running(tmp_path):
+    words = [*WORDS, *TRAINING, "train.compile=always"]
+    with started("train.py", *words, tmp=tmp_path) as process:
+        below = until(lambda: [p for p in descendants(process.pid) if "cc1plus" in p.command], 240)
+        below += descendants(process.pid)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in err
+    check_record(tmp_path, "stopped by SIGTERM", weights=False)
     check_nothing_left(tmp_path, below)
 
 
