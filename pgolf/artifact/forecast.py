@@ -1,4 +1,4 @@
-"""What the submission will weigh, foretold before training: in ``print_model=true`` and at the head of every run."""
+"""What the submission will weigh, forecast before training: in ``print_model=true`` and at the head of every run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Forecast:
     """All sizes in bytes: of the tensors by name (estimates; corrections by their role), of code and tokenizer (exact).
 
     ``bytes_tokenizer`` is None where there is no tokenizer yet. Where the quantizer fits its k to ``target_bytes``,
-    ``k_factor`` is what every k is multiplied with. ``follows_law``: see ``pgolf.quant.forecast.ForecastsModel``.
+    ``k_factor`` is what every k is multiplied with. ``follows_law``: see ``pgolf.core.protocols.Quantizer``.
     """
 
     bytes_by_name: Mapping[str, float]
@@ -86,7 +86,7 @@ def forecast(
     def tensors(factor: float) -> dict[str, float]:
         return forecast_packed(quantizer.times(factor), compressor, specs, shapes)
 
-    target = getattr(quantizer, "target_bytes", None)
+    target = quantizer.target_bytes
     if target is not None and k_factor is None:
         fixed = bytes_code + (tokenizer or 0) * budget["count_tokenizer"]
         k_factor = factor_for(quantizer, lambda factor: sum(tensors(factor).values()), target - fixed)
@@ -100,7 +100,7 @@ def forecast(
         counts_tokenizer=budget["count_tokenizer"],
         target_bytes=target,
         k_factor=k_factor,
-        follows_law=getattr(quantizer, "follows_law", True),
+        follows_law=quantizer.follows_law,
     )
 
 

@@ -24,7 +24,7 @@ from pgolf.core.protocols import Quantizer
 from pgolf.core.results import ParamSpec
 from pgolf.quant.grid import as_rows, dequantize_rows, qmax
 from pgolf.quant.pipeline import Codes, Pipeline, row_maximum
-from pgolf.quant.tensor_info import TensorFacts, facts_of
+from pgolf.quant.tensor_info import TensorInfo, tensor_infos
 
 
 class Grid(Protocol):
@@ -39,13 +39,13 @@ class Grid(Protocol):
 class RowGrid:
     """The integer grid with one scale per row. ``codes`` is the exporter's own."""
 
-    facts: TensorFacts
+    info: TensorInfo
     bits: int
     codes: Codes
 
     def scale(self, w_RC: Tensor) -> Tensor:
         """The float16 scales [R] under which ``w_RC`` would be exported."""
-        return self.codes(w_RC, self.bits, self.facts).scale_R
+        return self.codes(w_RC, self.bits, self.info).scale_R
 
     def round(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient passes where the code is not clipped: up to half a step beyond the last code.
@@ -54,7 +54,7 @@ class RowGrid:
         the scale; no such weight is cut off from learning.
         """
         w_RC = as_rows(weight)
-        rows = self.codes(w_RC, self.bits, self.facts)
+        rows = self.codes(w_RC, self.bits, self.info)
         clip_R1 = (qmax(self.bits) + 0.5) * rows.scale_R.float()[:, None]
         value_RC = dequantize_rows(rows.q_RC, rows.scale_R)
         return value_RC.reshape(weight.shape), (w_RC.abs() <= clip_R1).reshape(weight.shape)
@@ -80,7 +80,7 @@ def grid_plan(quantizer: Quantizer, model: nn.Module, device: str) -> dict[str, 
 
     Raises ConfigError where there is none, or where only the end of the training decides on it.
     """
-    if not getattr(quantizer, "each_tensor_alone", False):
+    if not quantizer.each_tensor_alone:
         return dict(row_grids(quantizer, model, device))
     specs = _specs(model)
     return {name: ThroughExport(quantizer, name, specs[name]) for name in gridded(quantizer, model, device)}
@@ -89,31 +89,33 @@ def grid_plan(quantizer: Quantizer, model: nn.Module, device: str) -> dict[str, 
 def row_grids(quantizer: Quantizer, model: nn.Module, device: str) -> dict[str, RowGrid]:
     """The same for devices that need the steps of an integer grid. Ternary and binary quantizers have none."""
     names = gridded(quantizer, model, device)
-    pipeline = _pipeline(quantizer)
+    pipeline: Pipeline | None = quantizer.pipeline
     if pipeline is None:
         raise ConfigError(
             f"qat={device} needs an integer grid; {type(quantizer).__name__} has levels per group. "
             "qat=ste works with it"
         )
     _refuse_unknown(quantizer, pipeline, device)
-    facts = _facts(model)
-    treatments = pipeline.policy.treatments(facts, evidence=None)
+    infos = _infos(model)
+    treatments = pipeline.policy.treatments(infos, evidence=None)
     nearest = pipeline.nearest({})
     return {
-        f.name: RowGrid(f, treatments[f.name].bits, row_maximum if f.kept_by_role else nearest)
-        for f in facts
-        if f.name in names
+        i.name: RowGrid(
+            i, treatments[i.name].bits, row_maximum if treatments[i.name].to_row_maximum else nearest
+        )
+        for i in infos
+        if i.name in names
     }
 
 
 def gridded(quantizer: Quantizer, model: nn.Module, device: str) -> list[str]:
     """Names of the tensors that will be rounded, in order. Raises ConfigError where there are none."""
-    pipeline, specs = _pipeline(quantizer), _specs(model)
+    pipeline, specs = quantizer.pipeline, _specs(model)
     names: list[str] = []
     if pipeline is not None:
-        treatments = pipeline.policy.treatments(_facts(model), evidence=None)
+        treatments = pipeline.policy.treatments(_infos(model), evidence=None)
         names = [name for name, treatment in treatments.items() if treatment.scheme == "grid"]
-    elif getattr(quantizer, "each_tensor_alone", False):
+    elif quantizer.each_tensor_alone:
         names = [name for name, spec in specs.items() if spec.storage in ("matrix", "embedding")]
     if not names:
         raise ConfigError(
@@ -131,7 +133,7 @@ def _refuse_unknown(quantizer: Quantizer, pipeline: Pipeline, device: str) -> No
         for place, child in (("policy", pipeline.policy), ("scale", pipeline.scale))
         if child.needs_hessians
     ]
-    if getattr(quantizer, "target_bytes", None) is not None:
+    if quantizer.target_bytes is not None:
         problems.append(
             f"qat={device}: quant.target_bytes multiplies every k after training, so training would round to "
             "steps of another size. Take a quantizer whose steps are known, such as quant=int5_rtn, or qat=none"
@@ -146,10 +148,7 @@ def _specs(model: nn.Module) -> dict[str, ParamSpec]:
     return {name: specs[name] for name, _ in model.named_parameters()}
 
 
-def _facts(model: nn.Module) -> list[TensorFacts]:
-    return facts_of(_specs(model), {name: parameter.shape for name, parameter in model.named_parameters()})
-
-
-def _pipeline(quantizer: Quantizer) -> Pipeline | None:
-    """What quantizers onto the row-wise grid are made of; None for the others."""
-    return getattr(quantizer, "pipeline", None)
+def _infos(model: nn.Module) -> list[TensorInfo]:
+    return tensor_infos(
+        _specs(model), {name: parameter.shape for name, parameter in model.named_parameters()}
+    )
