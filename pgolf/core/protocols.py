@@ -93,8 +93,8 @@ class Quantizer(Protocol):
 class Compressor(Protocol):
     """Bytes to fewer bytes. ``codec_id`` is written into the artifact and selects the decoder.
 
-    ``beyond_law``: by storage role, bits that a weight takes beyond the Gaussian law (``pgolf.quant.forecast``);
-    measured on trained weights, for forecasts alone.
+    ``beyond_law``: by storage role, bits that a weight takes beyond the Gaussian law (``pgolf.quant.forecast``), for
+    forecasts alone; its default is that of ``pgolf.compressor.base.BaseCompressor``.
     """
 
     codec_id: str

@@ -47,14 +47,16 @@ def percentile_sigmas(percentile: float, columns: int) -> float:
     return low + (position - below) * (high - low) if columns > 1 else low
 
 
-EXPECTED_RMS: Mapping[StorageRole, float] = {"matrix": 0.165, "embedding": 0.1}
+EXPECTED_RMS: Mapping[StorageRole, float] = {"matrix": 0.17, "embedding": 0.2}
 
 
 def expected_rms(storage: StorageRole) -> float:
     """The root mean square that trained weights are expected to have; only steps that do not follow them ask.
 
-    Under Muon, growth by steps of fixed size and weight decay balance. The published sizes of #187, #687 and #1026
-    give 0.16 to 0.18 for their matrices, the codes that #1019 counts 0.16, whatever the width.
+    Under Muon, growth by steps of one size and weight decay balance, much the same whatever the width: the published
+    sizes of #187, #687 and #1026 give 0.16 to 0.18 for their matrices, the codes that #1019 counts 0.16, and the laptop
+    runs of sweeps/LOG.md agree. With these, four published sizes are met within 4 % and the laptop's pr1026 and pr1204
+    within 2 %; 10 % in the size of the weights are 4 % in int5 bytes. A run of a few steps stays far smaller.
     """
     return EXPECTED_RMS[storage]
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pgolf.artifact.container import bytes_by_role, encode
+from pgolf.compressor.base import BaseCompressor
 from pgolf.config.compose import compose, settings
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
@@ -104,14 +105,14 @@ CODE = 95_000  # as large as #1026's; #1204's has 93,853
 
 
 @pytest.mark.parametrize("record", PUBLISHED)
-def test_published_sizes_are_foretold_within_five_percent(record):
+def test_published_sizes_are_foretold_within_four_percent(record):
     compressor, size = PUBLISHED[record]
     cfg = settings(compose([f"arch={record}", f"quant={record}", f"compressor={compressor}", "size=record"]))
     with torch.device("meta"):
         model = make(cfg["arch"], vocab_size=1024, bos_id=1)
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     packed = forecast_packed(make(cfg["quant"]), make(cfg["compressor"]), model.param_specs(), shapes)
-    assert sum(packed.values()) + CODE == pytest.approx(size, rel=0.05)
+    assert sum(packed.values()) + CODE == pytest.approx(size, rel=0.04)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -136,7 +137,7 @@ def test_a_tensor_alone_is_forecast_by_its_role():
 
 
 def test_a_policy_that_does_not_fit_the_model_is_refused_when_forecasting():
-    with pytest.raises(ConfigError, match="late_k_layers"):
+    with pytest.raises(ConfigError, match="fp16_components"):
         forecast_model(quantizer("pr187"), {"w": MATRIX}, {"w": (4, 4)})
 
 
@@ -174,8 +175,8 @@ def test_empty_tensors_cost_nothing_but_their_scales():
     assert quantizer("int6_rtn").forecast_bytes(MATRIX, (3, 0), "w") == 3 * SCALE_BYTES
 
 
-class Beyond:
-    """What a forecast asks of a compressor."""
+class Beyond(BaseCompressor):
+    """A compressor with numbers of its own."""
 
     beyond_law: ClassVar = {"matrix": 0.5, "embedding": -0.25}
 
@@ -191,6 +192,18 @@ def test_trained_weights_and_the_compressor_change_the_codes_alone():
         bits = beyond[spec.storage] + chosen.trained_bits if spec.storage in beyond else 0.0
         assert packed[name] - law[name] == pytest.approx(bits / 8 * state[name].numel()), name
     assert sum(law[name] == packed[name] for name in specs if specs[name].storage == "matrix") == 2
+
+
+def test_a_compressor_without_numbers_is_foretold_by_the_default_between_the_others():
+    weights = torch.randn(512, 256, generator=torch.Generator().manual_seed(0))
+    shapes, specs, rtn = {"w": weights.shape}, {"w": MATRIX}, quantizer("int5_rtn")
+    sizes = [
+        forecast_packed(rtn, make(settings(compose([f"compressor={name}"]))["compressor"]), specs, shapes)[
+            "w"
+        ]
+        for name in ("brotli", "lzma")
+    ]
+    assert sizes[0] < forecast_packed(rtn, BaseCompressor(), specs, shapes)["w"] < sizes[1]
 
 
 def test_floats_alone_are_the_same_whatever_the_compressor():

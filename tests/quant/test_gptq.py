@@ -1,5 +1,7 @@
 """GPTQ as a quantizer: which tensors it takes, what it needs of a calibration, how it chooses scales."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -135,7 +137,8 @@ def test_matrices_of_a_repeat_that_never_ran_are_stored_as_the_zeros_they_are():
 
 def test_a_matrix_that_passes_needs_no_hessian():
     state, specs = model()
-    state["layers.0.mixer.k.weight"], specs["layers.0.mixer.k.weight"] = weights(16, 32, 7), ATTENTION
+    key = replace(ATTENTION, kind="k", layer=0)
+    state["layers.0.mixer.k.weight"], specs["layers.0.mixer.k.weight"] = weights(16, 32, 7), key
     found = by_name(quantizer("gptq", policy="late_k").quantize(state, specs, None, given()))
     assert found["layers.0.mixer.k.weight"].scheme == "fp16"
 

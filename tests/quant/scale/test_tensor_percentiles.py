@@ -60,13 +60,14 @@ def test_all_rows_take_the_candidate_with_the_least_squared_error():
 
 
 def test_in_gptq_the_hessian_weighted_error_of_all_rows_chooses():
-    w, h = weights(24, 32), hessian(correlated(32))
+    w = torch.randn(24, 32, generator=torch.Generator().manual_seed(5)).exp()
+    h = hessian(correlated(32))
     damped = h.double() + 0.01 * h.double().diagonal().mean() * torch.eye(32)
-    percentiles = [0.8, 0.9, 1.0]
+    percentiles = [0.97, 0.99, 1.0]
 
     def run(option, chosen):
         node = child("scale", option, percentiles=chosen)
-        found = quantizer("gptq", bits=4, scale=node).quantize(
+        found = quantizer("gptq", bits=3, scale=node).quantize(
             {"w": w}, {"w": MATRIX}, None, calibration({"w": h})
         )
         error = w.double() - decoded(by_name(found)["w"])
