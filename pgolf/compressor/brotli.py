@@ -15,12 +15,13 @@ from typing import Annotated, ClassVar
 
 import brotli
 
+from pgolf.compressor.base import BaseCompressor
 from pgolf.compressor.bounded import STEP_BYTES, corrupt, gather
 from pgolf.core.ranges import Between
 from pgolf.core.results import Layout
 
 
-class Brotli:
+class Brotli(BaseCompressor):
     """``compressor=brotli``."""
 
     codec_id = "brotli"

@@ -13,6 +13,7 @@ import lzma
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar
 
+from pgolf.compressor.base import BaseCompressor
 from pgolf.compressor.bounded import STEP_BYTES, corrupt, gather
 from pgolf.core.ranges import Between
 from pgolf.core.results import Layout
@@ -20,7 +21,7 @@ from pgolf.core.results import Layout
 MEMORY_BESIDE_DICTIONARY = 1 << 20  # the decoder's own tables, generously
 
 
-class Lzma:
+class Lzma(BaseCompressor):
     """``compressor=lzma``."""
 
     codec_id = "lzma"

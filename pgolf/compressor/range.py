@@ -24,6 +24,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from pgolf.compressor.base import BaseCompressor
 from pgolf.compressor.bounded import corrupt
 from pgolf.compressor.range_kernels import (
     AT,
@@ -73,7 +74,7 @@ class Lane:
     parts_S2: np.ndarray
 
 
-class Range:
+class Range(BaseCompressor):
     """``compressor=range``."""
 
     codec_id = CODEC_ID

@@ -14,12 +14,13 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar
 
+from pgolf.compressor.base import BaseCompressor
 from pgolf.compressor.bounded import STEP_BYTES, corrupt, gather
 from pgolf.core.ranges import Between
 from pgolf.core.results import Layout
 
 
-class Zlib:
+class Zlib(BaseCompressor):
     """``compressor=zlib``."""
 
     codec_id = "zlib"

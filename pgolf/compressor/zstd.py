@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar
 
 import zstandard
 
+from pgolf.compressor.base import BaseCompressor
 from pgolf.compressor.bounded import corrupt, gather
 from pgolf.core.ranges import Between
 from pgolf.core.results import Layout
@@ -21,7 +22,7 @@ from pgolf.core.results import Layout
 EMPTY_FRAME = bytes.fromhex("28b52ffd2000010000")  # at every level
 
 
-class Zstd:
+class Zstd(BaseCompressor):
     """``compressor=zstd``."""
 
     codec_id = "zstd"

@@ -54,6 +54,7 @@ GROUPS: tuple[Group, ...] = (
     Group("quant"),
     Group("quant/scale"),
     Group("quant/policy", runtime=("roles",)),
+    Group("quant/pruning"),
     Group("quant/correction"),
     Group("quant/calibration"),
     Group("compressor"),

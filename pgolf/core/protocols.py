@@ -157,9 +157,33 @@ class Model(Protocol):
 
 
 class Quantizer(Protocol):
-    """``calibration_source`` measures what ``quantize`` takes as ``calibration``; None where nothing is needed."""
+    """Weights to small integers and back. Options inherit the defaults of ``pgolf.quant.base.BaseQuantizer``.
 
-    calibration_source: Any
+    ``calibration_source`` measures what ``quantize`` takes as ``calibration``; None where nothing is needed.
+    ``target_bytes``: the size to hit (then it is a ``pgolf.quant.target.Targets``), or None.
+    ``each_tensor_alone``: what is stored of a tensor depends on it alone.
+    ``pipeline``: the ``pgolf.quant.pipeline.Pipeline`` of quantizers onto the grid with a scale per row, or None.
+    ``trained_bits``: what trained weights take beyond Gaussian ones, bits a weight. ``follows_law``: their size does
+    not matter.
+    """
+
+    @property
+    def calibration_source(self) -> Any: ...
+
+    @property
+    def target_bytes(self) -> int | None: ...
+
+    @property
+    def each_tensor_alone(self) -> bool: ...
+
+    @property
+    def pipeline(self) -> Any: ...
+
+    @property
+    def trained_bits(self) -> float: ...
+
+    @property
+    def follows_law(self) -> bool: ...
 
     def quantize(
         self,
@@ -171,16 +195,18 @@ class Quantizer(Protocol):
 
     def dequantize(self, state: QuantizedState) -> dict[str, Tensor]: ...
 
-    def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
-        """Expected bytes of one tensor before training, its scales included."""
+    def forecast_model(
+        self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
+    ) -> dict[str, float]:
+        """Expected bytes of every tensor before training, scales included, and of what is stored beside them."""
         ...
 
 
 class Compressor(Protocol):
     """Bytes to fewer bytes. ``codec_id`` is written into the artifact and selects the decoder.
 
-    ``beyond_law``: by storage role, bits that a weight takes beyond the Gaussian law (``pgolf.quant.forecast``);
-    measured on trained weights, for forecasts alone.
+    ``beyond_law``: by storage role, bits that a weight takes beyond the Gaussian law (``pgolf.quant.forecast``), for
+    forecasts alone; its default is that of ``pgolf.compressor.base.BaseCompressor``.
     """
 
     codec_id: str

@@ -15,16 +15,21 @@ OptimizerGroup = Literal["matrix", "embedding", "head", "scalar", "scalar_no_dec
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
-    """Where one parameter belongs: its optimizer group, its storage role and its component's name.
+    """Where one parameter belongs, so that nobody reads it off its name.
 
     ``group``: ``matrix`` (Muon), ``embedding``, ``head``, ``scalar`` (AdamW), ``scalar_no_decay`` (as ``scalar``,
     with weight decay 0 whatever the other scalars have).
     ``storage``: ``matrix`` and ``embedding`` are quantized, ``keep_fp32`` and ``keep_fp16`` pass through.
+    ``component``: what it is part of (``attention``, ``mlp``, ``bigram``). ``kind``: which of the component's
+    parameters it is (``q``, ``k``, ``v``, ``out``, ``up``, ``down``, ``table``).
+    ``layer``: the physical layer whose matrices it is among, also where a repeated visit owns it; None elsewhere.
     """
 
     group: OptimizerGroup
     storage: StorageRole
     component: str
+    kind: str = ""
+    layer: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

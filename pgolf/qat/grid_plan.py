@@ -23,10 +23,8 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.protocols import Model, Quantizer
 from pgolf.core.results import ParamSpec
 from pgolf.quant.grid import as_rows, dequantize_rows, qmax
-from pgolf.quant.grid_quantizer import GridQuantizer
 from pgolf.quant.pipeline import Codes, Pipeline, row_maximum
-from pgolf.quant.tensor_info import TensorFacts, facts_of
-from pgolf.quant.tensorwise import Tensorwise
+from pgolf.quant.tensor_info import TensorInfo, tensor_infos
 
 
 class Grid(Protocol):
@@ -41,13 +39,13 @@ class Grid(Protocol):
 class RowGrid:
     """The integer grid with one scale per row. ``codes`` is the exporter's own."""
 
-    facts: TensorFacts
+    info: TensorInfo
     bits: int
     codes: Codes
 
     def scale(self, w_RC: Tensor) -> Tensor:
         """The float16 scales [R] under which ``w_RC`` would be exported."""
-        return self.codes(w_RC, self.bits, self.facts).scale_R
+        return self.codes(w_RC, self.bits, self.info).scale_R
 
     def round(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient passes where the code is not clipped: up to half a step beyond the last code.
@@ -58,7 +56,7 @@ class RowGrid:
         w_RC = as_rows(weight)
         # The exporter's own function on this step's weights, scales and all: a second way of computing the same
         # would differ in the last bit somewhere, and at a rounding boundary that is a whole step.
-        rows = self.codes(w_RC, self.bits, self.facts)
+        rows = self.codes(w_RC, self.bits, self.info)
         clip_R1 = (qmax(self.bits) + 0.5) * rows.scale_R.float()[:, None]
         value_RC = dequantize_rows(rows.q_RC, rows.scale_R)
         return value_RC.reshape(weight.shape), (w_RC.abs() <= clip_R1).reshape(weight.shape)
@@ -84,7 +82,7 @@ def grid_plan(quantizer: Quantizer, model: Model, method: str) -> dict[str, Grid
 
     Raises ConfigError where there is none, or where only the end of the training decides on it.
     """
-    if not _stores_each_alone(quantizer):
+    if not quantizer.each_tensor_alone:
         return dict(row_grids(quantizer, model, method))
     specs = _specs(model)
     return {name: ThroughExport(quantizer, name, specs[name]) for name in gridded(quantizer, model, method)}
@@ -96,13 +94,16 @@ def row_grids(quantizer: Quantizer, model: Model, method: str) -> dict[str, RowG
     problems = [*_bits_unknown(pipeline, method), *_steps_unknown(quantizer, pipeline, method)]
     if problems:
         raise ConfigError(problems)
-    bits = grid_bits(quantizer, model, method)
+    infos, names = _infos(model), gridded(quantizer, model, method)
+    treatments = pipeline.policy.treatments(infos, evidence=None)
     # Without Hessians: no scale that would read them has come this far.
     nearest = pipeline.nearest({})
     return {
-        f.name: RowGrid(f, bits[f.name], row_maximum if f.kept_by_role else nearest)
-        for f in _facts(model)
-        if f.name in bits
+        i.name: RowGrid(
+            i, treatments[i.name].bits, row_maximum if treatments[i.name].to_row_maximum else nearest
+        )
+        for i in infos
+        if i.name in names
     }
 
 
@@ -115,19 +116,19 @@ def grid_bits(quantizer: Quantizer, model: Model, method: str) -> dict[str, int]
     problems = _bits_unknown(pipeline, method)
     if problems:
         raise ConfigError(problems)
-    treatments = pipeline.policy.treatments(_facts(model), evidence=None)
+    treatments = pipeline.policy.treatments(_infos(model), evidence=None)
     return {name: treatments[name].bits for name in gridded(quantizer, model, method)}
 
 
 def gridded(quantizer: Quantizer, model: Model, method: str) -> list[str]:
     """Names of the tensors that will be rounded, in order. Raises ConfigError where there are none."""
-    pipeline, specs = _pipeline(quantizer), _specs(model)
+    pipeline, specs = quantizer.pipeline, _specs(model)
     names: list[str] = []
     if pipeline is not None:
         # Without evidence a policy names the same tensors as with it: evidence only decides on their bits.
-        treatments = pipeline.policy.treatments(_facts(model), evidence=None)
+        treatments = pipeline.policy.treatments(_infos(model), evidence=None)
         names = [name for name, treatment in treatments.items() if treatment.scheme == "grid"]
-    elif _stores_each_alone(quantizer):
+    elif quantizer.each_tensor_alone:
         names = [name for name, spec in specs.items() if spec.storage in ("matrix", "embedding")]
     if not names:
         raise ConfigError(
@@ -145,7 +146,7 @@ def linear_layers(names: Iterable[str], model: Model) -> list[str]:
 
 def _integer_grid(quantizer: Quantizer, model: Model, method: str) -> Pipeline:
     gridded(quantizer, model, method)  # ConfigError where nothing is rounded at all
-    pipeline = _pipeline(quantizer)
+    pipeline = quantizer.pipeline
     if pipeline is None:
         raise ConfigError(
             f"qat={method} needs an integer grid; {type(quantizer).__name__} has levels per group. "
@@ -160,7 +161,7 @@ def _bits_unknown(pipeline: Pipeline, method: str) -> list[str]:
 
 def _steps_unknown(quantizer: Quantizer, pipeline: Pipeline, method: str) -> list[str]:
     problems = [_decides_later("scale", pipeline.scale, method)] if pipeline.scale.needs_hessians else []
-    if _target_bytes(quantizer) is not None:
+    if quantizer.target_bytes is not None:
         problems.append(
             f"qat={method}: quant.target_bytes multiplies every k after training, so training would round to "
             "steps of another size. Take a quantizer whose steps are known, such as quant=int5_rtn, or qat=none"
@@ -181,23 +182,7 @@ def _specs(model: Model) -> dict[str, ParamSpec]:
     return {name: specs[name] for name, _ in model.named_parameters()}
 
 
-def _facts(model: Model) -> list[TensorFacts]:
-    return facts_of(_specs(model), {name: parameter.shape for name, parameter in model.named_parameters()})
-
-
-# All that is asked of a quantizer, in one place.
-
-
-def _pipeline(quantizer: Quantizer) -> Pipeline | None:
-    """What quantizers onto the row-wise grid are made of; None for the others."""
-    return quantizer.pipeline if isinstance(quantizer, GridQuantizer) else None
-
-
-def _target_bytes(quantizer: Quantizer) -> int | None:
-    """The packed size that the steps will be fitted to, if any."""
-    return quantizer.target_bytes if isinstance(quantizer, GridQuantizer) else None
-
-
-def _stores_each_alone(quantizer: Quantizer) -> bool:
-    """Whether a tensor can be rounded by storing it and reading it back, whatever the others are."""
-    return isinstance(quantizer, Tensorwise) and quantizer.each_tensor_alone
+def _infos(model: Model) -> list[TensorInfo]:
+    return tensor_infos(
+        _specs(model), {name: parameter.shape for name, parameter in model.named_parameters()}
+    )

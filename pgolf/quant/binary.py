@@ -32,7 +32,7 @@ from pgolf.quant.tensorwise import Tensorwise
 class Binary(Tensorwise):
     """``quant=binary``: the sign of every ``matrix``, the embedding on a grid, the rest kept by role."""
 
-    each_tensor_alone = True  # what is stored of a tensor depends on it alone: training can round through it
+    each_tensor_alone = True
 
     def __init__(
         self,

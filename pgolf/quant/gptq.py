@@ -2,11 +2,11 @@
 
 Formula: H = Σ x xᵀ + damping · mean(diag H) · I, H⁻¹ = UᵀU; columns by falling diag H (``act_order``):
     q_j = clamp(round(w_j / s)), W_{j:} −= (w_j − s q_j) / U_jj ⊗ U_{j, j:}. Of several scales of ``quant/scale`` each
-    row takes the one with the least (w − ŵ) H (w − ŵ)ᵀ. ``prune_fraction`` of the smallest weights of each matrix
-    become 0 on the way, so that the others make up for that as well.
-Source: Frantar et al. 2022; PRs #1019, #1060, #1204, #1394 (the tied embedding as the head's matrix), pruning #180
-    and #687; spec quant §3, §6. The published runs damp twice, once of that unnoticed, and choose scales by the
-    plain squared error of a whole tensor, which GPTQ makes 2.5 times larger on purpose.
+    row (or tensor) takes the one with the least (w − ŵ) H (w − ŵ)ᵀ. Codes that ``quant/pruning`` holds at 0 are made up
+    for like any other loss.
+Source: Frantar et al. 2022; PRs #1019, #1060, #1204, #1394 (the tied embedding as the head's matrix); spec quant §3.
+    The published runs damp twice, once of that unnoticed, and choose scales by the plain squared error of a whole
+    tensor, which GPTQ makes 2.5 times larger on purpose.
 Cost in bytes: those of rounding to nearest, up to 0.02 bit a weight more.
 Cost in step time: none; the calibration, and about 0.4 s per million weights on one core at the end (five scales).
 When it hurts: with too little calibration text, and in matrices that calibration does not see as evaluation does.
@@ -30,8 +30,8 @@ from pgolf.quant.errors import BadHessian, MissingHessian, UnknownTensor
 from pgolf.quant.gptq_solver import Factor, Report, factor_hessian, solve
 from pgolf.quant.grid_quantizer import GridQuantizer
 from pgolf.quant.pass_through import KeepDtype
-from pgolf.quant.pipeline import Codes, RowCodes, choose
-from pgolf.quant.tensor_info import Roles, TensorFacts
+from pgolf.quant.pipeline import Codes, GridSettings, RowCodes, choose
+from pgolf.quant.tensor_info import Roles, TensorInfo
 
 if TYPE_CHECKING:
     from pgolf.quant.calibration.base import Calibration, CalibrationSource
@@ -47,25 +47,19 @@ class GPTQ(GridQuantizer):
         embedding_bits: Annotated[int, Between(2, 8)],
         scale: Mapping[str, Any],
         policy: Mapping[str, Any],
+        pruning: Mapping[str, Any],
         correction: Mapping[str, Any],
         calibration: Mapping[str, Any],
         damping: Annotated[float, Between(0, 1, open_low=True)],
         block_columns: PositiveInt,
         act_order: bool,
-        prune_fraction: Annotated[float, Between(0, 0.9)],
         keep: KeepDtype,
         target_bytes: PositiveInt | None,
     ) -> None:
-        super().__init__(
-            Roles(bits, embedding_bits, keep),
-            scale=scale,
-            policy=policy,
-            correction=correction,
-            target_bytes=target_bytes,
-        )
+        roles = Roles(bits, embedding_bits, keep)
+        super().__init__(GridSettings(roles, scale, policy, pruning, correction, target_bytes))
         self.calibration_source: CalibrationSource = make(calibration)
         self.damping, self.block_columns, self.act_order = damping, block_columns, act_order
-        self.prune_fraction = prune_fraction
         self.report: Report = warnings.warn
 
     def quantize(
@@ -94,50 +88,41 @@ class GPTQ(GridQuantizer):
         factors: dict[int, Factor] = {}  # by object: maps that read the same inputs share one Hessian
         nearest = self.pipeline.nearest(hessians)
 
-        def codes(w_RC: Tensor, bits: int, facts: TensorFacts) -> RowCodes:
-            hessian_CC = hessians.get(facts.name)
+        def codes(w_RC: Tensor, bits: int, info: TensorInfo) -> RowCodes:
+            hessian_CC = hessians.get(info.name)
             if hessian_CC is None:
                 # all zero: the matrices of repeats that were never switched on
-                if facts.name in lookups or not bool(w_RC.any()):
-                    return nearest(w_RC, bits, facts)
-                raise MissingHessian(facts.name)
+                if info.name in lookups or not bool(w_RC.any()):
+                    return nearest(w_RC, bits, info)
+                raise MissingHessian(info.name)
             if hessian_CC.shape != (w_RC.shape[1], w_RC.shape[1]):
                 raise BadHessian(
-                    facts.name, f"it is {list(hessian_CC.shape)}, the matrix is {list(w_RC.shape)}"
+                    info.name, f"it is {list(hessian_CC.shape)}, the matrix is {list(w_RC.shape)}"
                 )
             if not w_RC.numel():
-                return nearest(w_RC, bits, facts)
+                return nearest(w_RC, bits, info)
             if id(hessian_CC) not in factors:
                 factors[id(hessian_CC)] = factor_hessian(
-                    facts.name,
+                    info.name,
                     hessian_CC,
                     damping=self.damping,
                     act_order=self.act_order,
                     report=self.report,
                 )
-            return self._solve(w_RC.to(hessian_CC.device), bits, facts, hessian_CC, factors[id(hessian_CC)])
+            return self._solve(w_RC.to(hessian_CC.device), bits, info, hessian_CC, factors[id(hessian_CC)])
 
         return codes
 
     def _solve(
-        self, w_RC: Tensor, bits: int, facts: TensorFacts, hessian_CC: Tensor, factor: Factor
+        self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor, factor: Factor
     ) -> RowCodes:
-        scale_KR = torch.stack(self.pipeline.scales(w_RC, bits, facts, hessian_CC))
-        zero_RC = smallest(w_RC, self.prune_fraction) if self.prune_fraction and facts.is_matrix else None
+        scale_KR = torch.stack(self.pipeline.scales(w_RC, bits, info, hessian_CC))
+        zero_RC = self.pipeline.pruning.zero_codes(w_RC, info)
         q_KRC, loss_KR = solve(
             w_RC, scale_KR, bits, factor, block_columns=self.block_columns, zero_RC=zero_RC
         )
-        return choose([RowCodes(q, s) for q, s in zip(q_KRC, scale_KR, strict=True)], loss_KR)
-
-
-def smallest(w_RC: Tensor, fraction: float) -> Tensor:
-    """Marks the ``fraction`` of the weights with the smallest magnitudes, bool [R, C]; of equal ones none too many."""
-    count = int(fraction * w_RC.numel())
-    magnitude = w_RC.abs()
-    if count == 0:
-        return torch.zeros_like(w_RC, dtype=torch.bool)
-    threshold = magnitude.flatten().kthvalue(count + 1).values  # torch.quantile ends at 2^24 elements
-    return magnitude < threshold
+        rows = [RowCodes(q_RC, scale_R) for q_RC, scale_R in zip(q_KRC, scale_KR, strict=True)]
+        return choose(rows, loss_KR, per_tensor=self.pipeline.scale.per_tensor)
 
 
 def _hessians(calibration: Calibration | None, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -58,11 +58,14 @@ def factor_hessian(
     diagonal_C = h_CC.diagonal()
     if bool((diagonal_C < 0).any()):
         raise BadHessian(name, "its diagonal, a sum of squares, is negative in places")
+    # before damping, which would hide them: a column nothing was ever fed into tells nothing of its weights
     dead_C = diagonal_C == 0
     live = diagonal_C[~dead_C]
     mean = float(live.mean()) if live.numel() else 1.0
     columns = len(h_CC)
     order_C = (
+        # columns that matter most come first, while most others are left to make up for them; stable, so that ties
+        # fall alike everywhere
         torch.argsort(diagonal_C, descending=True, stable=True)
         if act_order
         else torch.arange(columns, device=h_CC.device)
@@ -116,7 +119,7 @@ def solve(
     candidates, rows = scale_KR.shape
     columns = w_RC.shape[1]
     w_CR = w_RC.T.to(torch.float64)[factor.order_C]
-    w_CR[factor.dead_C] = 0
+    w_CR[factor.dead_C] = 0  # zeros are what costs least where any value would do
     keep_CR = None if zero_RC is None else (~zero_RC).T.to(torch.float32)[factor.order_C]
     q_KCR = torch.empty(candidates, columns, rows, dtype=torch.int8, device=w_RC.device)
     loss_KR = torch.empty(candidates, rows, dtype=torch.float64, device=w_RC.device)
@@ -150,6 +153,7 @@ class _Rounding:
             stop = min(start + block_columns, columns)
             self._columns(start, stop)
             self._feed(start, stop, columns)
+            # e = (w - s q) / U_jj: with H⁻¹ = UᵀU the row's (w - ŵ) H (w - ŵ)ᵀ is the sum of e², so it comes for free
             self.loss_N += (self.w_CN[start:stop] / self.diagonal_C[start:stop, None]).square_().sum(dim=0)
         return self.q_CN
 
@@ -163,6 +167,7 @@ class _Rounding:
             return
         for j in range(start, stop):
             w_N = self.w_CN[j]
+            # in float32 like quantize_rows, so that both round a column alike into which nothing was fed
             q_N = (w_N.to(torch.float32) / self.scale_N).round_().clamp_(-self.top, self.top)
             if self.keep_CN is not None:
                 q_N *= self.keep_CN[j]

@@ -4,39 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from pgolf.core.results import ParamSpec, QuantizedState
-from pgolf.quant import stored
-from pgolf.quant.pipeline import Pipeline
-from pgolf.quant.tensor_info import Roles
+from pgolf.core.results import ParamSpec
+from pgolf.quant.base import BaseQuantizer
+from pgolf.quant.pipeline import GridSettings, Pipeline
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class GridQuantizer:
+class GridQuantizer(BaseQuantizer):
     """Base of RTN and GPTQ, which add ``quantize`` and ``estimate_bytes``."""
 
-    def __init__(
-        self,
-        roles: Roles,
-        *,
-        scale: Mapping[str, Any],
-        policy: Mapping[str, Any],
-        correction: Mapping[str, Any],
-        target_bytes: int | None,
-    ) -> None:
-        self.pipeline = Pipeline(
-            roles, scale=scale, policy=policy, correction=correction, target_bytes=target_bytes
-        )
-        self.target_bytes = target_bytes
+    pipeline: Pipeline
 
-    def dequantize(self, state: QuantizedState) -> dict[str, Tensor]:
-        """Every name to its float32 tensor, aliases included."""
-        return stored.dequantize(state)
+    def __init__(self, settings: GridSettings) -> None:
+        self.pipeline = Pipeline(settings)
+        self.target_bytes = settings.target_bytes
 
     def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
         """Expected bytes of one tensor of Gaussian rows by its storage role, before any compressor's overhead."""

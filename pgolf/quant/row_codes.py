@@ -11,6 +11,7 @@ from torch import Tensor
 from pgolf.core.results import StoredTensor
 from pgolf.quant.errors import NonFiniteWeight
 from pgolf.quant.grid import quantize_rows, row_clip, row_scale
+from pgolf.quant.schemes.grid import NAME as GRID
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class RowCodes:
 
     def stored(self, name: str, role: str, shape: Sequence[int], bits: int) -> StoredTensor:
         arrays = {"q": self.q_RC.reshape(shape).cpu().numpy(), "scale": self.scale_R.cpu().numpy()}
-        return StoredTensor(name, role, "grid", tuple(shape), arrays, bits)
+        return StoredTensor(name, role, GRID, tuple(shape), arrays, bits)
 
 
 def up_to_row_maximum(name: str, w_RC: Tensor, bits: int) -> RowCodes:

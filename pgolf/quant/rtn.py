@@ -1,7 +1,7 @@
 """Round each weight to the nearest point of a symmetric grid with one float16 scale per row.
 
 Formula: q = clamp(round(W / s), -qmax, qmax), What = q s, qmax = 2^(bits-1) - 1; s is ``quant/scale``'s, of several
-    the one with the least squared error in each row, which is GPTQ-lite.
+    the one with the least squared error in each row (or tensor), which is GPTQ-lite.
 Source: the int8 baseline of the parameter-golf challenge; its int6 form is PR #687's first step; GPTQ-lite PR #414.
 Cost in bytes: about H0 = log2(sigma/s) + 2.05 bits per weight after entropy coding, where sigma is the row's
     standard deviation, plus 2 per row.
@@ -20,13 +20,12 @@ from pgolf.core.ranges import Between, PositiveInt
 from pgolf.core.results import ParamSpec, QuantizedState
 from pgolf.quant.grid_quantizer import GridQuantizer
 from pgolf.quant.pass_through import KeepDtype
+from pgolf.quant.pipeline import GridSettings
 from pgolf.quant.tensor_info import Roles
 
 
 class RTN(GridQuantizer):
-    """``quant=rtn``. What is quantized is decided by storage role, then by ``policy``; never by the element count."""
-
-    calibration_source = None
+    """``quant=rtn``. What is quantized is decided by storage role, then by ``policy``."""
 
     def __init__(
         self,
@@ -35,17 +34,13 @@ class RTN(GridQuantizer):
         embedding_bits: Annotated[int, Between(2, 8)],
         scale: Mapping[str, Any],
         policy: Mapping[str, Any],
+        pruning: Mapping[str, Any],
         correction: Mapping[str, Any],
         keep: KeepDtype,
         target_bytes: PositiveInt | None,
     ) -> None:
-        super().__init__(
-            Roles(bits, embedding_bits, keep),
-            scale=scale,
-            policy=policy,
-            correction=correction,
-            target_bytes=target_bytes,
-        )
+        roles = Roles(bits, embedding_bits, keep)
+        super().__init__(GridSettings(roles, scale, policy, pruning, correction, target_bytes))
         self.pipeline.refuse_hessians()
 
     def quantize(

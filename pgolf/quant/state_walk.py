@@ -14,6 +14,7 @@ from torch import Tensor
 from pgolf.core.errors import did_you_mean
 from pgolf.core.results import ParamSpec, QuantizedState, StoredTensor
 from pgolf.quant.errors import ConflictingAlias, NonFiniteWeight, UnknownTensor
+from pgolf.quant.schemes.fp import scheme_name
 
 Store = Callable[[str, Tensor, ParamSpec], StoredTensor]
 
@@ -70,7 +71,7 @@ def keep(name: str, weight: Tensor, role: str, dtype: torch.dtype) -> StoredTens
     return StoredTensor(
         name=name,
         role=role,
-        scheme="fp16" if half else "fp32",
+        scheme=scheme_name(16 if half else 32),
         shape=array.shape,
         arrays={"values": array},
     )

@@ -20,6 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from torch import Tensor
 
 from pgolf.core.errors import OverBudget
+from pgolf.core.protocols import Quantizer
 from pgolf.core.results import ParamSpec, QuantizedState
 
 Packed = TypeVar("Packed")
@@ -48,13 +49,23 @@ class Hit(Generic[Packed]):
     packed_times: int
 
 
-class Targets(Protocol):
-    """What a quantizer offers to be fitted to a size; RTN and GPTQ do."""
+class Targets(Quantizer, Protocol):
+    """A quantizer that can be fitted to a size; RTN and GPTQ can."""
 
-    target_bytes: int | None
-    smallest_k: float
+    @property
+    def smallest_k(self) -> float: ...
 
-    def times(self, factor: float) -> Any: ...
+    def times(self, factor: float) -> Targets: ...
+
+    def estimate_bytes(
+        self,
+        state: Mapping[str, Tensor],
+        specs: Mapping[str, ParamSpec],
+        aliases: Mapping[str, str] | None = None,
+        calibration: Any = None,
+    ) -> float:
+        """Bytes of what ``quantize`` would make, by entropy."""
+        ...
 
 
 def quantize_to_target(

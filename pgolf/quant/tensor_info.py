@@ -1,10 +1,10 @@
-"""What the parts of a quantizer tell each other about a tensor: facts, the treatment chosen, the evidence for it."""
+"""What the parts of a quantizer tell each other about a tensor: what it is, the treatment chosen, the evidence for it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 from torch import Tensor
@@ -13,22 +13,24 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.results import ParamSpec
 from pgolf.quant.pass_through import KeepDtype, stays_half
 
-# `layers.3.mlp.up.weight`; the MLP or layer that a repeated visit owns counts as its physical layer's.
-_LAYER = re.compile(r"(?:^|\.)(?:layers\.|own_(?:mlps|layers)\.)(\d+)(?:_\d+)?\.")
-
 
 @dataclass(frozen=True, slots=True)
-class TensorFacts:
-    """One tensor as policies and scales see it.
-
-    ``layer`` is its physical layer, None outside of the layers; ``layers`` is how many the model has.
-    """
+class TensorInfo:
+    """One tensor as policies and scales see it; ``layers`` is how many physical layers the model has."""
 
     name: str
     spec: ParamSpec
     shape: tuple[int, ...]
-    layer: int | None
     layers: int
+
+    @property
+    def layer(self) -> int | None:
+        """Its physical layer; None outside of the layers."""
+        return self.spec.layer
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
 
     @property
     def is_matrix(self) -> bool:
@@ -41,10 +43,14 @@ class TensorFacts:
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """How a tensor is stored: on the grid of ``bits``, or as float16 or float32 with ``bits`` 0."""
+    """How a tensor is stored: on the grid of ``bits``, or as float16 or float32 with ``bits`` 0.
+
+    ``to_row_maximum``: its grid ends at the row maximum, whatever ``quant/scale`` and the quantizer do with matrices.
+    """
 
     scheme: Literal["grid", "fp16", "fp32"]
     bits: int = 0
+    to_row_maximum: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +87,14 @@ class Evidence:
     bytes: Callable[[str, int], float]
 
 
-def layer_of(name: str) -> int | None:
-    """The physical layer a parameter belongs to, by its name; None for the others."""
-    found = _LAYER.search(name)
-    return int(found.group(1)) if found else None
+def tensor_infos(specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]) -> list[TensorInfo]:
+    """What is known of every tensor in ``shapes``, in the order of their names."""
+    numbers = (specs[name].layer for name in shapes)
+    layers = 1 + max((number for number in numbers if number is not None), default=-1)
+    return [TensorInfo(name, specs[name], tuple(shapes[name]), layers) for name in sorted(shapes)]
 
 
-def facts_of(specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]) -> list[TensorFacts]:
-    """Facts of every tensor in ``shapes``, by name."""
-    numbers = {name: layer_of(name) for name in shapes}
-    layers = 1 + max((number for number in numbers.values() if number is not None), default=-1)
-    return [
-        TensorFacts(name, specs[name], tuple(shapes[name]), numbers[name], layers) for name in sorted(shapes)
-    ]
-
-
-def check_components(place: str, names: Sequence[str], tensors: Sequence[TensorFacts]) -> None:
+def check_components(place: str, names: Sequence[str], tensors: Sequence[TensorInfo]) -> None:
     """Raise ConfigError where ``names`` holds a component that no matrix of the model has."""
     known = sorted({t.spec.component for t in tensors if t.is_matrix})
     for name in names:

@@ -36,7 +36,7 @@ from pgolf.quant.tensorwise import Tensorwise
 class Ternary(Tensorwise):
     """``quant=ternary``: every ``matrix`` ternary, the embedding on a grid, the rest kept by role."""
 
-    each_tensor_alone = True  # what is stored of a tensor depends on it alone: training can round through it
+    each_tensor_alone = True
 
     def __init__(
         self,

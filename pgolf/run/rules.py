@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from pgolf.arch.attention.layer import Attention
+from pgolf.arch.base import SequenceMixer
 from pgolf.config.check import node_problems
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
@@ -114,12 +115,12 @@ def _attention_rules(built: _Built) -> None:
         model = built.model
     except ConfigError:
         return  # a model that cannot be built has been complained about
-    kernels = (layer.kernel for layer in model.modules() if isinstance(layer, Attention))
-    for kernel in kernels:
-        if kernel.trains_on is not None and device not in kernel.trains_on:
+    for mixer in (layer.mixer for layer in model.layers):
+        if isinstance(mixer, SequenceMixer) and device not in mixer.trains_on:
+            name = type(mixer.kernel if isinstance(mixer, Attention) else mixer).__name__.lower()
             raise ConfigError(
-                f"arch/attention: {type(kernel).__name__.lower()} attention cannot train on a {device.upper()}, only on "
-                f"{', '.join(sorted(kernel.trains_on))}; auto trains anywhere (arch.attention.kernel=auto for documents)"
+                f"arch/attention: {name} attention cannot train on a {device.upper()}, only on "
+                f"{', '.join(sorted(mixer.trains_on))}; auto trains anywhere (arch.attention.kernel=auto for documents)"
             )
 
 

@@ -65,10 +65,13 @@ def test_a_size_that_no_grid_has_is_refused():
     refuse_unreachable(expected(1_900.0))  # an ordinary quantizer may still be over its cap
 
 
-def test_steps_that_do_not_follow_the_weights_are_a_rough_guess():
+def test_steps_that_do_not_follow_the_weights_are_said_to_rest_on_their_size():
     for words, rough in (
         (("quant=pr1026",), True),
         (("quant=gptq_lite",), False),
         (("quant=ternary",), False),
     ):
-        assert ("a rough guess" in str(forecast(tiny_settings(*words), tiny_model(), CODE, None))) is rough
+        assert (
+            "bytes follow the size of the weights"
+            in str(forecast(tiny_settings(*words), tiny_model(), CODE, None))
+        ) is rough

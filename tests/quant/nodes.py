@@ -10,10 +10,10 @@ import yaml
 from pgolf.core.make import make
 from pgolf.core.results import ParamSpec
 from pgolf.quant.calibration.base import Calibration
-from pgolf.quant.tensor_info import Roles, facts_of
+from pgolf.quant.tensor_info import Roles, tensor_infos
 
 CONF = Path(__file__).parents[2] / "conf" / "quant"
-CHILDREN = ("scale", "policy", "correction", "calibration")
+CHILDREN = ("scale", "policy", "pruning", "correction", "calibration")
 MATRIX = ParamSpec("matrix", "matrix", "mlp")
 ATTENTION = ParamSpec("matrix", "matrix", "attention")
 EMBEDDING = ParamSpec("embedding", "embedding", "embedding")
@@ -62,9 +62,9 @@ def scale(option, **changes):
     return make(child("scale", option, **changes))
 
 
-def facts(name="w", spec=MATRIX, shape=(4, 8)):
-    """Facts of one tensor as if it were the model."""
-    (found,) = facts_of({name: spec}, {name: shape})
+def info(name="w", spec=MATRIX, shape=(4, 8)):
+    """What is known of one tensor as if it were the model."""
+    (found,) = tensor_infos({name: spec}, {name: shape})
     return found
 
 

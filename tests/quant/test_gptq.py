@@ -1,5 +1,7 @@
 """GPTQ as a quantizer: which tensors it takes, what it needs of a calibration, how it chooses scales."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,6 @@ from pgolf.quant.errors import (
     NonFiniteWeight,
     UnknownTensor,
 )
-from pgolf.quant.gptq import smallest
 from pgolf.quant.grid import dequantize_rows
 from tests.quant.nodes import (
     ATTENTION,
@@ -136,7 +137,8 @@ def test_matrices_of_a_repeat_that_never_ran_are_stored_as_the_zeros_they_are():
 
 def test_a_matrix_that_passes_needs_no_hessian():
     state, specs = model()
-    state["layers.0.mixer.k.weight"], specs["layers.0.mixer.k.weight"] = weights(16, 32, 7), ATTENTION
+    key = replace(ATTENTION, kind="k", layer=0)
+    state["layers.0.mixer.k.weight"], specs["layers.0.mixer.k.weight"] = weights(16, 32, 7), key
     found = by_name(quantizer("gptq", policy="late_k").quantize(state, specs, None, given()))
     assert found["layers.0.mixer.k.weight"].scheme == "fp16"
 
@@ -178,29 +180,6 @@ def test_maps_that_read_the_same_inputs_are_factored_once(monkeypatch):
     )
     quantizer("gptq").quantize(*model(), None, given(up=H.clone()))
     assert calls == ["embedding", "up"]  # `q` has the embedding's
-
-
-def test_three_percent_are_pruned_and_stay_zero():
-    state, specs = model()
-    found = codes(quantizer("pr687"), state, specs, given())
-    for name in ("q", "up"):
-        mask = smallest(state[name], 0.03)
-        assert int(mask.sum()) == int(0.03 * mask.numel())
-        assert not found[name][mask.numpy()].any()
-    assert not same(found, codes(quantizer("pr687", prune_fraction=0.0), state, specs, given()))
-
-
-def test_pruning_leaves_the_embedding():
-    state, specs = model()
-    pruned = codes(quantizer("gptq", prune_fraction=0.5), state, specs, given())
-    assert np.array_equal(pruned["embedding"], codes(quantizer("gptq"), state, specs, given())["embedding"])
-
-
-@pytest.mark.parametrize(("fraction", "count"), [(0.0, 0), (0.1, 1), (0.5, 5), (0.9, 9)])
-def test_the_smallest_are_marked_and_of_equal_ones_none_too_many(fraction, count):
-    w = torch.tensor([[1.0, -2, 3, -4, 5], [6, -7, 8, -9, 10]])
-    assert int(smallest(w, fraction).sum()) == count
-    assert int(smallest(torch.ones(2, 5), fraction).sum()) == 0
 
 
 def test_the_same_weights_give_the_same_codes_and_are_not_changed():

@@ -3,18 +3,24 @@
 from functools import cache
 
 import pytest
+import torch
 
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.quant.gptq import GPTQ
+from pgolf.quant.pruning.magnitude import Magnitude
 from pgolf.quant.rtn import RTN
+from pgolf.quant.schemes import SCHEMES
+from pgolf.quant.tensor_info import tensor_infos
 from pgolf.run.rules import check
+from tests.quant.nodes import info, weights
 
 ALL = options(conf_dir(), "quant")
 CHILDREN = {
-    group: options(conf_dir(), f"quant/{group}") for group in ("scale", "policy", "correction", "calibration")
+    group: options(conf_dir(), f"quant/{group}")
+    for group in ("scale", "policy", "pruning", "correction", "calibration")
 }
 GRID = {
     "rtn": (RTN, 8, 8),
@@ -28,8 +34,8 @@ GRID = {
     "mixed_gptq": (GPTQ, 5, 6),
     "sdclip_gptq": (GPTQ, 6, 8),
     "fitted_gptq": (GPTQ, 8, 8),
-    "pr187": (RTN, 6, 8),
-    "pr860": (GPTQ, 5, 8),
+    "pr187": (RTN, 6, 6),
+    "pr860": (RTN, 5, 8),
     "pr1026": (RTN, 6, 8),
     "pr687": (GPTQ, 5, 8),
     "pr1204": (GPTQ, 5, 8),
@@ -95,8 +101,52 @@ def test_a_records_preset_is_its_recipe():
     recipe = make(composed("quant=pr1855")["quant"]).pipeline
     assert (recipe.scale.component_k, recipe.scale.embedding_k) == ({"mlp": 11.5, "attention": 13.0}, 14.0)
     assert (recipe.policy.gate_bits, recipe.correction.top_k, recipe.correction.rank) == (8, 3, 4)
-    assert make(composed("quant=pr687")["quant"]).prune_fraction == 0.03
     legacy = make(composed("quant=pr1204")["quant"])
     assert (legacy.pipeline.scale.floor, legacy.pipeline.policy.promoted_bits) == ("legacy", 6)
     assert legacy.calibration_source.source == "self_generated"
-    assert make(composed("quant=pr187")["quant"]).pipeline.policy.late_k_layers == 2
+
+
+@pytest.mark.parametrize(("option", "step"), [("pr687", 15), ("pr860", 15), ("pr187", 31), ("pr1026", 31)])
+def test_a_records_legacy_floor_is_one_over_its_last_code(option, step):
+    scale = make(composed(f"quant={option}")["quant"]).pipeline.scale
+    bits = make(composed(f"quant={option}")["quant"]).pipeline.roles.bits
+    for scale_R in scale.candidates(weights(4, 64), bits, info(), None):
+        assert torch.equal(scale_R, torch.full((4,), 1 / step).half())
+    assert scale.per_tensor and len(scale.percentiles) == 5
+
+
+@pytest.mark.parametrize("option", ["pr687", "pr860"])
+def test_three_percent_are_pruned_before_rounding_and_before_gptq(option):
+    pruning = make(composed(f"quant={option}")["quant"]).pipeline.pruning
+    assert (type(pruning), pruning.fraction) == (Magnitude, 0.03)
+
+
+def test_687_calibrates_on_128_sequences_of_the_record():
+    cfg = composed("quant=pr687", "size=record")
+    tokens = (
+        cfg["quant"]["calibration"]["batches"] * cfg["size"]["batch_tokens"] // cfg["size"]["accumulation"]
+    )
+    assert tokens == 128 * 2048
+
+
+def test_187s_payload_before_compression_is_what_its_log_prints():
+    """Codes of one byte, float16 scales, and what passes: from the shapes alone."""
+    cfg = composed("arch=pr187", "quant=pr187", "size=record")
+    with torch.device("meta"):
+        model = make(cfg["arch"], vocab_size=1024, bos_id=1)
+    infos = tensor_infos(model.param_specs(), {name: p.shape for name, p in model.named_parameters()})
+    treatments = make(cfg["quant"]).pipeline.policy.treatments(infos, None)
+
+    def payload(info):
+        treatment = treatments[info.name]
+        return sum(part.nbytes for part in SCHEMES[treatment.scheme].parts(info.shape, treatment.bits))
+
+    assert sum(info.elements for info in infos) == 25_254_992
+    assert sum(map(payload, infos)) == 25_993_024
+    kept = {info.name for info in infos if treatments[info.name].scheme == "fp16"}
+    assert kept == {
+        "embedding",
+        "addons.parts.bigram_hash.projection.weight",
+        "addons.parts.smear_gate.gamma",
+    }
+    assert {t.bits for t in treatments.values() if t.scheme == "grid"} == {6}

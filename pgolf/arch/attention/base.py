@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pgolf.arch.base import SequenceMixer
 from pgolf.arch.dims import Dims
 
 
 class Kernel(ABC):
-    """``trains_on`` names the device types that have a backward pass for it; None is every one."""
+    """``trains_on`` names the device types that have a backward pass for it."""
 
-    trains_on: frozenset[str] | None = None
+    trains_on: tuple[str, ...] = SequenceMixer.trains_on
 
     def __init__(self, *, dims: Dims) -> None:
         self.dims = dims

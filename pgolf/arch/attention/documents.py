@@ -42,7 +42,7 @@ class Documents(Kernel):
         super().__init__(dims=dims)
         self.kernel, self.block, self.blocked_up_to = kernel, block, blocked_up_to
         if kernel == "flex":
-            self.trains_on = frozenset({"cuda"})
+            self.trains_on = ("cuda",)
 
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
         kernel = self.kernel

@@ -25,7 +25,7 @@ MASK = "attention.flex_mask"
 
 
 class Flex(Kernel):
-    trains_on = frozenset({"cuda"})
+    trains_on = ("cuda",)
 
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
         if MASK not in context.shared:

@@ -87,7 +87,7 @@ class Attention(SequenceMixer):
                 "arch.attention.rope_ntk: the rule's exponent rope_dims/(rope_dims−2) needs 4 rotary dimensions "
                 "at least; there are 2"
             )
-        self.kernel = kernel
+        self.kernel, self.trains_on = kernel, kernel.trains_on
         self.heads, self.kv_heads, self.head_width = dims.heads, dims.kv_heads, dims.head_width
         self.qk_gain = qk_gain
         self.rotary = Rotary(rotary, rope_base, rope_ref_len, rope_ntk)

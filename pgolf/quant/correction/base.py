@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 from pgolf.core.results import QuantizedState
-from pgolf.quant.tensor_info import TensorFacts
+from pgolf.quant.tensor_info import TensorInfo
 
 
 class Correction(Protocol):
@@ -25,6 +25,6 @@ class Correction(Protocol):
         """
         ...
 
-    def forecast_bytes(self, tensors: Sequence[TensorFacts]) -> float:
+    def forecast_bytes(self, tensors: Sequence[TensorInfo]) -> float:
         """Expected bytes of what is stored beside ``tensors``, those of the model that are on the grid."""
         ...

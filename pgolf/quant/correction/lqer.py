@@ -36,7 +36,7 @@ from pgolf.quant.forecast import gaussian_bits, row_maximum_sigmas
 from pgolf.quant.grid import quantize_rows, row_scale
 from pgolf.quant.schemes.asym import ASYM_GROUP, quantize_asym
 from pgolf.quant.stored import MAX_RANK
-from pgolf.quant.tensor_info import TensorFacts
+from pgolf.quant.tensor_info import TensorInfo
 
 FALLBACK_BITS = 4
 
@@ -67,7 +67,7 @@ class LQER:
         worst = largest(found, self.top_k, lambda residual: float(residual.error_RC.norm()))
         return with_factors(state, [(residual, self._factors(residual)) for residual in worst])
 
-    def forecast_bytes(self, tensors: Sequence[TensorFacts]) -> float:
+    def forecast_bytes(self, tensors: Sequence[TensorInfo]) -> float:
         """Of Gaussian factors; what the grid of ``left`` takes follows the largest of all its elements."""
         size = 0.0
         for rows, columns in widest(tensors, self.top_k, self.rank):

@@ -36,7 +36,7 @@ from pgolf.quant.correction.residual import (
 from pgolf.quant.entropy import SCALE_BYTES
 from pgolf.quant.schemes.half import quantize_half
 from pgolf.quant.stored import MAX_RANK
-from pgolf.quant.tensor_info import TensorFacts
+from pgolf.quant.tensor_info import TensorInfo
 
 
 class LQERWeighted:
@@ -72,7 +72,7 @@ class LQERWeighted:
         worst = largest(found, self.top_k, lambda residual: residual.loss(residual.error_RC))
         return with_factors(state, [(residual, self._factors(residual)) for residual in worst])
 
-    def forecast_bytes(self, tensors: Sequence[TensorFacts]) -> float:
+    def forecast_bytes(self, tensors: Sequence[TensorInfo]) -> float:
         """Of Gaussian factors: the uniform grid of least error leaves about nine tenths of its bits."""
         size = 0.0
         for rows, columns in widest(tensors, self.top_k, self.rank):

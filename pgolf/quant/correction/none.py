@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from pgolf.core.results import QuantizedState
-from pgolf.quant.tensor_info import TensorFacts
+from pgolf.quant.tensor_info import TensorInfo
 
 
 class NoCorrection:
@@ -30,5 +30,5 @@ class NoCorrection:
     ) -> QuantizedState:
         return state
 
-    def forecast_bytes(self, tensors: Sequence[TensorFacts]) -> float:
+    def forecast_bytes(self, tensors: Sequence[TensorInfo]) -> float:
         return 0.0

@@ -14,7 +14,7 @@ from pgolf.core.results import QuantizedState, StoredTensor
 from pgolf.quant.errors import BadHessian, UnknownTensor
 from pgolf.quant.schemes import SCHEMES
 from pgolf.quant.stored import CORRECTION_ROLE, low_rank
-from pgolf.quant.tensor_info import TensorFacts
+from pgolf.quant.tensor_info import TensorInfo
 
 _LOSSLESS = ("fp32", "fp16")  # or as good as that
 
@@ -56,7 +56,7 @@ def value_of(tensor: StoredTensor) -> Tensor:
     return SCHEMES[tensor.scheme].decode(tensor)
 
 
-def widest(tensors: Sequence[TensorFacts], top_k: int, rank: int) -> list[tuple[int, int]]:
+def widest(tensors: Sequence[TensorInfo], top_k: int, rank: int) -> list[tuple[int, int]]:
     """Rows and columns of the matrices that a correction is likely to choose: the ``top_k`` of most weights."""
     shapes = [(t.shape[0], t.shape[1]) for t in tensors if len(t.shape) == 2 and min(t.shape) >= rank]
     return sorted(shapes, key=lambda shape: -shape[0] * shape[1])[:top_k]

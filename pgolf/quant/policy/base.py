@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pgolf.core.errors import ConfigError
-from pgolf.quant.tensor_info import Evidence, Roles, TensorFacts, Treatment
+from pgolf.quant.tensor_info import Evidence, Roles, TensorInfo, Treatment
 
 EmbeddingStorage = Literal["grid", "fp16"]
 
-_KEY_PROJECTION = ".mixer.k.weight"
+_KEY_PROJECTION = ("attention", "k")
 _GATE = "gate"
 
 
@@ -36,10 +36,10 @@ class Policy:
         self.late_k_layers, self.embedding, self.gate_bits = late_k_layers, embedding, gate_bits
 
     @abstractmethod
-    def matrix_bits(self, matrices: Sequence[TensorFacts], evidence: Evidence | None) -> Mapping[str, int]:
+    def matrix_bits(self, matrices: Sequence[TensorInfo], evidence: Evidence | None) -> Mapping[str, int]:
         """Bits by name, for matrices that are to differ from ``roles.bits``."""
 
-    def treatments(self, tensors: Sequence[TensorFacts], evidence: Evidence | None) -> dict[str, Treatment]:
+    def treatments(self, tensors: Sequence[TensorInfo], evidence: Evidence | None) -> dict[str, Treatment]:
         """A treatment for every tensor of the model. ``evidence`` is None when forecasting.
 
         Raises ConfigError where a setting names layers or components that the model does not have.
@@ -52,17 +52,22 @@ class Policy:
         if self.embedding == "fp16":
             found |= {t.name: Treatment("fp16") for t in tensors if t.spec.storage == "embedding"}
         if self.gate_bits is not None:
-            found |= {t.name: Treatment("grid", self.gate_bits) for t in tensors if _is_gate_matrix(t)}
+            gates = (t.name for t in tensors if _is_gate_matrix(t))
+            found |= dict.fromkeys(gates, Treatment("grid", self.gate_bits, to_row_maximum=True))
         return found
 
-    def _late_keys(self, tensors: Sequence[TensorFacts]) -> list[str]:
+    def _late_keys(self, tensors: Sequence[TensorInfo]) -> list[str]:
         if not self.late_k_layers:
             return []
-        keys = [t for t in tensors if t.name.endswith(_KEY_PROJECTION) and t.layer is not None]
-        late = [t.name for t in keys if t.layer >= t.layers - self.late_k_layers]  # type: ignore[operator]
+        keys = {
+            t.name: t.layer
+            for t in tensors
+            if (t.spec.component, t.spec.kind) == _KEY_PROJECTION and t.layer is not None
+        }
+        layers = tensors[0].layers if tensors else 0
+        late = [name for name, layer in keys.items() if layer >= layers - self.late_k_layers]
         if not late:
-            where = ", ".join(str(t.layer) for t in keys) or "none"
-            layers = tensors[0].layers if tensors else 0
+            where = ", ".join(map(str, keys.values())) or "none"
             raise ConfigError(
                 f"quant.policy.late_k_layers: the last {self.late_k_layers} of {layers} layers have no key "
                 f"projection; layers that have one: {where}"
@@ -70,7 +75,7 @@ class Policy:
         return late
 
 
-def _is_gate_matrix(tensor: TensorFacts) -> bool:
+def _is_gate_matrix(tensor: TensorInfo) -> bool:
     return tensor.kept_by_role and len(tensor.shape) == 2 and tensor.spec.component.endswith(_GATE)
 
 

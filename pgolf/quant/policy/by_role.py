@@ -15,7 +15,7 @@ from typing import Annotated
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, NonNegativeInt
 from pgolf.quant.policy.base import EmbeddingStorage, Policy
-from pgolf.quant.tensor_info import Evidence, Roles, TensorFacts, check_components
+from pgolf.quant.tensor_info import Evidence, Roles, TensorInfo, check_components
 
 PLACE = "quant.policy.component_bits"
 
@@ -38,7 +38,7 @@ class ByRole(Policy):
             if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= 8:
                 raise ConfigError(f"{PLACE}.{component}: {bits!r} is no whole number from 2 to 8")
 
-    def matrix_bits(self, matrices: Sequence[TensorFacts], evidence: Evidence | None) -> Mapping[str, int]:
+    def matrix_bits(self, matrices: Sequence[TensorInfo], evidence: Evidence | None) -> Mapping[str, int]:
         check_components(PLACE, list(self.component_bits), matrices)
         chosen = self.component_bits
         return {t.name: chosen[t.spec.component] for t in matrices if t.spec.component in chosen}

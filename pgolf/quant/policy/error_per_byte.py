@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pgolf.core.ranges import Between, Fraction, NonNegativeInt
 from pgolf.quant.policy.base import EmbeddingStorage, Policy, check_promoted
-from pgolf.quant.tensor_info import Evidence, Roles, TensorFacts
+from pgolf.quant.tensor_info import Evidence, Roles, TensorInfo
 
 
 class ErrorPerByte(Policy):
@@ -40,7 +40,7 @@ class ErrorPerByte(Policy):
         check_promoted("quant.policy.promoted_bits", promoted_bits, roles)
         self.byte_share, self.promoted_bits = byte_share, promoted_bits
 
-    def matrix_bits(self, matrices: Sequence[TensorFacts], evidence: Evidence | None) -> Mapping[str, int]:
+    def matrix_bits(self, matrices: Sequence[TensorInfo], evidence: Evidence | None) -> Mapping[str, int]:
         costs = {t.name: self._cost(t, evidence) for t in matrices}
         gains = {t.name: self._saved(t, evidence) / max(1.0, costs[t.name]) for t in matrices}
         left = self.byte_share * sum(costs.values())
@@ -51,14 +51,14 @@ class ErrorPerByte(Policy):
                 left -= costs[tensor.name]
         return promoted
 
-    def _cost(self, tensor: TensorFacts, evidence: Evidence | None) -> float:
+    def _cost(self, tensor: TensorInfo, evidence: Evidence | None) -> float:
         """Bytes that the promotion adds; before training, as the Gaussian law has it: a bit is a bit."""
         low, high = self.roles.bits, self.promoted_bits
         if evidence is None:
             return prod(tensor.shape) * (high - low) / 8
         return evidence.bytes(tensor.name, high) - evidence.bytes(tensor.name, low)
 
-    def _saved(self, tensor: TensorFacts, evidence: Evidence | None) -> float:
+    def _saved(self, tensor: TensorInfo, evidence: Evidence | None) -> float:
         if evidence is None:
             return 0.0
         return evidence.error(tensor.name, self.roles.bits) - evidence.error(tensor.name, self.promoted_bits)

@@ -15,7 +15,7 @@ from typing import Annotated
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, NonNegativeInt, PositiveInt
 from pgolf.quant.policy.base import EmbeddingStorage, Policy, check_promoted
-from pgolf.quant.tensor_info import Evidence, Roles, TensorFacts
+from pgolf.quant.tensor_info import Evidence, Roles, TensorInfo
 
 
 class Int6LastN(Policy):
@@ -35,7 +35,7 @@ class Int6LastN(Policy):
         check_promoted("quant.policy.last_bits", last_bits, roles)
         self.last, self.last_bits = last, last_bits
 
-    def matrix_bits(self, matrices: Sequence[TensorFacts], evidence: Evidence | None) -> Mapping[str, int]:
+    def matrix_bits(self, matrices: Sequence[TensorInfo], evidence: Evidence | None) -> Mapping[str, int]:
         layers = matrices[0].layers if matrices else 0
         if self.last > layers:
             raise ConfigError(f"quant.policy.last: {self.last} of {layers} layers; at most {layers}")

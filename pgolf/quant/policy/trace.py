@@ -18,7 +18,7 @@ from typing import Annotated
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, Fraction, NonNegativeInt
 from pgolf.quant.policy.base import EmbeddingStorage, Policy, check_promoted
-from pgolf.quant.tensor_info import Evidence, Roles, TensorFacts
+from pgolf.quant.tensor_info import Evidence, Roles, TensorInfo
 
 
 class Trace(Policy):
@@ -41,7 +41,7 @@ class Trace(Policy):
         check_promoted("quant.policy.promoted_bits", promoted_bits, roles)
         self.share, self.promoted_bits, self.first_layers = share, promoted_bits, tuple(first_layers)
 
-    def matrix_bits(self, matrices: Sequence[TensorFacts], evidence: Evidence | None) -> Mapping[str, int]:
+    def matrix_bits(self, matrices: Sequence[TensorInfo], evidence: Evidence | None) -> Mapping[str, int]:
         layers = matrices[0].layers if matrices else 0
         outside = [i for i in self.first_layers if not 0 <= i < layers]
         if outside:
@@ -49,7 +49,7 @@ class Trace(Policy):
                 f"quant.policy.first_layers: {outside} out of range; the layers are 0..{layers - 1}"
             )
 
-        def rank(tensor: TensorFacts) -> tuple[bool, float, str]:
+        def rank(tensor: TensorInfo) -> tuple[bool, float, str]:
             hessian = evidence.hessians.get(tensor.name) if evidence else None
             trace = 0.0 if hessian is None else float(hessian.diagonal().double().sum())
             return tensor.layer not in self.first_layers, -trace, tensor.name

@@ -1,4 +1,4 @@
-"""What scales have in common: they propose float16 scales per row, and foretell the bits a weight will take.
+"""What scales have in common: they propose float16 scales per row, and forecast the bits a weight will take.
 
 Shapes: R rows (outputs), C columns (inputs).
 """
@@ -12,29 +12,36 @@ from typing import ClassVar
 from torch import Tensor
 
 from pgolf.core.errors import ConfigError
-from pgolf.quant.tensor_info import TensorFacts
+from pgolf.quant.tensor_info import TensorInfo
 
 
 class Scale:
     """An option says where a row's grid ends."""
 
     needs_hessians: ClassVar[bool] = False
-    trained_bits: ClassVar[float] = 0.0
-    """Bits a weight that trained rows take beyond Gaussian ones, measured; see ``pgolf.quant.forecast``."""
+    """Whether its candidates are made with the Hessian of the tensor's inputs."""
+
+    per_tensor: ClassVar[bool] = False
+    """Whether one candidate serves all rows of a tensor; otherwise each row takes its best."""
+
+    @property
+    def trained_bits(self) -> float:
+        """Bits a weight that trained rows take beyond Gaussian ones, measured; see ``pgolf.quant.forecast``."""
+        return 0.0
 
     @property
     def follows_law(self) -> bool:
-        """Whether the step of a row is a share of its own weights, so that its bits can be foretold."""
+        """Whether the step of a row is a share of its own weights, so that their size does not matter."""
         return True
 
     @abstractmethod
     def candidates(
-        self, w_RC: Tensor, bits: int, facts: TensorFacts, hessian_CC: Tensor | None
+        self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor | None
     ) -> list[Tensor]:
-        """Scales float16 [R], one list entry per candidate; the quantizer keeps the best for each row."""
+        """Scales float16 [R], one list entry per candidate; the quantizer keeps the best of them."""
 
     @abstractmethod
-    def forecast_bits(self, bits: int, columns: int, facts: TensorFacts) -> float:
+    def forecast_bits(self, bits: int, columns: int, info: TensorInfo) -> float:
         """Expected entropy in bits per weight of Gaussian rows of ``columns`` weights."""
 
     def times(self, factor: float) -> Scale:
@@ -52,6 +59,6 @@ class Scale:
             "none. Choices: sdclip, hessian_sdclip"
         )
 
-    def check(self, tensors: Sequence[TensorFacts]) -> None:
+    def check(self, tensors: Sequence[TensorInfo]) -> None:
         """Raise ConfigError where a setting names a component that the model does not have."""
         return None

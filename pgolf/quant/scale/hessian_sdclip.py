@@ -19,7 +19,7 @@ from torch import Tensor
 from pgolf.core.ranges import Fraction, PositiveFloat
 from pgolf.quant.grid import row_scale
 from pgolf.quant.scale.deviation import DeviationScale
-from pgolf.quant.tensor_info import TensorFacts
+from pgolf.quant.tensor_info import TensorInfo
 
 
 class HessianSDClip(DeviationScale):
@@ -39,9 +39,9 @@ class HessianSDClip(DeviationScale):
         self.strength = strength
 
     def candidates(
-        self, w_RC: Tensor, bits: int, facts: TensorFacts, hessian_CC: Tensor | None
+        self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor | None
     ) -> list[Tensor]:
-        clip_R = self.clip(w_RC, facts)
+        clip_R = self.clip(w_RC, info)
         if hessian_CC is not None:
             clip_R = clip_R * (1 + self.strength * (_importance(w_RC, hessian_CC) - 1))
         return [row_scale(clip_R, bits, "smallest_normal")]

@@ -13,33 +13,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from torch import Tensor
-
 from pgolf.core.ranges import Between
-from pgolf.quant.forecast import LARGEST_LIES_FURTHER_OUT, gaussian_bits, percentile_sigmas
-from pgolf.quant.grid import ScaleFloor, qmax, row_clip, row_scale
-from pgolf.quant.scale.base import Scale
-from pgolf.quant.tensor_info import TensorFacts
+from pgolf.quant.grid import ScaleFloor
+from pgolf.quant.scale.quantile import QuantileScale
 
 
-class Percentile(Scale):
+class Percentile(QuantileScale):
     """``quant/scale=percentile``; 1 is the row maximum."""
-
-    trained_bits = LARGEST_LIES_FURTHER_OUT
 
     def __init__(
         self, *, percentile: Annotated[float, Between(0, 1, open_low=True)], floor: ScaleFloor
     ) -> None:
-        self.percentile, self.floor = percentile, floor
-
-    @property
-    def follows_law(self) -> bool:
-        return self.floor != "legacy"  # a step that is the same for all rows below 1
-
-    def candidates(
-        self, w_RC: Tensor, bits: int, facts: TensorFacts, hessian_CC: Tensor | None
-    ) -> list[Tensor]:
-        return [row_scale(row_clip(w_RC, self.percentile), bits, self.floor)]
-
-    def forecast_bits(self, bits: int, columns: int, facts: TensorFacts) -> float:
-        return gaussian_bits(percentile_sigmas(self.percentile, columns) / qmax(bits), qmax(bits))
+        super().__init__((percentile,), floor)

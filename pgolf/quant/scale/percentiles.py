@@ -13,39 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
-from pgolf.core.errors import ConfigError
-from pgolf.quant.forecast import LARGEST_LIES_FURTHER_OUT, gaussian_bits, least_error_sigmas
-from pgolf.quant.grid import ScaleFloor, qmax, row_clip, row_scale
-from pgolf.quant.scale.base import Scale
-from pgolf.quant.tensor_info import TensorFacts
-
-PLACE = "quant.scale.percentiles"
+from pgolf.quant.grid import ScaleFloor
+from pgolf.quant.scale.quantile import QuantileScale, check_percentiles
 
 
-class Percentiles(Scale):
+class Percentiles(QuantileScale):
     """``quant/scale=percentiles``."""
 
-    trained_bits = LARGEST_LIES_FURTHER_OUT
-
     def __init__(self, *, percentiles: Sequence[float], floor: ScaleFloor) -> None:
-        outside = [p for p in percentiles if not 0 < p <= 1]
-        if outside or not percentiles or len(set(percentiles)) != len(percentiles):
-            raise ConfigError(
-                f"{PLACE}: {list(percentiles)} must be different numbers, more than 0 and at most 1"
-            )
-        self.percentiles, self.floor = tuple(percentiles), floor
-
-    @property
-    def follows_law(self) -> bool:
-        return self.floor != "legacy"  # a step that is the same for all rows below 1
-
-    def candidates(
-        self, w_RC: Tensor, bits: int, facts: TensorFacts, hessian_CC: Tensor | None
-    ) -> list[Tensor]:
-        return [row_scale(row_clip(w_RC, p), bits, self.floor) for p in self.percentiles]
-
-    def forecast_bits(self, bits: int, columns: int, facts: TensorFacts) -> float:
-        sigmas = least_error_sigmas(self.percentiles, columns, qmax(bits))
-        return gaussian_bits(sigmas / qmax(bits), qmax(bits))
+        check_percentiles(percentiles)
+        super().__init__(percentiles, floor)

@@ -20,7 +20,7 @@ from torch import Tensor
 from pgolf.core.ranges import PositiveFloat
 from pgolf.quant.grid import row_scale
 from pgolf.quant.scale.deviation import DeviationScale
-from pgolf.quant.tensor_info import TensorFacts
+from pgolf.quant.tensor_info import TensorInfo
 
 
 class SDClip(DeviationScale):
@@ -32,6 +32,6 @@ class SDClip(DeviationScale):
         super().__init__(k=k, component_k=component_k, embedding_k=embedding_k)
 
     def candidates(
-        self, w_RC: Tensor, bits: int, facts: TensorFacts, hessian_CC: Tensor | None
+        self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor | None
     ) -> list[Tensor]:
-        return [row_scale(self.clip(w_RC, facts), bits, "smallest_normal")]
+        return [row_scale(self.clip(w_RC, info), bits, "smallest_normal")]

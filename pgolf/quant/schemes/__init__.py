@@ -1,52 +1,45 @@
-"""The storage schemes, one entry of SCHEMES each. The container asks here for every array's dtype and shape and for
-the stream it travels in, so a new scheme does not touch the container.
+"""The storage schemes by name, found by module. The container asks here for every array's dtype and shape and for the
+stream it travels in, so a new scheme is a new module and touches nothing else.
 
-What a scheme needs beyond (shape, bits) is part of its name: ``ternary128`` has a scale per 128 elements. All but
-the plainest are imported when they are met, so that a bundle carries none that its run does not use.
+A scheme's name begins with that of its module, which are letters alone, and says what it needs beyond (shape, bits):
+``ternary128`` has a scale per 128 elements. A module registers its schemes when it is imported, and is imported when
+one of them is met, so that a bundle carries none that its run does not use.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 
 import numpy as np
 
+from pgolf.core.registry import module_named, modules_of
 from pgolf.core.results import StoredTensor
 from pgolf.quant.schemes.base import REGISTERED, Part, Scheme
-from pgolf.quant.schemes.exact import FP16, FP32
-from pgolf.quant.schemes.grid import GRID
 
 __all__ = ["SCHEMES", "Part", "Scheme", "problem_of"]
 
-_PLAIN = {"grid": GRID, "fp32": FP32, "fp16": FP16}
-_HOMES = {
-    **{f"ternary{group}": "pgolf.quant.schemes.ternary" for group in (64, 128, 256)},
-    **{f"binary{group}": "pgolf.quant.schemes.binary" for group in (64, 128, 256)},
-    "asym": "pgolf.quant.schemes.asym",
-    "asym64": "pgolf.quant.schemes.asym",
-    "half_rows": "pgolf.quant.schemes.half",
-    "half_columns": "pgolf.quant.schemes.half",
-}
+_LEAVES = ("base", "flat_groups")
+_STEM = re.compile("[a-z]+")
 
 
 class _Schemes(Mapping[str, Scheme]):
+    """Names come from artifacts, that is from anywhere: only letters lead to a module, and only to one of this package."""
+
     def __getitem__(self, name: str) -> Scheme:
-        if name in _PLAIN:
-            return _PLAIN[name]
-        home = _HOMES[name]
-        if name not in REGISTERED:
-            import_module(home)
+        stem = _STEM.match(name)
+        if name not in REGISTERED and stem is not None:
+            module_named(sys.modules[__name__], stem[0], _LEAVES)
         return REGISTERED[name]
 
-    def __contains__(self, name: object) -> bool:
-        return name in _PLAIN or name in _HOMES
-
     def __iter__(self) -> Iterator[str]:
-        return iter((*_PLAIN, *_HOMES))
+        for _ in modules_of(sys.modules[__name__], _LEAVES):
+            pass  # each registers its own
+        return iter(sorted(REGISTERED))
 
     def __len__(self) -> int:
-        return len(_PLAIN) + len(_HOMES)
+        return len(list(iter(self)))
 
 
 SCHEMES: Mapping[str, Scheme] = _Schemes()

@@ -47,7 +47,7 @@ class Scheme:
     decode: Callable[[StoredTensor], Tensor]
 
 
-REGISTERED: dict[str, Scheme] = {}  # by the modules that are imported when one of their schemes is met
+REGISTERED: dict[str, Scheme] = {}  # by name, filled by each module of this package when it is imported
 
 
 def codes(stream: str, shape: Shape) -> Part:

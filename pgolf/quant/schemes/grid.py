@@ -8,7 +8,18 @@ from torch import Tensor
 
 from pgolf.core.results import StoredTensor
 from pgolf.quant.grid import as_rows, dequantize_rows, qmax, row_count
-from pgolf.quant.schemes.base import Part, Scheme, Shape, codes, codes_problem, scale_problem, scales
+from pgolf.quant.schemes.base import (
+    REGISTERED,
+    Part,
+    Scheme,
+    Shape,
+    codes,
+    codes_problem,
+    scale_problem,
+    scales,
+)
+
+NAME = "grid"
 
 
 def _parts(shape: Shape, bits: int) -> tuple[Part, ...]:
@@ -28,4 +39,4 @@ def _decode(tensor: StoredTensor) -> Tensor:
     return dequantize_rows(as_rows(q), scale_R).reshape(tensor.shape)
 
 
-GRID = Scheme(_parts, _problem, _decode)
+REGISTERED[NAME] = Scheme(_parts, _problem, _decode)

@@ -17,10 +17,10 @@ from tests.quant.nodes import (
     quantizer,
     weights,
 )
-from tests.quant.policy.models import facts
+from tests.quant.policy.models import infos
 
-FACTS = facts()
-MATRICES = [f.name for f in FACTS if f.is_matrix]
+INFOS = infos()
+MATRICES = [info.name for info in INFOS if info.is_matrix]
 
 
 def promoted(saved, cost=None, byte_share=0.5):
@@ -32,7 +32,7 @@ def promoted(saved, cost=None, byte_share=0.5):
         error=lambda name, bits: saved.get(name, 0.0) * (6 - bits),
         bytes=lambda name, bits: cost[name] * (bits - 5),
     )
-    found = policy("error_per_byte", bits=5, byte_share=byte_share).treatments(FACTS, evidence)
+    found = policy("error_per_byte", bits=5, byte_share=byte_share).treatments(INFOS, evidence)
     return {name for name, treatment in found.items() if treatment.bits == 6}
 
 
@@ -61,8 +61,8 @@ def test_ties_go_by_name():
 
 
 def test_without_evidence_the_share_is_spent_by_size():
-    found = policy("error_per_byte", bits=5, byte_share=0.5).treatments(FACTS, None)
-    sizes = {f.name: f.shape[0] * f.shape[1] for f in FACTS if f.is_matrix}
+    found = policy("error_per_byte", bits=5, byte_share=0.5).treatments(INFOS, None)
+    sizes = {info.name: info.elements for info in INFOS if info.is_matrix}
     spent = sum(sizes[name] for name in sizes if found[name].bits == 6)
     assert 0.4 * sum(sizes.values()) < spent <= 0.5 * sum(sizes.values())
 
@@ -84,13 +84,13 @@ def test_a_matrix_with_large_inputs_is_promoted_before_an_equal_one():
 def test_the_evidence_is_the_hessian_weighted_error_and_the_entropy():
     h, w = hessian(correlated(16)), weights(24, 16)
     gptq = quantizer("gptq", scale="sdclip")
-    (fact,) = [f for f in facts() if f.name == "layers.0.mlp.up.weight"]
-    evidence = gptq.pipeline._evidence({fact.name: w}, {fact.name: h}, [fact])
+    (info,) = [info for info in INFOS if info.name == "layers.0.mlp.up.weight"]
+    evidence = gptq.pipeline._evidence({info.name: w}, {info.name: h}, [info])
     (stored,) = quantizer("rtn", bits=5, scale="sdclip").quantize({"w": w}, {"w": MATRIX}).tensors
     error = w.double() - decoded(stored)
-    assert evidence.error(fact.name, 5) == pytest.approx(
+    assert evidence.error(info.name, 5) == pytest.approx(
         float(torch.trace(error @ h.double() @ error.T)), rel=1e-4
     )
     size = w.numel() * entropy(stored.arrays["q"]) / 8 + SCALE_BYTES * 24
-    assert evidence.bytes(fact.name, 5) == pytest.approx(size)
-    assert evidence.error(fact.name, 6) < evidence.error(fact.name, 5)
+    assert evidence.bytes(info.name, 5) == pytest.approx(size)
+    assert evidence.error(info.name, 6) < evidence.error(info.name, 5)

@@ -6,10 +6,10 @@ import torch
 from pgolf.core.errors import ConfigError
 from pgolf.quant.tensor_info import Evidence
 from tests.quant.nodes import policy, quantizer
-from tests.quant.policy.models import facts
+from tests.quant.policy.models import infos
 
-FACTS = facts()
-MATRICES = [f.name for f in FACTS if f.is_matrix]
+INFOS = infos()
+MATRICES = [info.name for info in INFOS if info.is_matrix]
 
 
 def evidence(traces):
@@ -18,8 +18,8 @@ def evidence(traces):
 
 
 def promoted(traces=None, **changes):
-    option = policy("trace", bits=5, **{"first_layers": [1], **changes})
-    found = option.treatments(FACTS, None if traces is None else evidence(traces))
+    option = policy("trace", bits=5, **{"first_layers": [3], **changes})
+    found = option.treatments(INFOS, None if traces is None else evidence(traces))
     return [name for name, treatment in found.items() if treatment.bits == 6]
 
 
@@ -33,7 +33,7 @@ def test_the_records_share_is_32_of_67():
 
 
 def test_the_listed_layers_come_first_whatever_their_traces():
-    first = [name for name in MATRICES if ".1." in name or ".1_1." in name]
+    first = [name for name in MATRICES if ".3." in name or ".3_1." in name]
     found = promoted(dict.fromkeys(set(MATRICES) - set(first), 100.0), share=(len(first) + 1) / len(MATRICES))
     assert set(first) < set(found) and len(found) == len(first) + 1
 
@@ -53,7 +53,7 @@ def test_without_evidence_as_many_are_promoted():
 
 
 def test_layers_that_do_not_exist_are_named():
-    with pytest.raises(ConfigError, match=r"first_layers: \[9\] out of range; the layers are 0\.\.3"):
+    with pytest.raises(ConfigError, match=r"first_layers: \[9\] out of range; the layers are 0\.\.5"):
         promoted({}, first_layers=[1, 9])
 
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from pgolf.core.errors import ConfigError
-from tests.quant.nodes import correlated, facts, hessian, quantizer, scale, weights
+from tests.quant.nodes import correlated, hessian, info, quantizer, scale, weights
 
 W = weights(32, 24)
 H = hessian(correlated(24))
 
 
 def candidates(option, h=H, **changes):
-    (found,) = scale(option, **changes).candidates(W, 6, facts(), h)
+    (found,) = scale(option, **changes).candidates(W, 6, info(), h)
     return found
 
 

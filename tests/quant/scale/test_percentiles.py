@@ -11,7 +11,7 @@ from tests.quant.nodes import (
     child,
     decoded,
     entropy,
-    facts,
+    info,
     quantizer,
     scale,
     weights,
@@ -37,7 +37,7 @@ def test_no_row_has_a_larger_error_than_at_its_maximum():
 
 def test_every_row_takes_the_best_of_its_candidates():
     w = heavy_tailed(16, 300)
-    candidates = scale("percentiles").candidates(w, 5, facts(), None)
+    candidates = scale("percentiles").candidates(w, 5, info(), None)
     errors = torch.stack(
         [(w - dequantize_rows(quantize_rows(w, s, 5), s)).square().sum(dim=1) for s in candidates]
     )
@@ -48,7 +48,7 @@ def test_every_row_takes_the_best_of_its_candidates():
 
 
 def test_under_the_legacy_floor_all_candidates_of_small_rows_are_the_same():
-    candidates = scale("percentiles_legacy").candidates(weights(8, 300), 6, facts(), None)
+    candidates = scale("percentiles_legacy").candidates(weights(8, 300), 6, info(), None)
     assert all(torch.equal(candidates[0], other) for other in candidates)
 
 
@@ -63,5 +63,5 @@ def test_the_forecast_meets_the_entropy_of_gaussian_weights(bits, columns):
     rtn = quantizer("rtn", bits=bits, scale="percentiles")
     w = torch.randn(1024, columns, generator=torch.Generator().manual_seed(0))
     (stored,) = rtn.quantize({"w": w}, {"w": MATRIX}).tensors
-    forecast = rtn.pipeline.scale.forecast_bits(bits, columns, facts())
+    forecast = rtn.pipeline.scale.forecast_bits(bits, columns, info())
     assert forecast == pytest.approx(entropy(stored.arrays["q"]), rel=0.02)

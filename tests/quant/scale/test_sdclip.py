@@ -11,7 +11,7 @@ from tests.quant.nodes import (
     MATRIX,
     child,
     entropy,
-    facts,
+    info,
     quantizer,
     scale,
     weights,
@@ -35,18 +35,18 @@ def stored_codes(k, bits=6):
 
 def test_the_clip_is_k_unbiased_deviations_of_the_row():
     w = weights(8, 50) * torch.arange(1.0, 9.0)[:, None]
-    (scale_R,) = sdclip(k=10.0).candidates(w, 6, facts(), None)
+    (scale_R,) = sdclip(k=10.0).candidates(w, 6, info(), None)
     assert torch.equal(scale_R, (10.0 * w.std(dim=1, unbiased=True) / 31).half())
 
 
 @pytest.mark.parametrize(("bits", "k", "expected"), GAUSSIAN)
 def test_the_forecast_has_the_published_entropies(bits, k, expected):
-    assert sdclip(k=float(k)).forecast_bits(bits, 512, facts()) == pytest.approx(expected, abs=6e-4)
+    assert sdclip(k=float(k)).forecast_bits(bits, 512, info()) == pytest.approx(expected, abs=6e-4)
 
 
 @pytest.mark.parametrize(("bits", "k"), [(4, 13.0), (5, 12.85), (6, 12.85), (8, 20.0), (3, 13.0)])
 def test_the_entropy_of_gaussian_weights_is_within_three_percent_of_the_forecast(bits, k):
-    forecast = sdclip(k=k).forecast_bits(bits, 512, facts())
+    forecast = sdclip(k=k).forecast_bits(bits, 512, info())
     assert entropy(stored_codes(k, bits)) == pytest.approx(forecast, rel=0.02)
 
 
@@ -57,17 +57,17 @@ def test_size_falls_strictly_with_k():
 
 def test_k_goes_by_role_and_component():
     by_role = scale("sdclip_pr1855")
-    assert by_role.k_of(facts(spec=MATRIX)) == 11.5
-    assert by_role.k_of(facts(spec=ATTENTION)) == 13.0
-    assert by_role.k_of(facts(spec=EMBEDDING)) == 14.0
-    assert sdclip().k_of(facts(spec=MATRIX)) == 12.85
+    assert by_role.k_of(info(spec=MATRIX)) == 11.5
+    assert by_role.k_of(info(spec=ATTENTION)) == 13.0
+    assert by_role.k_of(info(spec=EMBEDDING)) == 14.0
+    assert sdclip().k_of(info(spec=MATRIX)) == 12.85
 
 
 def test_times_multiplies_every_k_and_leaves_the_original():
     original = scale("sdclip_pr1855")
     doubled = original.times(2.0)
-    assert [doubled.k_of(facts(spec=s)) for s in (MATRIX, ATTENTION, EMBEDDING)] == [23.0, 26.0, 28.0]
-    assert original.k_of(facts(spec=MATRIX)) == 11.5
+    assert [doubled.k_of(info(spec=s)) for s in (MATRIX, ATTENTION, EMBEDDING)] == [23.0, 26.0, 28.0]
+    assert original.k_of(info(spec=MATRIX)) == 11.5
     assert (original.smallest_k, doubled.smallest_k) == (11.5, 23.0)
 
 

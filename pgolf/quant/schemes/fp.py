@@ -1,4 +1,4 @@
-"""``fp32``, ``fp16``: ``values`` of that dtype, bit for bit."""
+"""``fp16``, ``fp32``: ``values``, floats of so many bits, as they are."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import torch
 from torch import Tensor
 
 from pgolf.core.results import StoredTensor
-from pgolf.quant.schemes.base import Part, Scheme, Shape, no_bits_problem
+from pgolf.quant.schemes.base import REGISTERED, Part, Scheme, Shape, no_bits_problem
 
 
-def _exact(dtype: str) -> Scheme:
+def scheme_name(float_bits: int) -> str:
+    return f"fp{float_bits}"
+
+
+def _fp(float_bits: int) -> Scheme:
     def parts(shape: Shape, bits: int) -> tuple[Part, ...]:
-        return (Part("values", f"fp{8 * np.dtype(dtype).itemsize}", dtype, shape),)
+        return (Part("values", scheme_name(float_bits), f"<f{float_bits // 8}", shape),)
 
     def problem(tensor: StoredTensor) -> str | None:
         finite = bool(np.all(np.isfinite(tensor.arrays["values"])))
@@ -24,5 +28,4 @@ def _exact(dtype: str) -> Scheme:
     return Scheme(parts, problem, decode)
 
 
-FP32 = _exact("<f4")
-FP16 = _exact("<f2")
+REGISTERED.update({scheme_name(float_bits): _fp(float_bits) for float_bits in (16, 32)})

@@ -1,0 +1,1 @@
+"""Pruning: which weights become zero whatever the grid makes of them."""

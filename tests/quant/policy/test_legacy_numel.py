@@ -1,0 +1,79 @@
+"""The number of elements decides, as published: by hand on a model whose sizes lie on both sides of 65,536."""
+
+import pytest
+
+from pgolf.core.errors import ConfigError
+from pgolf.core.results import ParamSpec
+from pgolf.quant.tensor_info import Treatment, tensor_infos
+from tests.quant.nodes import ATTENTION, EMBEDDING, MATRIX, policy
+
+TABLE = ParamSpec("embedding", "embedding", "bigram")
+CONTROL = ParamSpec("scalar", "keep_fp32", "control")
+SKIP = ParamSpec("scalar", "keep_fp32", "skip")
+SMEAR = ParamSpec("scalar", "keep_fp32", "smear")
+HALF = ParamSpec("matrix", "keep_fp16", "bigram")
+GATE = ParamSpec("scalar", "keep_fp16", "attention_gate")
+MODEL = {
+    "embedding": (EMBEDDING, (1024, 512)),
+    "table": (TABLE, (2048, 128)),
+    "up": (MATRIX, (1536, 512)),
+    "k": (ATTENTION, (256, 256)),  # 65,536: not more than that
+    "v": (ATTENTION, (257, 256)),
+    "projection": (HALF, (512, 128)),
+    "wide": (HALF, (512, 129)),
+    "scales": (CONTROL, (512,)),
+    "skips": (SKIP, (5, 512)),
+    "smear": (SMEAR, (512,)),
+    "gate": (GATE, (8, 12)),
+}
+INFOS = tensor_infos({n: s for n, (s, _) in MODEL.items()}, {n: shape for n, (_, shape) in MODEL.items()})
+FP16, FP32 = Treatment("fp16"), Treatment("fp32")
+
+
+def treatments(option="legacy_numel", **changes):
+    return policy(option, bits=6, **changes).treatments(INFOS, None)
+
+
+def test_elements_decide_by_hand():
+    assert treatments() == {
+        "embedding": Treatment("grid", 8),
+        "table": Treatment("grid", 8),
+        "up": Treatment("grid", 6),
+        "k": FP16,
+        "v": Treatment("grid", 6),
+        "projection": FP16,
+        "wide": Treatment("grid", 6),
+        "scales": FP32,
+        "skips": FP32,
+        "smear": FP16,  # on no published list of names
+        "gate": FP16,
+    }
+
+
+def test_the_tied_embedding_of_187_stays_float16_and_its_table_does_not():
+    found = treatments("legacy_numel_pr187")
+    assert (found["embedding"], found["table"]) == (FP16, Treatment("grid", 8))
+
+
+def test_where_elements_are_asked_first_controls_are_float16_too():
+    found = treatments(fp32_components=[])
+    assert {found[name] for name in ("scales", "skips", "smear")} == {FP16}
+
+
+def test_gates_come_before_the_elements():
+    assert treatments(gate_bits=8)["gate"] == Treatment("grid", 8, to_row_maximum=True)
+
+
+def test_at_a_small_width_nothing_is_left_to_quantize():
+    small = tensor_infos(
+        {"up": MATRIX, "c": CONTROL, "s": SKIP}, {"up": (288, 144), "c": (144,), "s": (3, 144)}
+    )
+    assert policy("legacy_numel").treatments(small, None)["up"] == FP16
+
+
+@pytest.mark.parametrize("setting", ["fp16_components", "fp32_components"])
+def test_a_component_that_no_tensor_has_is_named(setting):
+    with pytest.raises(
+        ConfigError, match=rf"{setting}: no tensor of component 'bigam'.*Did you mean 'bigram'"
+    ):
+        treatments(**{setting: ["bigam"]})
