@@ -15,7 +15,7 @@ from pgolf.core.results import Layout
 
 Decoder = Callable[[bytes, int, Layout], bytes]
 
-_LEAVES = ("bounded", "range_kernels", "range_tables", "registry")
+_LEAVES = ("base", "bounded", "range_kernels", "range_tables", "registry")
 
 
 def codecs() -> list[str]:

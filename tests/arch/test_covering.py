@@ -63,7 +63,9 @@ def test_the_rows_contain_every_permitted_pair_and_no_other():
     assert len(ROWS) < 80
 
 
-@pytest.mark.parametrize("number", range(len(ROWS)))
+@pytest.mark.parametrize(
+    "number", range(len(ROWS)), ids=lambda n: "+".join(["row", *sorted(set(ROWS[n].values()) - {OFF, ON})])
+)
 def test_every_permitted_pair_builds_steps_and_survives_the_artifact(number):
     exercise(*words_of(ROWS[number]))
 

@@ -93,6 +93,7 @@ def tree(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow  # tests/test_extension.py has an addon too, a plain one
 def test_an_addon_is_three_files_and_no_other_edit(tree):
     suites = [
         "tests/arch/addon/test_dummy_gate.py",

@@ -1,0 +1,148 @@
+"""Extension adds files: an option of every group at once, three files each, dropped into a copy of the tree.
+
+Each is an existing option under another name. With no other edit anywhere the copy's own tests of options, its
+covering array and a run from text to certificate must take them.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pgolf.config.groups import technique_groups
+
+TREE = Path(__file__).resolve().parents[1]
+NAME = "dummy"
+
+# The option of each group that is given another name: the plainest that names a class.
+PATTERNS = {
+    "data": "tiny",
+    "tokenizer": "bytes",
+    "loader": "sequential",
+    "arch": "baseline",
+    "arch/recurrence": "none",
+    "arch/lanes": "none",
+    "arch/mlp": "relu2",
+    "arch/attention": "sdpa",
+    "arch/init": "zero_proj",
+    "arch/addon": "skip_gate",
+    "optimizer": "muon_adamw",
+    "schedule": "warmdown",
+    "hook": "wallclock",
+    "qat": "none",
+    "quant": "rtn",
+    "quant/scale": "percentile",
+    "quant/policy": "by_role",
+    "quant/pruning": "none",
+    "quant/correction": "none",
+    "quant/calibration": "train",
+    "compressor": "zlib",
+    "eval": "non_overlapping",
+    "ttt": "none",
+    "ngram": "none",
+    "mixer": "none",
+    "logger": "jsonl",
+}
+
+TEST = """
+from pgolf.config.compose import compose, plain
+from pgolf.core.make import target_of
+
+
+def test_the_option_is_there():
+    node = plain(compose(["{path}={value}"{extra}]))
+    for part in "{key}".split("."):
+        node = node[part]
+    assert target_of(node).__module__ == "{package}.dummy"
+"""
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """The tree with a dummy in every group."""
+    root = tmp_path_factory.mktemp("copy")
+    for name in ("pgolf", "conf", "tests"):
+        shutil.copytree(TREE / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("train.py", "eval.py", "pyproject.toml"):
+        shutil.copy(TREE / name, root / name)
+    for group in technique_groups():
+        _add(root, group, PATTERNS[group.path])
+    return root
+
+
+def _add(root, group, pattern):
+    module = (root / "pgolf" / group.path / f"{pattern}.py").read_text()
+    (root / "pgolf" / group.path / f"{NAME}.py").write_text(re.sub(f'"{pattern}"', f'"{NAME}"', module))
+    yaml = (root / "conf" / group.path / f"{pattern}.yaml").read_text()
+    yaml = yaml.replace(f"{group.package}.{pattern}.", f"{group.package}.{NAME}.")
+    yaml = re.sub(rf"(# @package \S+\.){pattern}$", rf"\g<1>{NAME}", yaml, flags=re.MULTILINE)
+    (root / "conf" / group.path / f"{NAME}.yaml").write_text(yaml)
+    value = f"[{NAME}]" if group.many else NAME
+    key = f"{group.key}.{NAME}" if group.many else group.key
+    extra = ', "quant=int5_gptq"' if group.path.startswith("quant/") else ""
+    test = TEST.format(path=group.path, value=value, key=key, package=group.package, extra=extra)
+    (root / "tests" / group.path / f"test_{NAME}.py").write_text(test)
+
+
+def run(root, *words, cwd):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root), "HOME": str(cwd)}
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, cwd=cwd, env=environment, timeout=900
+    )
+
+
+def test_every_group_has_a_pattern_here():
+    assert set(PATTERNS) == {group.path for group in technique_groups()}
+
+
+def test_the_tests_of_options_take_a_new_option_of_every_group(copy):
+    places = [f"tests/{group.path}/test_{NAME}.py" for group in technique_groups()]
+    places += [
+        "tests/config/test_groups.py",
+        "tests/test_compose.py",
+        "tests/compressor",
+        "tests/quant/test_presets.py",
+    ]
+    places += ["tests/quant/calibration/test_incremental.py", "tests/arch/test_covering.py"]
+    done = run(
+        *(
+            copy,
+            "-m",
+            "pytest",
+            "-n",
+            "0",
+            "-p",
+            "no:cacheprovider",
+            "--import-mode=importlib",
+            "-rA",
+            "--tb=short",
+        ),
+        *("-k", f"{NAME} or groups or registry or rows_contain", *places),
+        cwd=copy,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    passed = re.findall(r"^PASSED (\S+)", done.stdout, re.MULTILINE)
+    for group in technique_groups():
+        assert any(f"tests/{group.path}/test_{NAME}.py" in test for test in passed), group.path
+        composed = f"test_every_option_composes_and_passes_the_check[{group.path}-{NAME}]"
+        assert any(composed in test for test in passed), group.path
+    rows = [test for test in passed if "test_every_permitted_pair" in test and NAME in test]
+    assert len(rows) >= 3, "rows of the covering array hold dummies"
+
+
+def test_a_run_of_nothing_but_new_options_ends_certified(copy, tmp_path):
+    groups = [group for group in technique_groups() if not group.many]
+    words = [f"{group.path}={NAME}" for group in groups if group.path != "quant/calibration"]
+    words += ["hook=[dummy,ema,validate]", "logger=[dummy]", "arch/addon=[dummy]"]
+    words += ["size=tiny", "budget=smoke", "budget.probe_seconds=0.2"]
+    done = run(copy, str(copy / "train.py"), *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (result,) = tmp_path.glob("runs/*/seed=1337/result.json")
+    facts = json.loads(result.read_text())
+    assert facts["status"] == "finished" and facts["certificate"]["passed"]
+    assert result.parent.parent.name.count(NAME) > 10, "the name says what was chosen"
