@@ -11,8 +11,8 @@ Source: blocks of queries as in FlashAttention (arXiv 2205.14135), without its r
 Cost in bytes: none beyond the four matrices. Cost in step time: training in bf16 in windows of up to 512 positions, this
 part takes 0.55–0.75 of the fused kernel's time compiled and 0.85 eager (a Xeon with AMX), the step of a laptop-sized
 model 0.90. The backward pass keeps the blocks' probabilities, B·H·T·(T + block)/2 numbers a layer.
-Hurts: in fp32, in windows of 1,024 (0.7–0.9 as fast), in forward passes alone (half as fast) and on a GPU the fused
-kernel of ``sdpa`` is faster. ``pgolf bench attention`` measures it on the processor at hand.
+Hurts: the fused kernel of ``sdpa`` is faster in windows of 1,024 (this one is 0.7–0.9 as fast), in forward passes alone
+(0.5–0.9) and, slightly, in fp32; on a GPU nothing was measured. ``pgolf bench attention`` measures it where it runs.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``y = softmax(q kᵀ / √K + causal) v``. Source: the public baseline; spec arch §2.
 Cost in bytes: none beyond the four matrices. Cost in step time: the fused kernel's; it grows with the square of
-the window. On Hopper GPUs ``fa3`` is faster, on CPUs ``blocked``.
+the window. On Hopper GPUs ``fa3`` is faster; to train on a CPU in bf16, ``blocked``.
 Hurts: documents in a window see each other, as context crosses BOS in the public baseline; ``documents`` parts them.
 """
 
