@@ -2,6 +2,7 @@
 # Both make .venv if it is missing. Without an NVIDIA driver PyTorch's CPU build is taken.
 #
 #   make train ARGS="seed=2 budget=smoke"     further words for train.py
+#   make train PYTHON=python3.12              the Python to build .venv with, 3.10 or newer
 #   make train TORCH_INDEX=https://download.pytorch.org/whl/cpu   another source for torch
 #   make train CONSTRAINTS=                   install without the constraint file
 PYTHON ?= python3

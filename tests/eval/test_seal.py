@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from pgolf.eval.seal import Seal, SealBroken, installation_roots, package_path
+from pgolf.data.documents import SUFFIXES
+from pgolf.eval.seal import LIBRARY_SUFFIXES, Seal, SealBroken, installation_roots, package_path
 
 
 @pytest.fixture
@@ -57,6 +58,10 @@ def test_a_folder_of_packages_may_be_read_for_modules_and_not_for_texts_or_the_c
             opened.hook("open", (str(packages / name), "r", 0))
     with pytest.raises(SealBroken):
         closed.hook("open", (str(packages / "tool/code.py"), "r", 0))
+
+
+def test_a_text_that_lies_among_packages_has_no_name_of_a_module():
+    assert not [suffix for suffix in SUFFIXES if suffix.endswith(LIBRARY_SUFFIXES)]
 
 
 def test_only_folders_of_installed_packages_are_passed_on(tmp_path, monkeypatch):
