@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -51,7 +51,7 @@ class BaseQuantizer(ABC):
         state: Mapping[str, Tensor],
         specs: Mapping[str, ParamSpec],
         aliases: Mapping[str, str] | None = None,
-        calibration: object = None,
+        calibration: Any = None,
     ) -> QuantizedState:
         """Every tensor of ``state`` once. Raises UnknownTensor, NonFiniteWeight, ConflictingAlias."""
 

@@ -82,7 +82,7 @@ def test_a_child_of_an_option_that_has_none_is_refused(option):
 
 def test_a_child_that_an_option_does_not_take_is_answered_with_those_it_does():
     (problem,) = complaints("quant=int5_rtn", "quant/calibration=train")
-    assert problem == "quant/calibration: quant=int5_rtn takes scale, policy, correction."
+    assert problem == "quant/calibration: quant=int5_rtn takes scale, policy, pruning, correction."
 
 
 def test_an_unreadable_command_line_says_so():
