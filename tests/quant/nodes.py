@@ -28,6 +28,8 @@ def child(group, option, **changes):
     for parent in node.pop("defaults", []):
         if parent != "_self_":
             node = child(group, parent) | node
+    if node.get("width") == "${size.width}":
+        node["width"] = 512
     return {**node, **changes}
 
 
@@ -42,7 +44,8 @@ def node(option, **changes):
         elif entry != "_self_":
             found |= node(entry)
     named = {key: child(key, v) for key, v in changes.items() if key in CHILDREN and isinstance(v, str)}
-    found = found | own | changes | named
+    merged = {k: found[k] | v for k, v in own.items() if k in CHILDREN and k in found}
+    found = found | own | merged | changes | named
     if "calibration" in found:  # its sizes come from the composed size
         found["calibration"] = child("calibration", "train", reserve_seconds=1.0)
     if isinstance(found.get("policy", {}).get("first_layers"), str):

@@ -1,14 +1,15 @@
 """The number of elements decides what is quantized, as in published code, not the storage role.
 
-Formula: more than ``numel`` elements: ``quant.bits``, tables ``quant.embedding_bits``, ``fp16_components`` float16;
-    otherwise float16, ``fp32_components`` float32.
+Formula: more than numel · (width / 512)² elements: ``quant.bits``, tables ``quant.embedding_bits``, ``fp16_components``
+    float16; otherwise float16, ``fp32_components`` float32. At the record's width of 512 that is ``numel`` itself.
 Source: the challenge's baseline and its descendants, with 65,536 (spec quant §2.1, decisions 8); #187 keeps its tied
     embedding in float16. ``fp32_components`` stand for the baseline's name patterns (scales, residual mix, query gain,
-    skip weights); from #414 on the element count is asked first and they are float16 too: [].
-Cost in bytes: matrices of up to ``numel`` elements at two bytes a weight; at the record's size that is one projection.
+    skip weights); from #414 on the element count is asked first and they are float16 too: []. That the number follows
+    the width is ours: 65,536 elements are a quarter of a 512 by 512 matrix, and at width 160 would be every matrix.
+Cost in bytes: matrices of up to so many elements at two bytes a weight; in #187 that is one projection.
 Cost in step time: none.
-When it hurts: below the record's width: at 160 the rule keeps every matrix in float16. It exists to rebuild published
-    artifacts; ``by_role`` does the same at any width.
+When it hurts: whatever is small passes whatever it does. It exists to rebuild published artifacts; ``by_role`` decides
+    by what a tensor is.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pgolf.core.errors import ConfigError, did_you_mean
-from pgolf.core.ranges import Between, NonNegativeInt
+from pgolf.core.ranges import Between, NonNegativeInt, PositiveInt
 from pgolf.quant.policy.base import EmbeddingStorage, Policy
 from pgolf.quant.tensor_info import Evidence, Roles, TensorInfo, Treatment
 
 PLACE = "quant.policy"
+PUBLISHED_WIDTH = 512
 
 
 class LegacyNumel(Policy):
@@ -32,6 +34,7 @@ class LegacyNumel(Policy):
         *,
         roles: Roles,
         numel: NonNegativeInt,
+        width: PositiveInt,
         fp16_components: Sequence[str],
         fp32_components: Sequence[str],
         late_k_layers: NonNegativeInt,
@@ -39,7 +42,7 @@ class LegacyNumel(Policy):
         gate_bits: Annotated[int, Between(2, 8)] | None,
     ) -> None:
         super().__init__(roles=roles, late_k_layers=late_k_layers, embedding=embedding, gate_bits=gate_bits)
-        self.numel = numel
+        self.numel = numel * width**2 // PUBLISHED_WIDTH**2
         self.fp16_components, self.fp32_components = tuple(fp16_components), tuple(fp32_components)
 
     def matrix_bits(self, matrices: Sequence[TensorInfo], evidence: Evidence | None) -> Mapping[str, int]:

@@ -1,8 +1,11 @@
 """The number of elements decides, as published: by hand on a model whose sizes lie on both sides of 65,536."""
 
 import pytest
+import torch
 
+from pgolf.config.compose import compose, settings
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.core.results import ParamSpec
 from pgolf.quant.tensor_info import Treatment, tensor_infos
 from tests.quant.nodes import ATTENTION, EMBEDDING, MATRIX, policy
@@ -64,11 +67,24 @@ def test_gates_come_before_the_elements():
     assert treatments(gate_bits=8)["gate"] == Treatment("grid", 8, to_row_maximum=True)
 
 
-def test_at_a_small_width_nothing_is_left_to_quantize():
-    small = tensor_infos(
-        {"up": MATRIX, "c": CONTROL, "s": SKIP}, {"up": (288, 144), "c": (144,), "s": (3, 144)}
-    )
-    assert policy("legacy_numel").treatments(small, None)["up"] == FP16
+def test_the_number_goes_with_the_square_of_the_width():
+    sizes = {"k": (72, 144), "p": (36, 144), "q": (36, 145), "c": (144,), "s": (3, 144)}
+    specs = {"k": ATTENTION, "p": HALF, "q": HALF, "c": CONTROL, "s": SKIP}
+    small = tensor_infos(specs, sizes)  # 65,536 * (144 / 512)² = 5,184 = 36 * 144
+    found = policy("legacy_numel", width=144).treatments(small, None)
+    assert (found["k"], found["p"], found["q"]) == (Treatment("grid", 5), FP16, Treatment("grid", 5))
+    assert {policy("legacy_numel").treatments(small, None)[name] for name in "kpq"} == {FP16}
+
+
+@pytest.mark.parametrize("size", ["tiny", "laptop", "record"])
+def test_what_187_quantizes_is_the_same_at_every_size(size):
+    cfg = settings(compose([f"size={size}", "arch=pr187", "quant=pr187"]))
+    with torch.device("meta"):
+        model = make(cfg["arch"], vocab_size=1024, bos_id=1)
+    infos = tensor_infos(model.param_specs(), {name: p.shape for name, p in model.named_parameters()})
+    found = make(cfg["quant"]).pipeline.policy.treatments(infos, None)
+    on_grid = {info.name for info in infos if found[info.name].scheme == "grid"}
+    assert on_grid == {i.name for i in infos if i.is_matrix or i.spec.kind == "table"}
 
 
 @pytest.mark.parametrize("setting", ["fp16_components", "fp32_components"])
