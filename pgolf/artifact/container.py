@@ -48,7 +48,7 @@ from pgolf.core.errors import ArtifactError
 from pgolf.core.protocols import Compressor
 from pgolf.core.results import Layout, QuantizedState, StoredTensor
 from pgolf.core.threads import threaded
-from pgolf.quant.schemes import Part, problem_of
+from pgolf.quant.schemes import ArrayPart, problem_of
 
 MAGIC = b"\x89pgolf"
 VERSION = 2
@@ -310,7 +310,7 @@ def _split(entries: tuple[Entry, ...], raw_streams: Mapping[str, bytes]) -> tupl
     flat: dict[str, np.ndarray] = {}
     offsets: dict[str, int] = {}
 
-    def take(entry: Entry, part: Part) -> np.ndarray:
+    def take(entry: Entry, part: ArrayPart) -> np.ndarray:
         stream = entry.stream_of(part)
         if part.nbytes and stream not in flat:
             flat[stream] = _from_planes(raw_streams[stream], part.dtype)

@@ -19,7 +19,7 @@ from pgolf.artifact.corrections import Corrections, check_corrections, read_corr
 from pgolf.core.errors import ArtifactError
 from pgolf.core.json_text import MAX_DEPTH, parse_json, too_deep
 from pgolf.core.results import Layout, StoredTensor
-from pgolf.quant.schemes import SCHEMES, Part
+from pgolf.quant.schemes import SCHEMES, ArrayPart
 
 MAX_RAW_BYTES = 1 << 29  # of all streams together, unpacked; what claims more is not one of ours
 TOKENIZER = "tokenizer"
@@ -42,10 +42,10 @@ class Entry:
     bits: int
     role: str
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[ArrayPart, ...]:
         return SCHEMES[self.scheme].parts(self.shape, self.bits)
 
-    def stream_of(self, part: Part) -> str:
+    def stream_of(self, part: ArrayPart) -> str:
         """``q.mlp``, ``fp32.small``; scales of all roles share ``scale``."""
         return part.stream if part.shared else f"{part.stream}.{self.role}"
 

@@ -61,7 +61,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class CodedStreams:
     """The streams as ``compressor=range`` packs them, in their order, and how long both ways took."""
 
     packed: Sequence[bytes]
@@ -95,7 +95,7 @@ def report(path: Path) -> list[str]:
     return lines
 
 
-def _code(streams: Sequence[Unpacked]) -> Coded:
+def _code(streams: Sequence[Unpacked]) -> CodedStreams:
     """Raises ArtifactError where a stream does not come back as it was."""
     from pgolf.compressor.range import Range
     from pgolf.core.threads import threaded
@@ -112,7 +112,7 @@ def _code(streams: Sequence[Unpacked]) -> Coded:
     for stream, again in zip(streams, raw, strict=True):
         if again != stream.raw:
             raise ArtifactError(f"artifact: {stream.name}: the roundtrip is not exact; please report this")
-    return Coded(packed, encoded - started, decoded - encoded)
+    return CodedStreams(packed, encoded - started, decoded - encoded)
 
 
 def _measure(stream: Unpacked, packed: bytes, rivals: Mapping[str, Callable[[bytes], bytes]]) -> Row:

@@ -83,7 +83,7 @@ class Budget:
 
 
 @dataclass
-class Train:
+class Training:
     """Numbers of the training loop that belong to no technique."""
 
     window: int = MISSING
@@ -102,7 +102,7 @@ class Root:
     device: Device = Device.auto
     size: Size = field(default_factory=Size)
     budget: Budget = field(default_factory=Budget)
-    train: Train = field(default_factory=Train)
+    train: Training = field(default_factory=Training)
     data: dict[str, Any] = field(default_factory=dict)
     tokenizer: dict[str, Any] = field(default_factory=dict)
     loader: dict[str, Any] = field(default_factory=dict)

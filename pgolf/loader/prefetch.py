@@ -29,11 +29,11 @@ class _Ready:
 
 
 class Prefetch:
-    """Wraps a loader. ``state_dict`` is the state after the last batch *delivered*, not the one read ahead."""
+    """Wraps a loader. ``state`` is the state after the last batch *delivered*, not the one read ahead."""
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
-        self._state = loader.state_dict()
+        self._state = loader.state()
         self._pin = torch.cuda.is_available()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -51,13 +51,13 @@ class Prefetch:
         self._state = ready.state_after
         return ready.batch
 
-    def state_dict(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         return dict(self._state)
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         self.close()
-        self._loader.load_state_dict(state)
-        self._state = self._loader.state_dict()
+        self._loader.restore(state)
+        self._state = self._loader.state()
 
     def close(self) -> None:
         """Stop the thread and forget what it read ahead; ``next_batch`` would go on where it was."""
@@ -66,7 +66,7 @@ class Prefetch:
         self._stop.set()
         self._thread.join()
         self._thread = None
-        self._loader.load_state_dict(self._state)
+        self._loader.restore(self._state)
 
     def _start(self) -> None:
         self._stop, self._queue = threading.Event(), queue.Queue(maxsize=1)
@@ -81,7 +81,7 @@ def _read_ahead(loader: Loader, ready: queue.Queue[_Ready], stop: threading.Even
         try:
             x_BT, y_BT = loader.next_batch()
             batch = (x_BT.pin_memory(), y_BT.pin_memory()) if pin else (x_BT, y_BT)
-            item = _Ready(batch, loader.state_dict(), None)
+            item = _Ready(batch, loader.state(), None)
         except BaseException as error:
             item = _Ready(None, None, error)
         while not stop.is_set():

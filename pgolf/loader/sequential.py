@@ -85,10 +85,10 @@ class Sequential:
         tokens = torch.from_numpy(mine)
         return tokens[:-1].view(-1, self._window), tokens[1:].view(-1, self._window)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         return {"position": self._position, "batches": self._batches, "total": self._stream.total}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Raises DataError for the state of another stream."""
         self._stream.check_state(state)
         self._position, self._batches = int(state["position"]), int(state["batches"])

@@ -79,10 +79,10 @@ class Shuffled:
             self._epoch = (epoch, np.random.default_rng([self._seed, epoch]).permutation(self._windows))
         return self._epoch[1]
 
-    def state_dict(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         return {"micro_steps": self._micro_steps, "total": self._stream.total}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Raises DataError for the state of another stream."""
         self._stream.check_state(state)
         self._micro_steps = int(state["micro_steps"])

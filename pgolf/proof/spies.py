@@ -17,7 +17,7 @@ from pgolf.proof.fingerprint import fingerprint
 
 
 @dataclass
-class Event:
+class SpiedCall:
     """``kind`` is ``predict`` (of ``positions`` positions, in state ``state``) or ``observe`` (of ``tokens``)."""
 
     kind: str
@@ -29,14 +29,14 @@ class Event:
 class WatchedExpert:
     def __init__(self, expert: Expert) -> None:
         self.expert = expert
-        self.events: list[Event] = []
+        self.events: list[SpiedCall] = []
 
     def log_probs(self, inputs_BT: Tensor, keep: int) -> Tensor:
-        self.events.append(Event("predict", len(inputs_BT) * keep, fingerprint(self.expert)))
+        self.events.append(SpiedCall("predict", len(inputs_BT) * keep, fingerprint(self.expert)))
         return self.expert.log_probs(inputs_BT, keep)
 
     def observe(self, tokens_N: Tensor) -> None:
-        self.events.append(Event("observe", tokens=tokens_N.cpu().numpy().copy()))
+        self.events.append(SpiedCall("observe", tokens=tokens_N.cpu().numpy().copy()))
         self.expert.observe(tokens_N)
 
     def fork(self) -> Expert:
@@ -45,7 +45,7 @@ class WatchedExpert:
 
 class WatchedFusedExpert(WatchedExpert):
     def score(self, inputs_BT: Tensor, targets_BT: Tensor, keep: int) -> Tensor:
-        self.events.append(Event("predict", len(inputs_BT) * keep, fingerprint(self.expert)))
+        self.events.append(SpiedCall("predict", len(inputs_BT) * keep, fingerprint(self.expert)))
         return self.expert.score(inputs_BT, targets_BT, keep)  # type: ignore[attr-defined]
 
 
@@ -53,7 +53,7 @@ class DeafExpert(WatchedExpert):
     """Predicts as before and learns nothing."""
 
     def observe(self, tokens_N: Tensor) -> None:
-        self.events.append(Event("observe", tokens=tokens_N.cpu().numpy().copy()))
+        self.events.append(SpiedCall("observe", tokens=tokens_N.cpu().numpy().copy()))
 
 
 class DeafFusedExpert(WatchedFusedExpert, DeafExpert):

@@ -231,7 +231,7 @@ class Trainer:
             "model": copy.deepcopy(self.model.state_dict()),
             "route": self.model.active,
             "optimizer": copy.deepcopy(self.optimizer.state()),
-            "loader": self.loader.state_dict(),
+            "loader": self.loader.state(),
             "hooks": [copy.deepcopy(hook.state()) for hook in self.hooks],
             "seconds": self.clock.elapsed,
             "step": self.step,
@@ -245,7 +245,7 @@ class Trainer:
         self.model.use(state["route"])
         self.optimizer.zero_grad()
         self.optimizer.restore(state["optimizer"])
-        self.loader.load_state_dict(state["loader"])
+        self.loader.restore(state["loader"])
         for hook, saved in zip(self.hooks, state["hooks"], strict=True):
             hook.restore(saved)
         self.clock.restore(state["seconds"])

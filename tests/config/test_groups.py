@@ -1,5 +1,9 @@
 """The table of groups, conf/, pgolf/ and tests/ agree: one technique, one module, one YAML, one test."""
 
+import ast
+import re
+from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -48,3 +52,31 @@ def test_every_technique_yaml_has_a_module_and_a_test_of_its_stem(group):
 def test_choose_many_options_say_where_they_go(group):
     for path in yamls(group):
         assert path.read_text().splitlines()[0] == f"# @package {group.key}.{path.stem}"
+
+
+def face(group) -> tuple[str, set[str]]:
+    """What a group's package says of itself: the contract, and the modules that are no words."""
+    text = " ".join((ROOT / "pgolf" / group.path / "__init__.py").read_text().split())
+    contract, leaves = re.search(r"Contract: ``([\w.]+)``\. Leaves: (.*?)\.", text).groups()
+    return contract, set(re.findall(r"``(\w+)``", leaves))
+
+
+@pytest.mark.parametrize("group", list(technique_groups()), ids=lambda g: g.path)
+def test_a_package_says_where_its_contract_is_and_which_modules_are_no_words(group):
+    contract, leaves = face(group)
+    home, _, name = contract.rpartition(".")
+    assert hasattr(import_module(home), name)
+    modules = {path.stem for path in (ROOT / "pgolf" / group.path).glob("*.py")} - {"__init__"}
+    words = {target.split(".")[-2] for path in yamls(group) if (target := target_in(path))}
+    assert leaves <= modules and not leaves & words
+    assert modules - leaves - words <= {home.rpartition(".")[2]}, "neither a word nor a leaf"
+
+
+def test_no_two_classes_have_one_name():
+    classes = [
+        node.name
+        for path in (ROOT / "pgolf").rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert not [name for name, count in Counter(classes).items() if count > 1]

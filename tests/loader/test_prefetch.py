@@ -23,10 +23,10 @@ class Counting:
         self.count += 1
         return torch.tensor([[self.count]]), torch.tensor([[self.count + 1]])
 
-    def state_dict(self):
+    def state(self):
         return {"count": self.count}
 
-    def load_state_dict(self, state):
+    def restore(self, state):
         self.count = state["count"]
 
 
@@ -48,17 +48,17 @@ def test_first_fifty_batches_are_identical_with_and_without(tmp_path):
     for _ in range(50):
         for expected, found in zip(plain.next_batch(), ahead.next_batch(), strict=True):
             assert torch.equal(expected, found)
-        assert plain.state_dict() == ahead.state_dict()
+        assert plain.state() == ahead.state()
     ahead.close()
 
 
 def test_state_is_that_of_the_last_batch_delivered():
     ahead = Prefetch(Counting())
-    assert ahead.state_dict() == {"count": 0}
+    assert ahead.state() == {"count": 0}
     for count in (1, 2, 3):
         assert ahead.next_batch()[0].item() == count
         time.sleep(0.01)  # let it read ahead
-        assert ahead.state_dict() == {"count": count}
+        assert ahead.state() == {"count": count}
     ahead.close()
 
 
@@ -83,6 +83,6 @@ def test_close_stops_the_thread_and_the_order_goes_on_after_it():
 def test_load_state_forgets_what_was_read_ahead():
     ahead = Prefetch(Counting())
     ahead.next_batch()
-    ahead.load_state_dict({"count": 70})
+    ahead.restore({"count": 70})
     assert ahead.next_batch()[0].item() == 71
     ahead.close()

@@ -67,18 +67,18 @@ def test_saved_state_restores_to_the_token(slices, wrap):
     first = wrap(loader(slices))
     for _ in range(17):
         first.next_batch()
-    state = first.state_dict()
+    state = first.state()
     expected = [first.next_batch()[0] for _ in range(5)]
     second = wrap(loader(slices))
     second.next_batch()
-    second.load_state_dict(state)
+    second.restore(state)
     assert all(torch.equal(second.next_batch()[0], x_BT) for x_BT in expected)
 
 
 def test_state_of_another_stream_is_refused(slices):
-    state = loader(slices[:1]).state_dict()
+    state = loader(slices[:1]).state()
     with pytest.raises(DataError, match="belongs to a stream of 333"):
-        loader(slices).load_state_dict(state)
+        loader(slices).restore(state)
 
 
 def test_batch_that_is_no_multiple_short_stream_and_bad_rank_are_errors(slices):

@@ -69,10 +69,10 @@ def test_the_position_restores_exactly_through_prefetch(slices):
     assert isinstance(one, Prefetch)
     for _ in range(17):
         one.next_batch()
-    state = one.state_dict()
+    state = one.state()
     following = one.next_batch()[0]
     other = loader(slices, prefetch=True)
-    other.load_state_dict(state)
+    other.restore(state)
     assert torch.equal(other.next_batch()[0], following)
     one.close()
     other.close()
@@ -82,4 +82,4 @@ def test_too_little_text_and_foreign_states_are_refused(slices):
     with pytest.raises(DataError, match="fewer than the 256"):
         loader(slices, batch_tokens=2048)
     with pytest.raises(DataError, match="belongs to a stream"):
-        loader(slices).load_state_dict({"micro_steps": 1, "total": 7})
+        loader(slices).restore({"micro_steps": 1, "total": 7})

@@ -33,10 +33,10 @@ class RandomLoader:
         x = torch.randint(2, VOCAB, (2, 17), generator=generator)
         return x[:, :-1], x[:, 1:]
 
-    def state_dict(self):
+    def state(self):
         return {"position": self.position}
 
-    def load_state_dict(self, state):
+    def restore(self, state):
         self.position = state["position"]
 
 

@@ -45,7 +45,7 @@ def test_accumulated_gradients_equal_one_large_batch():
     one, two = rig(accumulation=1), rig(accumulation=2)
     a, b = (two.loader.next_batch() for _ in range(2))
     one.loader.next_batch = lambda: (torch.cat([a[0], b[0]]), torch.cat([a[1], b[1]]))
-    two.loader.load_state_dict({"position": 0})
+    two.loader.restore({"position": 0})
     assert one.forward_backward() == pytest.approx(two.forward_backward(), abs=1e-6)
     for p, q in zip(one.model.parameters(), two.model.parameters(), strict=True):
         torch.testing.assert_close(p.grad, q.grad, rtol=1e-5, atol=1e-7)

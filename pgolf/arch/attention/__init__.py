@@ -1,1 +1,5 @@
-"""Options of the config group arch/attention: each is a kernel (contract: ``base``) in the one layer of ``layer``."""
+"""Attention kernels, held by the one layer that they share.
+
+Every module is a word of the command line, leaves apart. Contract: ``pgolf.arch.attention.base.Kernel``. Leaves:
+``layer``.
+"""

@@ -16,9 +16,9 @@ import numpy as np
 
 from pgolf.core.registry import module_named, modules_of
 from pgolf.core.results import StoredTensor
-from pgolf.quant.schemes.base import REGISTERED, Part, Scheme
+from pgolf.quant.schemes.base import REGISTERED, ArrayPart, Scheme
 
-__all__ = ["SCHEMES", "Part", "Scheme", "problem_of"]
+__all__ = ["SCHEMES", "ArrayPart", "Scheme", "problem_of"]
 
 _LEAVES = ("base", "flat_groups")
 _STEM = re.compile("[a-z]+")

@@ -18,7 +18,7 @@ from pgolf.core.results import StoredTensor
 from pgolf.quant.grid import SMALLEST_NORMAL_FP16
 from pgolf.quant.schemes.base import (
     REGISTERED,
-    Part,
+    ArrayPart,
     Scheme,
     Shape,
     codes,
@@ -44,7 +44,7 @@ def _asym(stream: str, group: int | None) -> Scheme:
     def per_scale(shape: Shape) -> int:
         return group or max(1, math.prod(shape))
 
-    def parts(shape: Shape, bits: int) -> tuple[Part, ...]:
+    def parts(shape: Shape, bits: int) -> tuple[ArrayPart, ...]:
         return codes(stream, shape), scales(group_count(shape, per_scale(shape)))
 
     def problem(tensor: StoredTensor) -> str | None:

@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ArrayPart:
     """One array of a stored tensor: its key in ``StoredTensor.arrays`` and the kind of stream it travels in.
 
     ``shared`` parts of all roles travel together (scales); the others in one stream per role.
@@ -42,7 +42,7 @@ class Scheme:
     CPU, the same bits everywhere) only where there is no problem.
     """
 
-    parts: Callable[[Shape, int], tuple[Part, ...]]
+    parts: Callable[[Shape, int], tuple[ArrayPart, ...]]
     problem: Callable[[StoredTensor], str | None]
     decode: Callable[[StoredTensor], Tensor]
 
@@ -50,14 +50,14 @@ class Scheme:
 REGISTERED: dict[str, Scheme] = {}  # by name, filled by each module of this package when it is imported
 
 
-def codes(stream: str, shape: Shape) -> Part:
+def codes(stream: str, shape: Shape) -> ArrayPart:
     """The integers of a tensor: int8 of its shape."""
-    return Part("q", stream, "<i1", shape)
+    return ArrayPart("q", stream, "<i1", shape)
 
 
-def scales(count: int) -> Part:
+def scales(count: int) -> ArrayPart:
     """``count`` scales, float16, in one stream with all others."""
-    return Part("scale", "scale", "<f2", (count,), shared=True)
+    return ArrayPart("scale", "scale", "<f2", (count,), shared=True)
 
 
 def codes_problem(tensor: StoredTensor, low: int, high: int) -> str | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pgolf.core.results import StoredTensor
-from pgolf.quant.schemes.base import REGISTERED, Part, Scheme, Shape, codes, no_bits_problem, scales
+from pgolf.quant.schemes.base import REGISTERED, ArrayPart, Scheme, Shape, codes, no_bits_problem, scales
 from pgolf.quant.schemes.flat_groups import group_count, grouped, ungrouped
 
 
@@ -19,7 +19,7 @@ def scheme_name(group: int) -> str:
 
 
 def _binary(group: int) -> Scheme:
-    def parts(shape: Shape, bits: int) -> tuple[Part, ...]:
+    def parts(shape: Shape, bits: int) -> tuple[ArrayPart, ...]:
         return codes("q", shape), scales(group_count(shape, group))
 
     def problem(tensor: StoredTensor) -> str | None:

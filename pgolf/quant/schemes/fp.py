@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pgolf.core.results import StoredTensor
-from pgolf.quant.schemes.base import REGISTERED, Part, Scheme, Shape, no_bits_problem
+from pgolf.quant.schemes.base import REGISTERED, ArrayPart, Scheme, Shape, no_bits_problem
 
 
 def scheme_name(float_bits: int) -> str:
@@ -15,8 +15,8 @@ def scheme_name(float_bits: int) -> str:
 
 
 def _fp(float_bits: int) -> Scheme:
-    def parts(shape: Shape, bits: int) -> tuple[Part, ...]:
-        return (Part("values", scheme_name(float_bits), f"<f{float_bits // 8}", shape),)
+    def parts(shape: Shape, bits: int) -> tuple[ArrayPart, ...]:
+        return (ArrayPart("values", scheme_name(float_bits), f"<f{float_bits // 8}", shape),)
 
     def problem(tensor: StoredTensor) -> str | None:
         finite = bool(np.all(np.isfinite(tensor.arrays["values"])))

@@ -10,7 +10,7 @@ from pgolf.core.results import StoredTensor
 from pgolf.quant.grid import as_rows, dequantize_rows, qmax, row_count
 from pgolf.quant.schemes.base import (
     REGISTERED,
-    Part,
+    ArrayPart,
     Scheme,
     Shape,
     codes,
@@ -22,7 +22,7 @@ from pgolf.quant.schemes.base import (
 NAME = "grid"
 
 
-def _parts(shape: Shape, bits: int) -> tuple[Part, ...]:
+def _parts(shape: Shape, bits: int) -> tuple[ArrayPart, ...]:
     return codes("q", shape), scales(row_count(shape))
 
 

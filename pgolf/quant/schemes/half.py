@@ -20,7 +20,7 @@ from pgolf.core.results import StoredTensor
 from pgolf.quant.grid import SMALLEST_NORMAL_FP16
 from pgolf.quant.schemes.base import (
     REGISTERED,
-    Part,
+    ArrayPart,
     Scheme,
     Shape,
     codes,
@@ -52,7 +52,7 @@ def quantize_half(w_RC: Tensor, bits: int, lines: Lines) -> tuple[Tensor, Tensor
 def _half(name: Lines) -> Scheme:
     axis = 0 if name == "half_rows" else -1
 
-    def parts(shape: Shape, bits: int) -> tuple[Part, ...]:
+    def parts(shape: Shape, bits: int) -> tuple[ArrayPart, ...]:
         return codes(name, shape), scales(shape[axis] if shape else 1)
 
     def problem(tensor: StoredTensor) -> str | None:

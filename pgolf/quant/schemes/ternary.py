@@ -15,7 +15,7 @@ from torch import Tensor
 from pgolf.core.results import StoredTensor
 from pgolf.quant.schemes.base import (
     REGISTERED,
-    Part,
+    ArrayPart,
     Scheme,
     Shape,
     codes,
@@ -32,7 +32,7 @@ def scheme_name(group: int) -> str:
 
 
 def _ternary(group: int) -> Scheme:
-    def parts(shape: Shape, bits: int) -> tuple[Part, ...]:
+    def parts(shape: Shape, bits: int) -> tuple[ArrayPart, ...]:
         return codes("q", shape), scales(group_count(shape, group))
 
     def problem(tensor: StoredTensor) -> str | None:
