@@ -6,7 +6,7 @@ Source: #1204 (spec quant §6), from a learning-rate scale of 0.15 on and not be
     500 steps, about what its run has left, here with the fall of the rate; and there the gradient goes through s too.
     In #1204 only the projections of the bigram and value embeddings are trained so, here all tensors on the grid:
     its score is no evidence for this form.
-Cost in bytes: none in the artifact, 2.0 kB of code. Cost in step time: as qat=soft_round.
+Cost in bytes: none in the artifact, 2.5 kB of code. Cost in step time: as qat=soft_round.
 When it hurts: early. At every grid point ŵ jumps by 2σ(−α/2) of a step, 0.76 at α = 1 and 0.0007 at 16, and a
     weight that lies on one is used σ(−α/2) of a step away from it. And as qat=soft_round.
 """
