@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def _as_texts(value: str) -> str:
     return quoted(value)
 
 
-class _FirstError(ErrorListener):  # type: ignore[misc]
+class _FirstError(ErrorListener):
     """Keeps the index of the first character at which the grammar breaks."""
 
     def __init__(self, word: str) -> None:
@@ -133,6 +133,4 @@ def _restore_asserts() -> None:
     path = Path(str(overrides_visitor.__file__))
     namespace: dict[str, Any] = {"__name__": overrides_visitor.__name__}
     exec(compile(path.read_text(), path, "exec", dont_inherit=True, optimize=0), namespace)
-    restored: Callable[..., Any] = namespace["HydraOverrideVisitor"]
-    overrides_parser.HydraOverrideVisitor = restored  # type: ignore[misc,attr-defined]
-    overrides_parser._pgolf_asserts = True  # type: ignore[attr-defined]
+    vars(overrides_parser).update(HydraOverrideVisitor=namespace["HydraOverrideVisitor"], _pgolf_asserts=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -33,11 +33,10 @@ class PortableTokenizer(Tokenizer, Protocol):
 class Recipe(Protocol):
     """``name`` is the variant's name: ``fineweb10B_<name>`` is the published data set made with it.
 
-    ``metric`` is how its tokenizer counts bytes; a recipe without the attribute is taken to count them raw.
+    An option says by its class attribute ``metric`` how its tokenizer counts bytes; without it, ``raw``.
     """
 
     name: str
-    metric: ClassVar[Literal["raw", "table"]] = "raw"
 
     def build(
         self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None

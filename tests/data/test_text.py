@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgolf.core.errors import DataError
-from pgolf.data.documents import cut_at_blank_lines, split_of
+from pgolf.data.documents import cut_at_blank_lines, match_files, split_of
 from pgolf.data.prepare import silent
 from pgolf.data.text import Text
 from pgolf.tokenizer.bytes import Bytes
