@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os  # its isfile and isdir say no where Path's raise: names too long, or with a zero byte
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -31,9 +32,9 @@ def match_files(patterns: Sequence[str]) -> list[Path]:
     found: set[str] = set()
     for pattern in patterns:
         path = Path(pattern).expanduser()
-        matches = [str(path)] if path.is_file() else _glob_files(path)
+        matches = [str(path)] if os.path.isfile(path) else _glob_files(path)
         if not matches:
-            hint = f"; it is a folder, write {pattern.rstrip('/')}/*.txt" if path.is_dir() else ""
+            hint = f"; it is a folder, write {pattern.rstrip('/')}/*.txt" if os.path.isdir(path) else ""
             raise DataError(f"data.paths: no file matches {pattern!r}{hint}")
         found.update(matches)
     if not found:
@@ -46,10 +47,10 @@ def match_files(patterns: Sequence[str]) -> list[Path]:
 
 
 def _glob_files(pattern: Path) -> list[str]:
-    spelt = next((parent for parent in pattern.parents if parent.is_dir()), None)
+    spelt = next((parent for parent in pattern.parents if os.path.isdir(parent)), None)
     if spelt is not None:
         pattern = Path(escape(str(spelt)), pattern.relative_to(spelt))
-    return [path for path in glob(str(pattern), recursive=True) if Path(path).is_file()]
+    return [path for path in glob(str(pattern), recursive=True) if os.path.isfile(path)]
 
 
 def decode_utf8(raw: bytes, where: str) -> str:
