@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -122,7 +123,7 @@ def _run_inspect(args: argparse.Namespace) -> None:
     from pgolf.data.dataset import MANIFEST, load
     from pgolf.data.published import published_folder
 
-    if (args.directory / MANIFEST).is_file():
+    if os.path.isfile(args.directory / MANIFEST):
         _print_dataset(load(args.directory, full=True), verified=True)
     else:
         _print_published(published_folder(args.directory))

@@ -133,6 +133,4 @@ def _restore_asserts() -> None:
     path = Path(str(overrides_visitor.__file__))
     namespace: dict[str, Any] = {"__name__": overrides_visitor.__name__}
     exec(compile(path.read_text(), path, "exec", dont_inherit=True, optimize=0), namespace)
-    restored: Callable[..., Any] = namespace["HydraOverrideVisitor"]
-    overrides_parser.HydraOverrideVisitor = restored  # type: ignore[misc,assignment]
-    overrides_parser._pgolf_asserts = True  # type: ignore[attr-defined]
+    vars(overrides_parser).update(HydraOverrideVisitor=namespace["HydraOverrideVisitor"], _pgolf_asserts=True)

@@ -46,11 +46,7 @@ def read_json(path: Path, error: type[UserError]) -> Any:
 def too_deep(value: Any) -> bool:
     """Whether mappings and lists nest more than ``MAX_DEPTH`` levels; found without recursion."""
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            child
-            for node in level
-            if isinstance(node, (dict, list))
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
-    return bool(level)
+    for _ in range(MAX_DEPTH):
+        level = [node for node in level if isinstance(node, (dict, list))]
+        level = [child for node in level for child in (node.values() if isinstance(node, dict) else node)]
+    return any(isinstance(node, (dict, list)) for node in level)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import os
+import os  # its isfile and isdir say no where Path's raise: names too long, or with a zero byte
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +24,8 @@ def split_of(index: int) -> str:
 
 
 def match_files(patterns: Sequence[str]) -> list[Path]:
-    """Files that match, each once, in name order. Raises DataError for a pattern without a match,
-    a file of another kind, a name that is not UTF-8.
+    """Files that match, each once, in name order. Raises DataError for a pattern without a match
+    and for a file of another kind.
 
     What exists is meant as it is spelt: a file whole, otherwise the folders before the first wildcard, so that
     brackets in a name are no choice of characters.
@@ -33,35 +33,25 @@ def match_files(patterns: Sequence[str]) -> list[Path]:
     found: set[str] = set()
     for pattern in patterns:
         path = Path(pattern).expanduser()
-        matches = [str(path)] if path.is_file() else _glob_files(path)
+        matches = [str(path)] if os.path.isfile(path) else _glob_files(path)
         if not matches:
-            hint = f"; it is a folder, write {pattern.rstrip('/')}/*.txt" if path.is_dir() else ""
+            hint = f"; it is a folder, write {pattern.rstrip('/')}/*.txt" if os.path.isdir(path) else ""
             raise DataError(f"data.paths: no file matches {pattern!r}{hint}")
         found.update(matches)
     if not found:
         raise DataError("data.paths: names no files; give one or more globs of " + ", ".join(SUFFIXES))
     files = [Path(path) for path in sorted(found)]
     for path in files:
-        if not _is_utf8(str(path)):
-            raise DataError(f"{os.fsencode(path)!r}: the file's name is not UTF-8; rename it")
         if not path.name.endswith(SUFFIXES):
             raise DataError(f"{path}: not one of {', '.join(SUFFIXES)}")
     return files
 
 
 def _glob_files(pattern: Path) -> list[str]:
-    spelt = next((parent for parent in pattern.parents if parent.is_dir()), None)
+    spelt = next((parent for parent in pattern.parents if os.path.isdir(parent)), None)
     if spelt is not None:
         pattern = Path(escape(str(spelt)), pattern.relative_to(spelt))
-    return [path for path in glob(str(pattern), recursive=True) if Path(path).is_file()]
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # bytes that Python keeps as lone surrogates
-        return False
-    return True
+    return [path for path in glob(str(pattern), recursive=True) if os.path.isfile(path)]
 
 
 def decode_utf8(raw: bytes, where: str) -> str:

@@ -7,6 +7,7 @@ per-token bytes in ``fineweb_val_bytes_000000.bin``; the model in ``tokenizers/f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,8 @@ class PublishedFolder:
 
 def published_folder(path: Path) -> PublishedFolder:
     """The shards in ``path``. Raises DataError for a place without any, and for a split that lacks one."""
-    if not path.is_dir():
-        found = "is a file, not a folder" if path.exists() else "no such folder"
+    if not os.path.isdir(path):  # Path.is_dir would raise for a name that is too long
+        found = "is a file, not a folder" if os.path.isfile(path) else "no such folder"
         raise DataError(f"{path}: {found}; give the folder that holds the shards")
     train, val, sidecars = find_shards(path, "train"), find_shards(path, "val"), find_sidecars(path, "val")
     if not train and not val:

@@ -124,6 +124,12 @@ def test_inspect_of_anything_else_says_what_is_there_and_deletes_nothing(tmp_pat
     assert "rm -r" not in err and "Traceback" not in err and out == ""
 
 
+@pytest.mark.parametrize("name", ["a" * 5000, "\0"])
+def test_inspect_of_an_impossible_name_is_an_error(name, capsys):
+    assert run("inspect", name) == 2
+    assert "no such folder" in capsys.readouterr().err
+
+
 def test_inspect_of_the_cache_names_the_data_set_in_it(prepared, capsys):
     assert run("inspect", prepared.parent) == 2
     assert f"Did you mean {prepared}?" in capsys.readouterr().err

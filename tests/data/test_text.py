@@ -165,12 +165,6 @@ def test_an_existing_files_name_is_no_pattern_whatever_brackets_are_in_it(tmp_pa
     assert match_files([str(tmp_path / "a[12].txt")]) == [tmp_path / "a1.txt"]
 
 
-def test_a_files_name_that_is_not_utf_8_is_refused(tmp_path):
-    (tmp_path / "a\udcff.txt").write_text("x")
-    with pytest.raises(DataError, match=r"a\\xff.txt'?: the file's name is not UTF-8"):
-        match_files([str(tmp_path / "*.txt")])
-
-
 BOM = b"\xef\xbb\xbf"
 
 
