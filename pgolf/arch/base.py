@@ -50,7 +50,7 @@ class Part(nn.Module):
         self.specs[name] = ParamSpec(group=group, storage=storage, component=component)
 
     def declare_control(self, name: str, value: Tensor, component: str = "control") -> None:
-        """A scalar or vector that steers others: AdamW without decay of its own kind, stored in fp32."""
+        """A scalar or vector that steers others: AdamW as for all scalars, stored in fp32."""
         self.declare(name, value, group="scalar", storage="keep_fp32", component=component)
 
     def one_position(self, prefix: Prefix) -> Mapping[str, Step] | None:

@@ -16,6 +16,7 @@ from pgolf.arch.head_loss import LARGEST_CAP
 from pgolf.arch.unet import HeadFacts, UNet
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
+from pgolf.core.protocols import Model
 from pgolf.core.ranges import Between, PositiveInt
 
 
@@ -37,7 +38,7 @@ def baseline(
     recurrence: Mapping[str, Any],
     lanes: Mapping[str, Any],
     addons: Mapping[str, Mapping[str, Any]],
-) -> UNet:
+) -> Model:
     """Build the model. ``no_attention`` lists layers without attention (#1204 drops layer 0's)."""
     dims = Dims(vocab_size, bos_id, layers, width, heads, kv_heads, mlp_hidden)
     outside = [i for i in no_attention if not 0 <= i < layers]

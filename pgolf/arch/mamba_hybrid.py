@@ -17,6 +17,7 @@ from pgolf.arch.ssd import SSD
 from pgolf.arch.unet import HeadFacts, UNet
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make, target_of
+from pgolf.core.protocols import Model
 from pgolf.core.ranges import Between, NonNegativeInt, PositiveFloat, PositiveInt
 
 
@@ -45,7 +46,7 @@ def mamba_hybrid(
     recurrence: Mapping[str, Any],
     lanes: Mapping[str, Any],
     addons: Mapping[str, Mapping[str, Any]],
-) -> UNet:
+) -> Model:
     """Build the model. ``attention_layers`` have attention and an MLP, all others a state-space mixer alone."""
     problems = list(_problems(layers, attention_layers, recurrence, lanes, addons))
     if problems:

@@ -112,7 +112,7 @@ def test_an_addon_is_three_files_and_no_other_edit(tree):
         "no:cacheprovider",
         "-n",
         "0",
-        "-v",
+        "-vv",
         "-k",
         chosen,
         *suites,
