@@ -19,10 +19,9 @@ ALPHABET = "".join(chr(code) for code in range(1, 128) if chr(code) not in "\n\r
 def in_latin_1(data: bytes) -> str:
     """``data`` as a literal in triple quotes, for a file that is read as Latin-1."""
     text = data.decode("latin-1").replace("\\", "\\\\").replace("\r", "\\r")
-    text = text.replace("\0", "\\000")  # all three digits, because one may follow
-    text = re.sub(
-        r"'(?=''|\Z)", r"\\'", text
-    )  # so that never three stand together, nor one before the closing ones
+    text = re.sub(r"\0(?=[0-7])", r"\\000", text).replace("\0", "\\0")  # a digit behind would be read along
+    # So that never three quotes stand together, nor one before the closing ones.
+    text = re.sub(r"'(?=''|\Z)", r"\\'", text)
     return f"'''{text}'''"
 
 

@@ -14,6 +14,7 @@ SAMPLES = [
     b"''''''''",
     b"ends in a backslash\\",
     b"\\'" * 5,
+    b"".join(bytes([0, code]) for code in range(256)),
     b"\0" + b"7" + b"\0\0" + b"\r\n\r\n\n\r",
     b"\r",
     b"\\x41\\n\\N{BULLET}\\u0041",
@@ -33,7 +34,7 @@ def test_a_file_with_the_literal_in_it_has_the_bytes(data, tmp_path):
 
 def test_the_literal_takes_one_percent_more_than_random_bytes():
     data = random.Random(1).randbytes(1 << 18)
-    assert len(in_latin_1(data)) < 1.02 * len(data)
+    assert len(in_latin_1(data)) < 1.0125 * len(data)
 
 
 def test_base_121_is_a_number_in_plain_characters():

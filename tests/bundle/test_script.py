@@ -12,6 +12,7 @@ import pytest
 from pgolf.artifact import container
 from pgolf.bundle.folder import bundle_run, requirements
 from pgolf.bundle.script import bundled_config, make_bundle, opened, packages, script_of
+from pgolf.cli.main import main
 from pgolf.config.compose import compose, read_config, settings, to_yaml
 from pgolf.config.schema import Root
 from pgolf.core.errors import ArtifactError, ConfigError, RunError
@@ -129,9 +130,10 @@ def test_the_script_trains_the_same_artifact_to_the_bit_in_an_empty_folder(finis
     assert "step:20 train_loss:" in done.stdout and "dev_bpb:" in done.stdout and "val_bpb:" in done.stdout
 
 
-def test_the_script_in_ascii_scores_and_says_what_it_weighs(finished, tmp_path):
+def test_the_script_in_ascii_scores_and_says_what_it_weighs(finished, tmp_path, capsys):
     run, result, _ = finished
-    lines = bundle_run(run, tmp_path / "out", ascii=True)
+    assert main(["bundle", str(run), str(tmp_path / "out"), "--ascii"]) == 0
+    lines = capsys.readouterr().out.splitlines()
     written = (tmp_path / "out" / "train_gpt.py").read_bytes()
     assert written.isascii()
     assert any(f"counted {result['artifact']['bytes_code']:,} bytes (bundle)" in line for line in lines)
