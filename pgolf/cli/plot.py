@@ -1,0 +1,27 @@
+"""``pgolf plot``: a run's curves as one picture. Nothing heavy is imported before the command runs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pgolf.core.command import guarded, home
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command; its handler is set as ``run(args) -> exit status``."""
+    parser = subparsers.add_parser(
+        "plot",
+        help="training loss and dev score of a run as one picture",
+        description="Draws metrics.jsonl of a run. Needs the extra: pip install 'pgolf[plot]'.",
+    )
+    parser.add_argument("folder", type=home, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
+    parser.add_argument("out", type=home, metavar="OUT", help="the picture: .svg, .png or .pdf")
+    parser.set_defaults(run=guarded("plot", _run))
+
+
+def _run(args: argparse.Namespace) -> None:
+    from pgolf.track.curves import draw_curves
+
+    draw_curves(args.folder, args.out)
+    print(f"{args.out}: {args.out.stat().st_size:,} bytes")

@@ -1,0 +1,66 @@
+"""A run's curves as one picture: training loss and dev score over the seconds of training.
+
+Drawn from ``metrics.jsonl`` by matplotlib (the extra ``plot``), which is imported when a picture is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pgolf.core.errors import RunError
+from pgolf.core.json_text import parse_json
+from pgolf.track.result import read_result
+
+MEAN_OF = 20  # steps
+_SIZE_INCHES = (8.0, 2.8)
+
+
+def draw_curves(run: Path, out: Path) -> None:
+    """Draw the run in the folder ``run`` into ``out``; its ending chooses the format.
+
+    Raises RunError for a folder without a finished run, without metrics, or where matplotlib is missing.
+    """
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise RunError("a picture needs matplotlib: pip install 'pgolf[plot]'") from error
+    result, rows = read_result(run), _rows(run / "metrics.jsonl")
+    losses = [(row["train_seconds"], row["train_loss"]) for row in rows if "train_loss" in row]
+    scores = [(row["train_seconds"], row["dev_bpb"]) for row in rows if "dev_bpb" in row]
+    if len(losses) < MEAN_OF:
+        raise RunError(f"{run}: metrics of {len(losses)} steps; a curve needs {MEAN_OF}")
+    pyplot.rcParams.update({"svg.hashsalt": "pgolf", "font.size": 9})  # the same run, the same bytes
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=_SIZE_INCHES, layout="constrained")
+    left.plot(*zip(*_means(losses), strict=True), linewidth=1)
+    left.set(title=f"training loss (mean of {MEAN_OF} steps)", ylabel="nats per token")
+    right.set(title="dev score of a sample, and the final one", ylabel="bits per byte")
+    if scores:
+        right.plot(*zip(*scores, strict=True), marker="o", linewidth=1)
+    final = result["scores"]["final"]
+    if final is not None and final["val_bpb"] is not None:
+        right.axhline(final["val_bpb"], linestyle="--", linewidth=1, color="gray")
+        right.annotate(f"final {final['val_bpb']:.4f}", (losses[0][0], final["val_bpb"]), va="bottom")
+    for axes in (left, right):
+        axes.set_xlabel("training seconds")
+        axes.grid(alpha=0.3)
+    try:
+        figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
+    except (OSError, ValueError) as error:  # no permission; an ending that is no picture's
+        raise RunError(f"{out}: cannot be drawn: {error}") from error
+    finally:
+        pyplot.close(figure)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return [parse_json(line, f"{path}: line {n} is no JSON", RunError) for n, line in enumerate(lines, 1)]
+
+
+def _means(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    groups = [points[i : i + MEAN_OF] for i in range(0, len(points) - MEAN_OF + 1, MEAN_OF)]
+    return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]

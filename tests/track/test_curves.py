@@ -1,0 +1,39 @@
+"""A run's picture: drawn from its metrics, the same bytes each time, and refused where there is nothing to draw."""
+
+import json
+
+import pytest
+
+from pgolf.core.errors import RunError
+from pgolf.track.curves import draw_curves
+from pgolf.track.result import write_result
+
+pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
+
+
+@pytest.fixture
+def run(tmp_path, sample):
+    write_result(tmp_path, sample().result)
+    rows = [{"step": n, "train_loss": 5 / n, "train_seconds": n / 10} for n in range(1, 61)]
+    rows.append({"step": 60, "dev_bpb": 1.5, "dev_loss": 3.0, "train_seconds": 6.0})
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def test_the_picture_of_a_run_is_the_same_each_time(run):
+    for name in ("one.svg", "two.svg"):
+        draw_curves(run, run / name)
+    one = (run / "one.svg").read_text()
+    assert one == (run / "two.svg").read_text()
+    assert "training loss (mean of 20 steps)" in one and "bits per byte" in one
+
+
+def test_what_cannot_be_drawn_is_refused(run):
+    with pytest.raises(RunError, match=r"x\.word: cannot be drawn"):
+        draw_curves(run, run / "x.word")
+    (run / "metrics.jsonl").write_text('{"step": 1, "train_loss": 2.0, "train_seconds": 1.0}\n')
+    with pytest.raises(RunError, match="metrics of 1 steps; a curve needs 20"):
+        draw_curves(run, run / "x.svg")
+    (run / "metrics.jsonl").write_text("{\n")
+    with pytest.raises(RunError, match="line 1 is no JSON"):
+        draw_curves(run, run / "x.svg")
