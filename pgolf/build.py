@@ -142,9 +142,7 @@ def compile_loss(trainer: Trainer, mode: str, seconds: float) -> str | None:
     except torch._dynamo.exc.TorchDynamoException as error:
         first = str(error).strip().splitlines()[0]
         if mode == "always":
-            raise ConfigError(
-                f"train.compile: always was asked for, but compiling failed: {first}"
-            ) from error
+            raise ConfigError(f"train.compile: always was asked for, but compiling failed: {first}") from error
         loss.compile_model_part(lambda eager: eager)
         return first
     return None

@@ -109,7 +109,8 @@ def test_the_command_line_imports_nothing_heavy_before_it_runs():
 
 @pytest.mark.parametrize("script", ["train.py", "eval.py"])
 def test_train_and_eval_import_no_torch_for_their_help(script):
-    code = f"import sys, runpy; sys.argv = [{script!r}]; runpy.run_path({script!r}, run_name='x'); print('torch' in sys.modules)"
+    code = f"import sys, runpy; sys.argv = [{script!r}]; runpy.run_path({script!r}, run_name='x'); "
+    code += "print('torch' in sys.modules)"
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
     ).stdout

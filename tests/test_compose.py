@@ -37,9 +37,7 @@ def test_every_option_composes_and_passes_the_check(group, option):
         words.append("quant=int5_rtn")  # its grid is known before training
     if group.path.startswith("quant/"):
         words.append("quant=int5_gptq")  # it has all children, and the Hessians some of them read
-    cfg = settings(
-        compose_words([*words, f"{group.path}={value}", *extra, *NEEDS.get((group.path, option), [])])
-    )
+    cfg = settings(compose_words([*words, f"{group.path}={value}", *extra, *NEEDS.get((group.path, option), [])]))
     if (group.path, option) in REFUSES:
         with pytest.raises(ConfigError, match=REFUSES[group.path, option]):
             check(cfg)

@@ -23,9 +23,7 @@ PACKAGE = Path(pgolf.__file__).resolve().parent
 ROOT = PACKAGE.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CORE = [Requirement(word) for word in PROJECT["dependencies"]]
-EXTRAS = {
-    name: [Requirement(word) for word in words] for name, words in PROJECT["optional-dependencies"].items()
-}
+EXTRAS = {name: [Requirement(word) for word in words] for name, words in PROJECT["optional-dependencies"].items()}
 PINS = [
     Requirement(line)
     for line in (ROOT / "constraints-cpu.txt").read_text().splitlines()
@@ -68,9 +66,7 @@ def imported(path: Path) -> Iterator[str]:
                 yield name
 
 
-PRODUCT = {
-    name for path in (*PACKAGE.rglob("*.py"), ROOT / "train.py", ROOT / "eval.py") for name in imported(path)
-}
+PRODUCT = {name for path in (*PACKAGE.rglob("*.py"), ROOT / "train.py", ROOT / "eval.py") for name in imported(path)}
 TESTS = {name for path in (ROOT / "tests").rglob("*.py") for name in imported(path)}
 
 
@@ -92,9 +88,7 @@ def test_what_the_code_imports_is_declared():
 
 
 def test_what_the_tests_import_comes_with_what_make_test_installs():
-    declared = {
-        module(requirement) for requirement in (*CORE, *EXTRAS["dev"], *EXTRAS["data"], *EXTRAS["plot"])
-    }
+    declared = {module(requirement) for requirement in (*CORE, *EXTRAS["dev"], *EXTRAS["data"], *EXTRAS["plot"])}
     brought = {"_pytest", "packaging", "tomli"}  # by pytest
     assert TESTS - declared - brought - ELSEWHERE == set()
 

@@ -22,9 +22,7 @@ HELP = {
 
 @pytest.mark.parametrize(("words", "expected"), HELP.values(), ids=HELP)
 def test_help_exits_with_0_says_how_to_use_it_and_imports_no_torch(words, expected):
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", *words], capture_output=True, text=True, cwd=ROOT
-    )
+    done = subprocess.run([sys.executable, "-X", "importtime", *words], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     for word in expected:
         assert word in done.stdout

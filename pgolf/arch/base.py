@@ -42,9 +42,7 @@ class Part(nn.Module):
         super().__init__()
         self.specs: dict[str, ParamSpec] = {}
 
-    def declare(
-        self, name: str, value: Tensor, *, group: OptimizerGroup, storage: StorageRole, component: str
-    ) -> None:
+    def declare(self, name: str, value: Tensor, *, group: OptimizerGroup, storage: StorageRole, component: str) -> None:
         """Register ``value`` as the parameter ``name`` with its optimizer group and storage role."""
         self.register_parameter(name, nn.Parameter(value))
         self.specs[name] = ParamSpec(group=group, storage=storage, component=component)

@@ -113,9 +113,7 @@ def _first(found: Iterable[T | None]) -> T | None:
 class Block:
     """One visit: a layer's matrices with this visit's MLP, controls and site parts. Owns no parameters."""
 
-    def __init__(
-        self, visit: Visit, layer: Layer, mlp: FeedForward | None, controls: Controls, sites: Sites
-    ) -> None:
+    def __init__(self, visit: Visit, layer: Layer, mlp: FeedForward | None, controls: Controls, sites: Sites) -> None:
         self.visit, self.layer, self.mlp, self.controls, self.sites = visit, layer, mlp, controls, sites
 
     def forward(self, x_BTD: Tensor, context: ForwardContext) -> Tensor:

@@ -24,9 +24,7 @@ class Dims:
         if self.width % self.heads:
             problems.append(f"arch.width: {self.width} is no multiple of arch.heads = {self.heads}")
         elif self.head_width % 2:
-            problems.append(
-                f"arch.width: width/heads = {self.head_width} is odd; rotary positions need pairs"
-            )
+            problems.append(f"arch.width: width/heads = {self.head_width} is odd; rotary positions need pairs")
         if self.heads % self.kv_heads:
             problems.append(f"arch.heads: {self.heads} is no multiple of arch.kv_heads = {self.kv_heads}")
         if problems:

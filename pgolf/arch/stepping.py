@@ -117,9 +117,7 @@ class AttentionStep(Step):
         super().__init__(stands_for)
         self.rotary, self.prefix, self.visible = rotary, prefix, visible
 
-    def step(
-        self, memory: Any, q_B1HK: Tensor, k_B1GK: Tensor, v_B1GK: Tensor, context: Any
-    ) -> tuple[Tensor, Any]:
+    def step(self, memory: Any, q_B1HK: Tensor, k_B1GK: Tensor, v_B1GK: Tensor, context: Any) -> tuple[Tensor, Any]:
         keys, values = memory or (History(), History())
         cos, sin = self.prefix.tables(self.rotary)
         q_B1HK = self.rotary.turn(q_B1HK, cos[-1:], sin[-1:])

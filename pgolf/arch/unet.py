@@ -241,9 +241,7 @@ class UNet(Part):
 
     def word_loss(self, x_BTD: Tensor, targets_BT: Tensor) -> Tensor:
         """Mean cross-entropy (nats) of the head's words on normed hidden states."""
-        return capped_cross_entropy(
-            x_BTD.flatten(0, 1), self.output_table, targets_BT.flatten(), self.softcap
-        )
+        return capped_cross_entropy(x_BTD.flatten(0, 1), self.output_table, targets_BT.flatten(), self.softcap)
 
     def addon_sites(self) -> dict[str, tuple[str, ...]]:
         """By addon, the sites at which it hangs."""
@@ -253,9 +251,7 @@ class UNet(Part):
         """Optimizer group, storage role, component and layer of every parameter, shared ones once."""
         owners = {own_mlp_key(v): v.physical for r in self.routes.values() for v in r.visits}
         layers: dict[nn.Module, int] = {layer: i for i, layer in enumerate(self.layers)}
-        layers |= {
-            own: owners[key] for group in (self.own_mlps, self.own_layers) for key, own in group.items()
-        }
+        layers |= {own: owners[key] for group in (self.own_mlps, self.own_layers) for key, own in group.items()}
         return param_specs(self, layers)
 
     def aliases(self) -> dict[str, str]:
@@ -290,9 +286,7 @@ def _own_mlp(shared: nn.Module, kind: Literal["down", "full"]) -> nn.Module:
     own = copy.deepcopy(shared)
     if kind == "full":
         return own
-    writers = [
-        name for name, child in own.named_children() if isinstance(child, Linear) and child.writes_residual
-    ]
+    writers = [name for name, child in own.named_children() if isinstance(child, Linear) and child.writes_residual]
     if len(writers) != 1:
         raise ConfigError(
             f"arch.recurrence.untie_mlp: 'down' needs an MLP with one matrix into the residual stream; "

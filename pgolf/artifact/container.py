@@ -87,9 +87,7 @@ class Unpacked:
     layout: Layout
 
 
-def encode(
-    header: Mapping[str, Any], state: QuantizedState, tokenizer_blob: bytes, compressor: Compressor
-) -> bytes:
+def encode(header: Mapping[str, Any], state: QuantizedState, tokenizer_blob: bytes, compressor: Compressor) -> bytes:
     """Pack ``state``, ``tokenizer_blob`` and the caller's ``header`` (plain JSON values).
 
     Raises ArtifactError for tensors or a header that could not be read back.
@@ -104,9 +102,7 @@ def encode(
     check_corrections(shapes_of(entries), state.aliases, state.corrections)
     raw_streams = _join(tensors, stream_lengths(entries, len(tokenizer_blob)), tokenizer_blob)
     layouts = stream_layouts(entries, len(tokenizer_blob))
-    packed_streams = threaded(
-        lambda name: _pack(raw_streams[name], compressor, layouts[name]), list(raw_streams)
-    )
+    packed_streams = threaded(lambda name: _pack(raw_streams[name], compressor, layouts[name]), list(raw_streams))
     streams = tuple(
         Stream(name, codec, len(raw), len(packed), zlib.crc32(packed))
         for (name, raw), (codec, packed) in zip(raw_streams.items(), packed_streams, strict=True)
@@ -160,7 +156,8 @@ def read(path: Path | str) -> Loaded:
 
 
 def codecs(path: Path | str) -> tuple[str, ...]:
-    """Ids of the codecs that reading ``path`` takes, for ``pgolf.compressor.registry.prepare``. Raises ArtifactError."""
+    """Ids of the codecs that reading ``path`` takes, for ``pgolf.compressor.registry.prepare``. Raises
+    ArtifactError."""
     return _of_file(path, _codecs)
 
 
@@ -196,8 +193,7 @@ def _unpacked(data: bytes) -> tuple[Unpacked, ...]:
     packed_header = start - _PRELUDE.size - 1 - len(_header_codec(data)) - _HEADER_SIZES.size
     head = Unpacked(HEADER, _header_codec(data), packed_header, raw_header, plain_bytes(len(raw_header)))
     streams = (
-        Unpacked(s.name, s.codec, s.packed_length, raw_streams[s.name], layouts[s.name])
-        for s in directory.streams
+        Unpacked(s.name, s.codec, s.packed_length, raw_streams[s.name], layouts[s.name]) for s in directory.streams
     )
     return (head, *streams)
 
@@ -230,9 +226,7 @@ def _check_outside(data: bytes) -> None:
     _, version, total = _PRELUDE.unpack_from(data)
     if version != VERSION:
         age = "a newer" if version > VERSION else "an older"
-        raise ArtifactError(
-            f"artifact: format version {version}, from {age} pgolf; this one reads version {VERSION}"
-        )
+        raise ArtifactError(f"artifact: format version {version}, from {age} pgolf; this one reads version {VERSION}")
     if len(data) < total:
         raise ArtifactError(f"artifact: truncated; {len(data):,} of {total:,} bytes are there")
     if len(data) > total:
@@ -269,9 +263,7 @@ def _unpack_streams(data: bytes, directory: Directory, start: int) -> dict[str, 
         if name not in wanted:
             raise ArtifactError(f"artifact: stream {name!r} belongs to no tensor")
         if length != wanted[name]:
-            raise ArtifactError(
-                f"artifact: stream {name!r} declares {length:,} bytes, its tensors {wanted[name]:,}"
-            )
+            raise ArtifactError(f"artifact: stream {name!r} declares {length:,} bytes, its tensors {wanted[name]:,}")
     if [stream.name for stream in directory.streams] != list(wanted):
         raise ArtifactError("artifact: its streams are there twice or out of order")
     ends = len(data) - _DIGEST_BYTES
@@ -299,9 +291,7 @@ def _join(tensors: list[StoredTensor], lengths: Mapping[str, int], tokenizer_blo
         for part in entry.parts():
             if part.nbytes:
                 arrays[entry.stream_of(part)].append(np.asarray(tensor.arrays[part.field], dtype=part.dtype))
-    streams = {
-        name: _planes(np.concatenate([a.reshape(-1) for a in held])) for name, held in arrays.items() if held
-    }
+    streams = {name: _planes(np.concatenate([a.reshape(-1) for a in held])) for name, held in arrays.items() if held}
     return {name: tokenizer_blob if name == TOKENIZER else streams[name] for name in lengths}
 
 

@@ -38,9 +38,7 @@ def check_corrections(
             )
         for tensor in (name, *factors):
             if tensor not in shapes:
-                raise ArtifactError(
-                    f"artifact: the correction of {name!r} needs {tensor!r}, a missing tensor"
-                )
+                raise ArtifactError(f"artifact: the correction of {name!r} needs {tensor!r}, a missing tensor")
             if len(shapes[tensor]) != 2:
                 raise ArtifactError(f"artifact: in the correction of {name!r}, {tensor!r} is no matrix")
         for factor in factors:
@@ -52,8 +50,6 @@ def check_corrections(
 
 def _check_shapes(name: str, matrix: tuple[int, ...], left: tuple[int, ...], right: tuple[int, ...]) -> None:
     if (left[0], right[1]) != matrix or left[1] != right[0]:
-        raise ArtifactError(
-            f"artifact: factors {list(left)} and {list(right)} do not correct {name!r} {list(matrix)}"
-        )
+        raise ArtifactError(f"artifact: factors {list(left)} and {list(right)} do not correct {name!r} {list(matrix)}")
     if not 1 <= left[1] <= min(*matrix, MAX_RANK):
         raise ArtifactError(f"artifact: the correction of {name!r} has the impossible rank {left[1]}")

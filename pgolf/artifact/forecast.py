@@ -93,9 +93,7 @@ def forecast(
         fixed = bytes_code + (tokenizer or 0) * budget["count_tokenizer"]
         k_factor = factor_for(quantizer, lambda factor: sum(tensors(factor).values()), target - fixed)
     return Forecast(
-        bytes_by_name=forecast_packed(quantizer, compressor, specs, shapes)
-        if k_factor is None
-        else tensors(k_factor),
+        bytes_by_name=forecast_packed(quantizer, compressor, specs, shapes) if k_factor is None else tensors(k_factor),
         bytes_code=bytes_code,
         bytes_tokenizer=tokenizer,
         cap_bytes=budget["cap_bytes"],

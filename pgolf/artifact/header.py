@@ -90,9 +90,7 @@ def stream_lengths(entries: tuple[Entry, ...], tokenizer_bytes: int) -> dict[str
             lengths[stream] = lengths.get(stream, 0) + part.nbytes
     total = sum(lengths.values())
     if total > MAX_RAW_BYTES:
-        raise ArtifactError(
-            f"artifact: {total:,} bytes unpacked, over the format's limit of {MAX_RAW_BYTES:,}"
-        )
+        raise ArtifactError(f"artifact: {total:,} bytes unpacked, over the format's limit of {MAX_RAW_BYTES:,}")
     return {stream: lengths[stream] for stream in sorted(lengths) if lengths[stream]}
 
 

@@ -87,9 +87,7 @@ def report(path: Path) -> list[str]:
     if weights:
         encode, decode = (weights / t / 1e6 for t in (coded.encode_seconds, coded.decode_seconds))
         threads = min(len(streams), cores())
-        lines.append(
-            f"range: encodes {encode:.2f} M weights/s, decodes {decode:.2f} M weights/s, {threads} threads"
-        )
+        lines.append(f"range: encodes {encode:.2f} M weights/s, decodes {decode:.2f} M weights/s, {threads} threads")
     if ZPAQ not in rivals:
         lines.append("ZPAQ is not installed: pip install 'pgolf[bench]'")
     return lines
@@ -105,9 +103,7 @@ def _code(streams: Sequence[Unpacked]) -> CodedStreams:
     started = time.perf_counter()
     packed = threaded(lambda stream: coder.encode(stream.raw, stream.layout), streams)
     encoded = time.perf_counter()
-    raw = threaded(
-        lambda i: coder.decode(packed[i], len(streams[i].raw), streams[i].layout), range(len(streams))
-    )
+    raw = threaded(lambda i: coder.decode(packed[i], len(streams[i].raw), streams[i].layout), range(len(streams)))
     decoded = time.perf_counter()
     for stream, again in zip(streams, raw, strict=True):
         if again != stream.raw:

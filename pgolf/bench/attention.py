@@ -39,15 +39,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--heads", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument("--kv-heads", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--head-width", type=int, default=72, help="(default: %(default)s)")
-    parser.add_argument(
-        "--block", type=int, default=128, help="queries that go together (default: %(default)s)"
-    )
+    parser.add_argument("--block", type=int, default=128, help="queries that go together (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of the processor (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=9, help="pairs of each line (default: %(default)s)")
     parser.add_argument("--compiled", action="store_true", help="compile the kernels (half a minute a line)")
-    parser.add_argument(
-        "--steps", type=int, default=9, help="pairs of training steps; 0: none (default: %(default)s)"
-    )
+    parser.add_argument("--steps", type=int, default=9, help="pairs of training steps; 0: none (default: %(default)s)")
     parser.add_argument("--size", default="laptop", help="of the model that steps (default: %(default)s)")
     parser.add_argument("--eager", action="store_true", help="do not compile the training step")
     parser.set_defaults(run=guarded("bench attention", _run))
@@ -62,9 +58,7 @@ def _run(arguments: argparse.Namespace) -> None:
     positive = ("batch", "heads", "kv_heads", "head_width", "block", "threads", "rounds")
     for name in positive:
         if getattr(arguments, name) < 1:
-            raise ConfigError(
-                f"--{name.replace('_', '-')}: {getattr(arguments, name)} is out of range: at least 1"
-            )
+            raise ConfigError(f"--{name.replace('_', '-')}: {getattr(arguments, name)} is out of range: at least 1")
     if arguments.heads % arguments.kv_heads:
         raise ConfigError(f"--heads: {arguments.heads} is no multiple of --kv-heads = {arguments.kv_heads}")
     torch.set_num_threads(arguments.threads)
@@ -88,9 +82,7 @@ def _run(arguments: argparse.Namespace) -> None:
         print(step_line(arguments.size, arguments.steps, not arguments.eager, clock))
 
 
-def interleaved(
-    actions: Mapping[str, Action], rounds: int, clock: Callable[[], float]
-) -> dict[str, list[float]]:
+def interleaved(actions: Mapping[str, Action], rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
     """Seconds of each action by name, ``rounds`` times in turns after a warm-up."""
     found: dict[str, list[float]] = {name: [] for name in actions}
     for turn in range(WARM_UP + rounds):
@@ -111,9 +103,7 @@ def _milliseconds(seconds: list[float]) -> float:
     return 1e3 * statistics.median(seconds)
 
 
-def kernels(
-    arguments: argparse.Namespace, window: int, dtype: torch.dtype, trains: bool
-) -> dict[str, Action]:
+def kernels(arguments: argparse.Namespace, window: int, dtype: torch.dtype, trains: bool) -> dict[str, Action]:
     """One call of each kernel on random inputs, with its backward pass where it ``trains``."""
     import torch
 
@@ -182,9 +172,7 @@ class Stepper:
         )
         model = make(cfg["arch"], vocab_size=vocab_size, bos_id=1)
         self.optimizer = make(cfg["optimizer"], model=model)
-        self.loss: Callable[..., Tensor] = (
-            torch.compile(model.loss, dynamic=False) if compiled else model.loss
-        )
+        self.loss: Callable[..., Tensor] = torch.compile(model.loss, dynamic=False) if compiled else model.loss
         self.dtype = choose_precision(cfg["train"]["precision"], torch.device("cpu"))
         self.ids_BT = torch.randint(2, vocab_size, (self.tokens // window, window + 1))
         self.loss_nats = float("nan")

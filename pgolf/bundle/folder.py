@@ -41,9 +41,7 @@ def bundle_run(run: Path, out: Path, *, ascii: bool = False) -> list[str]:
         bundle = opened(kept.read_bytes())
     else:
         bundle = make_bundle(read_config(run / "config.yaml"))
-        lines.append(
-            f"{run}: kept no script; made from today's sources, so its bytes are not those it counted"
-        )
+        lines.append(f"{run}: kept no script; made from today's sources, so its bytes are not those it counted")
     script = script_of(bundle.sources, bundle.config, ascii=True) if ascii else bundle.script
     _require_empty(out)
     write_bytes_atomic(out / SCRIPT_NAME, script)

@@ -36,7 +36,8 @@ def in_base_121(data: bytes) -> str:
 
 
 def from_base_121(text: str, length: int) -> bytes:
-    """The ``length`` bytes that ``in_base_121`` was given. Raises ValueError, OverflowError for what it did not write."""
+    """The ``length`` bytes that ``in_base_121`` was given. Raises ValueError, OverflowError for what it did not
+    write."""
     number = 0
     for character in text:
         number = number * len(ALPHABET) + ALPHABET.index(character)

@@ -97,9 +97,7 @@ class _Shaker:
         if not is_bundled(name):
             raise ConfigError(f"bundle: the run needs {name}, which no bundle carries")
         module = _parsed(source_of(name))
-        self.modules[name] = (
-            module  # before what it needs: two modules may import each other inside functions
-        )
+        self.modules[name] = module  # before what it needs: two modules may import each other inside functions
         for parent in parents(name):
             self.module(parent)
         for statement in module.body:
@@ -304,8 +302,6 @@ def _rest(module: _Module) -> ast.Module:
     for statement in body:
         if isinstance(statement, ast.ClassDef):
             statement.body = [
-                child
-                for child in statement.body
-                if not isinstance(child, ast.FunctionDef) or id(child) in module.kept
+                child for child in statement.body if not isinstance(child, ast.FunctionDef) or id(child) in module.kept
             ] or [ast.Pass()]
     return ast.fix_missing_locations(ast.Module(body, []))

@@ -24,13 +24,9 @@ def add_parser(subparsers: Any) -> None:
         description="Scores a short text honestly and with each cheat, and shows which probe catches it.",
     )
     parser.add_argument("artifact", type=home, help="path of an artifact")
-    parser.add_argument(
-        "--text", type=home, help="a UTF-8 text to score (default: this package's own source)"
-    )
+    parser.add_argument("--text", type=home, help="a UTF-8 text to score (default: this package's own source)")
     parser.add_argument("--only", metavar="CHEAT", nargs="+", default=[], help="only these cheats")
-    parser.add_argument(
-        "--seconds", type=float, default=6.0, help="probe seconds for each (default: %(default)s)"
-    )
+    parser.add_argument("--seconds", type=float, default=6.0, help="probe seconds for each (default: %(default)s)")
     parser.set_defaults(run=guarded("cheats", _run))
 
 
@@ -47,13 +43,9 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     wrong = [finding for finding in findings if not finding.as_expected]
     if wrong:
-        names = ", ".join(
-            finding.cheat.name if finding.cheat else "the honest evaluation" for finding in wrong
-        )
+        names = ", ".join(finding.cheat.name if finding.cheat else "the honest evaluation" for finding in wrong)
         raise CertificateError(f"cheats: not judged as expected: {names}")
-    print(
-        f"{len(cheats)} of {len(cheats)} cheats caught by the probe they offend; the honest evaluation passed."
-    )
+    print(f"{len(cheats)} of {len(cheats)} cheats caught by the probe they offend; the honest evaluation passed.")
 
 
 def _print_row(finding: Finding) -> None:

@@ -29,16 +29,12 @@ def add_parser(subparsers: Any) -> None:
     fetch.set_defaults(run=guarded("data", _run_fetch))
 
     prepare = commands.add_parser("prepare", help="tokenize a corpus into shards")
-    prepare.add_argument(
-        "source", help="an option of the group data: sotu, text, tiny, fineweb, fineweb_docs"
-    )
+    prepare.add_argument("source", help="an option of the group data: sotu, text, tiny, fineweb, fineweb_docs")
     prepare.add_argument("--paths", nargs="+", help="for data=text: globs of .txt, .txt.gz, .txt.xz, .jsonl")
     prepare.set_defaults(run=guarded("data", _run_prepare))
 
     for command in (fetch, prepare):
-        command.add_argument(
-            "--tokenizer", help="an option of the group tokenizer, such as bpe4096 or sp1024"
-        )
+        command.add_argument("--tokenizer", help="an option of the group tokenizer, such as bpe4096 or sp1024")
         command.add_argument("--cache-dir", type=home, default=Path(".cache"), help="where results are kept")
         command.add_argument(
             "--set",
@@ -139,9 +135,7 @@ def _print_dataset(dataset: Any, verified: bool = False) -> None:
         f"tokenizer {tokenizer.name}, {tokenizer.vocab_size:,} ids, BOS {tokenizer.bos_id}, bytes by {tokenizer.metric}"
     )
     print(f"fingerprint {dataset.fingerprint}")
-    print(
-        f"{'split':<6} {'documents':>10} {'tokens':>14} {'counted bytes':>14} {'raw bytes':>14} {'bytes/token':>11}"
-    )
+    print(f"{'split':<6} {'documents':>10} {'tokens':>14} {'counted bytes':>14} {'raw bytes':>14} {'bytes/token':>11}")
     for split in SPLITS:
         facts = dataset.facts[split]
         counted = counted_bytes(dataset, split)
@@ -169,9 +163,7 @@ def _print_published(folder: PublishedFolder) -> None:
     for split, paths in (("train", folder.train), ("val", folder.val)):
         shards = [facts_of(path, bos_id) for path in paths]
         documents, tokens = sum(s.documents for s in shards), sum(s.tokens for s in shards)
-        print(
-            f"{split:<6} {documents:>10,} {tokens:>14,} {max((s.largest_id for s in shards), default=0):>11,}"
-        )
+        print(f"{split:<6} {documents:>10,} {tokens:>14,} {max((s.largest_id for s in shards), default=0):>11,}")
         listing += [(split, shard) for shard in shards]
     listing += [("bytes", facts_of(path, bos_id)) for path in folder.sidecars]
     for label, shard in listing:

@@ -17,9 +17,7 @@ def add_parser(subparsers: Any) -> None:
         "ttt, ngram, mixer and their keys. Commas sweep; final=false scores dev only, and validation stays closed.",
     )
     parser.add_argument("folder", type=home, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
-    parser.add_argument(
-        "words", nargs="*", metavar="WORD", help="quant=int6_rtn quant.bits=5 compressor=lzma ..."
-    )
+    parser.add_argument("words", nargs="*", metavar="WORD", help="quant=int6_rtn quant.bits=5 compressor=lzma ...")
     parser.set_defaults(run=guarded("requantize", _run))
 
 

@@ -19,14 +19,10 @@ def gather(codec_id: str, pieces: Iterator[bytes], raw_length: int) -> bytes:
     for piece in pieces:
         length += len(piece)
         if length > raw_length:
-            raise ArtifactError(
-                f"artifact: {codec_id}: the stream holds more than the {raw_length:,} bytes declared"
-            )
+            raise ArtifactError(f"artifact: {codec_id}: the stream holds more than the {raw_length:,} bytes declared")
         held.append(piece)
     if length != raw_length:
-        raise ArtifactError(
-            f"artifact: {codec_id}: the stream holds {length:,} bytes, {raw_length:,} were declared"
-        )
+        raise ArtifactError(f"artifact: {codec_id}: the stream holds {length:,} bytes, {raw_length:,} were declared")
     return b"".join(held)
 
 

@@ -4,7 +4,8 @@ Formula: whole bits per symbol, but many codes with cheap switches between them;
 Source: RFC 7932, through the package brotli; quality 11 in PRs #1204, #1394, #1855.
 Cost in bytes: on int6 weights 0.4 to 1 % above their order-0 entropy, below it when rows or columns differ
     in spread.
-Cost in step time: none; packing takes 0.9 (int6) to 1.9 s (int8) per million weights at quality 11, 0.01 s at quality 5.
+Cost in step time: none; packing takes 0.9 (int6) to 1.9 s (int8) per million weights at quality 11, 0.01 s at quality
+5.
 When it hurts: never in bytes; in tests use quality 5.
 """
 
@@ -27,9 +28,7 @@ class Brotli(BaseCompressor):
     codec_id = "brotli"
     beyond_law: ClassVar[Mapping[str, float]] = {"matrix": 0.055, "embedding": -0.14}
 
-    def __init__(
-        self, *, quality: Annotated[int, Between(0, 11)], lgwin: Annotated[int, Between(10, 24)]
-    ) -> None:
+    def __init__(self, *, quality: Annotated[int, Between(0, 11)], lgwin: Annotated[int, Between(10, 24)]) -> None:
         self.quality = quality
         self.lgwin = lgwin
 

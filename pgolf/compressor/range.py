@@ -94,9 +94,7 @@ def measure(raw: bytes, layout: Layout, cost_C: np.ndarray) -> Coded:
     symbol_N = np.frombuffer(raw, dtype=np.uint8).reshape(_width(layout), -1)[::-1].T.flatten()
     cut = lanes(layout)
     assert len(raw) == (cut[-1].stop if cut else 0), f"{len(raw)} bytes do not fill {layout}"
-    largest = (
-        int(np.abs(symbol_N.view(np.int8).astype(np.int16)).max(initial=0)) if _is_weights(layout) else 0
-    )
+    largest = int(np.abs(symbol_N.view(np.int8).astype(np.int16)).max(initial=0)) if _is_weights(layout) else 0
     coded = threaded(lambda lane: _encoded(_model(lane, symbol_N, layout, largest, cost_C), lane), cut)
     head = _number(len(raw))
     packed = [lane.packed for lane in coded]

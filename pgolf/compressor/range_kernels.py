@@ -226,9 +226,7 @@ def _nearest(q_N, row, start, columns, c, liked, likes):
 
 
 @compiled()
-def _code_weight(
-    a, packed_P, value, depth, mean_E, inverse_E, curve_EE, context_K, mixer_at, s, t, w, rate, T, cost_C
-):
+def _code_weight(a, packed_P, value, depth, mean_E, inverse_E, curve_EE, context_K, mixer_at, s, t, w, rate, T, cost_C):
     """Code one weight, from the sign down: each decision halves the interval that it may lie in.
 
     Three normal laws (E) give each half its share: ``mean_E`` in units of 1/64, ``inverse_E`` 1 / sigma, or 0
@@ -422,7 +420,8 @@ def _number_contexts(byte_N, i, width, owner, trend, hash_I):
 
 @compiled("void(int64[::1], uint8[::1], uint8[::1], int64, int64[::1], int32[::1], int64[::1])")
 def code_bytes(a, packed_P, byte_N, width, count_S, T, cost_C):
-    """Code ``byte_N``, or fill it. ``width`` 1: plain bytes; more: numbers of so many bytes, ``count_S`` in each tensor.
+    """Code ``byte_N``, or fill it. ``width`` 1: plain bytes; more: numbers of so many bytes, ``count_S`` in each
+    tensor.
 
     Stops as soon as the stream has run out or over.
     """

@@ -28,9 +28,7 @@ def decoder(codec_id: str) -> Decoder:
     module = module_named(pgolf.compressor, codec_id, _LEAVES)
     if module is None:
         known = ", ".join(codecs()) or "only those of this script's run"
-        raise ArtifactError(
-            f"artifact: unknown codec {codec_id!r} (known: {known}).{did_you_mean(codec_id, codecs())}"
-        )
+        raise ArtifactError(f"artifact: unknown codec {codec_id!r} (known: {known}).{did_you_mean(codec_id, codecs())}")
     return module.decode
 
 

@@ -44,9 +44,7 @@ def decode(packed: bytes, raw_length: int, layout: Layout) -> bytes:
     try:
         declared = zstandard.frame_content_size(packed)
         if declared != raw_length:
-            raise corrupt(
-                Zstd.codec_id, f"its frame declares {declared:,} bytes, the artifact {raw_length:,}"
-            )
+            raise corrupt(Zstd.codec_id, f"its frame declares {declared:,} bytes, the artifact {raw_length:,}")
         if raw_length == 0 and packed != EMPTY_FRAME:  # the library does not look further at an empty frame
             raise corrupt(Zstd.codec_id, "an empty frame with a damaged end")
         raw = zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)

@@ -116,9 +116,7 @@ def value_problem(value: Any, hint: Any) -> str | None:
         return f"is out of range: {broken[0]}" if broken else None
     if origin is Literal:
         text = ", ".join(str(arg) for arg in args)
-        return (
-            None if value in args else f"is none of {text}.{did_you_mean(str(value), [str(a) for a in args])}"
-        )
+        return None if value in args else f"is none of {text}.{did_you_mean(str(value), [str(a) for a in args])}"
     if origin in (Union, types.UnionType):
         complaints = [value_problem(value, arg) for arg in args]
         return None if None in complaints else next(c for c in complaints if c)
@@ -168,6 +166,9 @@ def _fact_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
     if not 0 <= cfg["seed"] <= LARGEST:
         yield f"seed: {cfg['seed']} is out of range: from 0 to {LARGEST}"
     if train["precision"] == "fp16":
-        yield "train.precision: fp16 is refused: hundreds of times slower on a CPU, and no loss scaling elsewhere; bf16 or fp32"
+        yield (
+            "train.precision: fp16 is refused: hundreds of times slower on a CPU, and no loss scaling elsewhere; "
+            "bf16 or fp32"
+        )
     if cfg["overwrite"] and cfg["rerun"]:
         yield "overwrite, rerun: one of the two; overwrite replaces the finished run, rerun keeps it"

@@ -28,9 +28,7 @@ def conf_dir() -> Path:
     """The ``conf/`` folder beside the package. Raises ConfigError where pgolf is installed without it."""
     folder = Path(pgolf.__file__).resolve().parent.parent / "conf"
     if not (folder / "config.yaml").is_file():
-        raise ConfigError(
-            f"no config.yaml in {folder}; pgolf runs from a checkout, installed with 'pip install -e .'"
-        )
+        raise ConfigError(f"no config.yaml in {folder}; pgolf runs from a checkout, installed with 'pip install -e .'")
     return folder
 
 

@@ -62,14 +62,13 @@ def read_words(argv: Sequence[str]) -> EvalWords:
             (changed if "." in key else chosen).append(key)
         elif group not in FREE:
             fixed.append(
-                f"{key}: fixed by the artifact or without meaning here; eval.py takes {', '.join((*OWN, *FREE, *OVERRIDABLE))}"
+                f"{key}: fixed by the artifact or without meaning here; "
+                f"eval.py takes {', '.join((*OWN, *FREE, *OVERRIDABLE))}"
             )
     if fixed:
         raise ConfigError(fixed)
     cfg = compose(rest)
-    scaled = {
-        group: tuple(str(key) for key in cfg[group] if scales(cfg[group], str(key))) for group in OVERRIDABLE
-    }
+    scaled = {group: tuple(str(key) for key in cfg[group] if scales(cfg[group], str(key))) for group in OVERRIDABLE}
     artifact = place(own["artifact"])
     out = place(own["out"]) if own.get("out") else artifact.with_name("certificate.eval.json")
     return EvalWords(artifact, out, settings(cfg), tuple(chosen), tuple(changed), scaled)
@@ -93,9 +92,7 @@ def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[
         name, _, key = dotted.partition(".")
         node = nodes.setdefault(name, dict(header.get(name, {})))
         if key not in node:
-            problems.append(
-                f"{dotted}: the artifact's {name} takes {', '.join(k for k in node if k != '_target_')}"
-            )
+            problems.append(f"{dotted}: the artifact's {name} takes {', '.join(k for k in node if k != '_target_')}")
         elif key not in settings[name]:
             problems.append(f"{dotted}: can be changed, not taken away")
         else:

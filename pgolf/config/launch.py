@@ -53,8 +53,7 @@ def may_sweep(argv: Sequence[str]) -> bool:
     """Whether a word may have several values: with -m, or where another primary config may ask for a sweep."""
     flags = ("-m", "--multirun", *_CONFIG_FLAGS)
     return any(
-        word in flags or word.startswith(("hydra.mode=", *(f"{flag}=" for flag in _CONFIG_FLAGS)))
-        for word in argv
+        word in flags or word.startswith(("hydra.mode=", *(f"{flag}=" for flag in _CONFIG_FLAGS))) for word in argv
     )
 
 
@@ -99,9 +98,7 @@ def require_folder(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(
-            f"run_root: {root} cannot be made ({error.strerror}); choose another place"
-        ) from error
+        raise ConfigError(f"run_root: {root} cannot be made ({error.strerror}); choose another place") from error
     if not os.access(root, os.W_OK | os.X_OK):
         raise ConfigError(f"run_root: {root} is not writable; choose another place")
 

@@ -35,9 +35,7 @@ def run_name(cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     """
     conf = conf_dir()
     default = root_choices(conf)
-    groups = [
-        group for group in GROUPS if "/" not in group.path and group.path not in (*_FIRST, *_UNNAMED, _LAST)
-    ]
+    groups = [group for group in GROUPS if "/" not in group.path and group.path not in (*_FIRST, *_UNNAMED, _LAST)]
     words = [_word(str(choices["experiment"]))] if choices.get("experiment") else []
     words += [_with_parts(conf, path, cfg, choices) for path in _FIRST]
     words += filter(None, (_difference(group, cfg, choices, default) for group in groups))
@@ -57,9 +55,7 @@ def _with_parts(conf: Path, path: str, cfg: Mapping[str, Any], choices: Mapping[
     return "+".join([_named(path, option), *filter(None, parts)])
 
 
-def _difference(
-    group: Group, cfg: Mapping[str, Any], choices: Mapping[str, Any], default: Mapping[str, Any]
-) -> str:
+def _difference(group: Group, cfg: Mapping[str, Any], choices: Mapping[str, Any], default: Mapping[str, Any]) -> str:
     """The word of ``group`` where its option is not the default, else an empty text."""
     usual = default.get(group.path)
     if group.many:

@@ -134,11 +134,7 @@ def _key_problems(
     overrides: Sequence[Override], keys: Sequence[Override], composed: Mapping[str, Any], some_wrong: bool
 ) -> Iterator[str]:
     # A key of a group whose option is misspelt cannot be judged: that group is not what will be composed.
-    unknown = (
-        {o.key_or_group.partition("/")[0] for o in overrides if group_of(o.key_or_group)}
-        if some_wrong
-        else set()
-    )
+    unknown = {o.key_or_group.partition("/")[0] for o in overrides if group_of(o.key_or_group)} if some_wrong else set()
     for override in keys:
         key = override.key_or_group
         root = key.partition(".")[0]
@@ -182,9 +178,7 @@ def _child_problems(conf: Path, overrides: Sequence[Override]) -> Iterator[str]:
         if not group or group.many or override.is_add() or not parent:
             continue
         for option in chosen.get(parent, []):
-            if option in options(conf, parent) and child not in (
-                known := list(child_choices(conf, parent, option))
-            ):
+            if option in options(conf, parent) and child not in (known := list(child_choices(conf, parent, option))):
                 takes = f"takes {', '.join(known)}" if known else "has no child groups"
                 yield f"{override.key_or_group}: {parent}={option} {takes}.{did_you_mean(child, known)}"
 

@@ -47,9 +47,7 @@ def read_words(run: Path, words: Sequence[str]) -> RequantizeWords:
     words = [word for word in words if word.partition("=")[0] != "final"]
     parent = read_config(run / "config.yaml")
     theirs = _their_words(run)
-    overrides = preflight(
-        words, conf_dir(), lambda groups: settings(compose([*_kept(theirs, groups), *groups]))
-    )
+    overrides = preflight(words, conf_dir(), lambda groups: settings(compose([*_kept(theirs, groups), *groups])))
     problems = [problem for override in overrides for problem in _problems(override)]
     if problems:
         raise ConfigError(problems)
@@ -72,9 +70,7 @@ def _their_words(run: Path) -> list[str]:
     try:
         return (run / "overrides").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError as error:
-        raise RunError(
-            f"{run}: no run folder; its words cannot be read ({error.strerror or error})"
-        ) from error
+        raise RunError(f"{run}: no run folder; its words cannot be read ({error.strerror or error})") from error
 
 
 def _problems(override: Override) -> Iterator[str]:
@@ -114,9 +110,7 @@ def _root(key: str) -> str:
     return key.partition(".")[0].partition("/")[0]
 
 
-def _merged(
-    parent: Mapping[str, Any], composed: Mapping[str, Any], words: Sequence[str], run: Path
-) -> dict[str, Any]:
+def _merged(parent: Mapping[str, Any], composed: Mapping[str, Any], words: Sequence[str], run: Path) -> dict[str, Any]:
     """The run's own config; only what ``words`` name is taken from the composed one, which may have moved on."""
     cfg = thaw(parent)
     cfg |= {key: composed[key] for key in STEERING if key in composed and key != "cache_dir"}
@@ -128,9 +122,7 @@ def _merged(
         for part in path[:-1]:
             node, theirs = node.get(part), theirs[part]
             if not isinstance(node, dict):
-                raise ConfigError(
-                    f"{key}: the run's {_root(key)} has no '{part}'; choose {_root(key)}=... whole"
-                )
+                raise ConfigError(f"{key}: the run's {_root(key)} has no '{part}'; choose {_root(key)}=... whole")
         node[path[-1]] = theirs[path[-1]]
         if group_of(key):
             others = {n: c for n, c in cfg["choices"].items() if not _lies_in(_dotted(n), _dotted(key))}

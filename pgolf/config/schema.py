@@ -128,9 +128,7 @@ class Root:
     parent_run: str = ""
 
 
-FACTS = tuple(
-    name for name, hint in typing.get_type_hints(Root).items() if typing.get_origin(hint) is not dict
-)
+FACTS = tuple(name for name, hint in typing.get_type_hints(Root).items() if typing.get_origin(hint) is not dict)
 """The root keys that are typed here; the others are groups that choose an implementation."""
 
 

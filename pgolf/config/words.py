@@ -82,9 +82,7 @@ def _problem(word: str, error: HydraException) -> str:
     if at is not None and at < len(key):
         return f"{word}: {word[at]!r} at character {at + 1} cannot stand in a key; {_FORM}"
     if at is None:  # the form is right, a function or a blank value is not
-        why = next(
-            (line for line in str(error).splitlines() if line and not line.startswith("Error parsing")), ""
-        )
+        why = next((line for line in str(error).splitlines() if line and not line.startswith("Error parsing")), "")
         reason = f"reads as a function: {why.rpartition(': ')[2]}" if "while evaluating" in why else why
     elif at >= len(word):
         reason = f"breaks off at its end, after {word[-1]!r}"
@@ -96,9 +94,7 @@ def _problem(word: str, error: HydraException) -> str:
 def _as_texts(value: str) -> str:
     """The value quoted; of a list in brackets, its items."""
     if value.startswith("[") and value.endswith("]"):
-        return (
-            "[" + ",".join(quoted(item.strip().strip("'\"")) for item in value[1:-1].split(",") if item) + "]"
-        )
+        return "[" + ",".join(quoted(item.strip().strip("'\"")) for item in value[1:-1].split(",") if item) + "]"
     return quoted(value)
 
 

@@ -27,9 +27,7 @@ def write_bytes_atomic(path: Path | str, data: bytes) -> None:
     except OSError as error:
         _remove(temporary)
         kept = "; the file that was there before is untouched" if path.exists() else ""
-        raise RunError(
-            f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}{kept}"
-        ) from error
+        raise RunError(f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}{kept}") from error
     except BaseException:
         _remove(temporary)
         raise

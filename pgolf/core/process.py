@@ -47,9 +47,7 @@ def process_facts(environment: Mapping[str, str] | None = None) -> Process:
     env = os.environ if environment is None else environment
     facts = Process(rank=_whole_number(env, "RANK", 0), world=_whole_number(env, "WORLD_SIZE", 1))
     if facts.world > 1:
-        raise ConfigError(
-            f"WORLD_SIZE={facts.world}: this version trains in one process; start it without torchrun"
-        )
+        raise ConfigError(f"WORLD_SIZE={facts.world}: this version trains in one process; start it without torchrun")
     return facts
 
 
@@ -57,9 +55,7 @@ def choose_device(wanted: str) -> torch.device:
     """``auto`` takes CUDA where it is. Raises ConfigError where ``cuda`` is asked for and absent, or where
     LOCAL_RANK, which picks the device, is no whole number."""
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            "device: cuda was asked for, but torch sees no CUDA device here; device=cpu or device=auto"
-        )
+        raise ConfigError("device: cuda was asked for, but torch sees no CUDA device here; device=cpu or device=auto")
     if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()):
         return torch.device("cuda", _whole_number(os.environ, "LOCAL_RANK", 0))
     return torch.device("cpu")
@@ -133,9 +129,7 @@ def hardware_name(device: torch.device) -> str:
     model = "CPU"
     try:
         with open("/proc/cpuinfo") as handle:
-            model = next(
-                (line.split(":", 1)[1].strip() for line in handle if line.startswith("model name")), model
-            )
+            model = next((line.split(":", 1)[1].strip() for line in handle if line.startswith("model name")), model)
     except OSError:
         pass
     return f"{os.cpu_count()} × {model}"

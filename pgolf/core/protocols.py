@@ -195,9 +195,7 @@ class Quantizer(Protocol):
 
     def dequantize(self, state: QuantizedState) -> dict[str, Tensor]: ...
 
-    def forecast_model(
-        self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
-    ) -> dict[str, float]:
+    def forecast_model(self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]) -> dict[str, float]:
         """Expected bytes of every tensor before training, scales included, and of what is stored beside them."""
         ...
 

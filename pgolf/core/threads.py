@@ -25,9 +25,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def threaded(
-    run: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None
-) -> list[Result]:
+def threaded(run: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None) -> list[Result]:
     """``run`` of each item, in order, by ``workers`` threads (None: one a core); raises what the first raised."""
     workers = min(len(items), cores() if workers is None else workers)
     if workers < 2:

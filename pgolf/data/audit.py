@@ -53,9 +53,7 @@ class Overlap:
         total = sum(len(held) for held in self.held.values())
         if len(pairs) <= tolerance * total:
             return len(pairs)
-        shown = "; ".join(
-            f"{split} {name!r} is {other} {twin!r}" for split, name, other, twin in pairs[:_NAMED]
-        )
+        shown = "; ".join(f"{split} {name!r} is {other} {twin!r}" for split, name, other, twin in pairs[:_NAMED])
         more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
         raise DataError(
             f"{where}: {len(pairs)} of {total} held-out documents are in another split too: {shown}{more}. "

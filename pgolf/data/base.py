@@ -26,9 +26,7 @@ class Source(ABC):
     bundled: ClassVar[bool] = True
 
     @abstractmethod
-    def prepare(
-        self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress
-    ) -> Dataset:
+    def prepare(self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress) -> Dataset:
         """Fetch, check, tokenize and cache. Raises DataError."""
 
     def fetch(self, tokenizer_recipe: Recipe, cache_dir: Path, progress: Progress) -> tuple[Path, ...]:
@@ -54,9 +52,7 @@ class TextSource(Source):
 
     has_text: ClassVar[bool] = True
 
-    def prepare(
-        self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress
-    ) -> Dataset:
+    def prepare(self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress) -> Dataset:
         """Fetch, check, tokenize and cache by content. Raises DataError."""
         self.fetch(tokenizer_recipe, cache_dir, progress)
         return prepare_documents(

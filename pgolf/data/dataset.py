@@ -166,9 +166,7 @@ def write_manifest(
         "notes": dict(notes),
     }
     tokens = [
-        [piece["sha256"], piece["start"], piece["stop"]]
-        for split in SPLITS
-        for piece in content["shards"][split]
+        [piece["sha256"], piece["start"], piece["stop"]] for split in SPLITS for piece in content["shards"][split]
     ]
     content["fingerprint"] = hashlib.sha256(json.dumps([content["tokenizer"], tokens]).encode()).hexdigest()
     (directory / MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
@@ -258,9 +256,7 @@ def _described(directory: Path, manifest: dict[str, Any], full: bool) -> Dataset
     for split in SPLITS:
         held = sum(len(piece) for piece in shards[split])
         if held != facts[split].tokens:
-            raise DataError(
-                f"{directory}: {split} has {held:,} tokens, the manifest says {facts[split].tokens:,}"
-            )
+            raise DataError(f"{directory}: {split} has {held:,} tokens, the manifest says {facts[split].tokens:,}")
     return Dataset(
         name=str(manifest["name"]),
         directory=directory,
@@ -268,9 +264,7 @@ def _described(directory: Path, manifest: dict[str, Any], full: bool) -> Dataset
         tokenizer=tokenizer,
         fingerprint=str(manifest["fingerprint"]),
         facts=facts,
-        sidecars={
-            split: _slices(directory, found, full, None) for split, found in manifest["sidecars"].items()
-        },
+        sidecars={split: _slices(directory, found, full, None) for split, found in manifest["sidecars"].items()},
     )
 
 
@@ -304,9 +298,7 @@ def _slices(
     return tuple(slices)
 
 
-def _checked(
-    path: Path, entry: Mapping[str, Any], full: bool, tokenizer: PortableTokenizer | None
-) -> ShardSlice:
+def _checked(path: Path, entry: Mapping[str, Any], full: bool, tokenizer: PortableTokenizer | None) -> ShardSlice:
     shard_tokens(path)
     size = path.stat().st_size
     if size != entry["file_bytes"]:

@@ -1,8 +1,9 @@
 """The published FineWeb shards of the challenge, as they are, with their vocabularies.
 
 All validation shards and the first ``train_shards`` training shards are fetched, or taken from the folder ``path``
-(layout: ``pgolf.data.published``), and never rewritten. Dev is the tail of the last of these, from the first document that starts within ``dev_tokens`` of its end; training
-ends there. The shards' size is the publisher's: ``size.shard_tokens`` does not apply.
+(layout: ``pgolf.data.published``), and never rewritten. Dev is the tail of the last of these, from the first document
+that starts within ``dev_tokens`` of its end; training ends there. The shards' size is the publisher's:
+``size.shard_tokens`` does not apply.
 """
 
 from __future__ import annotations
@@ -113,9 +114,7 @@ class FineWeb(Source):
         try:
             files_train, files_val = int(stats["files_train"]), int(stats["files_val"])
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{self.repo_id}: the manifest does not say how many shards {variant} has"
-            ) from error
+            raise DataError(f"{self.repo_id}: the manifest does not say how many shards {variant} has") from error
         self._counted(files_train, f"{variant} of {self.repo_id}")
         if files_val < 1:
             raise DataError(f"{self.repo_id}: {variant} has no validation shards by its manifest")
@@ -149,9 +148,7 @@ class FineWeb(Source):
             )
         return entries[name]
 
-    def prepare(
-        self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress
-    ) -> Dataset:
+    def prepare(self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress) -> Dataset:
         """Fetch, verify and audit once; later calls need no network."""
         variant, cache_dir = self.variant or tokenizer_recipe.name, Path(cache_dir)
         folder = None if self.path is None else published_folder(self.path)
@@ -164,9 +161,7 @@ class FineWeb(Source):
                 files = self._fetched(variant, cache_dir, progress)
             else:
                 files = self._at_hand(folder, variant, tokenizer_recipe)
-            tokenizer = own or tokenizer_recipe.build(
-                lambda: iter(()), cache_dir, "", published_model=files.model
-            )
+            tokenizer = own or tokenizer_recipe.build(lambda: iter(()), cache_dir, "", published_model=files.model)
             _require_same_vocabulary(tokenizer, files.entry)
             with building(directory) as temporary:
                 self._describe(files, tokenizer, temporary, progress)
@@ -191,9 +186,7 @@ class FineWeb(Source):
         key = hashlib.sha256(repr((settings, numbers)).encode()).hexdigest()[:16]
         return cache_dir / "datasets" / f"{self.name}-{variant}-{key}"
 
-    def _describe(
-        self, files: Files, tokenizer: PortableTokenizer, directory: Path, progress: Progress
-    ) -> None:
+    def _describe(self, files: Files, tokenizer: PortableTokenizer, directory: Path, progress: Progress) -> None:
         """Check every shard and write the manifest of slices."""
         paths = (*files.val, *files.train)
         for index, path in enumerate(paths):
@@ -203,18 +196,14 @@ class FineWeb(Source):
         shards = {"train": train, "dev": dev, "val": whole(files.val)}
         sidecars = whole(files.sidecars)
         if sidecars and [len(piece) for piece in sidecars] != [len(piece) for piece in shards["val"]]:
-            raise DataError(
-                f"{files.sidecars[0].parent}: byte sidecars are not as long as their validation shards"
-            )
+            raise DataError(f"{files.sidecars[0].parent}: byte sidecars are not as long as their validation shards")
         if shards["val"][0].open()[:1].tolist() != [tokenizer.bos_id]:
             raise DataError(f"{files.val[0]}: does not begin with BOS (id {tokenizer.bos_id})")
         progress("overlap check", 0, None)
         documents = {split: documents_of(shards[split], tokenizer.bos_id) for split in SPLITS}
         repeated = audit_tokens(documents, f"data={self.name}", self.overlap_tolerance)
         facts = {
-            split: SplitFacts(
-                sum(map(len, pieces)), sum(_count(piece, tokenizer.bos_id) for piece in pieces), None
-            )
+            split: SplitFacts(sum(map(len, pieces)), sum(_count(piece, tokenizer.bos_id) for piece in pieces), None)
             for split, pieces in shards.items()
         }
         origin = {"repo_id": self.repo_id} if self.path is None else {"folder": str(self.path)}

@@ -45,9 +45,7 @@ class Hub:
                 raise
             reason = str(error).strip().split("\n")[0] or type(error).__name__
             server = endpoint or "huggingface.co"
-            raise DataError(
-                f"{filename} of {self.repo_id} cannot be fetched from {server}: {reason}"
-            ) from error
+            raise DataError(f"{filename} of {self.repo_id} cannot be fetched from {server}: {reason}") from error
         return Path(found)
 
     def cached(self, path: str) -> Path | None:

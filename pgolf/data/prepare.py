@@ -67,9 +67,7 @@ def encoded(text: str, where: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(
-            f"{where}: not valid Unicode (character {error.start} is a lone surrogate)"
-        ) from error
+        raise DataError(f"{where}: not valid Unicode (character {error.start} is a lone surrogate)") from error
 
 
 def prepare_documents(

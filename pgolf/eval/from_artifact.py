@@ -52,9 +52,7 @@ def evaluation_from(
             f"has {tokenizer.vocab_size} with BOS {tokenizer.bos_id}"
         )
     if tokenizer.metric != header["metric"]:
-        raise ArtifactError(
-            f"artifact: metric {header['metric']} in the header, {tokenizer.metric} in the tokenizer"
-        )
+        raise ArtifactError(f"artifact: metric {header['metric']} in the header, {tokenizer.metric} in the tokenizer")
     model = make(header["arch"], vocab_size=header["vocab_size"], bos_id=header["bos_id"])
     if header["route"] not in model.routes:
         raise ArtifactError(
@@ -85,7 +83,5 @@ def _settings(header: Mapping[str, Any], overrides: Mapping[str, Mapping[str, An
         raise ArtifactError(f"artifact: the header has no {', '.join(missing)}")
     foreign = [key for key in overrides if key not in OVERRIDABLE]
     if foreign:
-        raise ConfigError(
-            f"{', '.join(foreign)}: fixed by the artifact; {', '.join(OVERRIDABLE)} can be overridden"
-        )
+        raise ConfigError(f"{', '.join(foreign)}: fixed by the artifact; {', '.join(OVERRIDABLE)} can be overridden")
     return dict(header) | dict(overrides)

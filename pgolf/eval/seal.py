@@ -118,9 +118,7 @@ class Seal:
 
     def refuse(self, event: str, what: str) -> None:
         self.violations.append((event, what))
-        raise SealBroken(
-            f"{event} of {what} refused: the sealed process has only its artifact and the stream"
-        )
+        raise SealBroken(f"{event} of {what} refused: the sealed process has only its artifact and the stream")
 
     def _file(self, event: str, path: Any, writing: bool, listing: bool = False) -> None:
         if isinstance(path, int):  # a descriptor that is open already: the pipes

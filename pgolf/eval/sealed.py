@@ -177,9 +177,7 @@ def check_sealed() -> None:
                 start_new_session=True,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ConfigError(
-                f"evaluation: {sys.executable or 'python'} -I does not start: {error}"
-            ) from error
+            raise ConfigError(f"evaluation: {sys.executable or 'python'} -I does not start: {error}") from error
     if asked.returncode:
         tail = asked.stderr.decode(errors="replace").strip()[-_STDERR_TAIL_BYTES:]
         raise ConfigError(f"evaluation: {sys.executable} -I ended with status {asked.returncode}:\n{tail}")

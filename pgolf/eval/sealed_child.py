@@ -96,9 +96,7 @@ def _serve(
     facts: dict[str, Any] = {"working_directory_entries": order["working_directory_entries"]}
     with open(order["artifact"], "rb") as file:
         facts["artifact_sha256"] = hashlib.sha256(file.read()).hexdigest()
-    evaluation = evaluation_from(
-        read(Path(order["artifact"])), device=order["device"], overrides=order["overrides"]
-    )
+    evaluation = evaluation_from(read(Path(order["artifact"])), device=order["device"], overrides=order["overrides"])
     evaluation = alter(replace(evaluation, workers=order["threads"]))
     evaluator = evaluation.evaluator(order["stream_tokens"])
     facts["setup_seconds"] = time.perf_counter() - started

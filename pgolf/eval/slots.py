@@ -28,9 +28,7 @@ class WriteOnce:
         if taken.size:
             raise DoubleScore(f"position {start + int(taken[0])} was scored already")
         if np.isnan(nll_nats).any():
-            raise ValueError(
-                f"the score of position {start + int(np.isnan(nll_nats).argmax())} is not a number"
-            )
+            raise ValueError(f"the score of position {start + int(np.isnan(nll_nats).argmax())} is not a number")
         self._nll_nats_N[start:stop] = nll_nats
         self._writes_N[start:stop] += 1
 

@@ -27,9 +27,7 @@ def plain_windows(cfg: Mapping[str, Any]) -> NonOverlapping:
     )
 
 
-def float_evaluation(
-    cfg: Mapping[str, Any], model: Model, state: Mapping[str, Tensor], dataset: Dataset
-) -> Evaluation:
+def float_evaluation(cfg: Mapping[str, Any], model: Model, state: Mapping[str, Tensor], dataset: Dataset) -> Evaluation:
     """Non-overlapping evaluation of the weights ``state`` in a copy of ``model``."""
     twin = copy.deepcopy(model)
     twin.load_state_dict(dict(state))

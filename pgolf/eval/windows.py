@@ -63,13 +63,9 @@ def check_lengths(place: str, window: int, stride: int, chunk_tokens: int) -> No
     if stride > window or window % stride:
         problems.append(f"{place}.stride: {stride} does not divide the window of {window} positions")
     if chunk_tokens % stride:
-        problems.append(
-            f"{place}.chunk_tokens: {chunk_tokens} is no multiple of the stride of {stride} positions"
-        )
+        problems.append(f"{place}.chunk_tokens: {chunk_tokens} is no multiple of the stride of {stride} positions")
     if window > chunk_tokens:
-        problems.append(
-            f"{place}.chunk_tokens: {chunk_tokens} is shorter than the window of {window} positions"
-        )
+        problems.append(f"{place}.chunk_tokens: {chunk_tokens} is shorter than the window of {window} positions")
     if problems:
         raise ConfigError(problems)
 
@@ -90,9 +86,7 @@ def batches(windows: Sequence[Window], batch_windows: int) -> Iterator[tuple[Win
     """Consecutive windows of equal length and equal ``keep``, at most ``batch_windows`` at a time."""
     batch: list[Window] = []
     for window in windows:
-        if batch and (
-            len(batch) == batch_windows or (window.length, window.keep) != (batch[0].length, batch[0].keep)
-        ):
+        if batch and (len(batch) == batch_windows or (window.length, window.keep) != (batch[0].length, batch[0].keep)):
             yield tuple(batch)
             batch = []
         batch.append(window)

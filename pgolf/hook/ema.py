@@ -29,9 +29,7 @@ class EMA(Hook):
         return [Phase(0.0, 1.0, f"weights averaged with decay {self.decay:g}")]
 
     def at_start(self, trainer: Trainer) -> None:
-        self.shadow = {
-            name: value.detach().float().clone() for name, value in trainer.model.state_dict().items()
-        }
+        self.shadow = {name: value.detach().float().clone() for name, value in trainer.model.state_dict().items()}
         trainer.average = lambda: self.shadow
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
 """Score the averaged weights on dev at even distances through the run; the clock is paused meanwhile.
 
-Non-overlapping windows, ``dev_tokens`` in all, spread evenly over dev: a progress signal, never a reported score. Validation
-``k`` of ``times`` comes at ``k/(times+1)`` of the run.
+Non-overlapping windows, ``dev_tokens`` in all, spread evenly over dev: a progress signal, never a reported score.
+Validation ``k`` of ``times`` comes at ``k/(times+1)`` of the run.
 Source: the public baseline's periodic validation, outside its clock; spec optimizer §7.
 Cost in bytes: none. Cost in step time: none on the training clock; in waiting, one forward pass over
 ``times·dev_tokens`` tokens.

@@ -41,9 +41,7 @@ class TokenStream:
     def check_state(self, state: Mapping[str, Any]) -> None:
         """Raise DataError for a saved position that belongs to another stream."""
         if state["total"] != self.total:
-            raise DataError(
-                f"loader: the saved position belongs to a stream of {state['total']:,}, not {self.total:,}"
-            )
+            raise DataError(f"loader: the saved position belongs to a stream of {state['total']:,}, not {self.total:,}")
 
 
 def check_batch(batch_tokens: int, window: int, accumulation: int, rank: int, world: int) -> None:

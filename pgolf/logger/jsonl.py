@@ -63,9 +63,7 @@ class Jsonl:
 
     def _give_up(self, error: OSError) -> None:
         self._stream = None
-        self._say(
-            f"metrics: {self._path} cannot be written ({error.strerror or error}); the run goes on without it"
-        )
+        self._say(f"metrics: {self._path} cannot be written ({error.strerror or error}); the run goes on without it")
 
 
 def _is_odd(value: Any) -> bool:

@@ -76,9 +76,7 @@ class Wandb:
             folder=str(self._folder),
             deadline=self._deadline,
         )
-        threading.Thread(
-            target=self._feed, args=(self._process.stdin,), name="wandb-feed", daemon=True
-        ).start()
+        threading.Thread(target=self._feed, args=(self._process.stdin,), name="wandb-feed", daemon=True).start()
         self._reader = threading.Thread(
             target=self._listen, args=(self._process.stdout,), name="wandb-listen", daemon=True
         )

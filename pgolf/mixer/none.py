@@ -23,9 +23,7 @@ class Single:
     def combine(self, logps: Sequence[Tensor]) -> Tensor:
         """The one [B, K, V] (or [B, K]) it is given. Raises ConfigError for any other number of experts."""
         if len(logps) != 1:
-            raise ConfigError(
-                f"mixer: none passes on one expert and cannot combine {len(logps)}; choose a mixer"
-            )
+            raise ConfigError(f"mixer: none passes on one expert and cannot combine {len(logps)}; choose a mixer")
         return logps[0]
 
     def observe(self, logps_target: Sequence[Tensor]) -> None:

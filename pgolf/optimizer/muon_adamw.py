@@ -66,11 +66,7 @@ class MuonAdamW:
             "scalar_no_decay": (scalar_lr, 0.0),
         }
         self.adamw = torch.optim.AdamW(
-            [
-                {"params": groups[g], "lr": lr, "weight_decay": wd}
-                for g, (lr, wd) in rates.items()
-                if groups[g]
-            ],
+            [{"params": groups[g], "lr": lr, "weight_decay": wd} for g, (lr, wd) in rates.items() if groups[g]],
             betas=(beta1, beta2),
             eps=epsilon,
         )
@@ -110,7 +106,5 @@ def partition(model: Model) -> dict[str, list[nn.Parameter]]:
     for name, parameter in model.named_parameters():
         groups[specs[name].group].append(parameter)
     placed = [id(p) for members in groups.values() for p in members]
-    assert len(placed) == len(set(placed)) == len(list(model.parameters())), (
-        "a parameter lies in no group or in two"
-    )
+    assert len(placed) == len(set(placed)) == len(list(model.parameters())), "a parameter lies in no group or in two"
     return groups

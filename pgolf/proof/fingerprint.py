@@ -39,9 +39,7 @@ def _walk(root: Any, digest: Any, seen: dict[int, int], kept_alive: list[Any]) -
             _tensor(thing, digest)
         elif isinstance(thing, np.ndarray):
             digest.update(f"{thing.dtype}{thing.shape};".encode())
-            digest.update(
-                np.ascontiguousarray(thing).tobytes() if thing.dtype != object else repr(thing).encode()
-            )
+            digest.update(np.ascontiguousarray(thing).tobytes() if thing.dtype != object else repr(thing).encode())
         elif isinstance(thing, torch.Generator):
             _tensor(thing.get_state(), digest)
         else:

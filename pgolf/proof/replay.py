@@ -94,9 +94,6 @@ class Replay:
             evaluator.skip(self.chunks[chunk])
 
     def _choose(self, nll_nats_N: np.ndarray) -> tuple[int, ...]:
-        means = [
-            float(np.nan_to_num(nll_nats_N[slice(*self.positions(c))], nan=99).mean())
-            for c in range(self.reach)
-        ]
+        means = [float(np.nan_to_num(nll_nats_N[slice(*self.positions(c))], nan=99).mean()) for c in range(self.reach)]
         chosen = {0, self.reach // 2, self.reach - 1, int(np.argmin(means))}
         return tuple(sorted(chosen))

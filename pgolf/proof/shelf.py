@@ -121,6 +121,4 @@ def _short_chunks(node: Mapping[str, Any]) -> dict[str, Any]:
 def own_documents() -> list[str]:
     """A text that is always at hand: the source of this package, one document per module."""
     package = Path(__file__).resolve().parents[1]
-    return [
-        path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py")) if path.stat().st_size > 0
-    ]
+    return [path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py")) if path.stat().st_size > 0]

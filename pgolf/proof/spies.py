@@ -83,7 +83,5 @@ def watch(evaluator: Evaluator) -> list[WatchedExpert]:
 
 def deafen(evaluator: Evaluator) -> None:
     """Switch off all learning of ``evaluator``'s experts and mixer."""
-    evaluator.experts = [
-        DeafFusedExpert(e) if hasattr(e, "score") else DeafExpert(e) for e in evaluator.experts
-    ]
+    evaluator.experts = [DeafFusedExpert(e) if hasattr(e, "score") else DeafExpert(e) for e in evaluator.experts]
     evaluator.mixer = DeafMixer(evaluator.mixer)

@@ -11,7 +11,8 @@ Source: two forms, λ = 0.01 in both (spec quant §6).
     qat=crown_q_pr860  #860: mean over the matrix, δ detached, the layer's own levels.
     On one matrix of R rows that keeps q levels the first is R·(q/15)² times the second, about a thousand at #693's
     and #860's sizes. Here both go over the linear layers alone, as there; the embedding has no part in P.
-Cost in bytes: none by itself, 2.6 kB of code with ``rounding: ste``; it is a weight decay by the square of a row's maximum.
+Cost in bytes: none by itself, 2.6 kB of code with ``rounding: ste``; it is a weight decay by the square of a row's
+maximum.
 Cost in step time: none before the start; then 9 ms on one core for the laptop's 1.5 M weights, plus those of
     ``rounding: ste``.
 When it hurts: where a norm follows and a row's size means nothing, rows only shrink, steps with them. It hardly
@@ -71,9 +72,7 @@ class CrownQ(QATMethod):
         loss = ReplacedLoss(
             model,
             {name: grid.round for name, grid in grids.items()},
-            penalty=lambda: (
-                self.weight * rounding_penalty(penalised, self.reduction, step_gradient=self.step_gradient)
-            ),
+            penalty=lambda: self.weight * rounding_penalty(penalised, self.reduction, step_gradient=self.step_gradient),
         )
         rounded = f", {len(grids)} rounded to the export grid in every forward pass" if grids else ""
         what = f"crown_q: {len(levels)} tensors penalised for coarse rows with {self.weight:g}{rounded}"
@@ -87,9 +86,7 @@ class CrownQ(QATMethod):
         return {name: qmax(bits[name]) for name in linear_layers(bits, model)}
 
 
-def rounding_penalty(
-    weights: Sequence[tuple[Tensor, int]], reduction: Reduction, *, step_gradient: bool
-) -> Tensor:
+def rounding_penalty(weights: Sequence[tuple[Tensor, int]], reduction: Reduction, *, step_gradient: bool) -> Tensor:
     """P (fp32, 0-dim) of ``weights``, each with its levels; see the formula above."""
     total = torch.zeros((), device=weights[0][0].device)
     for weight, levels in weights:

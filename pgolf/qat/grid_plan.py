@@ -99,9 +99,7 @@ def row_grids(quantizer: Quantizer, model: Model, method: str) -> dict[str, RowG
     # Without Hessians: no scale that would read them has come this far.
     nearest = pipeline.nearest({})
     return {
-        i.name: RowGrid(
-            i, treatments[i.name].bits, row_maximum if treatments[i.name].to_row_maximum else nearest
-        )
+        i.name: RowGrid(i, treatments[i.name].bits, row_maximum if treatments[i.name].to_row_maximum else nearest)
         for i in infos
         if i.name in names
     }
@@ -183,6 +181,4 @@ def _specs(model: Model) -> dict[str, ParamSpec]:
 
 
 def _infos(model: Model) -> list[TensorInfo]:
-    return tensor_infos(
-        _specs(model), {name: parameter.shape for name, parameter in model.named_parameters()}
-    )
+    return tensor_infos(_specs(model), {name: parameter.shape for name, parameter in model.named_parameters()})

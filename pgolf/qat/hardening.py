@@ -68,9 +68,7 @@ class Hardening(QATMethod):
         grids = row_grids(quantizer, model, self.word)
         # A tensor that is filled in place, never a number: a compiler would fold a number into its graph.
         alpha = torch.full((), self.alpha_start, device=next(model.parameters()).device)
-        loss = ReplacedLoss(
-            model, {name: partial(soften, self.curve, grid, alpha) for name, grid in grids.items()}
-        )
+        loss = ReplacedLoss(model, {name: partial(soften, self.curve, grid, alpha) for name, grid in grids.items()})
 
         def follow(lr_scale: float) -> None:
             done = min(1.0, max(0.0, 1 - lr_scale / reference))

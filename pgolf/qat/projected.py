@@ -2,7 +2,8 @@
 
 Formula: w ← Ŵ(w) after each optimizer step, with the run's own bits and scales.
 Source: the message of #687 describes its training so; spec quant §6, decisions 17.
-Cost in bytes: none in the artifact, 1.5 kB of code. Cost in step time: none before the start; then the rounding of every matrix.
+Cost in bytes: none in the artifact, 1.5 kB of code. Cost in step time: none before the start; then the rounding of
+every matrix.
 When it hurts: always beside qat=ste. Updates smaller than half a step vanish instead of adding up, late in a
     run nearly all of them; averages of the weights leave the grid again. Here for comparison.
 """

@@ -64,9 +64,7 @@ class ReplacedLoss(Loss):
     def _with_weights(self, weights: Mapping[str, Tensor], ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
         # Every slot is in ``weights`` already. tie_weights would add the second path to a shared module, fill its
         # slot twice and leave the stand-in there.
-        return torch.func.functional_call(
-            self._caller, dict(weights), (ids_BT, targets_BT), tie_weights=False
-        )
+        return torch.func.functional_call(self._caller, dict(weights), (ids_BT, targets_BT), tie_weights=False)
 
 
 class _LossCaller(nn.Module):

@@ -5,7 +5,8 @@ Formula: y = w/s, r = y − ⌊y⌋ − ½, ŵ = s·(⌊y⌋ + ½ + ½·tanh(αr
     at lr = 0, where lr₀ is the learning rate's scale at the start. α → 0 is the identity, α → ∞ rounds.
 Source: #589, #606 (about −0.0017 bits per byte against straight-through training, not isolated); spec §6. #1204's
     form is qat=soft_round_sigmoid.
-Cost in bytes: none in the artifact, 2.1 kB of code. Cost in step time: none before the start; after it 1.6 times that of qat=ste.
+Cost in bytes: none in the artifact, 2.1 kB of code. Cost in step time: none before the start; after it 1.6 times that
+of qat=ste.
 When it hurts: a schedule with a floor ends at a smaller α and leaves the weights between grid points.
 """
 

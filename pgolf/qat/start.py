@@ -42,16 +42,12 @@ class Start:
         """The fraction of the run from which on the method is on."""
         if self.fraction is not None:
             if self.fraction >= 1:
-                raise ConfigError(
-                    f"qat.start: {self.fraction:g} is the run's end; nothing would begin. 0 is its start"
-                )
+                raise ConfigError(f"qat.start: {self.fraction:g} is the run's end; nothing would begin. 0 is its start")
             return self.fraction
         assert self.lr_scale is not None
         last = self.schedule.scale(1.0)
         if last >= self.lr_scale:
-            raise ConfigError(
-                f"qat.start_lr_scale: {self.lr_scale:g} is never passed; the schedule ends at {last:g}"
-            )
+            raise ConfigError(f"qat.start_lr_scale: {self.lr_scale:g} is never passed; the schedule ends at {last:g}")
         if self.due(self._peak):
             return self._peak
         before, after = self._peak, 1.0

@@ -47,9 +47,7 @@ class STEQuantile(QATMethod):
         """Raises ConfigError where training cannot know the bits, and for a start that never comes."""
         start = Start(self.start, self.start_lr_scale, schedule)
         bits = grid_bits(quantizer, model, "ste_quantile")
-        grids = {
-            name: QuantileGrid(bits[name], self.quantile, self.floor) for name in linear_layers(bits, model)
-        }
+        grids = {name: QuantileGrid(bits[name], self.quantile, self.floor) for name in linear_layers(bits, model)}
         loss = ReplacedLoss(model, {name: grid.round for name, grid in grids.items()})
         what = (
             f"ste_quantile: {len(grids)} tensors rounded in every forward pass, rows clipped at their "

@@ -63,8 +63,6 @@ class BaseQuantizer(ABC):
     def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
         """Expected bytes of one tensor by its storage role, its scales included."""
 
-    def forecast_model(
-        self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
-    ) -> dict[str, float]:
+    def forecast_model(self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]) -> dict[str, float]:
         """The same for every tensor of a model; overridden where its treatment depends on the others."""
         return {name: self.forecast_bytes(spec, shapes[name], name) for name, spec in specs.items()}

@@ -23,9 +23,7 @@ from pgolf.core.results import ParamSpec, StorageRole
 from pgolf.quant.grid import qmax
 
 GAUSSIAN_BITS = 2.047  # log2 sqrt(2πe)
-LARGEST_LIES_FURTHER_OUT = (
-    -0.08
-)  # bits a weight: a row's largest is 5 % larger than a Gaussian's, so its step is
+LARGEST_LIES_FURTHER_OUT = -0.08  # bits a weight: a row's largest is 5 % larger than a Gaussian's, so its step is
 
 
 def row_maximum_sigmas(columns: int) -> float:
@@ -56,8 +54,8 @@ def expected_rms(storage: StorageRole) -> float:
     Under Muon, growth by steps of one size and weight decay balance, much the same whatever the width: the published
     sizes of #187, #687 and #1026 give 0.16 to 0.18 for their matrices, the codes that #1019 counts 0.16, and the laptop
     runs of sweeps/LOG.md agree. With these, four published sizes are met within 4 % and the laptop's pr1026 and pr1204
-    (1,059 steps) within 2 %; 10 % in the size of the weights are 4 % in int5 bytes. Shorter runs stay smaller: after 350
-    laptop steps matrices have 0.09, tables 0.29, and the forecast is 10 % too high.
+    (1,059 steps) within 2 %; 10 % in the size of the weights are 4 % in int5 bytes. Shorter runs stay smaller: after
+    350 laptop steps matrices have 0.09, tables 0.29, and the forecast is 10 % too high.
     """
     return EXPECTED_RMS[storage]
 

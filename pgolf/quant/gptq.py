@@ -96,9 +96,7 @@ class GPTQ(GridQuantizer):
                     return nearest(w_RC, bits, info)
                 raise MissingHessian(info.name)
             if hessian_CC.shape != (w_RC.shape[1], w_RC.shape[1]):
-                raise BadHessian(
-                    info.name, f"it is {list(hessian_CC.shape)}, the matrix is {list(w_RC.shape)}"
-                )
+                raise BadHessian(info.name, f"it is {list(hessian_CC.shape)}, the matrix is {list(w_RC.shape)}")
             if not w_RC.numel():
                 return nearest(w_RC, bits, info)
             if id(hessian_CC) not in factors:
@@ -113,14 +111,10 @@ class GPTQ(GridQuantizer):
 
         return codes
 
-    def _solve(
-        self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor, factor: Factor
-    ) -> RowCodes:
+    def _solve(self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor, factor: Factor) -> RowCodes:
         scale_KR = torch.stack(self.pipeline.scales(w_RC, bits, info, hessian_CC))
         zero_RC = self.pipeline.pruning.zero_codes(w_RC, info)
-        q_KRC, loss_KR = solve(
-            w_RC, scale_KR, bits, factor, block_columns=self.block_columns, zero_RC=zero_RC
-        )
+        q_KRC, loss_KR = solve(w_RC, scale_KR, bits, factor, block_columns=self.block_columns, zero_RC=zero_RC)
         rows = [RowCodes(q_RC, scale_R) for q_RC, scale_R in zip(q_KRC, scale_KR, strict=True)]
         return choose(rows, loss_KR, per_tensor=self.pipeline.scale.per_tensor)
 
@@ -131,9 +125,7 @@ def _hessians(calibration: Calibration | None, state: Mapping[str, Tensor]) -> M
         return {}
     for name in calibration.hessians:
         if name not in state:
-            raise UnknownTensor(
-                name, f"calibration saw it, but it has no weights.{did_you_mean(name, list(state))}"
-            )
+            raise UnknownTensor(name, f"calibration saw it, but it has no weights.{did_you_mean(name, list(state))}")
         if calibration.tokens < 1:
             raise BadHessian(name, "calibration read no tokens")
     return calibration.hessians

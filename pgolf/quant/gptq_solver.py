@@ -1,6 +1,7 @@
 """GPTQ for one matrix: the factor of its Hessian, and the column-by-column rounding with error feedback.
 
-Shapes: R rows (outputs), C columns (inputs), K candidate scales of a row, N rows solved at once, K for each row of a chunk.
+Shapes: R rows (outputs), C columns (inputs), K candidate scales of a row, N rows solved at once, K for each row of a
+chunk.
 
 With H⁻¹ = UᵀU, U upper triangular, the columns are rounded from left to right and what each loses is taken out
 of those to its right: q_j = clamp(round(w_j / s)), e_j = (w_j − s q_j) / U_jj, W_{j:} −= e_j ⊗ U_{j, j:}. Rows do not
@@ -8,7 +9,8 @@ depend on each other, so all rows and candidates go at once. Inside a block of c
 halves, so that nearly all of it is matrix products; the columns to the right of a block are updated once per block.
 
 Arithmetic is float64, which makes codes independent of block size, thread count and processor but for ties that
-differ by 1e-12; only the quotient w / s is float32, so that a column nothing was fed into rounds as in ``quantize_rows``.
+differ by 1e-12; only the quotient w / s is float32, so that a column nothing was fed into rounds as in
+``quantize_rows``.
 """
 
 from __future__ import annotations
@@ -44,9 +46,7 @@ class Factor:
     damping: float
 
 
-def factor_hessian(
-    name: str, hessian_CC: Tensor, *, damping: float, act_order: bool, report: Report
-) -> Factor:
+def factor_hessian(name: str, hessian_CC: Tensor, *, damping: float, act_order: bool, report: Report) -> Factor:
     """Damp once, order by falling diagonal (``act_order``), factor in float64.
 
     A failed factorisation is tried again with ``STRONGER_DAMPING``, each time reported. Raises BadHessian for
@@ -138,9 +138,7 @@ def solve(
 class _Rounding:
     """The columns of one chunk of rows, transposed so that a column lies in one piece; consumed from the top."""
 
-    def __init__(
-        self, w_CN: Tensor, scale_N: Tensor, keep_CN: Tensor | None, top: int, factor: Factor
-    ) -> None:
+    def __init__(self, w_CN: Tensor, scale_N: Tensor, keep_CN: Tensor | None, top: int, factor: Factor) -> None:
         self.w_CN, self.scale_N, self.keep_CN, self.top = w_CN, scale_N, keep_CN, top
         self.wide_scale_N = scale_N.to(torch.float64)
         self.ratio_CC, self.diagonal_C = factor.ratio_CC, factor.diagonal_C
@@ -179,6 +177,4 @@ class _Rounding:
     def _feed(self, start: int, middle: int, stop: int) -> None:
         """Take what columns ``start..middle`` lost out of columns ``middle..stop``."""
         if middle < stop:
-            self.w_CN[middle:stop].addmm_(
-                self.ratio_CC[start:middle, middle:stop].T, self.w_CN[start:middle], alpha=-1
-            )
+            self.w_CN[middle:stop].addmm_(self.ratio_CC[start:middle, middle:stop].T, self.w_CN[start:middle], alpha=-1)

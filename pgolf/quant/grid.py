@@ -58,9 +58,7 @@ def row_clip(w_RC: Tensor, percentile: float) -> Tensor:
     below = min(int(position), columns - 1)
     if below == columns - 1:
         return magnitude_RC.amax(dim=1)
-    top_RK = magnitude_RC.topk(
-        columns - below, dim=1
-    ).values  # descending: the last is order statistic `below`
+    top_RK = magnitude_RC.topk(columns - below, dim=1).values  # descending: the last is order statistic `below`
     return torch.lerp(top_RK[:, -1], top_RK[:, -2], position - below)
 
 

@@ -27,9 +27,7 @@ class GridQuantizer(BaseQuantizer):
         """Expected bytes of one tensor of Gaussian rows by its storage role, before any compressor's overhead."""
         return self.pipeline.forecast_bytes(spec, shape, name)
 
-    def forecast_model(
-        self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
-    ) -> dict[str, float]:
+    def forecast_model(self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]) -> dict[str, float]:
         """The same for every tensor of a model, as the policy treats it."""
         return self.pipeline.forecast_model(specs, shapes)
 

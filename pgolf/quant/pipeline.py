@@ -144,16 +144,12 @@ class Pipeline:
             check_scales(info.name, w_RC, scale_R)
         return found
 
-    def forecast_model(
-        self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]
-    ) -> dict[str, float]:
+    def forecast_model(self, specs: Mapping[str, ParamSpec], shapes: Mapping[str, Sequence[int]]) -> dict[str, float]:
         """Expected bytes of every tensor of Gaussian rows, scales included, before any compressor's overhead."""
         infos = tensor_infos(specs, shapes)
         treatments = self._treatments(infos, None)
         forecast = {i.name: self._forecast(i, treatments[i.name]) for i in infos}
-        correction_bytes = self.correction.forecast_bytes(
-            [i for i in infos if treatments[i.name].scheme == "grid"]
-        )
+        correction_bytes = self.correction.forecast_bytes([i for i in infos if treatments[i.name].scheme == "grid"])
         return forecast | ({CORRECTION_ROLE: correction_bytes} if correction_bytes else {})
 
     def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:
@@ -185,9 +181,7 @@ class Pipeline:
             if (name, bits) not in measured:
                 w_RC = as_rows(weights[name].to(torch.float32))
                 rounded = nearest(w_RC, bits, by_name[name])
-                error = _output_error(
-                    name, w_RC - dequantize_rows(rounded.q_RC, rounded.scale_R), hessians.get(name)
-                )
+                error = _output_error(name, w_RC - dequantize_rows(rounded.q_RC, rounded.scale_R), hessians.get(name))
                 # entropy, because what a coder wins back of a wider grid is most of the difference (#1935)
                 size = code_bits(rounded.q_RC.cpu().numpy()) / 8 + SCALE_BYTES * len(w_RC)
                 measured[name, bits] = error, size

@@ -36,6 +36,4 @@ def up_to_row_maximum(name: str, w_RC: Tensor, bits: int) -> RowCodes:
 def check_scales(name: str, weight: Tensor, scale: Tensor) -> None:
     """Raises NonFiniteWeight where a float16 scale overflowed."""
     if not bool(torch.isfinite(scale).all()):
-        raise NonFiniteWeight(
-            name, f"weights up to {float(weight.abs().max()):g} need a scale beyond float16"
-        )
+        raise NonFiniteWeight(name, f"weights up to {float(weight.abs().max()):g} need a scale beyond float16")

@@ -53,9 +53,7 @@ def owners_of(
             raise UnknownTensor(name, f"it has no storage policy.{did_you_mean(name, list(specs))}")
     for name in specs:
         if name not in state and name not in owners:
-            raise UnknownTensor(
-                name, f"it has a storage policy, but no weights.{did_you_mean(name, list(state))}"
-            )
+            raise UnknownTensor(name, f"it has a storage policy, but no weights.{did_you_mean(name, list(state))}")
     return owners
 
 
@@ -64,9 +62,7 @@ def keep(name: str, weight: Tensor, role: str, dtype: torch.dtype) -> StoredTens
     half = dtype == torch.float16
     values = weight.to(dtype)
     if half and not bool(torch.isfinite(values).all()):
-        raise NonFiniteWeight(
-            name, f"float16 ends at 65504, its largest value is {float(weight.abs().max()):g}"
-        )
+        raise NonFiniteWeight(name, f"float16 ends at 65504, its largest value is {float(weight.abs().max()):g}")
     array = values.contiguous().cpu().numpy().copy()  # not a window on weights that may change
     return StoredTensor(
         name=name,
@@ -79,16 +75,12 @@ def keep(name: str, weight: Tensor, role: str, dtype: torch.dtype) -> StoredTens
 
 def _check_weight(name: str, weight: Tensor) -> None:
     if weight.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        raise UnknownTensor(
-            name, f"only float32, float16 and bfloat16 weights can be stored, not {weight.dtype}"
-        )
+        raise UnknownTensor(name, f"only float32, float16 and bfloat16 weights can be stored, not {weight.dtype}")
     if not bool(torch.isfinite(weight).all()):
         raise NonFiniteWeight(name)
 
 
-def _owners(
-    state: Mapping[str, Tensor], specs: Mapping[str, ParamSpec], declared: Mapping[str, str]
-) -> dict[str, str]:
+def _owners(state: Mapping[str, Tensor], specs: Mapping[str, ParamSpec], declared: Mapping[str, str]) -> dict[str, str]:
     """Alias to owner, one step deep: what was declared, and what shares memory."""
     links = dict(declared)
 

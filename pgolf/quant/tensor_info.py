@@ -1,4 +1,5 @@
-"""What the parts of a quantizer tell each other about a tensor: what it is, the treatment chosen, the evidence for it."""
+"""What the parts of a quantizer tell each other about a tensor: what it is, the treatment chosen, the evidence for
+it."""
 
 from __future__ import annotations
 

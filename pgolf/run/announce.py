@@ -1,4 +1,5 @@
-"""What will be trained and what it will weigh, shown before anything is: at the head of a run and by ``print_model``."""
+"""What will be trained and what it will weigh, shown before anything is: at the head of a run and by
+``print_model``."""
 
 from __future__ import annotations
 

@@ -124,9 +124,7 @@ class ParseableLog:
         seconds = event.facts["train_seconds"]
         if event.step <= FIRST_STEPS or seconds - self._last_line >= LINE_SECONDS:
             self._last_line = seconds
-            yield textlog.train_step(
-                event.step, self._planned or event.step, event.facts["train_loss"], seconds
-            )
+            yield textlog.train_step(event.step, self._planned or event.step, event.facts["train_loss"], seconds)
 
     def _dev(self, event: Event) -> Iterable[str]:
         facts = event.facts

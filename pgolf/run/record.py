@@ -43,9 +43,7 @@ from pgolf.train.trainer import Trainer
 class Run(Recorder):
     """State of a run as its stages tell it; use ``with Run.open(...) as run``."""
 
-    def __init__(
-        self, cfg: Mapping[str, Any], overrides: Sequence[str], folder: RunFolder, console: Console
-    ) -> None:
+    def __init__(self, cfg: Mapping[str, Any], overrides: Sequence[str], folder: RunFolder, console: Console) -> None:
         super().__init__(cfg, process_facts())
         self.overrides, self.files, self.folder, self.console = list(overrides), folder, folder.path, console
         self.ledger = StageLedger(budget=cfg["budget"])
@@ -129,12 +127,8 @@ class Run(Recorder):
         for node in cfg["logger"].values():
             self.loggers.append(make(node, folder=self.folder, say=self.console.line))
         for logger in self.loggers:
-            logger.start(
-                {"run": {"name": name, "seed": cfg["seed"]}, "config": dict(cfg), "machine": machine}
-            )
-        self.log.write(
-            textlog.seed(cfg["seed"]), textlog.world_size(self.process.world, cfg["train"]["accumulation"])
-        )
+            logger.start({"run": {"name": name, "seed": cfg["seed"]}, "config": dict(cfg), "machine": machine})
+        self.log.write(textlog.seed(cfg["seed"]), textlog.world_size(self.process.world, cfg["train"]["accumulation"]))
 
     def _save_config(self) -> None:
         """Write the composed config with what the machine decided; again whenever that changes."""

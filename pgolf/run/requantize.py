@@ -60,9 +60,7 @@ def read_parent(run: Path) -> Parent:
     """Raises RunError for a run that did not finish or whose weights cannot be read."""
     result, path = read_result(run), run / "weights.pt"
     if result["status"] not in COMPLETE or not result["train"]:
-        raise RunError(
-            f"{run}: it ended as {result['status']!r}; only the weights of finished runs are taken"
-        )
+        raise RunError(f"{run}: it ended as {result['status']!r}; only the weights of finished runs are taken")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         weights, route = dict(saved["weights"]), str(saved["route"])
@@ -117,9 +115,7 @@ def _load(model: Model, weights: Mapping[str, Tensor]) -> None:
         model.load_state_dict(dict(weights))
     except RuntimeError as error:
         first = str(error).strip().splitlines()
-        raise RunError(
-            f"weights.pt: not the weights of this model: {first[min(1, len(first) - 1)].strip()}"
-        ) from error
+        raise RunError(f"weights.pt: not the weights of this model: {first[min(1, len(first) - 1)].strip()}") from error
 
 
 def _compare(run: Run, parent: Parent) -> None:

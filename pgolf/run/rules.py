@@ -77,9 +77,7 @@ class _Built:
         """Raises ConfigError for settings of which no model, or no tensor, can be made."""
         try:
             with torch.device("meta"):
-                return make(
-                    self.cfg["arch"], vocab_size=self.cfg["tokenizer"].get("vocab_size", 1024), bos_id=1
-                )
+                return make(self.cfg["arch"], vocab_size=self.cfg["tokenizer"].get("vocab_size", 1024), bos_id=1)
         except (RuntimeError, OverflowError, MemoryError) as error:  # torch, on sizes beyond its integers
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(f"arch: no model of this size can be built: {first}") from error

@@ -66,10 +66,7 @@ class BPETokenizer:
         self.name = name
         self.symbols, self.pieces = tuple(symbols), tuple(pieces)
         self.vocab_size = _FIRST_PIECE_ID + len(self.symbols) + len(self.pieces)
-        listed = [
-            (piece, UNKNOWN if index == UNK_ID else CONTROL, 0.0)
-            for index, piece in enumerate(CONTROL_PIECES)
-        ]
+        listed = [(piece, UNKNOWN if index == UNK_ID else CONTROL, 0.0) for index, piece in enumerate(CONTROL_PIECES)]
         listed += [(piece, BYTE, 0.0) for piece in BYTE_PIECES]
         listed += [(symbol, USER_DEFINED, 0.0) for symbol in self.symbols]
         listed += [(piece, NORMAL, -float(rank)) for rank, piece in enumerate(self.pieces)]
@@ -104,9 +101,7 @@ class BPETokenizer:
 
         alphabet = [piece for piece in self.pieces if len(piece) == 1]
         rank = {piece: index for index, piece in enumerate(alphabet)}
-        pairs = np.array(
-            [_halves(piece, rank) for piece in self.pieces if len(piece) > 1], dtype="<u2"
-        ).reshape(-1, 2)
+        pairs = np.array([_halves(piece, rank) for piece in self.pieces if len(piece) > 1], dtype="<u2").reshape(-1, 2)
         letters = "".join(alphabet).encode()
         header = {
             "kind": self.kind,

@@ -35,12 +35,7 @@ class ByteTokenizer:
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """The text; ids below 4 have no surface, bytes that are not UTF-8 become U+FFFD."""
         array = require_ids(np.asarray(ids, dtype=np.int64), VOCAB_SIZE)
-        return (
-            (array[array >= FIRST_BYTE_ID] - FIRST_BYTE_ID)
-            .astype(np.uint8)
-            .tobytes()
-            .decode(errors="replace")
-        )
+        return (array[array >= FIRST_BYTE_ID] - FIRST_BYTE_ID).astype(np.uint8).tobytes().decode(errors="replace")
 
     def byte_lengths(self, tokens_N: np.ndarray) -> np.ndarray:
         """Bytes carried by each target ``tokens_N[1:]``: int64 [N-1]."""

@@ -69,9 +69,7 @@ class Published:
 
     metric: Literal["raw", "table"] = "table"
 
-    def __init__(
-        self, *, name: str, vocab_size: Annotated[int, Between(2, 65536)], model_file: str | None
-    ) -> None:
+    def __init__(self, *, name: str, vocab_size: Annotated[int, Between(2, 65536)], model_file: str | None) -> None:
         self.name, self.vocab_size, self.model_file = name, vocab_size, model_file
 
     @property
@@ -95,12 +93,8 @@ class Published:
         try:
             tokenizer = PublishedTokenizer(name=self.name, model=model)
         except DataError as error:
-            hint = (
-                "" if self.model_file else f"; to have it fetched anew: rm {shlex.quote(str(path.resolve()))}"
-            )
+            hint = "" if self.model_file else f"; to have it fetched anew: rm {shlex.quote(str(path.resolve()))}"
             raise DataError(f"{path}: {error}{hint}") from error
         if tokenizer.vocab_size != self.vocab_size:
-            raise DataError(
-                f"{path}: has {tokenizer.vocab_size} pieces, tokenizer={self.name} has {self.vocab_size}"
-            )
+            raise DataError(f"{path}: has {tokenizer.vocab_size} pieces, tokenizer={self.name} has {self.vocab_size}")
         return tokenizer

@@ -94,9 +94,7 @@ class Console:
         """Print one line (or several, where ``text`` has line breaks)."""
         self.show(Text(text))
 
-    def table(
-        self, title: str, rows: Sequence[Sequence[object]], header: Sequence[str] | None = None
-    ) -> None:
+    def table(self, title: str, rows: Sequence[Sequence[object]], header: Sequence[str] | None = None) -> None:
         """Print rows under a title; columns of numbers are aligned to the right."""
         self.show(Text(title, style="bold"), *columns(rows, header))
 
@@ -194,9 +192,7 @@ class Console:
     def _redraw(self) -> None:
         try:
             if self._display is None and any(p.elapsed >= _BAR_AFTER_SECONDS for p in self._active):
-                self._display = Live(
-                    console=self._rich, auto_refresh=False, transient=True, get_renderable=self._bars
-                )
+                self._display = Live(console=self._rich, auto_refresh=False, transient=True, get_renderable=self._bars)
                 self._display.start()
             if self._display is not None:
                 self._display.refresh()

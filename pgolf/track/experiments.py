@@ -39,8 +39,8 @@ def row_from_result(
     """The row of one result.json. What was not measured is an empty cell.
 
     ``valid_size``: the total is within the cap. ``valid_time``: training, and evaluation, are within the budget
-    (``ledger.within``). ``valid_metric``: the certificate passed, on all of validation. ``status`` and ``notes`` say the rest; a failed run's reason
-    joins the notes.
+    (``ledger.within``). ``valid_metric``: the certificate passed, on all of validation. ``status`` and ``notes`` say
+    the rest; a failed run's reason joins the notes.
     """
     run, train, artifact = result["run"], result["train"] or {}, result["artifact"] or {}
     scores = {name: score or {} for name, score in result["scores"].items()}

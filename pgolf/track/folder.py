@@ -46,9 +46,7 @@ class RunFolder:
         self.weights = path / "weights.pt"
 
     @classmethod
-    def open(
-        cls, root: Path, name: str, seed: int, *, overwrite: bool = False, rerun: bool = False
-    ) -> RunFolder:
+    def open(cls, root: Path, name: str, seed: int, *, overwrite: bool = False, rerun: bool = False) -> RunFolder:
         """Take the folder of run ``name`` and ``seed`` under ``root``, clean and locked.
 
         A complete run there is an error, unless ``overwrite`` (it is deleted) or ``rerun`` (the next free
@@ -168,9 +166,7 @@ def _status_of(path: Path) -> tuple[str, str]:
     if status not in COMPLETE:
         return status, f"ended as {status!r}" + (f" ({result['reason']})" if result.get("reason") else "")
     bpb = final.get("val_bpb")
-    return status, status + (
-        f", final val_bpb {bpb:.4f}" if isinstance(bpb, float) else ", without a final val_bpb"
-    )
+    return status, status + (f", final val_bpb {bpb:.4f}" if isinstance(bpb, float) else ", without a final val_bpb")
 
 
 def _next_aside(path: Path) -> Path:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 
-def meter(
-    fraction: float | None, width: int, unicode: bool, elapsed: float = 0.0, style: str = "cyan"
-) -> Text:
+def meter(fraction: float | None, width: int, unicode: bool, elapsed: float = 0.0, style: str = "cyan") -> Text:
     """A bar of ``width`` columns; where the end is not known, a piece that wanders with ``elapsed``."""
     full, empty = ("━", "─") if unicode else ("=", "-")
     bar = Text()

@@ -132,18 +132,14 @@ def read_result(folder: Path) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise RunError(
-            f"{path}: there is no result here; the run did not get far, or this is no run folder"
-        ) from None
+        raise RunError(f"{path}: there is no result here; the run did not get far, or this is no run folder") from None
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
     result = parse_json(raw, f"{path}: not a readable result", RunError)
     if not isinstance(result, dict) or not isinstance(result.get("schema_version"), int):
         raise RunError(f"{path}: not a result of pgolf: no schema_version in it")
     if result["schema_version"] != SCHEMA_VERSION:
-        raise RunError(
-            f"{path}: schema version {result['schema_version']}; this pgolf reads version {SCHEMA_VERSION}"
-        )
+        raise RunError(f"{path}: schema version {result['schema_version']}; this pgolf reads version {SCHEMA_VERSION}")
     if result.get("status") not in STATUSES:
         raise RunError(f"{path}: status {result.get('status')!r} is none of {', '.join(STATUSES)}")
     return result

@@ -217,9 +217,7 @@ def _measured(value: Any) -> str:
     return count(value) if isinstance(value, int) else short(value)
 
 
-def _files(
-    result: Mapping[str, Any], artifact: Artifact | None, folder: Path | None, width: int
-) -> list[Text]:
+def _files(result: Mapping[str, Any], artifact: Artifact | None, folder: Path | None, width: int) -> list[Text]:
     if folder is None:
         return []
     heading = Text("files", style="bold")
@@ -228,9 +226,7 @@ def _files(
         names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
     except OSError:
         names = []
-    shown = wrap(
-        "  ".join(name for name in names if not name.startswith(".")), width - 2, break_on_hyphens=False
-    )
+    shown = wrap("  ".join(name for name in names if not name.startswith(".")), width - 2, break_on_hyphens=False)
     lines = [heading, *(Text(f"  {names}") for names in shown)]
     if artifact is not None and artifact.path.exists():
         lines.append(Text(f"  sha256 {artifact.sha256}"))

@@ -65,8 +65,7 @@ LINES: dict[str, _Line] = {
     "seed": _line("seed:{seed:d}"),
     "warmup_step": _line("warmup_step:{step:d}/{steps:d}"),
     "train_step": _line(
-        "step:{step:d}/{steps:d} train_loss:{train_loss:.4f} "
-        "train_time:{train_ms:.0f}ms step_avg:{step_avg_ms:.2f}ms"
+        "step:{step:d}/{steps:d} train_loss:{train_loss:.4f} train_time:{train_ms:.0f}ms step_avg:{step_avg_ms:.2f}ms"
     ),
     "val_step": _line(
         "step:{step:d}/{steps:d} val_loss:{val_loss:.4f} val_bpb:{val_bpb:.4f} "
@@ -74,9 +73,7 @@ LINES: dict[str, _Line] = {
     ),
     "stopping_early": _line("stopping_early: {reason} train_time:{train_ms:.0f}ms step:{step:d}/{steps:d}"),
     "peak_memory": _line("peak memory allocated: {allocated_mib:d} MiB reserved: {reserved_mib:d} MiB"),
-    "post_ema": _line(
-        "DIAGNOSTIC post_ema val_loss:{val_loss:.4f} val_bpb:{val_bpb:.4f} eval_time:{eval_ms:.0f}ms"
-    ),
+    "post_ema": _line("DIAGNOSTIC post_ema val_loss:{val_loss:.4f} val_bpb:{val_bpb:.4f} eval_time:{eval_ms:.0f}ms"),
     "calibration": _line("{method}:done in {seconds:.1f}s"),
     "wallclock": _line("wallclock:{after} total_elapsed:{elapsed_s:.1f}s train_budget:{budget_s:.1f}s"),
     "serialized_model": _line("Serialized model {label}: {bytes:d} bytes", tail=r"(?: \(payload:.*\))?"),
@@ -90,9 +87,7 @@ LINES: dict[str, _Line] = {
     "final": _line("{label} val_loss:{val_loss:.4f} val_bpb:{val_bpb:.4f} eval_time:{eval_ms:.0f}ms"),
 }
 
-_SWITCH = re.compile(
-    rf"(?P<name>[A-Za-z]\w*):(?P<event>[A-Za-z]\w*) step:(?P<step>\d+)(?P<rest>(?: {_WORD}:\S+)*)"
-)
+_SWITCH = re.compile(rf"(?P<name>[A-Za-z]\w*):(?P<event>[A-Za-z]\w*) step:(?P<step>\d+)(?P<rest>(?: {_WORD}:\S+)*)")
 _RESULT_LABELS = re.compile(r"(?:final_|legal_)\w+")
 
 
@@ -157,9 +152,7 @@ def switch(name: str, event: str, step: int, **facts: Any) -> str:
 
 def stopping_early(reason: str, train_seconds: float, step: int, steps: int) -> str:
     """``reason`` is one word, ``wallclock_cap`` for the usual one."""
-    return _format(
-        "stopping_early", reason=_word(reason), train_ms=1000 * train_seconds, step=step, steps=steps
-    )
+    return _format("stopping_early", reason=_word(reason), train_ms=1000 * train_seconds, step=step, steps=steps)
 
 
 def peak_memory(allocated_bytes: int, reserved_bytes: int) -> str:
@@ -207,23 +200,17 @@ def roundtrip(label: str, val_loss: float, val_bpb: float, eval_seconds: float) 
     return _final(f"final_{_word(label)}_roundtrip", val_loss, val_bpb, eval_seconds, None)
 
 
-def sliding_window(
-    label: str, val_loss: float, val_bpb: float, stride: int, eval_seconds: float
-) -> tuple[str, str]:
+def sliding_window(label: str, val_loss: float, val_bpb: float, stride: int, eval_seconds: float) -> tuple[str, str]:
     """``final_<label>_sliding_window`` and ``…_exact``. Never printed a second time as the round trip."""
     return _final(f"final_{_word(label)}_sliding_window", val_loss, val_bpb, eval_seconds, stride)
 
 
-def final_score(
-    label: str, method: str, val_loss: float, val_bpb: float, eval_seconds: float
-) -> tuple[str, str]:
+def final_score(label: str, method: str, val_loss: float, val_bpb: float, eval_seconds: float) -> tuple[str, str]:
     """``final_<label>_<method>`` and ``…_exact`` for any other way of evaluating."""
     return _final(f"final_{_word(label)}_{_word(method)}", val_loss, val_bpb, eval_seconds, None)
 
 
-def _final(
-    label: str, val_loss: float, val_bpb: float, eval_seconds: float, stride: int | None
-) -> tuple[str, str]:
+def _final(label: str, val_loss: float, val_bpb: float, eval_seconds: float, stride: int | None) -> tuple[str, str]:
     facts = {"label": label, "val_loss": val_loss, "val_bpb": val_bpb}
     kind = "final" if stride is None else "final_strided"
     return (
@@ -239,9 +226,7 @@ def _short(value: Any) -> str:
 def parse_log(text: str) -> list[LogRecord]:
     """Every recognised line of a log, ours or a published one, in order. Unknown lines are skipped."""
     return [
-        record
-        for number, line in enumerate(text.splitlines(), 1)
-        if (record := _parse_line(line, number)) is not None
+        record for number, line in enumerate(text.splitlines(), 1) if (record := _parse_line(line, number)) is not None
     ]
 
 

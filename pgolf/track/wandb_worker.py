@@ -87,9 +87,7 @@ def _begin(start: dict[str, Any]) -> Any:
 def _shown(run: Any, start: dict[str, Any]) -> str:
     files = Path(str(getattr(run, "dir", ""))).parent
     return (
-        str(files)
-        if files.name.startswith("offline-run")
-        else str(Path(start["folder"]) / "wandb" / "offline-run-*")
+        str(files) if files.name.startswith("offline-run") else str(Path(start["folder"]) / "wandb" / "offline-run-*")
     )
 
 

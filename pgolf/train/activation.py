@@ -22,9 +22,7 @@ class Activate(Hook):
     ``run_steps`` is the run's fixed number of steps, None where seconds end it.
     """
 
-    def __init__(
-        self, activations: Sequence[RouteSwitch], routes: Mapping[str, object], run_steps: int | None
-    ) -> None:
+    def __init__(self, activations: Sequence[RouteSwitch], routes: Mapping[str, object], run_steps: int | None) -> None:
         self.activations, self.routes, self.run_steps = tuple(activations), dict(routes), run_steps
         self._waiting = list(self.activations)
 

@@ -217,9 +217,7 @@ class Trainer:
 
     def weights(self) -> Weights:
         """A copy on the CPU of what would be exported now (averaged where a hook averages)."""
-        state = {
-            name: value.detach().to("cpu", torch.float32, copy=True) for name, value in self.average().items()
-        }
+        state = {name: value.detach().to("cpu", torch.float32, copy=True) for name, value in self.average().items()}
         return Weights(state, self.model.active, self.step)
 
     def state(self) -> dict[str, Any]:

@@ -48,9 +48,7 @@ def forbidden() -> Iterator[Pair]:
     for name in techniques("arch/lanes"):
         lanes = built(f"arch/lanes={name}")["lanes"]
         for addon, specification in specifications.items():
-            if too_many(lanes.lanes, specification.most_lanes) or too_many(
-                lanes.reads, specification.most_reads
-            ):
+            if too_many(lanes.lanes, specification.most_lanes) or too_many(lanes.reads, specification.most_reads):
                 yield frozenset({(addon, ON), ("arch/lanes", name)})
         for recurrence in techniques("arch/recurrence"):
             routes = built(f"arch/recurrence={recurrence}")["recurrence"].routes()
@@ -86,9 +84,7 @@ def covering_rows(choices: Mapping[str, Sequence[str]], banned: set[Pair]) -> li
     """
     names = list(choices)
     wanted = {
-        frozenset({(a, av), (b, bv)})
-        for a, b in combinations(names, 2)
-        for av, bv in product(choices[a], choices[b])
+        frozenset({(a, av), (b, bv)}) for a, b in combinations(names, 2) for av, bv in product(choices[a], choices[b])
     } - banned
     rows = []
     while wanted:

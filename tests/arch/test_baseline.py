@@ -80,9 +80,7 @@ def test_an_untied_head_starts_at_zero_and_trains_in_its_own_group():
     assert model.param_specs()["head.weight"].group == "head"
 
 
-@pytest.mark.parametrize(
-    "word", ["arch.heads=3", "arch.kv_heads=3", "arch.width=51 arch.heads=17 arch.kv_heads=17"]
-)
+@pytest.mark.parametrize("word", ["arch.heads=3", "arch.kv_heads=3", "arch.width=51 arch.heads=17 arch.kv_heads=17"])
 def test_impossible_dimensions_are_refused(word):
     with pytest.raises(ConfigError, match="arch"):
         tiny_model(*word.split())

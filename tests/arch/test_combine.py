@@ -34,8 +34,7 @@ REFUSED = [
     (["arch/lanes=p1", "arch.lanes.start=6"], "arch.lanes.start: 6 out of range; the layers are 0..5"),
     (
         ["arch/recurrence=stack_loop", "arch/lanes=p1"],
-        "visit 4 of route 'loops' runs layer 4 in the encoder half, whose skips hold one stream; no layer would "
-        "do",
+        "visit 4 of route 'loops' runs layer 4 in the encoder half, whose skips hold one stream; no layer would do",
     ),
     (
         ["arch/recurrence=mini", "arch.recurrence.recurrent_layers=[7,8]"],

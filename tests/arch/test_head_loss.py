@@ -36,9 +36,7 @@ def test_value_and_gradients_equal_the_written_out_loss(monkeypatch, chunk, cap)
 def test_the_largest_cap_stays_finite():
     x, table, targets = inputs(scale=1e4)
     loss = capped_cross_entropy(x, table, targets, head_loss.LARGEST_CAP)
-    assert torch.isfinite(loss) and all(
-        torch.isfinite(g).all() for g in torch.autograd.grad(loss, (x, table))
-    )
+    assert torch.isfinite(loss) and all(torch.isfinite(g).all() for g in torch.autograd.grad(loss, (x, table)))
 
 
 def test_autocast_runs_the_products_in_its_dtype():

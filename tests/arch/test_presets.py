@@ -9,8 +9,8 @@ from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
+from pgolf.run.announce import print_model
 from pgolf.run.rules import check
-from pgolf.run.stages import print_model
 from tests.arch.causality import assert_causal
 from tests.helpers import ids, randomise, tiny_model
 
@@ -29,8 +29,7 @@ COUNTS = {
 }
 PRESETS = [*COUNTS, "parallel_recur"]
 CHILDREN = {
-    group: options(conf_dir(), f"arch/{group}")
-    for group in ("lanes", "recurrence", "mlp", "init", "attention")
+    group: options(conf_dir(), f"arch/{group}") for group in ("lanes", "recurrence", "mlp", "init", "attention")
 }
 # Why a preset may refuse another child (spec arch §9, §13), and what only a GPU can do.
 REASONS = (
@@ -114,9 +113,7 @@ def assert_compiles(arch, backend):
 
 @pytest.mark.parametrize("arch", PRESETS)
 def test_every_preset_trains_as_one_graph_in_every_route(arch):
-    assert_compiles(
-        arch, "eager"
-    )  # captured whole, run by autograd: the compilers behind take three times as long
+    assert_compiles(arch, "eager")  # captured whole, run by autograd: the compilers behind take three times as long
 
 
 @pytest.mark.slow
@@ -175,10 +172,7 @@ def test_a_preset_without_one_of_its_ideas_is_a_model(words, size):
 
 
 def test_1204_at_record_size_is_switched_by_step_and_elsewhere_by_the_fraction_of_the_run():
-    at = {
-        size: composed(f"size={size}", "arch=pr1204")["arch"]["recurrence"]
-        for size in ("tiny", "laptop", "record")
-    }
+    at = {size: composed(f"size={size}", "arch=pr1204")["arch"]["recurrence"] for size in ("tiny", "laptop", "record")}
     assert {size: (node["start"], node["start_step"]) for size, node in at.items()} == {
         "tiny": (0.5, None),
         "laptop": (0.5, None),

@@ -15,11 +15,7 @@ def test_rows_sum_to_the_total_and_components_are_named():
     model = tiny_model()
     table = table_of(model)
     assert table.rows[-1][0] == "total"
-    assert (
-        sum(row[1] for row in table.rows[:-1])
-        == table.parameters
-        == sum(p.numel() for p in model.parameters())
-    )
+    assert sum(row[1] for row in table.rows[:-1]) == table.parameters == sum(p.numel() for p in model.parameters())
     assert {row[0] for row in table.rows} >= {"embedding", "attention", "mlp", "control", "skip"}
 
 
@@ -31,9 +27,7 @@ def test_fewer_bits_are_forecast_to_weigh_less():
     five, six = (table_of(tiny_model(), "quant=rtn", f"quant.bits={b}").rows[-1][4] for b in (5, 6))
     assert five < six
     matrix_weights = sum(
-        p.numel()
-        for n, p in tiny_model().named_parameters()
-        if tiny_model().param_specs()[n].storage == "matrix"
+        p.numel() for n, p in tiny_model().named_parameters() if tiny_model().param_specs()[n].storage == "matrix"
     )
     assert six - five == pytest.approx(matrix_weights * 1.05 / 8, rel=0.05)
 

@@ -67,9 +67,7 @@ def stored_tensor(draw, name):
     if scheme != "grid":
         dtype = np.float32 if scheme == "fp32" else np.float16
         finite = hnp.from_dtype(np.dtype(dtype), allow_nan=False, allow_infinity=False)
-        return StoredTensor(
-            name, role, scheme, shape, {"values": draw(hnp.arrays(dtype, shape, elements=finite))}
-        )
+        return StoredTensor(name, role, scheme, shape, {"values": draw(hnp.arrays(dtype, shape, elements=finite))})
     bits = draw(st.integers(2, 8))
     top = 2 ** (bits - 1) - 1
     rows = int(np.prod(shape[:-1], dtype=int))
@@ -122,9 +120,7 @@ def test_order_of_inputs_does_not_change_the_bytes(state, header, compressor):
 
 
 def test_tuples_in_the_header_come_back_as_lists(compressor):
-    assert decode(encode({"a": (1, (2, 3))}, QuantizedState(()), b"", compressor)).header == {
-        "a": [1, [2, 3]]
-    }
+    assert decode(encode({"a": (1, (2, 3))}, QuantizedState(()), b"", compressor)).header == {"a": [1, [2, 3]]}
 
 
 SCRIPT = """
@@ -135,7 +131,8 @@ from pgolf.core.results import ParamSpec
 from pgolf.quant.correction.lqer import LQER
 from pgolf.quant.ternary import Ternary
 generator = torch.Generator().manual_seed(7)
-state = {f"b.{i}.w": torch.randn(32, 48, generator=generator) for i in range(4)} | {"s": torch.randn(5, generator=generator)}
+state = {f"b.{i}.w": torch.randn(32, 48, generator=generator) for i in range(4)}
+state |= {"s": torch.randn(5, generator=generator)}
 specs = {name: ParamSpec("matrix", "matrix" if name != "s" else "keep_fp32", "mlp") for name in state}
 ternary = Ternary(group=128, threshold=0.5, scale="mean", embedding_bits=8, keep="by_role")
 lqer = LQER(top_k=2, rank=4, left_bits=2, right_bits=4)
@@ -185,9 +182,7 @@ def test_names_and_directory_of_a_laptop_model_take_little(make_grid, make_kept)
         for part, shape in parts.items()
     ]
     tensors += [
-        make_kept(f"blocks.{i}.{name}", (8,))
-        for i in range(6)
-        for name in ("attn_scale", "mlp_scale", "resid_mix")
+        make_kept(f"blocks.{i}.{name}", (8,)) for i in range(6) for name in ("attn_scale", "mlp_scale", "resid_mix")
     ]
     data = encode({}, QuantizedState(tuple(tensors)), b"", Brotli(quality=11, lgwin=24))
     assert decode(data).bytes_by_role["header"] < 700

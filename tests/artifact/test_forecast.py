@@ -38,9 +38,7 @@ def test_it_is_held_against_what_became_of_it():
     assert "at k times 0.5," in expected(k_factor=0.5).against(1_000)
 
 
-@pytest.mark.parametrize(
-    "words", [("quant=int5_rtn", "compressor=brotli"), ("compressor=range",)], ids="+".join
-)
+@pytest.mark.parametrize("words", [("quant=int5_rtn", "compressor=brotli"), ("compressor=range",)], ids="+".join)
 def test_the_tokenizer_is_exact_and_every_tensor_has_its_bytes(words):
     cfg, model = tiny_settings(*words), tiny_model()
     found = forecast(cfg, model, CODE, b"some tokenizer" * 50)
@@ -72,6 +70,5 @@ def test_steps_that_do_not_follow_the_weights_are_said_to_rest_on_their_size():
         (("quant=ternary",), False),
     ):
         assert (
-            "bytes follow the size of the weights"
-            in str(forecast(tiny_settings(*words), tiny_model(), CODE, None))
+            "bytes follow the size of the weights" in str(forecast(tiny_settings(*words), tiny_model(), CODE, None))
         ) is rough

@@ -1,4 +1,5 @@
-"""2,000 damaged artifacts, and thousands more at each depth of forgery: refused by name, no crash, hang or large allocation.
+"""2,000 damaged artifacts, and thousands more at each depth of forgery: refused by name, no crash, hang or large
+allocation.
 
 What can be known differs with what was forged along:
 
@@ -164,9 +165,7 @@ def edited(value, source):
         return copy
     if isinstance(value, int) and source.randrange(2):
         return value + source.choice([-1, 1])
-    return source.choice(
-        [None, True, -1, 0, 1, 1 << 29, 1 << 40, 1.5, "", "w.grid", "grid", [], [1], {}, {"a": "b"}]
-    )
+    return source.choice([None, True, -1, 0, 1, 1 << 29, 1 << 40, 1.5, "", "w.grid", "grid", [], [1], {}, {"a": "b"}])
 
 
 def test_an_edited_directory_is_refused_or_another_valid_one(artifacts, watch, forge):

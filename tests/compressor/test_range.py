@@ -46,9 +46,7 @@ def stream(*matrices):
 def gaussian(rows, columns, sigma, top, spread=0.0):
     """Codes of a Gaussian matrix on {-top..top} whose columns differ in width by a lognormal ``spread``."""
     widths_C = np.exp(spread * RNG.standard_normal(columns))
-    return np.clip(np.rint(sigma * widths_C * RNG.standard_normal((rows, columns))), -top, top).astype(
-        np.int8
-    )
+    return np.clip(np.rint(sigma * widths_C * RNG.standard_normal((rows, columns))), -top, top).astype(np.int8)
 
 
 def roundtrip(raw, layout):
@@ -119,9 +117,7 @@ def test_constant_and_clipped_matrices_cost_next_to_nothing():
 
 
 def test_matrices_of_many_shapes_share_a_stream():
-    matrices = [
-        gaussian(r, c, s, 31) for r, c, s in ((30, 50, 3), (1, 7, 9), (50, 30, 5), (0, 4, 1), (64, 64, 2))
-    ]
+    matrices = [gaussian(r, c, s, 31) for r, c, s in ((30, 50, 3), (1, 7, 9), (50, 30, 5), (0, 4, 1), (64, 64, 2))]
     roundtrip(*stream(*matrices))
 
 
@@ -179,9 +175,7 @@ def test_scales_and_text_are_smaller_than_under_brotli():
     planes = scales.view(np.uint8).reshape(-1, 2).T.tobytes()
     raw, layout = planes, Layout("<f2", ((400,), (400,), (400,)))
     assert len(roundtrip(raw, layout)) < 0.95 * len(brotli.compress(raw, quality=11, lgwin=24))
-    words = [
-        f"layers.{i}.{part}.weight" for i in range(60) for part in ("attention.q", "attention.k", "mlp.up")
-    ]
+    words = [f"layers.{i}.{part}.weight" for i in range(60) for part in ("attention.q", "attention.k", "mlp.up")]
     text = json.dumps({"names": words, "shapes": [[i % 7, 144] for i in range(180)]}).encode()
     assert len(roundtrip(text, Layout("|u1", ((len(text),),)))) < 0.2 * len(text)
 
@@ -237,9 +231,7 @@ def test_tables_are_integers_that_say_what_their_names_say():
     assert np.abs(squash - 1 / (1 + np.exp(-logits))).max() < 2**-15
     middles = (np.arange(kernels.STRETCHES) + 0.5) / kernels.STRETCHES
     stretch = T[kernels.STRETCH : kernels.RATE] / kernels.LOGIT_UNIT
-    assert (
-        np.abs(stretch - np.log(middles / (1 - middles))).max() < 0.15
-    )  # at the ends, where a step of p is as much
+    assert np.abs(stretch - np.log(middles / (1 - middles))).max() < 0.15  # at the ends, where a step of p is as much
     sigmas = np.arange(-kernels.CURVE_END, kernels.CURVE_END + 1) / kernels.CURVE_STEPS
     normal = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in sigmas])
     assert np.abs(T[kernels.NORMAL : kernels.WIDTHS] / kernels.CURVE_ONE - normal).max() < 1e-5

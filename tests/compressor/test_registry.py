@@ -30,18 +30,14 @@ def test_unknown_codec_is_named_with_the_choices():
 
 
 def test_a_module_put_into_the_package_is_a_codec(monkeypatch, tmp_path):
-    (tmp_path / "dropped_in.py").write_text(
-        "def decode(packed, raw_length, layout):\n    return packed[::-1]\n"
-    )
+    (tmp_path / "dropped_in.py").write_text("def decode(packed, raw_length, layout):\n    return packed[::-1]\n")
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     assert "dropped_in" in codecs()
     prepare(["dropped_in", "there is none"])
     assert decoder("dropped_in")(b"abc", 3, plain(b"abc")) == b"cba"
 
 
-@pytest.mark.parametrize(
-    "name", ["", "registry", "range_kernels", "../zlib", "zlib.x", "os", "Zlib", "zlib\0", "é"]
-)
+@pytest.mark.parametrize("name", ["", "registry", "range_kernels", "../zlib", "zlib.x", "os", "Zlib", "zlib\0", "é"])
 def test_names_that_are_no_codec_are_refused_before_anything_is_imported(name):
     with pytest.raises(ArtifactError, match="unknown codec"):
         decoder(name)

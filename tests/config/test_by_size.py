@@ -42,9 +42,7 @@ def test_a_value_too_few_is_answered_at_its_key():
 
 
 def test_a_name_that_is_no_size_is_answered_with_the_sizes():
-    with pytest.raises(
-        ConfigError, match=r"size.name: 'recrd' .* tiny, laptop, record. Did you mean 'record'"
-    ):
+    with pytest.raises(ConfigError, match=r"size.name: 'recrd' .* tiny, laptop, record. Did you mean 'record'"):
         settings(compose(["size.name=recrd"]))
 
 

@@ -111,9 +111,7 @@ def test_a_seed_is_a_number_that_every_generator_takes(cfg, seed):
     assert problems(cfg) == (f"seed: {seed} is out of range: from 0 to {2**63 - 1}",)
 
 
-@pytest.mark.parametrize(
-    "place", ["size.shard_tokens", "train.threads", "budget.train_steps", "quant.block_columns"]
-)
+@pytest.mark.parametrize("place", ["size.shard_tokens", "train.threads", "budget.train_steps", "quant.block_columns"])
 def test_whole_numbers_end_where_those_of_tensors_do(cfg, place):
     group, key = place.split(".")
     cfg[group][key] = 2**63
@@ -127,9 +125,7 @@ def test_a_model_beyond_every_memory_is_a_problem_of_its_size():
 
 def test_the_model_is_built_once_for_all_rules(cfg, monkeypatch):
     built = []
-    monkeypatch.setattr(
-        rules, "make", lambda node, **runtime: built.append(node["_target_"]) or make(node, **runtime)
-    )
+    monkeypatch.setattr(rules, "make", lambda node, **runtime: built.append(node["_target_"]) or make(node, **runtime))
     check(cfg)
     assert built.count(cfg["arch"]["_target_"]) == 1 == built.count(cfg["quant"]["_target_"])
 
@@ -141,9 +137,7 @@ class Counts:
 def test_an_expert_from_counts_needs_a_mixer_as_the_options_say_themselves(cfg, monkeypatch):
     monkeypatch.setattr("pgolf.ngram.none.Counts", Counts, raising=False)
     cfg["ngram"] = {"_target_": "pgolf.ngram.none.Counts"}
-    assert problems(cfg) == (
-        "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing",
-    )
+    assert problems(cfg) == ("mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing",)
 
 
 def test_only_a_tokenizer_that_counts_by_the_table_may_drop_the_tail():

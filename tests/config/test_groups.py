@@ -36,9 +36,7 @@ def test_every_technique_yaml_has_a_module_and_a_test_of_its_stem(group):
     for path in yamls(group):
         target = target_in(path)
         if target is None:
-            assert "defaults" in yaml.safe_load(path.read_text()), (
-                f"{path} neither names a class nor inherits one"
-            )
+            assert "defaults" in yaml.safe_load(path.read_text()), f"{path} neither names a class nor inherits one"
             continue
         module = target.rpartition(".")[0]
         assert module == f"{group.package}.{path.stem}", f"{path} names {target}"

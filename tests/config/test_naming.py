@@ -126,15 +126,10 @@ def test_a_preset_and_a_technique_more_rename_no_run(tmp_path):
     (tmp_path / "conf/arch/pr2000.yaml").write_text(
         "defaults: [baseline, override lanes: p4, _self_]\nlayers: ${by_size:6,6,12}\n"
     )
-    (tmp_path / "conf/schedule/cosine.yaml").write_text(
-        "_target_: pgolf.schedule.cosine.Cosine\nfloor: 0.0\n"
-    )
-    (tmp_path / "pgolf/schedule/cosine.py").write_text(
-        "class Cosine:\n    def __init__(self, *, floor: float): ...\n"
-    )
+    (tmp_path / "conf/schedule/cosine.yaml").write_text("_target_: pgolf.schedule.cosine.Cosine\nfloor: 0.0\n")
+    (tmp_path / "pgolf/schedule/cosine.py").write_text("class Cosine:\n    def __init__(self, *, floor: float): ...\n")
     (tmp_path / "conf/size/wide.yaml").write_text("defaults: [laptop, _self_]\nwidth: 192\n")
     assert names() == before
     assert (
-        len(set(before.split())) == 3
-        and naming.run_name(settings(compose()), settings(compose())["choices"]) in before
+        len(set(before.split())) == 3 and naming.run_name(settings(compose()), settings(compose())["choices"]) in before
     )

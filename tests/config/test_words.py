@@ -1,4 +1,5 @@
-"""A word that Hydra cannot read is answered with the character at which it breaks and the word as the shell takes it."""
+"""A word that Hydra cannot read is answered with the character at which it breaks and the word as the shell takes
+it."""
 
 import shlex
 import subprocess
@@ -70,9 +71,7 @@ def test_any_text_survives_quoting_and_the_shell(text):
     assert override.value() == unquoted(quoted(text))
 
 
-@pytest.mark.parametrize(
-    "text", ["a=b", "a${b", "${seed}", "x\\", "\\${x}", 'it\'s "q"', "a, b", "#;&~é", "null", "1"]
-)
+@pytest.mark.parametrize("text", ["a=b", "a${b", "${seed}", "x\\", "\\${x}", 'it\'s "q"', "a, b", "#;&~é", "null", "1"])
 def test_a_quoted_text_arrives_in_the_config_as_it_is(text):
     assert settings(compose([f"notes={quoted(text)}"]))["notes"] == text
 

@@ -16,9 +16,7 @@ def test_children_are_passed_on_unbuilt():
     assert make(node).rank == {"_target_": "x"}
 
 
-@pytest.mark.parametrize(
-    "target", ["os.system", "builtins.eval", "pgolfish.x.Y", "pgolf", "pgolf.quant.rtn.RTNN", 3]
-)
+@pytest.mark.parametrize("target", ["os.system", "builtins.eval", "pgolfish.x.Y", "pgolf", "pgolf.quant.rtn.RTNN", 3])
 def test_only_existing_pgolf_targets_are_built(target):
     with pytest.raises(ConfigError):
         make({"_target_": target})

@@ -1,4 +1,5 @@
-"""Output that is closed, unread or on a full disk ends no command; checked on whole commands, as a shell starts them."""
+"""Output that is closed, unread or on a full disk ends no command; checked on whole commands, as a shell starts
+them."""
 
 import json
 import os
@@ -79,9 +80,7 @@ def test_a_file_opened_later_never_gets_the_number_of_a_closed_stream(tmp_path):
 
 
 def test_a_full_disk_is_said_once():
-    code = (
-        "from pgolf.core.streams import harmless_streams; harmless_streams()\nfor n in range(9999): print(n)"
-    )
+    code = "from pgolf.core.streams import harmless_streams; harmless_streams()\nfor n in range(9999): print(n)"
     status, said = python(code, ">/dev/full")
     assert (status, said) == (0, "pgolf: standard output is lost from here on (No space left on device)\n")
 
@@ -134,9 +133,7 @@ def test_a_run_nobody_reads_on_files_whose_names_are_no_text_finishes_with_its_r
     for index in range(20):
         (folder / f"{index}.txt").write_text(f"document {index} of a small corpus\n" * 60)
     glob = shlex.quote(f"data.paths=['{folder}/*.txt']")
-    status, said = shell(
-        f"{sys.executable} {ROOT / 'train.py'} {QUICK} data=text {glob}", "2>&1 | true", cwd=tmp_path
-    )
+    status, said = shell(f"{sys.executable} {ROOT / 'train.py'} {QUICK} data=text {glob}", "2>&1 | true", cwd=tmp_path)
     assert status == 0, said
     run = run_folder(tmp_path)
     assert os.fsencode(folder) in (run / "overrides").read_bytes()

@@ -50,10 +50,7 @@ WORDS = [
 
 def document(number):
     """Words in an order that only this number has."""
-    return (
-        " ".join(WORDS[(number * 7 + step * (number % 5 + 1)) % len(WORDS)] for step in range(30))
-        + f" {number}"
-    )
+    return " ".join(WORDS[(number * 7 + step * (number % 5 + 1)) % len(WORDS)] for step in range(30)) + f" {number}"
 
 
 def model(normalisation="nmt_nfkc"):
@@ -153,9 +150,7 @@ class Hub:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.thread = threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self.thread.start()
 
     def stop(self):
@@ -230,16 +225,12 @@ def test_unknown_variant_is_an_error_with_the_nearest(hub, tmp_path):
 
 
 def test_tokenizer_that_does_not_match_the_shards_is_an_error(hub, tmp_path):
-    with pytest.raises(
-        DataError, match=r"does not match the shards .* vocab_size 320 where the tokenizer has 260"
-    ):
+    with pytest.raises(DataError, match=r"does not match the shards .* vocab_size 320 where the tokenizer has 260"):
         fineweb(variant="sp320").prepare(Bytes(), tmp_path, 10, silent)
 
 
 def test_file_that_the_repository_lacks_is_an_error_that_names_it(hub, tmp_path):
-    with pytest.raises(
-        DataError, match=r"datasets/fineweb10B_sp640/fineweb_val_000000.bin of someone/golf cannot be"
-    ):
+    with pytest.raises(DataError, match=r"datasets/fineweb10B_sp640/fineweb_val_000000.bin of someone/golf cannot be"):
         fineweb(variant="sp640").prepare(sp320(), tmp_path, 10, silent)
     assert not (tmp_path / "datasets").exists()
 
@@ -247,18 +238,14 @@ def test_file_that_the_repository_lacks_is_an_error_that_names_it(hub, tmp_path)
 def test_unreachable_server_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the hub library's pauses between attempts
-    with pytest.raises(
-        DataError, match=r"manifest.json of someone/golf cannot be fetched from http://127.0.0.1:1"
-    ):
+    with pytest.raises(DataError, match=r"manifest.json of someone/golf cannot be fetched from http://127.0.0.1:1"):
         fineweb().prepare(sp320(), tmp_path, 10, silent)
 
 
 def test_manifest_cache_is_kept_by_repository(hub, tmp_path):
     fineweb().prepare(sp320(), tmp_path, 10, silent)
     fineweb(repo_id="other/golf").prepare(sp320(), tmp_path, 10, silent)
-    asked = [
-        request for request in hub.requests if request.startswith("GET") and request.endswith("manifest.json")
-    ]
+    asked = [request for request in hub.requests if request.startswith("GET") and request.endswith("manifest.json")]
     assert len(asked) == 2
     assert len(list((tmp_path / "hub").glob("datasets--*"))) == 2
 
@@ -268,13 +255,9 @@ def test_validation_inside_training_is_an_error_that_names_the_documents(hub, pu
     original = path.read_bytes()
     try:
         path.write_bytes((path.parent / shard_name("val", 1)).read_bytes())
-        with pytest.raises(
-            DataError, match=r"20 of \d+ held-out documents .* val 'document 20' is train 'document 0'"
-        ):
+        with pytest.raises(DataError, match=r"20 of \d+ held-out documents .* val 'document 20' is train 'document 0'"):
             fineweb().prepare(sp320(), tmp_path, 10, silent)
-        assert (
-            fineweb(overlap_tolerance=0.5).prepare(sp320(), tmp_path, 10, silent).facts["train"].documents > 0
-        )
+        assert fineweb(overlap_tolerance=0.5).prepare(sp320(), tmp_path, 10, silent).facts["train"].documents > 0
     finally:
         path.write_bytes(original)
 
@@ -401,9 +384,7 @@ def test_damaged_published_model_says_what_to_delete(hub, published, tmp_path):
     original = path.read_bytes()
     try:
         path.write_bytes(original[:100])
-        with pytest.raises(
-            DataError, match=r"fineweb_320_bpe.model: .*not a sentencepiece model.*anew: rm /"
-        ):
+        with pytest.raises(DataError, match=r"fineweb_320_bpe.model: .*not a sentencepiece model.*anew: rm /"):
             fineweb().prepare(sp320(), tmp_path, 10, silent)
     finally:
         path.write_bytes(original)
@@ -454,9 +435,7 @@ def test_the_model_may_lie_among_the_shards_or_be_named(folder, published, tmp_p
 
 
 def test_shards_of_another_vocabulary_are_refused_by_the_name_of_their_folder(with_model, tmp_path):
-    with pytest.raises(
-        DataError, match=r"holds sp320 by its name.*choose tokenizer=sp320, or .*data.variant=sp320"
-    ):
+    with pytest.raises(DataError, match=r"holds sp320 by its name.*choose tokenizer=sp320, or .*data.variant=sp320"):
         fineweb(path=str(with_model)).prepare(Bytes(), tmp_path, 10, silent)
     renamed = with_model.rename(with_model.parent / "mine")
     with pytest.raises(DataError, match="is outside the vocabulary of 260"):

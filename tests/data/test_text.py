@@ -235,9 +235,7 @@ def test_patterns_that_match_nothing_are_errors(tmp_path, monkeypatch, pattern):
 
 def test_a_folder_where_a_file_is_wanted_says_what_to_write(tmp_path):
     (tmp_path / "corpus").mkdir()
-    with pytest.raises(
-        DataError, match=r"no file matches '.*corpus/'; it is a folder, write .*corpus/\*\.txt"
-    ):
+    with pytest.raises(DataError, match=r"no file matches '.*corpus/'; it is a folder, write .*corpus/\*\.txt"):
         texts(source(f"{tmp_path}/corpus/"))
     with pytest.raises(DataError, match="cannot be read"):
         FineWebDocs(

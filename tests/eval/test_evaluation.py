@@ -41,9 +41,7 @@ def test_score_of_a_live_model():
     logp = model.table.detach().log_softmax(-1).double().numpy()
     nll_nats = -logp[tokens_N[:-1], tokens_N[1:]]
     assert score.val_loss == pytest.approx(nll_nats.mean(), abs=1e-6)
-    assert score.val_bpb == pytest.approx(
-        nll_nats.sum() / math.log(2) / len(("abc déf " * 12).encode()), abs=1e-6
-    )
+    assert score.val_bpb == pytest.approx(nll_nats.sum() / math.log(2) / len(("abc déf " * 12).encode()), abs=1e-6)
     assert (score.split, score.subset, score.method, score.metric) == ("dev", True, "sliding", "raw")
     assert score.tokens == len(tokens_N) - 1 == seen[-1][0] == seen[-1][1]
     assert score.bytes == len(tokens_N) - 1

@@ -24,9 +24,7 @@ def stream(tokens, seed=0):
 
 
 def run(evaluator, tokens_N):
-    return np.concatenate(
-        [evaluator.feed(chunk) for chunk in chunks_of(tokens_N, evaluator.method.chunk_tokens)]
-    )
+    return np.concatenate([evaluator.feed(chunk) for chunk in chunks_of(tokens_N, evaluator.method.chunk_tokens)])
 
 
 @pytest.mark.parametrize("tokens", [2, 8, 9, 17, 18, 33, 50])

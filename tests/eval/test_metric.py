@@ -46,9 +46,7 @@ def test_auxiliary_training_losses_stay_out_of_the_evaluation_loss(words):
 def test_small_integer_types_do_not_overflow():
     lengths = np.full(100_000, 3, dtype=np.int16)
     assert bits_per_byte(np.full(100_000, math.log(2)), lengths) == pytest.approx(1 / 3)
-    assert bits_per_byte(np.full(1000, math.log(2)), np.full(1000, 200, dtype=np.uint8)) == pytest.approx(
-        1 / 200
-    )
+    assert bits_per_byte(np.full(1000, math.log(2)), np.full(1000, 200, dtype=np.uint8)) == pytest.approx(1 / 200)
 
 
 def test_float32_scores_are_summed_in_float64():

@@ -44,9 +44,7 @@ def tokens_N(evaluation):
 
 def test_sealed_score_equals_the_score_of_this_process(artifact, evaluation, tokens_N):
     seen = []
-    sealed = score_sealed(
-        artifact, tokens_N, threads=1, progress=lambda _, done, total: seen.append((done, total))
-    )
+    sealed = score_sealed(artifact, tokens_N, threads=1, progress=lambda _, done, total: seen.append((done, total)))
     here = score_stream(evaluation, tokens_N, split="val", subset=True)
     score = make_score(
         evaluation, tokens_N, sealed.nll_nats_N, split="val", subset=True, seconds=sealed.seconds, valid=True

@@ -40,9 +40,7 @@ def test_ranks_and_micro_steps_together_see_the_same_stream(slices):
     def seen(world, accumulation, steps=3):
         loaders = [loader(slices, rank=rank, world=world, accumulation=accumulation) for rank in range(world)]
         return [
-            sorted(
-                tuple(one.next_batch()[0].flatten().tolist()) for _ in range(accumulation) for one in loaders
-            )
+            sorted(tuple(one.next_batch()[0].flatten().tolist()) for _ in range(accumulation) for one in loaders)
             for _ in range(steps)
         ]
 

@@ -17,8 +17,7 @@ def test_every_step_is_one_strict_json_line_on_disk_at_once(tmp_path):
         raise AssertionError(word)
 
     first, second = [
-        json.loads(line, parse_constant=refuse)
-        for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+        json.loads(line, parse_constant=refuse) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
     ]
     assert first.pop("seconds") >= 0 and first == {"step": 1, "train_loss": 3.5, "lr": 0.01}
     assert second["train_loss"] is None and second["nonfinite"] == {"train_loss": "nan", "norm": "inf"}

@@ -63,9 +63,7 @@ def test_matrices_of_one_shape_step_as_if_alone():
         p.grad = torch.randn(6, 6)
         q.grad = p.grad.clone()
         muon(q).step()
-    Muon(
-        together, lr=0.1, momentum=0.9, weight_decay=0.0, nesterov=True, ns_steps=5, ns_dtype=torch.float32
-    ).step()
+    Muon(together, lr=0.1, momentum=0.9, weight_decay=0.0, nesterov=True, ns_steps=5, ns_dtype=torch.float32).step()
     for p, q in zip(together, alone, strict=True):
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
 

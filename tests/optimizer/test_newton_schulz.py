@@ -28,12 +28,8 @@ def test_a_batch_equals_a_loop_and_a_transpose_the_transposed_result():
     batch = torch.stack([matrix(48, 24, s) for s in range(3)])
     together = newton_schulz(batch, 5, torch.float32)
     for u, expected in zip(batch, together, strict=True):
-        torch.testing.assert_close(
-            newton_schulz(u[None], 5, torch.float32)[0], expected, rtol=1e-4, atol=1e-5
-        )
-        torch.testing.assert_close(
-            newton_schulz(u.mT[None], 5, torch.float32)[0].mT, expected, rtol=1e-4, atol=1e-5
-        )
+        torch.testing.assert_close(newton_schulz(u[None], 5, torch.float32)[0], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(newton_schulz(u.mT[None], 5, torch.float32)[0].mT, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_zero_matrix_stays_zero():

@@ -10,9 +10,7 @@ from tests.proof.making import DOCUMENTS, context_of, network_evaluation
 
 def certificate_of(evaluation, **changes):
     context = context_of(evaluation, **changes)
-    return certify(
-        evaluation, context.tokens_N, context.sealed, context.reported, probe_seconds=3, documents=DOCUMENTS
-    )
+    return certify(evaluation, context.tokens_N, context.sealed, context.reported, probe_seconds=3, documents=DOCUMENTS)
 
 
 def test_fixed_network_is_track_a_and_passes_all_probes():

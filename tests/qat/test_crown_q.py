@@ -136,9 +136,7 @@ def test_alone_it_needs_no_known_grid_but_something_that_is_rounded():
 
 
 def test_its_own_levels_need_known_bits_and_no_known_steps():
-    crown(levels=None).prepare(
-        tiny_model(), quantizer("quant=int6_gptq", "quant/scale=hessian_sdclip"), FALLING
-    )
+    crown(levels=None).prepare(tiny_model(), quantizer("quant=int6_gptq", "quant/scale=hessian_sdclip"), FALLING)
     with pytest.raises(ConfigError, match="policy=ErrorPerByte decides after"):
         crown(levels=None).prepare(tiny_model(), quantizer("quant=mixed_gptq"), FALLING)
     with pytest.raises(ConfigError, match="Ternary has levels per group"):

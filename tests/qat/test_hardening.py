@@ -46,9 +46,7 @@ def test_it_never_turns_back_and_stays_on_the_grid(option, alpha):
     line = torch.linspace(-1, 1, 40_001)[None]
     value, slope = soft(option, alpha, line)
     top = qmax(5) * grid().scale(line).float()[:, None]
-    assert (
-        bool((value.diff() >= -1e-6).all()) and bool((slope >= 0).all()) and bool((value.abs() <= top).all())
-    )
+    assert bool((value.diff() >= -1e-6).all()) and bool((slope >= 0).all()) and bool((value.abs() <= top).all())
 
 
 @both
@@ -91,9 +89,7 @@ def test_the_compiled_loss_and_its_gradient_follow_alpha_without_another_graph(o
     model = tiny_model("arch.layers=2")
     randomise(model)
     found = full(option).prepare(model, quantizer(), FALLING)
-    found.loss.compile_model_part(
-        lambda part: torch.compile(part, fullgraph=True, backend="aot_eager", dynamic=False)
-    )
+    found.loss.compile_model_part(lambda part: torch.compile(part, fullgraph=True, backend="aot_eager", dynamic=False))
     (switch,) = found.hooks
     losses = [found.loss(*batch())]
     gradients(model, losses[0])

@@ -54,9 +54,7 @@ def test_value_and_slope_are_the_formula_and_its_derivative(grid, alpha):
     scale = grid.scale(weights()).double()[:, None]
     y = weight / scale
     r = y - y.floor() - 0.5
-    expected = scale * (
-        y.floor() + 0.5 + 0.5 * torch.tanh(alpha * r) / torch.tanh(torch.tensor(alpha / 2).double())
-    )
+    expected = scale * (y.floor() + 0.5 + 0.5 * torch.tanh(alpha * r) / torch.tanh(torch.tensor(alpha / 2).double()))
     (derivative,) = torch.autograd.grad(expected.sum(), weight)
     value, slope = soft(grid, alpha, weights())
     inside = y.abs() < qmax(5)

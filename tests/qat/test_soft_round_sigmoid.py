@@ -49,6 +49,4 @@ def test_it_is_the_tanh_form_of_half_the_alpha_without_its_stretch():
     y, alpha = torch.linspace(-2.9, 2.9, 59), torch.tensor(4.0)
     stretched, _ = SoftRound.curve(y, alpha / 2)
     below = y.floor() + 0.5
-    torch.testing.assert_close(
-        curve(alpha, *y.tolist())[0], below + (stretched - below) * torch.tanh(alpha / 4)
-    )
+    torch.testing.assert_close(curve(alpha, *y.tolist())[0], below + (stretched - below) * torch.tanh(alpha / 4))

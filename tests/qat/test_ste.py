@@ -109,9 +109,7 @@ def test_averaging_averages_the_weights_themselves_and_exports_the_average():
         assert torch.equal(result.state[name], ema.shadow[name])
     live, rounded = trainer.model.state_dict(), exported(trainer.model)
     matrix = "layers.0.mlp.up.weight"
-    assert not torch.equal(live[matrix], rounded[matrix]) and not torch.equal(
-        ema.shadow[matrix], live[matrix]
-    )
+    assert not torch.equal(live[matrix], rounded[matrix]) and not torch.equal(ema.shadow[matrix], live[matrix])
 
 
 def test_after_the_warm_up_neither_the_start_nor_a_new_schedule_compiles_anything():
@@ -119,9 +117,7 @@ def test_after_the_warm_up_neither_the_start_nor_a_new_schedule_compiles_anythin
     words = ("arch.layers=2", "arch/recurrence=mini", "arch.recurrence.recurrent_layers=[0]")
     trainer, watch = training(STE(start=0.25, start_lr_scale=None), steps=4, words=words)
     trainer.hooks.append(Activate(trainer.model.activations(), trainer.model.routes, 4))
-    watch.loss.compile_model_part(
-        lambda part: torch.compile(part, fullgraph=True, backend="aot_eager", dynamic=False)
-    )
+    watch.loss.compile_model_part(lambda part: torch.compile(part, fullgraph=True, backend="aot_eager", dynamic=False))
     warm_up(trainer, 0.0)
     with torch._dynamo.config.patch(error_on_recompile=True):
         trainer.fit()

@@ -18,9 +18,7 @@ def four_bits(quantile=0.75, floor="legacy"):
 
 
 def full(**settings):
-    return STEQuantile(
-        **{"start": 0.0, "start_lr_scale": None, "quantile": 0.9995, "floor": "legacy"} | settings
-    )
+    return STEQuantile(**{"start": 0.0, "start_lr_scale": None, "quantile": 0.9995, "floor": "legacy"} | settings)
 
 
 def test_codes_lie_between_minus_q_minus_one_and_q():

@@ -8,9 +8,7 @@ from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES, code_bits, stored_bytes
 from tests.quant.nodes import entropy
 
 
-@pytest.mark.parametrize(
-    ("codes", "bits"), [([0, 0, 0, 0], 0), ([1, -1], 2), ([0, 1, 2, 3] * 8, 64), ([], 0)]
-)
+@pytest.mark.parametrize(("codes", "bits"), [([0, 0, 0, 0], 0), ([1, -1], 2), ([0, 1, 2, 3] * 8, 64), ([], 0)])
 def test_bits_of_known_histograms(codes, bits):
     assert code_bits(np.array(codes, dtype=np.int8)) == pytest.approx(bits)
 

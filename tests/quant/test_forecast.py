@@ -152,9 +152,7 @@ def test_the_law_of_a_fine_grid_is_the_closed_form():
     assert gaussian_bits(0.1, 127) == pytest.approx(math.log2(10) + 2.047, abs=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("percentile", "columns"), [(1.0, 100), (0.999, 1000), (0.99, 64), (0.5, 33), (1.0, 1)]
-)
+@pytest.mark.parametrize(("percentile", "columns"), [(1.0, 100), (0.999, 1000), (0.99, 64), (0.5, 33), (1.0, 1)])
 def test_percentiles_of_gaussian_rows_lie_where_foretold(percentile, columns):
     rows = torch.randn(4_000, columns, generator=torch.Generator().manual_seed(1)).abs()
     measured = float(torch.quantile(rows, percentile, dim=1).median())
@@ -198,9 +196,7 @@ def test_a_compressor_without_numbers_is_foretold_by_the_default_between_the_oth
     weights = torch.randn(512, 256, generator=torch.Generator().manual_seed(0))
     shapes, specs, rtn = {"w": weights.shape}, {"w": MATRIX}, quantizer("int5_rtn")
     sizes = [
-        forecast_packed(rtn, make(settings(compose([f"compressor={name}"]))["compressor"]), specs, shapes)[
-            "w"
-        ]
+        forecast_packed(rtn, make(settings(compose([f"compressor={name}"]))["compressor"]), specs, shapes)["w"]
         for name in ("brotli", "lzma")
     ]
     assert sizes[0] < forecast_packed(rtn, BaseCompressor(), specs, shapes)["w"] < sizes[1]
@@ -209,9 +205,7 @@ def test_a_compressor_without_numbers_is_foretold_by_the_default_between_the_oth
 def test_floats_alone_are_the_same_whatever_the_compressor():
     shapes = {"w": (4, 5), "e": (40, 5)}
     specs = {"w": MATRIX, "e": EMBEDDING}
-    assert forecast_packed(NoQuantizer(), Beyond(), specs, shapes) == forecast_model(
-        NoQuantizer(), specs, shapes
-    )
+    assert forecast_packed(NoQuantizer(), Beyond(), specs, shapes) == forecast_model(NoQuantizer(), specs, shapes)
 
 
 @pytest.mark.parametrize("correction", ["lqer", "lqer_weighted"])

@@ -51,9 +51,7 @@ def given(**changes):
 
 
 def codes(quantizer_, state, specs, measured):
-    return {
-        n: t.arrays.get("q") for n, t in by_name(quantizer_.quantize(state, specs, None, measured)).items()
-    }
+    return {n: t.arrays.get("q") for n, t in by_name(quantizer_.quantize(state, specs, None, measured)).items()}
 
 
 def output_error(x, w, tensor):
@@ -98,9 +96,7 @@ def test_each_row_takes_the_scale_with_the_least_hessian_weighted_error():
 def test_a_tied_embedding_is_fitted_to_the_head_it_is():
     state, specs = model()
     with_head = codes(quantizer("gptq"), state, specs, given())
-    only_looked_up = codes(
-        quantizer("gptq"), state, specs, calibration({"q": H, "up": H}, lookups=["embedding"])
-    )
+    only_looked_up = codes(quantizer("gptq"), state, specs, calibration({"q": H, "up": H}, lookups=["embedding"]))
     assert not np.array_equal(with_head["embedding"], only_looked_up["embedding"])
     rounded = codes(quantizer("gptq_lite"), state, specs, None)
     assert np.array_equal(only_looked_up["embedding"], rounded["embedding"])
@@ -175,9 +171,7 @@ def test_maps_that_read_the_same_inputs_are_factored_once(monkeypatch):
 
     calls = []
     real = module.factor_hessian
-    monkeypatch.setattr(
-        module, "factor_hessian", lambda name, *a, **k: (calls.append(name), real(name, *a, **k))[1]
-    )
+    monkeypatch.setattr(module, "factor_hessian", lambda name, *a, **k: (calls.append(name), real(name, *a, **k))[1])
     quantizer("gptq").quantize(*model(), None, given(up=H.clone()))
     assert calls == ["embedding", "up"]  # `q` has the embedding's
 
@@ -224,9 +218,7 @@ def test_hessian_aware_scales_are_for_gptq():
     assert not np.array_equal(by_name(found)["up"].arrays["scale"], by_name(plain)["up"].arrays["scale"])
 
 
-@pytest.mark.parametrize(
-    ("option", "bits"), [("trace", {"q": 6, "up": 5}), ("error_per_byte", {"q": 6, "up": 5})]
-)
+@pytest.mark.parametrize(("option", "bits"), [("trace", {"q": 6, "up": 5}), ("error_per_byte", {"q": 6, "up": 5})])
 def test_mixed_policies_see_the_hessians(option, bits):
     state, specs = model()
     policy = child("policy", option)
@@ -236,9 +228,7 @@ def test_mixed_policies_see_the_hessians(option, bits):
 
 
 def test_a_size_needs_a_scale_with_a_k():
-    with pytest.raises(
-        ConfigError, match=r"quant\.target_bytes.*quant/scale=percentiles.*sdclip, hessian_sdclip"
-    ):
+    with pytest.raises(ConfigError, match=r"quant\.target_bytes.*quant/scale=percentiles.*sdclip, hessian_sdclip"):
         quantizer("gptq", target_bytes=1000)
     assert quantizer("sdclip_gptq", target_bytes=1000).target_bytes == 1000
 

@@ -40,9 +40,7 @@ def test_qmax_is_symmetric_for_every_width():
     seed=st.integers(0, 10_000),
     size=st.sampled_from([1e-6, 1e-3, 0.02, 1.0, 300.0]),
 )
-def test_error_is_at_most_half_a_step_and_requantizing_returns_the_same_codes(
-    bits, rows, columns, seed, size
-):
+def test_error_is_at_most_half_a_step_and_requantizing_returns_the_same_codes(bits, rows, columns, seed, size):
     w = gaussian(rows, columns, seed) * size
     q, scale = on_grid(w, bits)
     w_hat = dequantize_rows(q, scale)

@@ -30,6 +30,4 @@ def test_empty_state_is_an_empty_state():
 
 def test_non_finite_weight_is_refused():
     with pytest.raises(NonFiniteWeight, match="'w'"):
-        NoQuantizer().quantize(
-            {"w": torch.tensor([float("nan")])}, {"w": ParamSpec("scalar", "keep_fp32", "x")}
-        )
+        NoQuantizer().quantize({"w": torch.tensor([float("nan")])}, {"w": ParamSpec("scalar", "keep_fp32", "x")})

@@ -123,9 +123,7 @@ def test_three_percent_are_pruned_before_rounding_and_before_gptq(option):
 
 def test_687_calibrates_on_128_sequences_of_the_record():
     cfg = composed("quant=pr687", "size=record")
-    tokens = (
-        cfg["quant"]["calibration"]["batches"] * cfg["size"]["batch_tokens"] // cfg["size"]["accumulation"]
-    )
+    tokens = cfg["quant"]["calibration"]["batches"] * cfg["size"]["batch_tokens"] // cfg["size"]["accumulation"]
     assert tokens == 128 * 2048
 
 

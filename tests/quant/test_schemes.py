@@ -65,9 +65,7 @@ def test_codes_outside_the_grid_are_refused_and_its_ends_are_not(scheme):
     for value in (low, high):
         assert problem_of(filled(tensor, value)) is None
     for value in (low - 1, high + 1):
-        assert "outside the grid" in problem_of(filled(tensor, value)) or "neither" in problem_of(
-            filled(tensor, value)
-        )
+        assert "outside the grid" in problem_of(filled(tensor, value)) or "neither" in problem_of(filled(tensor, value))
 
 
 def filled(tensor, value):

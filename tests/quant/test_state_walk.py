@@ -25,9 +25,7 @@ def test_a_tied_module_is_stored_once():
     first, second = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
     second.weight = first.weight
     model = torch.nn.ModuleDict({"b": first, "a": second})
-    quantized = quantize(
-        model.state_dict(), dict.fromkeys(("a.weight", "b.weight", "a.bias", "b.bias"), SPEC)
-    )
+    quantized = quantize(model.state_dict(), dict.fromkeys(("a.weight", "b.weight", "a.bias", "b.bias"), SPEC))
     assert quantized.aliases == {"b.weight": "a.weight"}
 
 

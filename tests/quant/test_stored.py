@@ -13,9 +13,7 @@ SPEC = ParamSpec("matrix", "matrix", "mlp")
 
 
 def quantized():
-    return NoQuantizer().quantize(
-        {"up": torch.ones(2, 3), "down": torch.zeros(3, 2)}, {"up": SPEC, "down": SPEC}
-    )
+    return NoQuantizer().quantize({"up": torch.ones(2, 3), "down": torch.zeros(3, 2)}, {"up": SPEC, "down": SPEC})
 
 
 def test_matching_model_gets_all_its_weights():

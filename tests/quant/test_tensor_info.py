@@ -2,7 +2,7 @@
 
 import pytest
 
-from pgolf.arch.recurrence.shared import untie_recurrence
+from pgolf.arch.untie import untie_recurrence
 from pgolf.quant.tensor_info import tensor_infos
 from tests.helpers import tiny_model
 

@@ -173,7 +173,7 @@ def test_eval_prints_what_the_command_line_overrides(finished, tmp_path):
         tmp=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "override eval: stride 16 → 32" in done.stdout and "stride 32" in done.stdout
+    assert "override eval: stride 16 → 32" in done.stdout and "sliding 64/32" in done.stdout
 
 
 def test_a_finished_run_is_not_overwritten_unasked_and_can_be_rerun_to_the_bit(finished):
@@ -181,17 +181,11 @@ def test_a_finished_run_is_not_overwritten_unasked_and_can_be_rerun_to_the_bit(f
     before = (folder / "result.json").read_text()
     refused = train(tmp=tmp)
     assert refused.returncode == 2
-    assert (
-        "overwrite=true" in refused.stderr
-        and "rerun=true" in refused.stderr
-        and "Traceback" not in refused.stderr
-    )
+    assert "overwrite=true" in refused.stderr and "rerun=true" in refused.stderr and "Traceback" not in refused.stderr
     assert (folder / "result.json").read_text() == before
     again = train("rerun=true", tmp=tmp)
     assert again.returncode == 0, again.stderr
-    assert (
-        result(folder.with_name("seed=1337.r2"))["artifact"]["sha256"] == result(folder)["artifact"]["sha256"]
-    )
+    assert result(folder.with_name("seed=1337.r2"))["artifact"]["sha256"] == result(folder)["artifact"]["sha256"]
 
 
 def test_a_damaged_artifact_is_refused(finished, tmp_path):

@@ -50,11 +50,7 @@ def test_tricky_text_comes_back_unchanged(tokenizer, text):
 
 
 @settings(max_examples=300, deadline=None)
-@given(
-    text=st.text(
-        alphabet=st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(" \n\u2581the\r"))
-    )
-)
+@given(text=st.text(alphabet=st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(" \n\u2581the\r"))))
 def test_every_text_comes_back_and_every_byte_is_counted(tokenizer, text):
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == text

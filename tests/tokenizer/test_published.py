@@ -59,9 +59,7 @@ def test_table_bytes_are_those_of_the_normalised_text(tmp_path):
 
 def test_blob_carries_the_model(tmp_path):
     path = train(tmp_path)
-    tokenizer = Published(name="sp300", vocab_size=300, model_file=None).build(
-        lambda: iter(()), tmp_path, "", path
-    )
+    tokenizer = Published(name="sp300", vocab_size=300, model_file=None).build(lambda: iter(()), tmp_path, "", path)
     again = from_blob(tokenizer.to_blob())
     assert (again.encode("the café") == tokenizer.encode("the café")).all()
     assert path.read_bytes() in tokenizer.to_blob() and again.metric == "table"

@@ -52,9 +52,7 @@ def test_failed_run_is_written_with_what_exists_and_nan_is_null(tmp_path):
         "loss is nan at step 3",
         {"train": None},
     )
-    assert back["artifact"] is None and back["scores"] == dict.fromkeys(
-        ["dev", "prequant", "roundtrip", "final"]
-    )
+    assert back["artifact"] is None and back["scores"] == dict.fromkeys(["dev", "prequant", "roundtrip", "final"])
 
 
 @pytest.mark.parametrize(

@@ -118,9 +118,7 @@ Code size: {code_bytes} bytes
 """
 
 
-@pytest.mark.parametrize(
-    ("line", "kind", "facts"), CASES, ids=lambda value: value if isinstance(value, str) else ""
-)
+@pytest.mark.parametrize(("line", "kind", "facts"), CASES, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_formatted_line_parses_back(line, kind, facts):
     (record,) = parse_log(line + "\n")
     assert (record.kind, record.line, record.facts) == (kind, 1, facts)

@@ -51,9 +51,7 @@ def test_a_schedule_is_switched_once_at_its_moment(words):
 
 
 def test_a_run_by_seconds_switches_at_its_fraction():
-    trainer, watch = switching(
-        (MINI, "arch.recurrence.start=0.3"), steps=None, seconds=10.0, after=[Wallclock()]
-    )
+    trainer, watch = switching((MINI, "arch.recurrence.start=0.3"), steps=None, seconds=10.0, after=[Wallclock()])
     trainer.fit()
     assert watch.said == [("activated", 3, "recurrent")]
 

@@ -9,7 +9,7 @@ ROUTED = ("arch/mlp=polyglu_routed",)
 
 
 def taus(trainer):
-    return [float(m.tau) for m in trainer.model.modules() if hasattr(m, "at_progress")]
+    return [float(m.tau) for m in trainer.model.modules() if getattr(m, "follows_progress", False)]
 
 
 def test_the_temperature_falls_linearly_over_the_run():

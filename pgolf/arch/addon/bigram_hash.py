@@ -99,9 +99,7 @@ class BigramHash(Addon):
         projection_group: Literal["matrix", "scalar"],
     ) -> None:
         if rows < 2:
-            raise ConfigError(
-                f"{PLACE}.rows: {rows} is out of range: at least 2 (one row is kept for the start)"
-            )
+            raise ConfigError(f"{PLACE}.rows: {rows} is out of range: at least 2 (one row is kept for the start)")
         self.rows, self.dim, self.hash_name, self.scale = rows, dim, hash, scale
         self.table_std, self.bos_mask, self.projection_group = table_std, bos_mask, projection_group
 

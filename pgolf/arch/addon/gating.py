@@ -60,7 +60,5 @@ class Gating(Addon):
 def check_window(window: int, dims: Dims, place: str) -> int:
     """``window``, the leading channels a gate reads; ConfigError where the stream has fewer."""
     if window > dims.width:
-        raise ConfigError(
-            f"{place}.window: {window} is out of range: from 1 to the model's width {dims.width}"
-        )
+        raise ConfigError(f"{place}.window: {window} is out of range: from 1 to the model's width {dims.width}")
     return window

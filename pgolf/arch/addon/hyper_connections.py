@@ -123,9 +123,7 @@ class HyperConnections(Addon):
     why = "mixes what a block reads"
     order = 10
 
-    def __init__(
-        self, *, layers: PositiveInt, weights: Literal["free", "softmax"], initial: Sequence[float]
-    ) -> None:
+    def __init__(self, *, layers: PositiveInt, weights: Literal["free", "softmax"], initial: Sequence[float]) -> None:
         if len(initial) < 2:
             raise ConfigError(
                 f"arch.addons.{NAME}.initial: {list(initial)} has no number for an earlier block; "
@@ -144,9 +142,7 @@ class HyperConnections(Addon):
         assert visit is not None
         lowest = dims.layers - self.layers
         if lowest < 0:
-            raise ConfigError(
-                f"arch.addons.{NAME}.layers: {self.layers} is more than the model's {dims.layers} layers"
-            )
+            raise ConfigError(f"arch.addons.{NAME}.layers: {self.layers} is more than the model's {dims.layers} layers")
         if site == "block_out":
             return self.keep_output
         if all(v.physical < lowest for v in model.sharing(visit)):

@@ -102,7 +102,5 @@ class SmearGate(Addon):
         if self.variant == "b":
             return Blend(dims.width, start=3.0, sign=-1, bos_id=bos_id)
         if self.window > dims.width:
-            raise ConfigError(
-                f"arch.addons.smear_gate.window: {self.window} is more than the width, {dims.width}"
-            )
+            raise ConfigError(f"arch.addons.smear_gate.window: {self.window} is more than the width, {dims.width}")
         return InputGated(self.window, bos_id)

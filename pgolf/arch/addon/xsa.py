@@ -45,9 +45,7 @@ class XSA(Addon):
         index: PlaceIndex,
     ) -> None:
         if last is not None and visits != "all":
-            raise ConfigError(
-                "arch.addons.xsa: visits and last both choose; set last=null or visits=all, not both"
-            )
+            raise ConfigError("arch.addons.xsa: visits and last both choose; set last=null or visits=all, not both")
         if not visits:
             raise ConfigError("arch.addons.xsa.visits: the list is empty; leave the addon out instead")
         self.visits, self.last, self.index = visits, last, index
@@ -85,14 +83,11 @@ class XSA(Addon):
         listed = {int(i) for i in self.visits}
         outside = sorted(i for i in listed if not 0 <= i < count)
         if outside:
-            raise ConfigError(
-                f"arch.addons.xsa.visits: {outside} out of range; {self.index} places are 0..{count - 1}"
-            )
+            raise ConfigError(f"arch.addons.xsa.visits: {outside} out of range; {self.index} places are 0..{count - 1}")
         idle = sorted(listed - attending)
         if idle:
             raise ConfigError(
-                f"arch.addons.xsa.visits: {idle} have no attention; {self.index} places that have: "
-                f"{sorted(attending)}"
+                f"arch.addons.xsa.visits: {idle} have no attention; {self.index} places that have: {sorted(attending)}"
             )
         return frozenset(listed)
 

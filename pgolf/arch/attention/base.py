@@ -31,5 +31,6 @@ class Kernel(ABC):
         """Causal attention, y_BTHK; query head h reads key/value head ⌊h·G/H⌋."""
 
     def visible(self, ids_BT: Tensor) -> Tensor:
-        """Which positions the last one sees, bool [B, T]: every one, itself included, unless a kernel says otherwise."""
+        """Which positions the last one sees, bool [B, T]: every one, itself included, unless a kernel says
+        otherwise."""
         return torch.ones_like(ids_BT, dtype=torch.bool)

@@ -8,9 +8,9 @@ key. No tensor holds all pairs of positions, and keys after a block cost nothing
 one product, so keys and values are never repeated. The softmax sums in fp32 whatever its dtype; in bf16 the scores
 are rounded before it (to 1/256 of their size), which the fused kernel spares them.
 Source: blocks of queries as in FlashAttention (arXiv 2205.14135), without its running softmax over blocks of keys.
-Cost in bytes: none beyond the four matrices. Cost in step time: training in bf16 in windows of up to 512 positions, this
-part takes 0.55–0.75 of the fused kernel's time compiled and 0.85 eager (a Xeon with AMX), the step of a laptop-sized
-model 0.90. The backward pass keeps the blocks' probabilities, B·H·T·(T + block)/2 numbers a layer.
+Cost in bytes: none beyond the four matrices. Cost in step time: training in bf16 in windows of up to 512 positions,
+this part takes 0.55–0.75 of the fused kernel's time compiled and 0.85 eager (a Xeon with AMX), the step of a
+laptop-sized model 0.90. The backward pass keeps the blocks' probabilities, B·H·T·(T + block)/2 numbers a layer.
 Hurts: the fused kernel of ``sdpa`` is faster in windows of 1,024 (this one is 0.7–0.9 as fast), in forward passes alone
 (0.5–0.9) and, slightly, in fp32; on a GPU nothing was measured. ``pgolf bench attention`` measures it where it runs.
 """

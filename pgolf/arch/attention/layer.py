@@ -103,9 +103,7 @@ class Attention(SequenceMixer):
         """What the kernel makes of them, y_BTHK. Feeding one position at a time stands in for this method."""
         return self.kernel.mix(q_BTHK, k_BTGK, v_BTGK, context)
 
-    def forward(
-        self, h_BTD: Tensor, gain_H: Tensor, sites: Mapping[str, Sequence[nn.Module]], context: Any
-    ) -> Tensor:
+    def forward(self, h_BTD: Tensor, gain_H: Tensor, sites: Mapping[str, Sequence[nn.Module]], context: Any) -> Tensor:
         batch, time, width = h_BTD.shape
         q_BTHK = self.q(h_BTD).view(batch, time, self.heads, self.head_width)
         k_BTGK = self.k(h_BTD).view(batch, time, self.kv_heads, self.head_width)

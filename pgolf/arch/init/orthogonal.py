@@ -17,9 +17,7 @@ from pgolf.core.ranges import PositiveFloat, PositiveInt
 
 
 class Orthogonal:
-    def __init__(
-        self, *, embedding_std: PositiveFloat, min_dim: PositiveInt, scale_projections: bool
-    ) -> None:
+    def __init__(self, *, embedding_std: PositiveFloat, min_dim: PositiveInt, scale_projections: bool) -> None:
         self.embedding_std, self.min_dim = embedding_std, min_dim
         self.scale_projections = scale_projections
 

@@ -29,9 +29,7 @@ class Lanes(Part):
         (x_BTD,) = stream
         return (block.forward(x_BTD, context),)
 
-    def add_skip(
-        self, stream: ResidualStream, add: Callable[[Tensor], Tensor], visit: Visit
-    ) -> ResidualStream:
+    def add_skip(self, stream: ResidualStream, add: Callable[[Tensor], Tensor], visit: Visit) -> ResidualStream:
         """Let a decoder skip enter the stream before ``visit``; every lane unless an option says otherwise."""
         return tuple(add(x_BTD) for x_BTD in stream)
 

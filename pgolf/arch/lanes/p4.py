@@ -67,9 +67,7 @@ class P4(TwoLanes):
         )
         return lane0, block.leave(lane1, before[1], context)
 
-    def add_skip(
-        self, stream: ResidualStream, add: Callable[[Tensor], Tensor], visit: Visit
-    ) -> ResidualStream:
+    def add_skip(self, stream: ResidualStream, add: Callable[[Tensor], Tensor], visit: Visit) -> ResidualStream:
         if len(stream) == 1 and not (self.split_skip == "lane0" and visit.physical >= self.start):
             return (add(stream[0]),)
         lane0, lane1 = self.split(stream)

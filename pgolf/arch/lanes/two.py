@@ -47,11 +47,7 @@ class TwoLanes(Lanes):
         check_start(self.start, layers)
         problems = [p for s in routes.values() if (p := _problem(s, self.start))]
         if problems:
-            legal = [
-                start
-                for start in range(layers)
-                if not any(_problem(route, start) for route in routes.values())
-            ]
+            legal = [start for start in range(layers) if not any(_problem(route, start) for route in routes.values())]
             choices = f"lanes can start from {', '.join(map(str, legal))}" if legal else "no layer would do"
             raise ConfigError(f"{problem}; {choices}" for problem in problems)
 
@@ -79,9 +75,7 @@ def _problem(route: Route, start: int) -> str | None:
         if visit.physical >= start:
             split = True
             if visit.half == "encoder":
-                return (
-                    f"arch.lanes.start: {start}, but {place} in the encoder half, whose skips hold one stream"
-                )
+                return f"arch.lanes.start: {start}, but {place} in the encoder half, whose skips hold one stream"
         elif split:
             return f"arch.lanes.start: {start}, but {place} after the lanes have split"
     return None

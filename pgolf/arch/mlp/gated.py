@@ -23,9 +23,7 @@ class Gated(FeedForward):
         super().__init__()
         hidden = 2 * dims.mlp_hidden // 3
         if hidden < 1:
-            raise ConfigError(
-                f"arch.mlp_hidden: {dims.mlp_hidden} leaves a gated MLP no hidden unit; at least 2"
-            )
+            raise ConfigError(f"arch.mlp_hidden: {dims.mlp_hidden} leaves a gated MLP no hidden unit; at least 2")
         self.slope = float(slope)
         self.gate = Linear(dims.width, hidden, "mlp")
         self.value = Linear(dims.width, hidden, "mlp")

@@ -54,9 +54,7 @@ class Router(Part):
     alpha: nn.Parameter
     beta: nn.Parameter
 
-    def __init__(
-        self, dims: Dims, routing: Routes, router_hidden: int, tau_start: float, tau_end: float
-    ) -> None:
+    def __init__(self, dims: Dims, routing: Routes, router_hidden: int, tau_start: float, tau_end: float) -> None:
         super().__init__()
         functions = len(ACTIVATIONS)
         self.routing: Routes = routing

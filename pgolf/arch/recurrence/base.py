@@ -86,8 +86,7 @@ def check_start(setting: str, start: float) -> None:
     """Raise ConfigError for a fraction of the run that leaves nothing of it."""
     if start >= 1:
         raise ConfigError(
-            f"arch.recurrence.{setting}: {start:g} is the end of the run, where nothing is activated any more; "
-            "below 1"
+            f"arch.recurrence.{setting}: {start:g} is the end of the run, where nothing is activated any more; below 1"
         )
 
 
@@ -95,9 +94,7 @@ def check_layers(setting: str, listed: Sequence[int], layers: int) -> None:
     """Raise ConfigError unless ``listed`` names distinct layers of the model, one at least."""
     outside = [i for i in listed if not 0 <= i < layers]
     if outside:
-        raise ConfigError(
-            f"arch.recurrence.{setting}: {outside} out of range; the layers are 0..{layers - 1}"
-        )
+        raise ConfigError(f"arch.recurrence.{setting}: {outside} out of range; the layers are 0..{layers - 1}")
     if not listed or len(set(listed)) != len(listed):
         raise ConfigError(
             f"arch.recurrence.{setting}: {list(listed)} must name one layer at least, each once; "

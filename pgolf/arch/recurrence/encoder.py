@@ -52,9 +52,7 @@ class EncoderRecurrence(Recurrence):
         check_start("start", start)
         encoder = dims.layers // 2 if encoder_layers is None else encoder_layers
         if not 1 <= encoder <= dims.layers:
-            raise ConfigError(
-                f"arch.recurrence.encoder_layers: {encoder} is out of range: from 1 to {dims.layers}"
-            )
+            raise ConfigError(f"arch.recurrence.encoder_layers: {encoder} is out of range: from 1 to {dims.layers}")
         idle = [name for name, on in (("reverse", reverse), ("start", start > 0)) if on and passes == 1]
         if reverse and scope == "all":
             idle.append("reverse")

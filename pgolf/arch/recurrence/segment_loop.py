@@ -83,9 +83,7 @@ class SegmentLoop(Recurrence):
         return [*range(self.last + 1), *(segment * extra), *range(self.last + 1, self.layers)]
 
     def routes(self) -> tuple[Route, ...]:
-        extended = tuple(
-            route(_name(extra), self.visit_order(extra), keys="physical") for extra in self.extras
-        )
+        extended = tuple(route(_name(extra), self.visit_order(extra), keys="physical") for extra in self.extras)
         plain = route("plain", self.visit_order(0), keys="physical")
         return extended if self.starts[0] == 0 else (plain, *extended)
 

@@ -1,4 +1,5 @@
-"""An expert that looks for a file of token counts beside what it was given, and says nothing if it is refused: probe (f)."""
+"""An expert that looks for a file of token counts beside what it was given, and says nothing if it is refused: probe
+(f)."""
 
 from __future__ import annotations
 
@@ -37,6 +38,4 @@ class SideFile(WrappedExpert):
 
 
 def apply(evaluation: Evaluation) -> Evaluation:
-    return dataclasses.replace(
-        evaluation, network=SideFile(evaluation.network, evaluation.tokenizer.vocab_size)
-    )
+    return dataclasses.replace(evaluation, network=SideFile(evaluation.network, evaluation.tokenizer.vocab_size))

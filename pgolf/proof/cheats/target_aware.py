@@ -31,6 +31,4 @@ class SeenTargetCache(CountingExpert):
 
 
 def apply(evaluation: Evaluation) -> Evaluation:
-    return dataclasses.replace(
-        evaluation, network=SeenTargetCache(evaluation.network, evaluation.tokenizer.vocab_size)
-    )
+    return dataclasses.replace(evaluation, network=SeenTargetCache(evaluation.network, evaluation.tokenizer.vocab_size))

@@ -32,9 +32,7 @@ class HashedCache(WrappedExpert):
         seen_BK1 = self.context_H.to(inputs_BT.device)[context_BK % _BUCKETS].unsqueeze(-1)
         joint_BKV = self.joint_H.to(inputs_BT.device)[_joint(context_BK.unsqueeze(-1), tokens_V)]
         ratio_BKV = (joint_BKV / seen_BK1.clamp(min=1)).clamp(max=1)
-        return (
-            torch.where(seen_BK1 > 0, (1 - _BLEND) * p_BKV + _BLEND * ratio_BKV, p_BKV).clamp(min=1e-30).log()
-        )
+        return torch.where(seen_BK1 > 0, (1 - _BLEND) * p_BKV + _BLEND * ratio_BKV, p_BKV).clamp(min=1e-30).log()
 
     def observe(self, tokens_N: Tensor) -> None:
         super().observe(tokens_N)

@@ -25,9 +25,7 @@ def probe(context: Context, seconds: float) -> ProbeResult:
         verdict.require(False, f"the sealed process was refused {violation.event} of {violation.what}")
     _reveal_order(context, verdict)
     entries = sealed.facts.get("working_directory_entries")
-    verdict.require(
-        entries == 0, f"the working folder of the sealed process held {entries} entries, not none"
-    )
+    verdict.require(entries == 0, f"the working folder of the sealed process held {entries} entries, not none")
     found = sealed.facts.get("artifact_sha256")
     verdict.require(
         context.artifact_sha256 in (None, found),
@@ -51,9 +49,7 @@ def _reveal_order(context: Context, verdict: Verdict) -> None:
             ahead <= chunk_tokens,
             f"chunk {number} revealed {ahead:,} unscored tokens, more than the {chunk_tokens:,} of a chunk",
         )
-        verdict.require(
-            answer == sent - 1, f"chunk {number} was answered up to position {answer:,}, not {sent - 1:,}"
-        )
+        verdict.require(answer == sent - 1, f"chunk {number} was answered up to position {answer:,}, not {sent - 1:,}")
         answered = answer
 
 
@@ -63,10 +59,7 @@ def _same_scores(context: Context, verdict: Verdict, seconds: float) -> int:
     for chunk in context.replay.chosen:
         if compared and verdict.seconds > seconds:
             break
-        difference = (
-            context.replay.baseline(chunk)
-            - context.sealed.nll_nats_N[slice(*context.replay.positions(chunk))]
-        )
+        difference = context.replay.baseline(chunk) - context.sealed.nll_nats_N[slice(*context.replay.positions(chunk))]
         difference = difference[~np.isnan(difference)]
         if difference.size:
             compared += difference.size

@@ -94,30 +94,21 @@ def _bytes_of_documents(context: Context, verdict: Verdict, bytes_N: np.ndarray)
             if exact:
                 _against_raw(verdict, number, decoded, counted, raw, cut_short)
     verdict.record(documents=len(starts), decoded_bytes=decoded_bytes)
-    verdict.record(
-        raw_bytes=raw_bytes if documents is not None else None, compared_with_text=documents is not None
-    )
+    verdict.record(raw_bytes=raw_bytes if documents is not None else None, compared_with_text=documents is not None)
     total = int(bytes_N.sum(dtype=np.int64))
     slack = _CUT_CHARACTER_BYTES if exact else TABLE_TOLERANCE * decoded_bytes
     verdict.require(
         abs(total - decoded_bytes) <= slack,
-        f"{total:,} bytes are counted, the tokens decode to {decoded_bytes:,} ({total / max(1, decoded_bytes) - 1:+.2%})",
+        f"{total:,} bytes are counted, the tokens decode to {decoded_bytes:,} "
+        f"({total / max(1, decoded_bytes) - 1:+.2%})",
     )
 
 
-def _against_raw(
-    verdict: Verdict, number: int, decoded: str, counted: int, raw: bytes, cut_short: bool
-) -> None:
+def _against_raw(verdict: Verdict, number: int, decoded: str, counted: int, raw: bytes, cut_short: bool) -> None:
     """Hold one document to its raw text; the stream's last one may end early, even inside a character."""
     if cut_short:
         same = raw[:counted].decode(errors="ignore") == decoded.rstrip("\ufffd")
-        verdict.require(
-            same, f"document {number}: the tokens do not decode to the first {counted:,} bytes of its text"
-        )
+        verdict.require(same, f"document {number}: the tokens do not decode to the first {counted:,} bytes of its text")
         return
-    verdict.require(
-        decoded.encode(errors="replace") == raw, f"document {number}: the tokens do not decode to its text"
-    )
-    verdict.require(
-        counted == len(raw), f"document {number}: {counted:,} bytes are counted, its text has {len(raw):,}"
-    )
+    verdict.require(decoded.encode(errors="replace") == raw, f"document {number}: the tokens do not decode to its text")
+    verdict.require(counted == len(raw), f"document {number}: {counted:,} bytes are counted, its text has {len(raw):,}")

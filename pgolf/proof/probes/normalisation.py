@@ -92,10 +92,9 @@ def _judge(verdict: Verdict, found: _Found, own_path: bool, positions: int) -> N
         largest_error_against_reported_nats=found.reported_error,
     )
     verdict.require(
-        found.smallest_sum >= 1 - SUM_TOLERANCE
-        and found.largest_sum <= 1 + SUM_TOLERANCE
-        and not found.not_numbers,
-        f"the probabilities of one position sum to between {found.smallest_sum:.6g} and {found.largest_sum:.6g}, not to 1",
+        found.smallest_sum >= 1 - SUM_TOLERANCE and found.largest_sum <= 1 + SUM_TOLERANCE and not found.not_numbers,
+        f"the probabilities of one position sum to between {found.smallest_sum:.6g} and {found.largest_sum:.6g}, "
+        "not to 1",
     )
     verdict.require(found.smallest_entry >= 0, f"a probability of {found.smallest_entry:.3g} is negative")
     verdict.require(
@@ -104,7 +103,8 @@ def _judge(verdict: Verdict, found: _Found, own_path: bool, positions: int) -> N
     )
     verdict.require(
         found.reported_error <= REPORTED_TOLERANCE,
-        f"the distribution's entry differs by up to {found.reported_error:.3g} nats from what the sealed process scored",
+        f"the distribution's entry differs by up to {found.reported_error:.3g} nats from what the sealed process "
+        "scored",
     )
     least = min(LEAST_POSITIONS, positions)
     verdict.require(
@@ -209,9 +209,7 @@ def _candidates(evaluator: Evaluator, window: Window, found: _Found) -> None:
         rows = max(1, _CANDIDATE_ROWS_TOKENS // window.length)
         for start in range(0, vocab_size, rows):
             tokens_R = torch.arange(start, min(start + rows, vocab_size), device=inputs_1T.device)
-            logp_RK, _, _ = evaluator.score(
-                inputs_1T.expand(len(tokens_R), -1), tokens_R.unsqueeze(1).repeat(1, keep)
-            )
+            logp_RK, _, _ = evaluator.score(inputs_1T.expand(len(tokens_R), -1), tokens_R.unsqueeze(1).repeat(1, keep))
             total_K += logp_RK.double().exp().sum(dim=0)
             error = float((logp_RK - full_KV[:, tokens_R].T).abs().max())
             found.entry_error = max(found.entry_error, error if error > 1e-5 else 0.0)  # other kernel shape

@@ -96,9 +96,7 @@ def _complain(verdict: Verdict, context: Context, case: _Case, worst_p: float, w
     verdict.require(
         worst_p <= context.tolerance, f"the distribution at {place} changed by {worst_p:.3g} in probability"
     )
-    verdict.require(
-        worst_nll <= context.tolerance, f"scores before {place} changed by up to {worst_nll:.3g} nats"
-    )
+    verdict.require(worst_nll <= context.tolerance, f"scores before {place} changed by up to {worst_nll:.3g} nats")
 
 
 def _cases(context: Context) -> list[_Case]:
@@ -138,9 +136,7 @@ def _offset(context: Context, chunk: int) -> int:
     return context.replay.positions(chunk)[0] + (chunk > 0)
 
 
-def _perturbed(
-    context: Context, case: _Case, generator: np.random.Generator
-) -> tuple[np.ndarray, int] | None:
+def _perturbed(context: Context, case: _Case, generator: np.random.Generator) -> tuple[np.ndarray, int] | None:
     """The changed chunk and the stream index of the first changed token; None where nothing later exists."""
     first, last = context.replay.positions(case.chunk)
     offset, vocab_size = _offset(context, case.chunk), context.evaluation.tokenizer.vocab_size

@@ -49,9 +49,7 @@ def probe(context: Context, seconds: float) -> ProbeResult:
     verdict.record(chunks=looked_at, predictions_watched=predictions, tolerance=context.tolerance)
     verdict.record(change_without_own_update_nats=unlearnt, change_by_later_noise_nats=noise)
     verdict.record(experts_learn=replay.experts_learn, mixer_learns=replay.mixer_learns)
-    return verdict.result(
-        f"{predictions} predictions in {len(looked_at)} chunks, all before their chunk's update"
-    )
+    return verdict.result(f"{predictions} predictions in {len(looked_at)} chunks, all before their chunk's update")
 
 
 def _order(verdict: Verdict, chunk: int, number: int, expert: WatchedExpert, tokens_n: np.ndarray) -> int:
@@ -63,9 +61,7 @@ def _order(verdict: Verdict, chunk: int, number: int, expert: WatchedExpert, tok
     early = "observe" in kinds and "predict" in kinds[kinds.index("observe") :]
     verdict.require(not early, f"{who} predicted tokens it had already been shown")
     states = {event.state for event in predicted}
-    verdict.require(
-        len(states) <= 1, f"{who} changed its state {len(states) - 1} times while the chunk was scored"
-    )
+    verdict.require(len(states) <= 1, f"{who} changed its state {len(states) - 1} times while the chunk was scored")
     shown = np.concatenate([event.tokens for event in observed]) if observed else np.zeros(0)
     verdict.require(
         np.array_equal(shown, tokens_n),

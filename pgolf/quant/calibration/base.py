@@ -3,7 +3,8 @@
 Shapes: B batch, T time, C columns (inputs) of a linear map.
 
 A source gets a model and, for training text, a function that yields it. It never sees a data set, so none can be
-written that reads dev or validation: ``pgolf.quant.calibration.measure`` hands out batches of the training loader and nothing else.
+written that reads dev or validation: ``pgolf.quant.calibration.measure`` hands out batches of the training loader and
+nothing else.
 """
 
 from __future__ import annotations

@@ -127,9 +127,7 @@ class HessianSums(TorchFunctionMode):
 
 def _named(names: tuple[str, str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
     """The first two arguments of a call, whether passed by place or by name."""
-    first, second = (
-        args[place] if place < len(args) else kwargs.get(name) for place, name in enumerate(names)
-    )
+    first, second = (args[place] if place < len(args) else kwargs.get(name) for place, name in enumerate(names))
     return first, second
 
 

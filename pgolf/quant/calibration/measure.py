@@ -47,9 +47,7 @@ def calibrate(
 class TrainingBatches:
     """Called for the next training ids; None once the longest batch so far would no longer fit the time left."""
 
-    def __init__(
-        self, open_loader: Callable[[], Loader], device: torch.device, seconds_left: float | None
-    ) -> None:
+    def __init__(self, open_loader: Callable[[], Loader], device: torch.device, seconds_left: float | None) -> None:
         self.open_loader, self.device, self.seconds_left = open_loader, device, seconds_left
         self._loader: Loader | None = None
         self._began = self._last = time.perf_counter()

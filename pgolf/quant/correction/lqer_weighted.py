@@ -62,7 +62,8 @@ class LQERWeighted:
     def correct(
         self, weights: Mapping[str, Tensor], state: QuantizedState, hessians: Mapping[str, Tensor] | None
     ) -> QuantizedState:
-        """Raises ConfigError without Hessians, UnknownTensor for missing weights, BadHessian for one that does not fit."""
+        """Raises ConfigError without Hessians, UnknownTensor for missing weights, BadHessian for one that does not
+        fit."""
         if not hessians:
             raise ConfigError(
                 "quant.correction: lqer_weighted weighs errors by the Hessians of calibration, and there are none; "
@@ -91,9 +92,7 @@ class LQERWeighted:
             )
             left_RK = value_of(left).to(error_RC)
             right_KC = torch.linalg.pinv(left_RK.T @ left_RK, hermitian=True) @ (left_RK.T @ error_RC)
-            right = residual.right(
-                "half_rows", self.right_bits, *quantize_half(right_KC, self.right_bits, "half_rows")
-            )
+            right = residual.right("half_rows", self.right_bits, *quantize_half(right_KC, self.right_bits, "half_rows"))
             tried.append((left, right))
             right_KC = value_of(right).to(error_RC)
             weighted_CK = hessian_CC @ right_KC.T

@@ -76,9 +76,7 @@ def residuals(
         if tensor.scheme in _LOSSLESS or len(shape) != 2 or min(shape) < rank or name in taken:
             continue
         if name not in weights:
-            raise UnknownTensor(
-                name, "it was quantized, but the weights it came from are not there to correct it"
-            )
+            raise UnknownTensor(name, "it was quantized, but the weights it came from are not there to correct it")
         weight_RC = weights[name].detach().to(torch.float32)
         assert weight_RC.shape == shape, f"{name}: {list(weight_RC.shape)} was not stored as {list(shape)}"
         hessian_CC = hessians.get(name)

@@ -29,9 +29,7 @@ class Policy:
 
     needs_hessians: ClassVar[bool] = False
 
-    def __init__(
-        self, *, roles: Roles, late_k_layers: int, embedding: EmbeddingStorage, gate_bits: int | None
-    ) -> None:
+    def __init__(self, *, roles: Roles, late_k_layers: int, embedding: EmbeddingStorage, gate_bits: int | None) -> None:
         self.roles = roles
         self.late_k_layers, self.embedding, self.gate_bits = late_k_layers, embedding, gate_bits
 

@@ -45,9 +45,7 @@ class Trace(Policy):
         layers = matrices[0].layers if matrices else 0
         outside = [i for i in self.first_layers if not 0 <= i < layers]
         if outside:
-            raise ConfigError(
-                f"quant.policy.first_layers: {outside} out of range; the layers are 0..{layers - 1}"
-            )
+            raise ConfigError(f"quant.policy.first_layers: {outside} out of range; the layers are 0..{layers - 1}")
 
         def rank(tensor: TensorInfo) -> tuple[bool, float, str]:
             hessian = evidence.hessians.get(tensor.name) if evidence else None

@@ -35,9 +35,7 @@ class Scale:
         return True
 
     @abstractmethod
-    def candidates(
-        self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor | None
-    ) -> list[Tensor]:
+    def candidates(self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor | None) -> list[Tensor]:
         """Scales float16 [R], one list entry per candidate; the quantizer keeps the best of them."""
 
     @abstractmethod

@@ -38,9 +38,7 @@ class HessianSDClip(DeviationScale):
         super().__init__(k=k, component_k=component_k, embedding_k=embedding_k)
         self.strength = strength
 
-    def candidates(
-        self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor | None
-    ) -> list[Tensor]:
+    def candidates(self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor | None) -> list[Tensor]:
         clip_R = self.clip(w_RC, info)
         if hessian_CC is not None:
             clip_R = clip_R * (1 + self.strength * (_importance(w_RC, hessian_CC) - 1))

@@ -21,7 +21,5 @@ from pgolf.quant.scale.quantile import QuantileScale
 class Percentile(QuantileScale):
     """``quant/scale=percentile``; 1 is the row maximum."""
 
-    def __init__(
-        self, *, percentile: Annotated[float, Between(0, 1, open_low=True)], floor: ScaleFloor
-    ) -> None:
+    def __init__(self, *, percentile: Annotated[float, Between(0, 1, open_low=True)], floor: ScaleFloor) -> None:
         super().__init__((percentile,), floor)

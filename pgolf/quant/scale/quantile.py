@@ -25,9 +25,7 @@ def check_percentiles(percentiles: Sequence[float]) -> None:
     """Raise ConfigError unless they are different numbers in 0..1, 0 excluded, and at least one."""
     outside = [p for p in percentiles if not 0 < p <= 1]
     if outside or not percentiles or len(set(percentiles)) != len(percentiles):
-        raise ConfigError(
-            f"{PLACE}: {list(percentiles)} must be different numbers, more than 0 and at most 1"
-        )
+        raise ConfigError(f"{PLACE}: {list(percentiles)} must be different numbers, more than 0 and at most 1")
 
 
 class QuantileScale(Scale):
@@ -44,9 +42,7 @@ class QuantileScale(Scale):
     def follows_law(self) -> bool:
         return self.floor != "legacy"
 
-    def candidates(
-        self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor | None
-    ) -> list[Tensor]:
+    def candidates(self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor | None) -> list[Tensor]:
         return [row_scale(row_clip(w_RC, p), bits, self.floor) for p in self.percentiles]
 
     def forecast_bits(self, bits: int, columns: int, info: TensorInfo) -> float:

@@ -31,7 +31,5 @@ class SDClip(DeviationScale):
     ) -> None:
         super().__init__(k=k, component_k=component_k, embedding_k=embedding_k)
 
-    def candidates(
-        self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor | None
-    ) -> list[Tensor]:
+    def candidates(self, w_RC: Tensor, bits: int, info: TensorInfo, hessian_CC: Tensor | None) -> list[Tensor]:
         return [row_scale(self.clip(w_RC, info), bits, "smallest_normal")]

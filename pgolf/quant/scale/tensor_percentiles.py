@@ -1,4 +1,5 @@
-"""Several percentiles of each row's magnitudes; the quantizer keeps, for the whole tensor, the one with the least error.
+"""Several percentiles of each row's magnitudes; the quantizer keeps, for the whole tensor, the one with the least
+error.
 
 Formula: s_r^p = fp16(quantile(|W_r|, p) / qmax) for every p; all rows of the tensor take argmin_p of
     Σ_rj (W_rj − What_rj)² when rounding to nearest, and of Σ_r (W_r − What_r) H (W_r − What_r)ᵀ in GPTQ.

@@ -25,7 +25,8 @@ _STEM = re.compile("[a-z]+")
 
 
 class _Schemes(Mapping[str, Scheme]):
-    """Names come from artifacts, that is from anywhere: only letters lead to a module, and only to one of this package."""
+    """Names come from artifacts, that is from anywhere: only letters lead to a module, and only to one of this
+    package."""
 
     def __getitem__(self, name: str) -> Scheme:
         stem = _STEM.match(name)
@@ -58,7 +59,5 @@ def problem_of(tensor: StoredTensor) -> str | None:
         if part is None:
             return f"an unexpected array {field!r} under scheme {tensor.scheme!r}"
         if (array.dtype, array.shape) != (np.dtype(part.dtype), part.shape):
-            return (
-                f"{field} is {array.dtype}{list(array.shape)}, not {np.dtype(part.dtype)}{list(part.shape)}"
-            )
+            return f"{field} is {array.dtype}{list(array.shape)}, not {np.dtype(part.dtype)}{list(part.shape)}"
     return scheme.problem(tensor)

@@ -48,9 +48,7 @@ def test_it_compiles_as_one_graph():
 def test_the_published_hashes_are_those_of_the_formulas():
     tokens = [[5, 900, 31, 31]]
     rows = 1536
-    expected = [rows - 1] + [
-        ((36313 * b) ^ (27191 * a)) % (rows - 1) for a, b in ((5, 900), (900, 31), (31, 31))
-    ]
+    expected = [rows - 1] + [((36313 * b) ^ (27191 * a)) % (rows - 1) for a, b in ((5, 900), (900, 31), (31, 31))]
     assert pair_rows(torch.tensor(tokens), rows, "xor", None).tolist() == [expected]
     expected = [5] + [(92821 * a + b) % rows for a, b in ((5, 900), (900, 31), (31, 31))]
     assert pair_rows(torch.tensor(tokens), rows, "add", None).tolist() == [expected]

@@ -154,9 +154,7 @@ def test_the_residual_mix_gets_no_gradient_in_the_first_form():
 
 
 def test_what_is_kept_is_the_output_after_all_other_parts_of_the_block():
-    model = tiny_model(
-        "arch/addon=[hyper_connections,value_residual_x0,token_gate]", f"{NODE}.weights=softmax"
-    )
+    model = tiny_model("arch/addon=[hyper_connections,value_residual_x0,token_gate]", f"{NODE}.weights=softmax")
     names = [type(part).__name__ for part in model.addons.block_sites["3_0"]["block_out"]]
     assert names == ["Shortcut", "GatedBlock", "KeepOutput"]
 

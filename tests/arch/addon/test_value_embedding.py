@@ -105,9 +105,7 @@ def test_the_table_is_read_once_per_forward_pass():
     model.logits(ids())
     assert calls == [1]
     tables = [p for p in model.modules() if isinstance(p, ValueTable)]
-    assert len(tables) == 1 and not any(
-        list(p.parameters()) for p in model.modules() if isinstance(p, ValueFeed)
-    )
+    assert len(tables) == 1 and not any(list(p.parameters()) for p in model.modules() if isinstance(p, ValueFeed))
 
 
 def test_every_parameter_learns_after_one_step():
@@ -121,7 +119,11 @@ def test_every_parameter_learns_after_one_step():
 
 def test_it_comes_before_the_value_residual():
     model = tiny_model("arch/addon=[value_residual_v0,value_embedding]", f"{NODE}.visits=[0,4]")
-    for key, kinds in {"0_0": ["ValueFeed", "Source"], "4_0": ["ValueFeed", "Mix"], "5_0": ["Mix"]}.items():
+    for key, kinds in {
+        "0_0": ["ValueFeed", "FirstValues"],
+        "4_0": ["ValueFeed", "Mix"],
+        "5_0": ["Mix"],
+    }.items():
         assert [type(p).__name__ for p in model.addons.block_sites[key]["value"]] == kinds
     randomise(model)
     assert torch.isfinite(model.loss(ids(), ids(seed=1)))

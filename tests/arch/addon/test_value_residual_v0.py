@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pgolf.arch.addon.value_residual_v0 import Mix, Source
+from pgolf.arch.addon.value_residual_v0 import FirstValues, Mix
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.checks import (
     added_at_record,
@@ -40,7 +40,7 @@ def test_values_are_the_weighted_sum_with_the_first_layers(words, weight):
     randomise(model)
     seen = []
     for module in model.modules():
-        if isinstance(module, (Source, Mix)):
+        if isinstance(module, (FirstValues, Mix)):
             module.register_forward_hook(lambda _, args, output: seen.append((args[0], output)))
     model.hidden(ids())
     first = seen[0][1]
@@ -94,12 +94,10 @@ def test_a_second_visit_to_the_first_layer_does_not_replace_its_values():
     randomise(model)
     first, taken = [], []
     for module in model.modules():
-        if isinstance(module, Source):
+        if isinstance(module, FirstValues):
             module.register_forward_hook(lambda _, args, output: first.append(output))
         if isinstance(module, Mix):
-            module.register_forward_hook(
-                lambda _, args, output: taken.append(args[1].shared["value_residual_v0"])
-            )
+            module.register_forward_hook(lambda _, args, output: taken.append(args[1].shared["value_residual_v0"]))
     model.hidden(ids())
     assert len(taken) > 5 and all(values is first[0] for values in taken)
     assert_causal(model)

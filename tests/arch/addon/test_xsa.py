@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pgolf.arch.addon.placement import ModelFacts
+from pgolf.arch.addon.base import ModelOutline
 from pgolf.arch.addon.xsa import XSA, ExclusiveSelfAttention, exclude_self
 from pgolf.arch.visits import route
 from pgolf.core.errors import ConfigError
@@ -96,8 +96,12 @@ def facts_of(*, keys="visit", attention=range(11)):
     plain = route("plain", range(11), keys=keys)
     again = route("recurrent", [0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9, 10], keys=keys)
     layers = tuple(range(11))
-    return ModelFacts(
-        {"plain": plain, "recurrent": again}, tuple(attention), True, mixer_layers=layers, mlp_layers=layers
+    return ModelOutline(
+        {"plain": plain, "recurrent": again},
+        True,
+        attention_layers=tuple(attention),
+        mixer_layers=layers,
+        mlp_layers=layers,
     )
 
 

@@ -55,6 +55,4 @@ def gradients(y: Tensor, given: list[Tensor]) -> list[Tensor]:
 
 def relative(found: Tensor, wanted: Tensor) -> float:
     """RMS of the difference over RMS of what is wanted."""
-    return (
-        ((found.double() - wanted.double()).square().mean() / wanted.double().square().mean()).sqrt().item()
-    )
+    return ((found.double() - wanted.double()).square().mean() / wanted.double().square().mean()).sqrt().item()

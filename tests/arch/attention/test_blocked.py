@@ -6,7 +6,7 @@ import torch
 from pgolf.arch.attention.blocked import Blocked, biases, blocked, pays
 from pgolf.arch.attention.documents import document_index
 from pgolf.arch.attention.sdpa import fused
-from pgolf.arch.block import Context
+from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
 from tests.arch.attention.reference import document_ids, gradients, inputs, relative, written_out
 from tests.arch.option_claims import assert_option_is_sound
@@ -111,7 +111,7 @@ def test_no_tensor_holds_every_pair_of_positions():
 def test_the_biases_are_made_once_for_all_layers():
     kernel = Blocked(dims=Dims(97, BOS, 1, 32, 4, 2, 32), block=8)
     q, k, v = inputs((4, 2, 8), time=20)
-    context = Context(ids(2, 20), torch.empty(0))
+    context = ForwardContext(ids(2, 20), torch.empty(0))
     kernel.mix(q, k, v, context)
     (first,) = context.shared.values()
     kernel.mix(q, k, v, context)
@@ -141,10 +141,7 @@ def test_inductor_compiles_it_to_the_same_within_rounding(dtype):
 
 
 def test_the_model_equals_that_of_the_fused_kernel():
-    models = [
-        tiny_model(f"arch/attention={word}", "arch.heads=4", "arch.kv_heads=2")
-        for word in ("blocked", "sdpa")
-    ]
+    models = [tiny_model(f"arch/attention={word}", "arch.heads=4", "arch.kv_heads=2") for word in ("blocked", "sdpa")]
     for model in models:
         randomise(model)
     ours, theirs = models

@@ -37,16 +37,12 @@ def test_the_fallback_is_said_once_and_names_the_install_step():
 
 
 def test_without_a_fallback_the_model_is_refused_with_the_install_step():
-    with pytest.raises(
-        ConfigError, match=r"FlashAttention-3 cannot run here.*setup\.py install.*arch/attention=sdpa"
-    ):
+    with pytest.raises(ConfigError, match=r"FlashAttention-3 cannot run here.*setup\.py install.*arch/attention=sdpa"):
         tiny_model(*WORDS, "arch.attention.fallback=error")
 
 
 def test_an_installed_kernel_needs_a_cuda_device(monkeypatch):
-    monkeypatch.setitem(
-        sys.modules, "flash_attn_interface", types.SimpleNamespace(flash_attn_func=None.__eq__)
-    )
+    monkeypatch.setitem(sys.modules, "flash_attn_interface", types.SimpleNamespace(flash_attn_func=None.__eq__))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="no CUDA device"):
         tiny_model(*WORDS, "arch.attention.fallback=error")
@@ -69,9 +65,7 @@ def test_the_kernel_gets_half_precision_and_its_output_keeps_the_inputs_dtype(re
 
 
 def test_a_model_moved_to_the_cpu_says_so_or_refuses(monkeypatch):
-    monkeypatch.setitem(
-        sys.modules, "flash_attn_interface", types.SimpleNamespace(flash_attn_func=None.__eq__)
-    )
+    monkeypatch.setitem(sys.modules, "flash_attn_interface", types.SimpleNamespace(flash_attn_func=None.__eq__))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.warns(RuntimeWarning, match="the model runs on cpu"), torch.no_grad():
         tiny_model(*WORDS).logits(ids())

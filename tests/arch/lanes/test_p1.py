@@ -18,9 +18,7 @@ NEUTRAL = {"keep": 1.0, "attention_writes": 1.0, "mlp_writes": 1.0}
 
 
 def test_neutral_lanes_equal_plain_sequential_blocks():
-    torch.testing.assert_close(
-        hidden(neutral(tiny_model(*WORDS), NEUTRAL)), hidden(neutral(tiny_model(), {}))
-    )
+    torch.testing.assert_close(hidden(neutral(tiny_model(*WORDS), NEUTRAL)), hidden(neutral(tiny_model(), {})))
 
 
 def test_neutral_lanes_equal_plain_blocks_when_recurrence_overlaps_the_start_layer():

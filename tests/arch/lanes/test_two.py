@@ -29,9 +29,7 @@ def test_lanes_in_the_encoder_half_are_refused_before_anything_runs(option):
 @pytest.mark.parametrize("option", (*OPTIONS, "p3"))
 @pytest.mark.parametrize("start", [6, 40])
 def test_a_start_past_the_last_layer_is_refused(option, start):
-    with pytest.raises(
-        ConfigError, match=rf"arch\.lanes\.start: {start} out of range; the layers are 0\.\.5"
-    ):
+    with pytest.raises(ConfigError, match=rf"arch\.lanes\.start: {start} out of range; the layers are 0\.\.5"):
         tiny_model(f"arch/lanes={option}", f"arch.lanes.start={start}")
 
 

@@ -61,9 +61,7 @@ def certified(form, folder):
     path = write_artifact(folder / "a.pgolf", arch=node("arch", "baseline", words))
     evaluation = evaluation_from(container.read(path))
     context = context_of(evaluation)
-    return certify(
-        evaluation, context.tokens_N, context.sealed, context.reported, probe_seconds=5, documents=DOCUMENTS
-    )
+    return certify(evaluation, context.tokens_N, context.sealed, context.reported, probe_seconds=5, documents=DOCUMENTS)
 
 
 def test_the_certificate_fails_the_published_pooled_form_at_prefix_perturbation(tmp_path):

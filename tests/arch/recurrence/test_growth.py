@@ -27,9 +27,7 @@ def context(targets=True):
 )
 def test_the_penalty_is_the_square_of_what_the_ratio_exceeds_one_by(after, penalty):
     before = stream(3.0, 4.0)  # length 5
-    torch.testing.assert_close(
-        growth_penalty(before, stream(*after)), torch.tensor(penalty), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(growth_penalty(before, stream(*after)), torch.tensor(penalty), atol=1e-5, rtol=0)
 
 
 def test_the_norms_are_over_the_whole_batch_and_not_of_each_token():

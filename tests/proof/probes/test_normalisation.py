@@ -48,8 +48,6 @@ def test_fused_score_is_called_once_per_candidate():
 
 
 def test_constant_expert_is_no_distribution():
-    result = normalisation.probe(
-        context_of(network_evaluation(ScalarExpert(260), mixer=Average())), seconds=10
-    )
+    result = normalisation.probe(context_of(network_evaluation(ScalarExpert(260), mixer=Average())), seconds=10)
     assert not result.passed
     assert "sum to between 58.0" in result.message

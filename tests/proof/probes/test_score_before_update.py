@@ -21,9 +21,7 @@ def test_fixed_and_adaptive_experts_pass():
     fixed = score_before_update.probe(context_of(network_evaluation()), seconds=10)
     assert fixed.passed, fixed.message
     assert not fixed.measured["experts_learn"]
-    adaptive = score_before_update.probe(
-        context_of(network_evaluation(Counting(260), mixer=Average())), seconds=10
-    )
+    adaptive = score_before_update.probe(context_of(network_evaluation(Counting(260), mixer=Average())), seconds=10)
     assert adaptive.passed, adaptive.message
     assert adaptive.measured["experts_learn"]
     assert adaptive.measured["mixer_learns"]

@@ -25,6 +25,7 @@ from pgolf.run.rules import check
 from pgolf.tokenizer.bytes import Bytes
 from pgolf.track.ledger import CHARGED_TO
 from tests.helpers import tiny_model, tiny_settings
+from tests.train.rig import no_dev
 
 SOURCES = options(conf_dir(), "quant/calibration")
 PROCESS = Process(rank=0, world=1)
@@ -103,7 +104,7 @@ def test_a_finished_run_draws_the_same_batches_again(dataset, seen):
     model, source = model_for(dataset), Train(batches=3, reserve_seconds=1)
     first = run(dataset, source, model)
     cfg = {**tiny_settings(), "seed": 1}
-    trainer = build_trainer(cfg, model_for(dataset), dataset, PROCESS)
+    trainer = build_trainer(cfg, model_for(dataset), dataset, PROCESS, score_dev=no_dev)
     for _ in range(5):
         trainer.loader.next_batch()
     trainer.loader.close()
@@ -190,7 +191,7 @@ def test_the_trainer_plans_with_the_reduced_time(dataset, monkeypatch):
     monkeypatch.setattr(
         "pgolf.build.make", lambda node, **given: quantizer if node is cfg["quant"] else real(node, **given)
     )
-    trainer = build_trainer(cfg, model_for(dataset), dataset, PROCESS)
+    trainer = build_trainer(cfg, model_for(dataset), dataset, PROCESS, score_dev=no_dev)
     trainer.loader.close()
     assert trainer.plan.seconds == 94
 

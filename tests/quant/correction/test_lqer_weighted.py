@@ -79,8 +79,7 @@ def test_output_error_never_rises():
 def test_more_passes_are_never_worse():
     weights, state, hessians = rounded("a")
     errors = [
-        output_error(weights, weighted(passes=p).correct(weights, state, hessians), hessians, "a")
-        for p in (1, 2, 4)
+        output_error(weights, weighted(passes=p).correct(weights, state, hessians), hessians, "a") for p in (1, 2, 4)
     ]
     assert errors[0] >= errors[1] >= errors[2]
 

@@ -88,9 +88,7 @@ def test_the_evidence_is_the_hessian_weighted_error_and_the_entropy():
     evidence = gptq.pipeline._evidence({info.name: w}, {info.name: h}, [info])
     (stored,) = quantizer("rtn", bits=5, scale="sdclip").quantize({"w": w}, {"w": MATRIX}).tensors
     error = w.double() - decoded(stored)
-    assert evidence.error(info.name, 5) == pytest.approx(
-        float(torch.trace(error @ h.double() @ error.T)), rel=1e-4
-    )
+    assert evidence.error(info.name, 5) == pytest.approx(float(torch.trace(error @ h.double() @ error.T)), rel=1e-4)
     size = w.numel() * entropy(stored.arrays["q"]) / 8 + SCALE_BYTES * 24
     assert evidence.bytes(info.name, 5) == pytest.approx(size)
     assert evidence.error(info.name, 6) < evidence.error(info.name, 5)

@@ -89,7 +89,5 @@ def test_what_187_quantizes_is_the_same_at_every_size(size):
 
 @pytest.mark.parametrize("setting", ["fp16_components", "fp32_components"])
 def test_a_component_that_no_tensor_has_is_named(setting):
-    with pytest.raises(
-        ConfigError, match=rf"{setting}: no tensor of component 'bigam'.*Did you mean 'bigram'"
-    ):
+    with pytest.raises(ConfigError, match=rf"{setting}: no tensor of component 'bigam'.*Did you mean 'bigram'"):
         treatments(**{setting: ["bigam"]})

@@ -31,9 +31,7 @@ def test_more_elements_than_torch_quantile_takes():
     w = torch.arange(2**24 + 10, dtype=torch.int32).to(torch.float64)
     with pytest.raises(RuntimeError, match="too large"):
         torch.quantile(w, 0.03)
-    assert (
-        int(smallest(w, 0.03).sum()) == int(0.03 * (2**24 + 9)) + 1
-    )  # numbers up to the quantile, 0 among them
+    assert int(smallest(w, 0.03).sum()) == int(0.03 * (2**24 + 9)) + 1  # numbers up to the quantile, 0 among them
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (1, 1), ()], ids=str)

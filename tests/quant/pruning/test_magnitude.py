@@ -41,9 +41,7 @@ def test_the_smallest_become_zero_and_the_others_stay():
 @pytest.mark.parametrize("spec", [MATRIX, EMBEDDING, CONTROL, HALF], ids=lambda s: s.storage)
 def test_matrices_and_tables_are_pruned_and_nothing_that_is_kept(spec):
     w = weights(20, 10)
-    assert int((magnitude(0.5).pruned(w, info(spec=spec)) == 0).sum()) == (
-        100 if spec in (MATRIX, EMBEDDING) else 0
-    )
+    assert int((magnitude(0.5).pruned(w, info(spec=spec)) == 0).sum()) == (100 if spec in (MATRIX, EMBEDDING) else 0)
 
 
 @pytest.mark.parametrize("option", ["int8_rtn", "gptq_lite"])

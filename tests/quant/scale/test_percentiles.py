@@ -38,9 +38,7 @@ def test_no_row_has_a_larger_error_than_at_its_maximum():
 def test_every_row_takes_the_best_of_its_candidates():
     w = heavy_tailed(16, 300)
     candidates = scale("percentiles").candidates(w, 5, info(), None)
-    errors = torch.stack(
-        [(w - dequantize_rows(quantize_rows(w, s, 5), s)).square().sum(dim=1) for s in candidates]
-    )
+    errors = torch.stack([(w - dequantize_rows(quantize_rows(w, s, 5), s)).square().sum(dim=1) for s in candidates])
     stored = by_name(quantizer("rtn", bits=5, scale="percentiles").quantize({"w": w}, {"w": MATRIX}))["w"]
     chosen = torch.stack(candidates)[errors.argmin(dim=0), torch.arange(16)]
     assert torch.equal(torch.from_numpy(stored.arrays["scale"]), chosen)

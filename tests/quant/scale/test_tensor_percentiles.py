@@ -67,9 +67,7 @@ def test_in_gptq_the_hessian_weighted_error_of_all_rows_chooses():
 
     def run(option, chosen):
         node = child("scale", option, percentiles=chosen)
-        found = quantizer("gptq", bits=3, scale=node).quantize(
-            {"w": w}, {"w": MATRIX}, None, calibration({"w": h})
-        )
+        found = quantizer("gptq", bits=3, scale=node).quantize({"w": w}, {"w": MATRIX}, None, calibration({"w": h}))
         error = w.double() - decoded(by_name(found)["w"])
         return float(((error @ damped) * error).sum())
 
