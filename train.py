@@ -23,9 +23,10 @@ from pgolf.config.launch import launch, run_job
 
 def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     """One run; returns what a sweep minimises (dev bits per byte) and the exit status."""
+    from pgolf.artifact.forecast import refuse_unreachable
     from pgolf.eval.sealed import check_sealed
     from pgolf.run import stages
-    from pgolf.run.announce import announce_training, compare, print_model
+    from pgolf.run.model_report import compare, print_model, report_model
     from pgolf.run.record import Run
     from pgolf.run.rules import check
 
@@ -36,7 +37,8 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     with Run.open(cfg, overrides) as run:
         dataset = stages.prepare(run)
         trainer = stages.build(run, dataset)
-        expected = announce_training(run, dataset, trainer.model)
+        expected = report_model(run, dataset, trainer.model)
+        refuse_unreachable(expected)
         trained = stages.fit(run, trainer)
         artifact = stages.export(run, dataset, trainer.model, trained)
         compare(run, dataset, trainer.model, expected, artifact)

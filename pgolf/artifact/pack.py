@@ -54,6 +54,7 @@ def pack(
 
     target = import_module(TARGET)  # by name: a bundle whose run has no target does not carry it
 
+    # Only a whole artifact tells its weight: streams that do not get smaller are kept, so bytes are no sum of parts.
     def weighed(state: QuantizedState) -> Any:
         data = encode(state)
         counted = len(data) if counts_tokenizer else len(data) - _tokenizer_bytes(data)
@@ -73,6 +74,7 @@ def artifact_header(cfg: Mapping[str, Any], dataset: Dataset, model: Model) -> d
 
     ``route`` is the visit list that was active when training ended.
     """
+    # Whole nodes, since what a decoder needs is theirs to say; seeds, paths and times would make equal runs differ.
     nodes = {name: cfg[name] for name in ("arch", "eval", "ttt", "ngram", "mixer")}
     tokenizer = dataset.tokenizer
     return nodes | {

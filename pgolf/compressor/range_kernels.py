@@ -240,9 +240,11 @@ def _code_weight(a, packed_P, value, depth, mean_E, inverse_E, curve_EE, context
             if inverse_E[e] == 0:
                 s[e] = 0
                 continue
+            # Half a step below ``middle``: the boundary between two integers, where a normal law splits them.
             x = ((2 * middle - 1) * 32 - mean_E[e]) * inverse_E[e] >> INVERSE_BITS
             x = max(-CURVE_END, min(CURVE_END, x))
             below = np.int64(T[NORMAL + CURVE_END + x])
+            # A uniform share for every value left, so that a far tail never claims to be impossible.
             whole = curve_EE[e, 1] - curve_EE[e, 0] + (span << 6) + 1
             s[e] = T[STRETCH + ((curve_EE[e, 1] - below + (span << 5)) << 12) // whole]
             curve_EE[e, 2] = below
@@ -250,12 +252,14 @@ def _code_weight(a, packed_P, value, depth, mean_E, inverse_E, curve_EE, context
             s[3 + i] = _logit(t, context_K[i] + node, T)
         by_node, by_likeness = node * INPUTS, mixer_at + d * INPUTS
         x, y = _mix(w, by_node, s), _mix(w, by_likeness, s)
+        # Averaged as logits, not as probabilities: the surer of the two mixers then counts for more.
         p = np.int64(T[SQUASH + LOGIT_END + ((x + y) >> 1)])
         middle_up = _code(a, packed_P, p, np.int64(value >= middle), cost_C)
         _learn(w, by_node, s, x, middle_up, rate, T)
         _learn(w, by_likeness, s, y, middle_up, rate, T)
         for i in range(3):
             _count(t, context_K[i] + node, middle_up, T)
+        # The half that was taken keeps one end; the split becomes its other, so no law is evaluated twice.
         for e in range(3):
             curve_EE[e, 1 - middle_up] = curve_EE[e, 2]
         span >>= 1

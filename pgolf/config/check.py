@@ -110,7 +110,7 @@ def value_problem(value: Any, hint: Any) -> str | None:
     origin, args = get_origin(hint), get_args(hint)
     if origin is typing.Annotated:
         problem = value_problem(value, args[0])
-        if problem or value is None:
+        if problem or value is None:  # ``Annotated[float, Between(…)] | None``: null has no range
             return problem
         broken = [r for r in args[1:] if isinstance(r, Between) and not r.holds(value)]
         return f"is out of range: {broken[0]}" if broken else None
@@ -119,12 +119,13 @@ def value_problem(value: Any, hint: Any) -> str | None:
         return None if value in args else f"is none of {text}.{did_you_mean(str(value), [str(a) for a in args])}"
     if origin in (Union, types.UnionType):
         complaints = [value_problem(value, arg) for arg in args]
+        # The first complaint, not all: the first member of a union is what the option is meant to hold.
         return None if None in complaints else next(c for c in complaints if c)
     if hint is Any:
         return None
     if hint is type(None) or hint is None:
         return None if value is None else "is not null"
-    if hint is float:
+    if hint is float:  # YAML writes 1 for 1.0; true, which is an int to Python, is no number to a user
         return None if isinstance(value, (int, float)) and not isinstance(value, bool) else "is not a number"
     if hint is int:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -138,7 +139,7 @@ def value_problem(value: Any, hint: Any) -> str | None:
         return next((p for p in (value_problem(item, args[0]) for item in value) if p), None)
     if origin in (dict, Mapping):
         return None if isinstance(value, Mapping) else "is not a mapping"
-    return None
+    return None  # an annotation of our own kind: the constructor itself says what it does not take
 
 
 def amount_problems(place: str, value: Any) -> Iterator[str]:

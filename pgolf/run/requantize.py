@@ -25,7 +25,7 @@ from pgolf.core.results import TrainResult
 from pgolf.data.dataset import Dataset
 from pgolf.eval.sealed import check_sealed
 from pgolf.run import stages
-from pgolf.run.announce import announce, compare
+from pgolf.run.model_report import compare, report_model
 from pgolf.run.record import Run
 from pgolf.run.rules import check
 from pgolf.track.result import COMPLETE, ModelFacts, read_result
@@ -76,7 +76,7 @@ def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str]
         _say_what_the_script_cannot(run, cfg)
         dataset = stages.prepare(run)
         model = _restore(run, dataset, parent)
-        expected = announce(run, dataset, model)
+        expected = report_model(run, dataset, model)
         artifact = stages.export(run, dataset, model, parent.trained)
         compare(run, dataset, model, expected, artifact)
         _compare(run, parent)

@@ -9,7 +9,7 @@ from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
-from pgolf.run.announce import print_model
+from pgolf.run.model_report import print_model
 from pgolf.run.rules import check
 from tests.arch.causality import assert_causal
 from tests.helpers import ids, randomise, tiny_model

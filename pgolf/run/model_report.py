@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from pgolf.arch.table import HEADER, model_table
-from pgolf.artifact.forecast import Forecast, forecast, refuse_unreachable
+from pgolf.artifact.forecast import Forecast, forecast
 from pgolf.artifact.ledger import ledger_table, ledger_text
 from pgolf.bundle.script import make_bundle
 from pgolf.core.make import make
@@ -33,18 +33,11 @@ def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
     return math.nan, 0
 
 
-def announce(run: Run, dataset: Dataset, model: Model) -> Forecast:
+def report_model(run: Run, dataset: Dataset, model: Model) -> Forecast:
     """Show what the run will train and weigh, with the script that is its code."""
     with run.stage("build"):
         run.script = make_bundle(run.cfg).script
         return show_model(run.console, run.cfg, model, len(run.script), dataset.tokenizer.to_blob())
-
-
-def announce_training(run: Run, dataset: Dataset, model: Model) -> Forecast:
-    """``announce``; raises OverBudget where what would be trained cannot fit."""
-    expected = announce(run, dataset, model)
-    refuse_unreachable(expected)
-    return expected
 
 
 def show_model(
