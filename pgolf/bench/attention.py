@@ -39,11 +39,15 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--heads", type=at_least(1), default=2, help="(default: %(default)s)")
     parser.add_argument("--kv-heads", type=at_least(1), default=1, help="(default: %(default)s)")
     parser.add_argument("--head-width", type=at_least(1), default=72, help="(default: %(default)s)")
-    parser.add_argument("--block", type=at_least(1), default=128, help="queries that go together (default: %(default)s)")
+    parser.add_argument(
+        "--block", type=at_least(1), default=128, help="queries that go together (default: %(default)s)"
+    )
     parser.add_argument("--threads", type=at_least(1), default=1, help="of the processor (default: %(default)s)")
     parser.add_argument("--rounds", type=at_least(1), default=9, help="pairs of each line (default: %(default)s)")
     parser.add_argument("--compiled", action="store_true", help="compile the kernels (half a minute a line)")
-    parser.add_argument("--steps", type=at_least(0), default=9, help="pairs of training steps; 0: none (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=at_least(0), default=9, help="pairs of training steps; 0: none (default: %(default)s)"
+    )
     parser.add_argument("--size", default="laptop", help="of the model that steps (default: %(default)s)")
     parser.add_argument("--eager", action="store_true", help="do not compile the training step")
     parser.set_defaults(run=guarded("bench attention", _run))

@@ -14,6 +14,7 @@ from pgolf.core.json_text import parse_json
 from pgolf.track.result import read_result
 
 MEAN_OF = 20  # steps
+_ENDINGS = (".svg", ".png", ".pdf")
 _SIZE_INCHES = (8.0, 2.8)
 
 
@@ -22,6 +23,8 @@ def draw_curves(run: Path, out: Path) -> None:
 
     Raises RunError for a folder without a finished run, without metrics, or where matplotlib is missing.
     """
+    if out.suffix not in _ENDINGS:
+        raise RunError(f"{out}: cannot be drawn: its name ends in none of {', '.join(_ENDINGS)}")
     try:
         from matplotlib import pyplot
     except ImportError as error:
@@ -47,8 +50,8 @@ def draw_curves(run: Path, out: Path) -> None:
         axes.grid(alpha=0.3)
     try:
         figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
-    except (OSError, ValueError) as error:  # no permission; an ending that is no picture's
-        raise RunError(f"{out}: cannot be drawn: {error}") from error
+    except OSError as error:
+        raise RunError(f"{out}: cannot be drawn: {error.strerror or error}") from error
     finally:
         pyplot.close(figure)
 

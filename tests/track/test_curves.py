@@ -29,8 +29,11 @@ def test_the_picture_of_a_run_is_the_same_each_time(run):
 
 
 def test_what_cannot_be_drawn_is_refused(run):
-    with pytest.raises(RunError, match=r"x\.word: cannot be drawn"):
-        draw_curves(run, run / "x.word")
+    for name in ("x.word", "x"):
+        with pytest.raises(RunError, match=rf"{name}: cannot be drawn: its name ends in none of \.svg"):
+            draw_curves(run, run / name)
+    with pytest.raises(RunError, match=r"x\.svg: cannot be drawn: No such file"):
+        draw_curves(run, run / "missing" / "x.svg")
     (run / "metrics.jsonl").write_text('{"step": 1, "train_loss": 2.0, "train_seconds": 1.0}\n')
     with pytest.raises(RunError, match="metrics of 1 steps; a curve needs 20"):
         draw_curves(run, run / "x.svg")
