@@ -37,7 +37,6 @@ def _run(arguments: argparse.Namespace) -> None:
 
     cheats = [by_name(name) for name in arguments.only] or list(shelf())
     documents = own_documents() if arguments.text is None else [_text(arguments.text)]
-    print(_ROW.format("cheat", "claims bpb", "caught by", "message"), flush=True)
     findings = run_shelf(
         arguments.artifact, documents, [None, *cheats], probe_seconds=arguments.seconds, each=_print_row
     )
@@ -52,6 +51,8 @@ def _print_row(finding: Finding) -> None:
     failed = ",".join(f"({probe.letter})" for probe in finding.certificate.probes if not probe.passed) or "-"
     name = finding.cheat.name if finding.cheat else "none (honest)"
     expected = f"({finding.cheat.letter}) " if finding.cheat else ""
+    if finding.cheat is None:  # the first
+        print(_ROW.format("cheat", "claims bpb", "caught by", "message"))
     message = textwrap.shorten(expected + finding.message, 150, placeholder=" …")
     print(_ROW.format(name, f"{finding.claimed_bpb:.4f}", failed, message), flush=True)
 

@@ -87,7 +87,8 @@ def test_command_on_a_file_that_is_no_artifact_says_so(tmp_path, capsys):
     add_parser(parser.add_subparsers())
     options = parser.parse_args(["cheats", str(tmp_path / "missing.pgolf")])
     assert options.run(options) == 2
-    assert "missing.pgolf" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "missing.pgolf" in shown.err and not shown.out, "no head of a table that does not come"
 
 
 def test_the_packages_own_source_is_text_enough():

@@ -43,6 +43,7 @@ def complaints(*words, sweeps=True):
         ("overwrite=maybe", "overwrite: 'maybe' is not true or false"),
         ("device=gpu", "device: 'gpu' is not one of auto, cpu, cuda"),
         ("size.recurrent_layers=[a]", "size.recurrent_layers: ['a'] "),
+        ("choices.arch=baseline", "choices.arch: the top level takes seed, "),
         ("~seed", "seed: can be changed, not taken away"),
         ("~size", "size: can be changed, not taken away"),
     ],
