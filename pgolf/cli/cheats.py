@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,18 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("artifact", type=home, help="path of an artifact")
     parser.add_argument("--text", type=home, help="a UTF-8 text to score (default: this package's own source)")
     parser.add_argument("--only", metavar="CHEAT", nargs="+", default=[], help="only these cheats")
-    parser.add_argument("--seconds", type=float, default=6.0, help="probe seconds for each (default: %(default)s)")
+    parser.add_argument("--seconds", type=_probe_seconds, default=6.0, help="probe seconds for each (default: %(default)s)")
     parser.set_defaults(run=guarded("cheats", _run))
+
+
+def _probe_seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number above 0")
+    return seconds
 
 
 def _run(arguments: argparse.Namespace) -> None:
