@@ -169,6 +169,8 @@ def unpacked(path: Path | str) -> tuple[Unpacked, ...]:
 def _of_file(path: Path | str, use: Callable[[bytes], T]) -> T:
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ArtifactError("artifact: a folder, pipe or device, not a file")
         if path.stat().st_size > MAX_RAW_BYTES:
             raise ArtifactError(f"artifact: {path.stat().st_size:,} bytes are more than any artifact has")
         return use(path.read_bytes())

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pgolf.core.command import guarded
+from pgolf.core.command import at_least, guarded
 
 if TYPE_CHECKING:
     import torch
@@ -34,31 +34,34 @@ def add_parser(subparsers: Any) -> None:
         description="Times arch/attention=sdpa beside blocked, in turns: one layer, forward and backward, in fp32 and "
         "bf16; then compiled training steps at size=laptop with sdpa beside the default.",
     )
-    parser.add_argument("--windows", type=int, nargs="+", default=[512, 1024], help="(default: 512 1024)")
-    parser.add_argument("--batch", type=int, default=8, help="windows side by side (default: %(default)s)")
-    parser.add_argument("--heads", type=int, default=2, help="(default: %(default)s)")
-    parser.add_argument("--kv-heads", type=int, default=1, help="(default: %(default)s)")
-    parser.add_argument("--head-width", type=int, default=72, help="(default: %(default)s)")
-    parser.add_argument("--block", type=int, default=128, help="queries that go together (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="of the processor (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=9, help="pairs of each line (default: %(default)s)")
+    parser.add_argument("--windows", type=at_least(1), nargs="+", default=[512, 1024], help="(default: 512 1024)")
+    parser.add_argument("--batch", type=at_least(1), default=8, help="windows side by side (default: %(default)s)")
+    parser.add_argument("--heads", type=at_least(1), default=2, help="(default: %(default)s)")
+    parser.add_argument("--kv-heads", type=at_least(1), default=1, help="(default: %(default)s)")
+    parser.add_argument("--head-width", type=at_least(1), default=72, help="(default: %(default)s)")
+    parser.add_argument(
+        "--block", type=at_least(1), default=128, help="queries that go together (default: %(default)s)"
+    )
+    parser.add_argument("--threads", type=at_least(1), default=1, help="of the processor (default: %(default)s)")
+    parser.add_argument("--rounds", type=at_least(1), default=9, help="pairs of each line (default: %(default)s)")
     parser.add_argument("--compiled", action="store_true", help="compile the kernels (half a minute a line)")
-    parser.add_argument("--steps", type=int, default=9, help="pairs of training steps; 0: none (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=at_least(0), default=9, help="pairs of training steps; 0: none (default: %(default)s)"
+    )
     parser.add_argument("--size", default="laptop", help="of the model that steps (default: %(default)s)")
     parser.add_argument("--eager", action="store_true", help="do not compile the training step")
     parser.set_defaults(run=guarded("bench attention", _run))
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    """Print the tables. Raises ConfigError for heads that do not divide or counts that are not positive."""
+    """Print the tables. Raises ConfigError for heads that do not divide and for an unknown size."""
     import torch
 
+    from pgolf.config.compose import conf_dir
+    from pgolf.config.preflight import option_exists
     from pgolf.core.errors import ConfigError
 
-    positive = ("batch", "heads", "kv_heads", "head_width", "block", "threads", "rounds")
-    for name in positive:
-        if getattr(arguments, name) < 1:
-            raise ConfigError(f"--{name.replace('_', '-')}: {getattr(arguments, name)} is out of range: at least 1")
+    option_exists(conf_dir(), "size", arguments.size)
     if arguments.heads % arguments.kv_heads:
         raise ConfigError(f"--heads: {arguments.heads} is no multiple of --kv-heads = {arguments.kv_heads}")
     torch.set_num_threads(arguments.threads)

@@ -13,7 +13,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
-from pgolf.core.command import guarded
+from pgolf.core.command import at_least, guarded
 
 if TYPE_CHECKING:
     import torch
@@ -34,11 +34,11 @@ def add_parser(subparsers: Any) -> None:
         description="Quantizes random matrices of a model's shapes and compares with a plain loop over columns.",
     )
     parser.add_argument("--quant", default="gptq", help="option of the group quant (default: %(default)s)")
-    parser.add_argument("--layers", type=int, default=11, help="(default: %(default)s)")
-    parser.add_argument("--width", type=int, default=512, help="(default: %(default)s)")
-    parser.add_argument("--hidden", type=int, default=1536, help="(default: %(default)s)")
-    parser.add_argument("--kv-width", type=int, default=256, help="(default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of the processor (default: %(default)s)")
+    parser.add_argument("--layers", type=at_least(1), default=11, help="(default: %(default)s)")
+    parser.add_argument("--width", type=at_least(1), default=512, help="(default: %(default)s)")
+    parser.add_argument("--hidden", type=at_least(1), default=1536, help="(default: %(default)s)")
+    parser.add_argument("--kv-width", type=at_least(1), default=256, help="(default: %(default)s)")
+    parser.add_argument("--threads", type=at_least(1), default=2, help="of the processor (default: %(default)s)")
     parser.set_defaults(run=guarded("bench gptq", _run))
 
 

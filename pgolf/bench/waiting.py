@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
-from pgolf.core.command import guarded
+from pgolf.core.command import at_least, guarded
 from pgolf.core.threads import SPINS
 
 WAYS: Mapping[str, Mapping[str, str]] = {
@@ -41,14 +41,18 @@ def add_parser(subparsers: Any) -> None:
         description="Trains and evaluates a laptop-sized model on random tokens, a few steps of each in turn.",
     )
     parser.add_argument("--size", default="laptop", help="an option of the group size (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=5, help="steps in a round (default: %(default)s)")
-    parser.add_argument("--busy", type=int, default=2, help="busy processes beside (default: %(default)s)")
+    parser.add_argument("--rounds", type=at_least(1), default=5, help="rounds of each (default: %(default)s)")
+    parser.add_argument("--steps", type=at_least(1), default=5, help="steps in a round (default: %(default)s)")
+    parser.add_argument("--busy", type=at_least(0), default=2, help="busy processes beside (default: %(default)s)")
     parser.add_argument("--compile", choices=("always", "never"), default="always")
     parser.set_defaults(run=guarded("bench waiting", _run))
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from pgolf.config.compose import conf_dir
+    from pgolf.config.preflight import option_exists
+
+    option_exists(conf_dir(), "size", arguments.size)
     table = measure(arguments)
     print(f"tokens/s, median of {arguments.rounds} rounds in turn; {os.cpu_count()} cores")
     print(f"{'':<22}" + "".join(f"{measured:>16}" for measured in MEASURES))

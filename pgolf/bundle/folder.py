@@ -84,7 +84,8 @@ def readme(result: Mapping[str, Any], config: Mapping[str, Any], script_bytes: i
     """What the folder is, how to run it, and what the run measured."""
     run, artifact, final = result["run"], result["artifact"], result["scores"]["final"]
     data = " --data DIR" if config["data"] is None else ""
-    seed = f" --seed {run['seed']}"
+    commands = [f"python {SCRIPT_NAME}{data} --seed {run['seed']}", f"python {SCRIPT_NAME} {ARTIFACT_NAME}{data}"]
+    width = max(map(len, commands))
     total = total_bytes(artifact, script_bytes)
     counted = "" if artifact["counts_tokenizer"] else ", not counted"
     source = (
@@ -96,8 +97,8 @@ def readme(result: Mapping[str, Any], config: Mapping[str, Any], script_bytes: i
 
 ```
 pip install -r requirements.txt
-python {SCRIPT_NAME}{data}{seed}                  trains, packs and scores
-python {SCRIPT_NAME} {ARTIFACT_NAME}{data}   scores this artifact on validation
+{commands[0]:{width}}   trains, packs and scores
+{commands[1]:{width}}   scores this artifact on validation
 ```
 
 {source} Python 3.10 or later. `{SCRIPT_NAME}` holds the modules that the

@@ -11,6 +11,7 @@ from pgolf.core.registry import modules_of
 def add_parser(subparsers: Any) -> None:
     """Add ``bench`` with its commands to the command's subparsers; each sets its handler as ``run``."""
     parser = subparsers.add_parser("bench", help="measure a hot path beside its plain form")
-    commands = parser.add_subparsers(dest="bench", required=True, metavar="what")
+    commands = parser.add_subparsers(dest="bench", required=True)
     for module in modules_of(pgolf.bench):
         module.add_parser(commands)
+    commands.metavar = "|".join(commands.choices)

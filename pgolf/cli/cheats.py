@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,18 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("artifact", type=home, help="path of an artifact")
     parser.add_argument("--text", type=home, help="a UTF-8 text to score (default: this package's own source)")
     parser.add_argument("--only", metavar="CHEAT", nargs="+", default=[], help="only these cheats")
-    parser.add_argument("--seconds", type=float, default=6.0, help="probe seconds for each (default: %(default)s)")
+    parser.add_argument("--seconds", type=_probe_seconds, default=6.0, help="probe seconds for each (default: %(default)s)")
     parser.set_defaults(run=guarded("cheats", _run))
+
+
+def _probe_seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number above 0")
+    return seconds
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -37,7 +48,6 @@ def _run(arguments: argparse.Namespace) -> None:
 
     cheats = [by_name(name) for name in arguments.only] or list(shelf())
     documents = own_documents() if arguments.text is None else [_text(arguments.text)]
-    print(_ROW.format("cheat", "claims bpb", "caught by", "message"), flush=True)
     findings = run_shelf(
         arguments.artifact, documents, [None, *cheats], probe_seconds=arguments.seconds, each=_print_row
     )
@@ -52,6 +62,8 @@ def _print_row(finding: Finding) -> None:
     failed = ",".join(f"({probe.letter})" for probe in finding.certificate.probes if not probe.passed) or "-"
     name = finding.cheat.name if finding.cheat else "none (honest)"
     expected = f"({finding.cheat.letter}) " if finding.cheat else ""
+    if finding.cheat is None:  # the first
+        print(_ROW.format("cheat", "claims bpb", "caught by", "message"))
     message = textwrap.shorten(expected + finding.message, 150, placeholder=" …")
     print(_ROW.format(name, f"{finding.claimed_bpb:.4f}", failed, message), flush=True)
 

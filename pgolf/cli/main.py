@@ -18,9 +18,10 @@ from pgolf.core.threads import bound_spinning
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; each command sets ``run(args) -> exit status``."""
     top = argparse.ArgumentParser(prog="pgolf", description="Everything beside training and evaluating.")
-    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+    commands = top.add_subparsers(dest="command", required=True)
     for module in modules_of(pgolf.cli, leaves=("main",)):
         module.add_parser(commands)
+    commands.metavar = "|".join(commands.choices)
     return top
 
 

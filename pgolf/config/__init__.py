@@ -1,1 +1,1 @@
-"""Composition, naming, validation and building. With train.py and eval.py the only home of Hydra."""
+"""Composing, checking and naming what a command line asks for. With train.py and eval.py the only home of Hydra."""

@@ -106,7 +106,9 @@ def read_config(path: Path) -> dict[str, Any]:
     """The composed config that a run saved, without what its machine decided. Raises RunError."""
     try:
         cfg = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, OmegaConfBaseException, YAMLError, RecursionError) as error:
+    except OSError as error:
+        raise RunError(f"{path}: no run's config can be read here ({error.strerror or error})") from error
+    except (OmegaConfBaseException, YAMLError, RecursionError) as error:
         raise RunError(f"{path}: the run's config cannot be read: {' '.join(str(error).split())}") from error
     if too_deep(cfg):
         raise RunError(f"{path}: the run's config is nested more than {MAX_DEPTH} levels deep")

@@ -36,17 +36,14 @@ _CONFIG_FLAGS = ("-cn", "--config-name", "-cp", "--config-path", "-cd", "--confi
 _VALUED_FLAGS = (*_CONFIG_FLAGS, "-p", "--package", "-c", "--cfg")
 
 
-def override_words(argv: Sequence[str]) -> list[str]:
-    """The overrides among the words of a command line, Hydra's flags left out."""
-    words, skip = [], False
+def sorted_words(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The overrides among the words of a command line, and Hydra's flags with their values."""
+    words: list[str] = []
+    flags: list[str] = []
     for word in argv:
-        if skip:
-            skip = False
-        elif word in _VALUED_FLAGS:
-            skip = True
-        elif not word.startswith("-"):
-            words.append(word)
-    return words
+        valued = bool(flags) and flags[-1] in _VALUED_FLAGS
+        (flags if valued or word.startswith("-") else words).append(word)
+    return words, flags
 
 
 def may_sweep(argv: Sequence[str]) -> bool:
@@ -120,13 +117,14 @@ def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
 
 def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     """``launch`` without what turns errors and signals into a status: nothing is left behind when those pass."""
-    words, plain = override_words(argv), not may_sweep(argv)
+    (words, flags), plain = sorted_words(argv), not may_sweep(argv)
     overrides = preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)), sweeps=not plain)
     if plain:
         settings(compose(words))  # what Hydra would complain about in words of its own
     roots = [o.value() for o in overrides if o.key_or_group == "run_root" and not o.is_sweep_override()]
     if not any(word in ("-h", "--help", "--cfg", "-c", "--info") for word in argv):
         require_folder(home(str(roots[-1] if roots else schema.Root.run_root)))
+    sys.argv[1:] = [*words, *flags]  # Hydra's argparse wants the words in one piece
     with tempfile.TemporaryDirectory(prefix="pgolf-") as folder:
         statuses = Path(folder) / "statuses"
         os.environ[STATUS_FILE] = str(statuses)

@@ -115,7 +115,9 @@ def preflight(
             problems.append(_group_problem(name))
         else:
             keys.append(override)
-    problems += _key_problems(overrides, keys, config(right), bool(problems)) if keys else []
+    if keys:
+        composed = {key: node for key, node in config(right).items() if key != "choices"}  # ours, for the record
+        problems += _key_problems(overrides, keys, composed, bool(problems))
     if problems:
         raise ConfigError(problems)
     return overrides

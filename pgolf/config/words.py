@@ -36,9 +36,14 @@ def parse(words: Sequence[str]) -> list[Override]:
     parser, overrides = OverridesParser.create(), []
     for word in words:
         try:
-            overrides += parser.parse_overrides([word])
+            (override,) = parser.parse_overrides([word])
         except HydraException as error:
             problems.append(_problem(word, error))
+        else:
+            if override.key_or_group:
+                overrides.append(override)
+            else:  # Hydra's grammar takes "=1"
+                problems.append(_no_assignment(word))
     if problems:
         raise ConfigError(problems)
     return overrides
@@ -77,7 +82,7 @@ def place(value: str) -> Path:
 def _problem(word: str, error: HydraException) -> str:
     key, equals, value = word.partition("=")
     if not equals:
-        return f"{word or 'an empty word'}: cannot be read; {_FORM}"
+        return _no_assignment(word)
     at = _breaks_at(word)
     if at is not None and at < len(key):
         return f"{word}: {word[at]!r} at character {at + 1} cannot stand in a key; {_FORM}"
@@ -89,6 +94,10 @@ def _problem(word: str, error: HydraException) -> str:
     else:
         reason = f"{word[at]!r} at character {at + 1} cannot stand there unquoted"
     return f"{word}: {reason}. As a text: {shell_word(f'{key}={_as_texts(value)}')}"
+
+
+def _no_assignment(word: str) -> str:
+    return f"{word or 'an empty word'}: cannot be read; {_FORM}"
 
 
 def _as_texts(value: str) -> str:

@@ -1,4 +1,4 @@
-"""What the commands share: a user's error as a message and an exit status, words that are no text, paths from home."""
+"""What the commands share: a user's error as a message and an exit status, words that are no text, paths, counts."""
 
 from __future__ import annotations
 
@@ -32,6 +32,21 @@ def encoding_problems(word: str) -> Iterator[str]:
     except UnicodeEncodeError as error:
         shown = word.encode(errors="surrogateescape").decode(errors="backslashreplace")
         yield f"{shown}: not UTF-8 at character {error.start + 1}; pgolf takes names and texts in UTF-8 only"
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The argparse type of a whole number that is not below ``least``."""
+
+    def count(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{value!r} is not a whole number") from None
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{number} is out of range: at least {least}")
+        return number
+
+    return count
 
 
 def home(value: str) -> Path:

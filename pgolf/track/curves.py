@@ -13,7 +13,8 @@ from pgolf.core.errors import RunError
 from pgolf.core.json_text import parse_json
 from pgolf.track.result import read_result
 
-MEAN_OF = 20  # steps
+MEAN_OF = 20  # steps, where there are enough of them
+_ENDINGS = (".svg", ".png", ".pdf")
 _SIZE_INCHES = (8.0, 2.8)
 
 
@@ -22,6 +23,8 @@ def draw_curves(run: Path, out: Path) -> None:
 
     Raises RunError for a folder without a finished run, without metrics, or where matplotlib is missing.
     """
+    if out.suffix not in _ENDINGS:
+        raise RunError(f"{out}: cannot be drawn: its name ends in none of {', '.join(_ENDINGS)}")
     try:
         from matplotlib import pyplot
     except ImportError as error:
@@ -29,26 +32,28 @@ def draw_curves(run: Path, out: Path) -> None:
     result, rows = read_result(run), _rows(run / "metrics.jsonl")
     losses = [(row["train_seconds"], row["train_loss"]) for row in rows if "train_loss" in row]
     scores = [(row["train_seconds"], row["dev_bpb"]) for row in rows if "dev_bpb" in row]
-    if len(losses) < MEAN_OF:
-        raise RunError(f"{run}: metrics of {len(losses)} steps; a curve needs {MEAN_OF}")
+    if len(losses) < 2:
+        raise RunError(f"{run}: metrics of {len(losses)} steps; a curve needs 2")
+    mean_of = MEAN_OF if len(losses) >= 10 * MEAN_OF else 1
     pyplot.rcParams.update({"svg.hashsalt": "pgolf", "font.size": 9})  # the same run, the same bytes
     figure, (left, right) = pyplot.subplots(1, 2, figsize=_SIZE_INCHES, layout="constrained")
-    left.plot(*zip(*_means(losses), strict=True), linewidth=1)
-    left.set(title=f"training loss (mean of {MEAN_OF} steps)", ylabel="nats per token")
+    left.plot(*zip(*_means(losses, mean_of), strict=True), linewidth=1)
+    left.set(title="training loss" + (f" (mean of {mean_of} steps)" if mean_of > 1 else ""), ylabel="nats per token")
     right.set(title="dev score of a sample, and the final one", ylabel="bits per byte")
     if scores:
         right.plot(*zip(*scores, strict=True), marker="o", linewidth=1)
     final = result["scores"]["final"]
     if final is not None and final["val_bpb"] is not None:
         right.axhline(final["val_bpb"], linestyle="--", linewidth=1, color="gray")
-        right.annotate(f"final {final['val_bpb']:.4f}", (losses[0][0], final["val_bpb"]), va="bottom")
+        at = {"transform": right.get_yaxis_transform(), "va": "bottom"}  # the left edge, wherever seconds begin
+        right.text(0.01, final["val_bpb"], f"final {final['val_bpb']:.4f}", **at)
     for axes in (left, right):
         axes.set_xlabel("training seconds")
         axes.grid(alpha=0.3)
     try:
         figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
-    except (OSError, ValueError) as error:  # no permission; an ending that is no picture's
-        raise RunError(f"{out}: cannot be drawn: {error}") from error
+    except OSError as error:
+        raise RunError(f"{out}: cannot be drawn: {error.strerror or error}") from error
     finally:
         pyplot.close(figure)
 
@@ -61,6 +66,6 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [parse_json(line, f"{path}: line {n} is no JSON", RunError) for n, line in enumerate(lines, 1)]
 
 
-def _means(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    groups = [points[i : i + MEAN_OF] for i in range(0, len(points) - MEAN_OF + 1, MEAN_OF)]
+def _means(points: Sequence[tuple[float, float]], of: int) -> list[tuple[float, float]]:
+    groups = [points[i : i + of] for i in range(0, len(points) - of + 1, of)]
     return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]

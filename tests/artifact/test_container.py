@@ -211,11 +211,13 @@ def test_full_disk_leaves_the_old_artifact_intact(tmp_path, state, header, compr
     assert [p.name for p in tmp_path.iterdir()] == ["artifact.pgolf"]
 
 
-def test_missing_file_and_directory_are_refused_by_name(tmp_path):
+def test_what_is_no_file_is_refused_by_name(tmp_path):
     with pytest.raises(ArtifactError, match=r"nothing\.pgolf"):
         read(tmp_path / "nothing.pgolf")
-    with pytest.raises(ArtifactError, match="cannot read"):
-        read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")  # nobody writes: opening it would wait for ever
+    for place in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(ArtifactError, match=f"a folder, pipe or device, not a file.*{place}"):
+            read(place)
 
 
 def test_error_of_read_names_the_file(tmp_path):

@@ -40,9 +40,17 @@ def test_actions_take_turns_after_a_warm_up_and_the_factor_is_the_median_of_pair
     ("words", "message"),
     [
         (["--heads", "3", "--kv-heads", "2"], "--heads: 3 is no multiple"),
-        (["--block", "0"], "--block: 0 is out of range"),
+        (["--size", "tyny"], "Did you mean 'tiny'?"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(words, message, capsys):
     assert main(["bench", "attention", *SMALL, *words]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("word", "value", "least"), [("--block", "0", 1), ("--windows", "0", 1), ("--steps", "-1", 0)])
+def test_a_count_out_of_range_is_refused(word, value, least, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "attention", *SMALL, word, value])
+    assert stop.value.code == 2
+    assert f"argument {word}: {value} is out of range: at least {least}" in capsys.readouterr().err

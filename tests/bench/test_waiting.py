@@ -17,6 +17,11 @@ def test_every_way_is_measured_quiet_and_beside_a_busy_process(capsys):
     assert all(row[name] > 0 for row in rows for name in MEASURES)
 
 
+def test_an_unknown_size_is_refused_before_a_process_is_started(capsys):
+    assert main(["bench", "waiting", "--size", "tyny"]) == 2
+    assert "Did you mean 'tiny'?" in capsys.readouterr().err
+
+
 def test_the_ways_differ_in_their_environment():
     assert len({json.dumps(way) for way in WAYS.values()}) == len(WAYS) == 3
 

@@ -87,7 +87,17 @@ def test_command_on_a_file_that_is_no_artifact_says_so(tmp_path, capsys):
     add_parser(parser.add_subparsers())
     options = parser.parse_args(["cheats", str(tmp_path / "missing.pgolf")])
     assert options.run(options) == 2
-    assert "missing.pgolf" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "missing.pgolf" in shown.err and not shown.out, "no head of a table that does not come"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1", "soon"])
+def test_probes_need_a_time_that_ends(seconds, capsys):
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(["cheats", "x.pgolf", "--seconds", seconds])
+    assert stop.value.code == 2 and f"'{seconds}' is not a number above 0" in capsys.readouterr().err
 
 
 def test_the_packages_own_source_is_text_enough():

@@ -51,7 +51,7 @@ def test_what_may_sweep(argv, expected):
 
 @pytest.mark.parametrize("flag", ["-O", "-OO"])
 def test_a_range_sweeps_without_asserts_too(flag, tmp_path):
-    words = ["-m", "seed=range(1,3)", "print_model=true", "size=tiny", f"run_root={tmp_path}"]
+    words = ["print_model=true", "size=tiny", "-m", "seed=range(1,3)", f"run_root={tmp_path}"]  # on either side of -m
     done = run("train.py", *words, flags=[flag])
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("baseline, size tiny: ") == 2

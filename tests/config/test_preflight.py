@@ -3,7 +3,7 @@
 import pytest
 
 from pgolf.config.compose import compose, conf_dir, settings
-from pgolf.config.launch import override_words
+from pgolf.config.launch import sorted_words
 from pgolf.config.preflight import preflight
 from pgolf.core.errors import ConfigError
 
@@ -43,6 +43,7 @@ def complaints(*words, sweeps=True):
         ("overwrite=maybe", "overwrite: 'maybe' is not true or false"),
         ("device=gpu", "device: 'gpu' is not one of auto, cpu, cuda"),
         ("size.recurrent_layers=[a]", "size.recurrent_layers: ['a'] "),
+        ("choices.arch=baseline", "choices.arch: the top level takes seed, "),
         ("~seed", "seed: can be changed, not taken away"),
         ("~size", "size: can be changed, not taken away"),
     ],
@@ -110,7 +111,7 @@ def test_several_values_where_one_is_taken_are_answered_with_what_they_may_mean(
 
 def test_hydra_flags_are_no_overrides():
     argv = ["-m", "seed=1,2", "-cd", "sweeps", "-cn", "bits", "--cfg", "job", "quant=none"]
-    assert override_words(argv) == ["seed=1,2", "quant=none"]
+    assert sorted_words(argv)[0] == ["seed=1,2", "quant=none"]
 
 
 def test_a_group_without_settings_says_so():

@@ -46,7 +46,7 @@ def test_a_value_that_must_be_quoted_is_given_so(word, breaks, mend):
     assert read.key_or_group == word.partition("=")[0]
 
 
-@pytest.mark.parametrize("word", ["notes", "", "-a", "pr1204"])
+@pytest.mark.parametrize("word", ["notes", "", "-a", "pr1204", "=1", "+=1"])
 def test_what_is_no_assignment_is_told_the_forms_there_are(word):
     assert problem(word).endswith("a word is key=value, group=option or ~key")
 

@@ -14,10 +14,14 @@ pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 @pytest.fixture
 def run(tmp_path, sample):
     write_result(tmp_path, sample().result)
-    rows = [{"step": n, "train_loss": 5 / n, "train_seconds": n / 10} for n in range(1, 61)]
-    rows.append({"step": 60, "dev_bpb": 1.5, "dev_loss": 3.0, "train_seconds": 6.0})
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_metrics(tmp_path, 200)
     return tmp_path
+
+
+def write_metrics(run, steps):
+    rows = [{"step": n, "train_loss": 5 / n, "train_seconds": n / 10} for n in range(1, steps + 1)]
+    rows.append({"step": steps, "dev_bpb": 1.5, "dev_loss": 3.0, "train_seconds": steps / 10})
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def test_the_picture_of_a_run_is_the_same_each_time(run):
@@ -28,11 +32,21 @@ def test_the_picture_of_a_run_is_the_same_each_time(run):
     assert "training loss (mean of 20 steps)" in one and "bits per byte" in one
 
 
+def test_a_short_run_has_a_curve_too(run):
+    write_metrics(run, 20)
+    draw_curves(run, run / "short.svg")
+    shown = (run / "short.svg").read_text()
+    assert "<!-- training loss -->" in shown and "<!-- final " in shown
+
+
 def test_what_cannot_be_drawn_is_refused(run):
-    with pytest.raises(RunError, match=r"x\.word: cannot be drawn"):
-        draw_curves(run, run / "x.word")
+    for name in ("x.word", "x"):
+        with pytest.raises(RunError, match=rf"{name}: cannot be drawn: its name ends in none of \.svg"):
+            draw_curves(run, run / name)
+    with pytest.raises(RunError, match=r"x\.svg: cannot be drawn: No such file"):
+        draw_curves(run, run / "missing" / "x.svg")
     (run / "metrics.jsonl").write_text('{"step": 1, "train_loss": 2.0, "train_seconds": 1.0}\n')
-    with pytest.raises(RunError, match="metrics of 1 steps; a curve needs 20"):
+    with pytest.raises(RunError, match="metrics of 1 steps; a curve needs 2"):
         draw_curves(run, run / "x.svg")
     (run / "metrics.jsonl").write_text("{\n")
     with pytest.raises(RunError, match="line 1 is no JSON"):
