@@ -77,9 +77,17 @@ def copy(tmp_path_factory):
 
 def _add(root, group, pattern):
     module = (root / "pgolf" / group.path / f"{pattern}.py").read_text()
-    (root / "pgolf" / group.path / f"{NAME}.py").write_text(re.sub(f'"{pattern}"', f'"{NAME}"', module))
+    classes = re.findall(r"^class (\w+)", module, re.MULTILINE)  # no two classes of pgolf have one name
+    rename = [(rf"\b{name}\b", f"Dummy{name}") for name in classes] + [(f'"{pattern}"', f'"{NAME}"')]
+    for before, after in rename:
+        module = re.sub(before, after, module)
+    (root / "pgolf" / group.path / f"{NAME}.py").write_text(module)
     yaml = (root / "conf" / group.path / f"{pattern}.yaml").read_text()
-    yaml = yaml.replace(f"{group.package}.{pattern}.", f"{group.package}.{NAME}.")
+    yaml = re.sub(
+        rf"{group.package}\.{pattern}\.(\w+)",
+        lambda found: f"{group.package}.{NAME}.{'Dummy' * (found[1] in classes)}{found[1]}",
+        yaml,
+    )
     yaml = re.sub(rf"(# @package \S+\.){pattern}$", rf"\g<1>{NAME}", yaml, flags=re.MULTILINE)
     (root / "conf" / group.path / f"{NAME}.yaml").write_text(yaml)
     value = f"[{NAME}]" if group.many else NAME

@@ -228,7 +228,10 @@ def _acts(statement: ast.stmt) -> bool:
         return not all(_decorator_name(d) in _QUIET_DECORATORS for d in statement.decorator_list)
     if isinstance(statement, ast.Expr):
         return not isinstance(statement.value, ast.Constant)  # a docstring
-    return not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom | ast.Pass)
+    if isinstance(statement, ast.Assign | ast.AnnAssign):  # into something that was there: a registration
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return any(isinstance(n, ast.Subscript | ast.Attribute) for t in targets for n in ast.walk(t))
+    return not isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass)
 
 
 def _decorator_name(node: ast.expr) -> str:

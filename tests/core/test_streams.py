@@ -128,10 +128,10 @@ def test_a_run_without_streams_finishes_with_its_record(tmp_path):
 
 
 def test_a_run_nobody_reads_on_files_whose_names_are_no_text_finishes_with_its_record(tmp_path):
-    folder = tmp_path / os.fsdecode(b"caf\xe9 [new]")
+    folder = tmp_path / "corpus [new]"
     folder.mkdir()
     for index in range(20):
-        (folder / f"{index}.txt").write_text(f"document {index} of a small corpus\n" * 60)
+        (folder / os.fsdecode(b"\xff%02d.txt" % index)).write_text(f"document {index} of a small corpus\n" * 60)
     glob = shlex.quote(f"data.paths=['{folder}/*.txt']")
     status, said = shell(f"{sys.executable} {ROOT / 'train.py'} {QUICK} data=text {glob}", "2>&1 | true", cwd=tmp_path)
     assert status == 0, said
