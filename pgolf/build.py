@@ -74,7 +74,9 @@ def build_trainer(
     quantizer, schedule = make(cfg["quant"]), make(cfg["schedule"])
     method: QATMethod = make(cfg["qat"])
     prepared: Prepared = method.prepare(model, quantizer, schedule)
-    hooks: list[Hook] = [*prepared.updates, *(make(node) for node in cfg["hook"].values())]
+    # By name: the order of words on a command line is no part of a run's name, so it may decide nothing.
+    chosen = [make(cfg["hook"][name]) for name in sorted(cfg["hook"])]
+    hooks: list[Hook] = [*prepared.updates, *chosen]
     activations = model.activations()
     if activations:
         hooks.append(Activate(activations, model.routes, budget["train_steps"]))

@@ -78,7 +78,7 @@ def make_bundle(cfg: Mapping[str, Any]) -> Bundle:
 
 
 def bundled_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """What the script carries of the composed config, as plain containers in the config's order.
+    """What the script carries of the composed config, as plain containers; their order says nothing.
 
     ``data`` is None where the source is not bundled: the script then asks for prepared shards.
     """
@@ -119,7 +119,7 @@ def words(value: Any) -> Iterator[str]:
 
 def script_of(sources: Mapping[str, str], config: Mapping[str, Any], *, ascii: bool = False) -> bytes:
     """The bytes of the script that carries ``sources`` and ``config``; ``ascii``: with the payload in base 121."""
-    modules = {"": json.dumps(config, separators=(",", ":")), **sources}
+    modules = {"": json.dumps(config, sort_keys=True, separators=(",", ":")), **sources}
     text = "\0".join(f"{name}\n{source}" for name, source in modules.items())
     packed = bz2.compress(text.encode(), 9)
     payload = _BASE_121 % (in_base_121(packed), len(packed)) if ascii else _LATIN_1 % in_latin_1(packed)

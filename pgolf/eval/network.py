@@ -33,4 +33,5 @@ class NetworkExpert:
         """The weights are fixed."""
 
     def fork(self) -> NetworkExpert:
-        return NetworkExpert(copy.deepcopy(self.model))
+        """Its model is out of training for good: batches side by side would switch that on and off for each other."""
+        return NetworkExpert(copy.deepcopy(self.model).eval())

@@ -294,8 +294,9 @@ def _child(
         with contextlib.suppress(BrokenPipeError):
             child.stdin.close()  # type: ignore[union-attr]
         try:
-            child.wait(timeout=5 if sys.exc_info()[0] is None else 0)
-        except subprocess.TimeoutExpired:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=5 if sys.exc_info()[0] is None else 0)
+        finally:  # a signal may end the waiting
             child.kill()
             child.wait()
         child.stdout.close()  # type: ignore[union-attr]

@@ -89,6 +89,7 @@ class Switch(Hook):
     ) -> None:
         self.start, self.what, self.on = start, what, False
         self._turn_on, self._follow = turn_on, follow
+        self._followed: float | None = None
 
     def phases(self) -> list[Phase]:
         return [Phase(self.start.from_, 1.0, self.what)]
@@ -108,6 +109,7 @@ class Switch(Hook):
             self._tell(trainer, "enabled", lr_scale, f"on after {trainer.step:,} steps")
         if self.on:
             self._follow(lr_scale)
+            self._followed = lr_scale
 
     def at_end(self, trainer: Trainer) -> None:
         if not self.on:
@@ -115,13 +117,15 @@ class Switch(Hook):
             self._tell(trainer, "not_enabled", trainer.lr_scale, text)
 
     def state(self) -> dict[str, Any]:
-        return {"on": self.on}
+        return {"on": self.on, "followed": self._followed}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         assert state["on"] or not self.on, "what has been turned on is not turned off again"
         if state["on"] and not self.on:
             self._turn_on()
-        self.on = state["on"]
+        self.on, self._followed = state["on"], state["followed"]
+        if self._followed is not None:
+            self._follow(self._followed)
 
     @staticmethod
     def _tell(trainer: Trainer, state: str, lr_scale: float, text: str) -> None:

@@ -7,6 +7,7 @@ is scored in this process; certificates are the business of ``train.py`` and ``e
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def main(cfg: Mapping[str, Any], argv: Sequence[str] | None = None) -> int:
         if words.artifact is None:
             train(printer, data, Path(words.out))
         evaluate(printer, data, Path(words.artifact or words.out))
-    except (UserError, ImportError) as error:  # a foreign artifact may want a module this script has not
+    except (UserError, ImportError, OSError) as error:  # a foreign artifact may want a module this script has not
         say(f"error: {error}")
         return getattr(error, "exit_status", 2)
     return 0
@@ -71,6 +72,7 @@ def main(cfg: Mapping[str, Any], argv: Sequence[str] | None = None) -> int:
 
 def train(printer: Printer, data: Path | None, out: Path) -> None:
     """Text to artifact. Raises UserError."""
+    out.parent.mkdir(parents=True, exist_ok=True)  # now, rather than no place for what took its time
     dataset = stages.prepare(printer, data)
     trainer = stages.build(printer, dataset)
     trained = stages.fit(printer, trainer)
@@ -89,4 +91,8 @@ def evaluate(printer: Printer, data: Path | None, path: Path) -> None:
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    """Print at once; where the reader has left (``| head``), the rest goes nowhere and the run goes on."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the whole process

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from pgolf.core.events import Event
 from pgolf.core.protocols import Logger
@@ -80,6 +81,32 @@ class Series:
     def _log(self, step: int, numbers: Mapping[str, float]) -> None:
         for logger in self.loggers:
             logger.log(step, numbers)
+
+
+class Harmless:
+    """A logger that cannot fail the run, whatever it raises: that is said once, and it hears no more than the end."""
+
+    def __init__(self, logger: Logger, say: Callable[[str], None]) -> None:
+        self._logger, self._say, self._failed = logger, say, False
+
+    def start(self, facts: Mapping[str, Any]) -> None:
+        self._attempt(lambda: self._logger.start(facts))
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        if not self._failed:
+            self._attempt(lambda: self._logger.log(step, metrics))
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        self._attempt(lambda: self._logger.finish(result))
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception as error:
+            if not self._failed:
+                name = type(self._logger).__name__
+                self._say(f"logger: {name} failed ({type(error).__name__}: {error}); the run goes on without it")
+            self._failed = True
 
 
 class ParseableLog:

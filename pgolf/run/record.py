@@ -26,7 +26,7 @@ from pgolf.core.make import make
 from pgolf.core.process import choose_precision, hardware_name, process_facts
 from pgolf.core.protocols import Logger, Progress
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
-from pgolf.run.listeners import ParseableLog, Screen, Series
+from pgolf.run.listeners import Harmless, ParseableLog, Screen, Series
 from pgolf.run.recorder import Recorder
 from pgolf.track import textlog
 from pgolf.track.console import Console
@@ -125,7 +125,8 @@ class Run(Recorder):
             f"{'compiled' if machine['compile'] else 'eager'}, torch {machine['torch']}",
         )
         for node in cfg["logger"].values():
-            self.loggers.append(make(node, folder=self.folder, say=self.console.line))
+            logger = make(node, folder=self.folder, say=self.console.line)
+            self.loggers.append(Harmless(logger, self.console.line))
         for logger in self.loggers:
             logger.start({"run": {"name": name, "seed": cfg["seed"]}, "config": dict(cfg), "machine": machine})
         self.log.write(textlog.seed(cfg["seed"]), textlog.world_size(self.process.world, cfg["train"]["accumulation"]))
@@ -208,16 +209,20 @@ class Run(Recorder):
                 ending.callback(logger.finish, result)
             if self.trainer is not None:
                 ending.callback(self.trainer.loader.close)
-            self._attempt(lambda: write_result(self.files.path, result))
+            if not self._attempt(lambda: write_result(self.files.path, result)):
+                self.status = self.status or RunError.exit_status  # a run without its result is none to go on from
             self._attempt(lambda: self._append_row(result))
             self._attempt(lambda: self._keep_weights(error))
 
-    def _attempt(self, action: Callable[[], object]) -> None:
-        """Do it, or say why not: the end of a run is no place to lose what can still be kept."""
+    def _attempt(self, action: Callable[[], object]) -> bool:
+        """Do it, or say why not: the end of a run is no place to lose what can still be kept. Whether it was done."""
         try:
             action()
-        except (RunError, OSError) as problem:
-            self.console.line(f"record: {problem}")
+        except Exception as problem:  # whatever it is, the error that ended the run is the one to tell
+            named = "" if isinstance(problem, RunError | OSError) else f"{type(problem).__name__}: "
+            self.console.line(f"record: {named}{problem}")
+            return False
+        return True
 
     def _append_row(self, result: Mapping[str, Any]) -> None:
         row = row_from_result(

@@ -6,7 +6,8 @@ does, since the hook is then not built.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from pgolf.arch.base import Part
 from pgolf.core.protocols import Model
@@ -19,6 +20,7 @@ class ModelProgress(Hook):
     def __init__(self, model: Model) -> None:
         parts = (module for module in model.modules() if isinstance(module, Part))
         self.listeners: list[Callable[[float], None]] = [p.at_progress for p in parts if p.follows_progress]
+        self._told = 0.0
 
     def at_start(self, trainer: Trainer) -> None:
         self._tell(0.0)
@@ -26,6 +28,14 @@ class ModelProgress(Hook):
     def after_step(self, trainer: Trainer) -> None:
         self._tell(trainer.progress)
 
+    def state(self) -> dict[str, Any]:
+        return {"told": self._told}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """What parts make of it is no weight, so the model's own state has not brought it back."""
+        self._tell(state["told"])
+
     def _tell(self, fraction: float) -> None:
+        self._told = fraction
         for listener in self.listeners:
             listener(fraction)

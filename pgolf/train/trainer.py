@@ -234,6 +234,7 @@ class Trainer:
             "seconds": self.clock.elapsed,
             "step": self.step,
             "tokens": self.tokens,
+            "stopped_by": self.stopped_by,
             "random": random_state(),
         }
 
@@ -247,7 +248,7 @@ class Trainer:
         for hook, saved in zip(self.hooks, state["hooks"], strict=True):
             hook.restore(saved)
         self.clock.restore(state["seconds"])
-        self.step, self.tokens = state["step"], state["tokens"]
+        self.step, self.tokens, self.stopped_by = state["step"], state["tokens"], state["stopped_by"]
         restore_random_state(state["random"])
 
     def phases(self) -> list[Phase]:

@@ -167,6 +167,12 @@ def test_the_same_config_gives_the_same_bytes_saved_or_composed(tmp_path):
     assert make_bundle(settings_of("size=tiny", "data=tiny", "optimizer.matrix_lr=0.5")).script != first
 
 
+def test_the_order_of_words_changes_no_byte():
+    one = bundle_of("size=tiny", "data=tiny", "hook=[wallclock,ema]", "arch/addon=[xsa,canon]")
+    other = bundle_of("size=tiny", "data=tiny", "arch/addon=[canon,xsa]", "hook=[ema,wallclock]")
+    assert one.script == other.script
+
+
 def test_a_script_opens_to_what_went_in():
     bundle = bundle_of("size=tiny", "data=tiny")
     back = opened(bundle.script)

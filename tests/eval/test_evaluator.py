@@ -10,6 +10,7 @@ from pgolf.eval.sliding import Sliding
 from pgolf.eval.slots import DoubleScore
 from pgolf.mixer.none import Single
 from tests.eval.fakes import Average, Bigram, Counting, History
+from tests.helpers import VOCAB, randomise, tiny_model
 
 V = 11
 
@@ -25,6 +26,22 @@ def stream(tokens, seed=0):
 
 def run(evaluator, tokens_N):
     return np.concatenate([evaluator.feed(chunk) for chunk in chunks_of(tokens_N, evaluator.method.chunk_tokens)])
+
+
+@pytest.mark.parametrize("workers", [2, 3, 8])
+def test_scores_have_the_same_bits_however_many_batches_are_scored_side_by_side(workers):
+    """Also for a model that is still in training, where this one draws noise."""
+    model = tiny_model("arch/mlp=polyglu_routed", "arch/attention=documents")
+    randomise(model)
+    tokens_N = np.random.default_rng(0).integers(1, VOCAB, size=1500).astype(np.uint16)
+    method = sliding(window=64, stride=16, chunk_tokens=512, batch_windows=2)
+
+    def scores(workers):
+        expert = NetworkExpert(model).fork()
+        return run(Evaluator([expert], Single(), method, stream_tokens=1500, workers=workers), tokens_N)
+
+    assert model.training and np.array_equal(scores(workers), scores(1))
+    assert model.training
 
 
 @pytest.mark.parametrize("tokens", [2, 8, 9, 17, 18, 33, 50])

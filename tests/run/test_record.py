@@ -1,0 +1,113 @@
+"""Every way a run can end leaves its result, its row, what there is of weights, and an open folder."""
+
+import json
+
+import pytest
+
+from pgolf.config.compose import compose, settings
+from pgolf.core.errors import DataError, OverBudget, RunError, UserError
+from pgolf.logger.jsonl import Jsonl
+from pgolf.run import record, stages
+from pgolf.track.experiments import read_rows
+from train import train
+
+WORDS = (
+    "size=tiny",
+    "data=tiny",
+    "tokenizer=bytes",
+    "budget=smoke",
+    "budget.train_steps=3",
+    "budget.probe_seconds=0.1",
+    "quant=int5_rtn",
+    "compressor=zlib",
+    "hook=[]",
+    "logger=[jsonl]",
+    "train.compile=never",
+)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def start(tmp_path, cache, *words):
+    return train(settings(compose([*WORDS, f"run_root={tmp_path}", f"cache_dir={cache}", *words])), list(words))
+
+
+def left(tmp_path):
+    """The result, the row and the names of the files that a run left."""
+    (folder,) = tmp_path.glob("*/seed=1337")
+    assert not (folder / ".lock").exists()
+    result = json.loads((folder / "result.json").read_text())
+    (row,) = read_rows(tmp_path / "experiments.csv")
+    assert row["status"] == result["status"]
+    return result, {path.name for path in folder.iterdir()}
+
+
+def raising(error):
+    def stage(*args, **kwargs):
+        raise error
+
+    return stage
+
+
+ENDINGS = [
+    ("prepare_dataset", DataError("no text"), "failed"),
+    ("check_long_enough", DataError("too short"), "failed"),
+    ("build_trainer", RuntimeError("no memory"), "failed"),
+    ("wants_compile", OSError(28, "disk full"), "failed"),
+    ("score_weights", KeyboardInterrupt(), "interrupted"),
+    ("pack_weights", OverBudget("too many bytes"), "failed"),
+    ("artifact_record", MemoryError(), "failed"),
+    ("score_sealed", UserError("the sealed process ended"), "failed"),
+    ("certify", SystemExit(3), "failed"),
+]
+TRAINED = [name for name, _, _ in ENDINGS[4:]]
+
+
+@pytest.mark.parametrize(("where", "error", "status"), ENDINGS, ids=lambda value: str(value))
+def test_a_run_that_breaks_off_anywhere_keeps_what_it_has(where, error, status, tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(stages, where, raising(error))
+    with pytest.raises(type(error)) as caught:
+        start(tmp_path, cache)
+    assert caught.value is error
+    result, files = left(tmp_path)
+    assert result["status"] == status and (str(error) or type(error).__name__) in result["reason"] + "KeyboardInterrupt"
+    assert ("weights.pt" in files) is (where in TRAINED)
+    assert ("artifact.pgolf" in files) is (where in TRAINED[2:])
+
+
+@pytest.mark.parametrize("moment", ["start", "log", "finish"])
+def test_a_logger_that_raises_fails_no_run_and_is_named_once(moment, tmp_path, cache, monkeypatch, capsys):
+    monkeypatch.setattr(Jsonl, moment, raising(TypeError("cannot log this")))
+    assert start(tmp_path, cache)[1] == 0
+    result, files = left(tmp_path)
+    assert result["status"] == "finished" and "weights.pt" in files
+    assert capsys.readouterr().out.count("Jsonl failed (TypeError: cannot log this)") == 1
+
+
+@pytest.mark.parametrize("error", [RunError("disk full"), RuntimeError("device lost")], ids=str)
+def test_weights_that_cannot_be_written_cost_nothing_else(error, tmp_path, cache, monkeypatch, capsys):
+    monkeypatch.setattr(record, "save_weights", raising(error))
+    assert start(tmp_path, cache)[1] == 0
+    result, files = left(tmp_path)
+    assert result["status"] == "finished" and "weights.pt" not in files
+    assert str(error) in capsys.readouterr().out
+
+
+def test_a_run_whose_result_cannot_be_written_keeps_the_rest_and_is_no_success(tmp_path, cache, monkeypatch, capsys):
+    monkeypatch.setattr(record, "write_result", raising(RunError("disk full")))
+    assert start(tmp_path, cache)[1] == RunError.exit_status
+    (row,) = read_rows(tmp_path / "experiments.csv")
+    (folder,) = tmp_path.glob("*/seed=1337")
+    assert row["status"] == "finished" and (folder / "weights.pt").is_file() and not (folder / ".lock").exists()
+    assert "record: disk full" in capsys.readouterr().out
+
+
+def test_what_fails_while_the_record_is_written_does_not_hide_what_ended_the_run(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(stages, "score_weights", raising(DataError("what ended it")))
+    monkeypatch.setattr(record, "save_weights", raising(RuntimeError("device lost")))
+    with pytest.raises(DataError, match="what ended it"):
+        start(tmp_path, cache)
+    assert left(tmp_path)[0]["reason"] == "what ended it"
