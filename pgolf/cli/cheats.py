@@ -27,7 +27,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("artifact", type=home, help="path of an artifact")
     parser.add_argument("--text", type=home, help="a UTF-8 text to score (default: this package's own source)")
     parser.add_argument("--only", metavar="CHEAT", nargs="+", default=[], help="only these cheats")
-    parser.add_argument("--seconds", type=_probe_seconds, default=6.0, help="probe seconds for each (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=_probe_seconds, default=6.0, help="probe seconds for each (default: %(default)s)"
+    )
     parser.set_defaults(run=guarded("cheats", _run))
 
 

@@ -14,6 +14,7 @@ from pgolf.core.json_text import parse_json
 from pgolf.track.result import read_result
 
 MEAN_OF = 20  # steps, where there are enough of them
+_DRAWN = ("train_seconds", "train_loss", "dev_bpb")
 _ENDINGS = (".svg", ".png", ".pdf")
 _SIZE_INCHES = (8.0, 2.8)
 
@@ -63,7 +64,11 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return [parse_json(line, f"{path}: line {n} is no JSON", RunError) for n, line in enumerate(lines, 1)]
+    rows = [parse_json(line, f"{path}: line {n} is no JSON", RunError) for n, line in enumerate(lines, 1)]
+    for n, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not all(isinstance(row.get(key, 0), int | float) for key in _DRAWN):
+            raise RunError(f"{path}: line {n} holds no metrics")
+    return [row for row in rows if "train_seconds" in row]
 
 
 def _means(points: Sequence[tuple[float, float]], of: int) -> list[tuple[float, float]]:

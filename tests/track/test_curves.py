@@ -48,6 +48,10 @@ def test_what_cannot_be_drawn_is_refused(run):
     (run / "metrics.jsonl").write_text('{"step": 1, "train_loss": 2.0, "train_seconds": 1.0}\n')
     with pytest.raises(RunError, match="metrics of 1 steps; a curve needs 2"):
         draw_curves(run, run / "x.svg")
+    for line in ("5\n", '{"train_seconds": "x"}\n'):
+        (run / "metrics.jsonl").write_text(line)
+        with pytest.raises(RunError, match="line 1 holds no metrics"):
+            draw_curves(run, run / "x.svg")
     (run / "metrics.jsonl").write_text("{\n")
     with pytest.raises(RunError, match="line 1 is no JSON"):
         draw_curves(run, run / "x.svg")
