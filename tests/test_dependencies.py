@@ -89,7 +89,7 @@ def test_what_the_code_imports_is_declared():
 
 def test_what_the_tests_import_comes_with_what_make_test_installs():
     declared = {module(requirement) for requirement in (*CORE, *EXTRAS["dev"], *EXTRAS["data"], *EXTRAS["plot"])}
-    brought = {"_pytest", "packaging", "tomli"}  # by pytest
+    brought = {"_pytest", "packaging", "tomli", "tomllib"}  # by pytest; the last is Python's own from 3.11 on
     assert TESTS - declared - brought - ELSEWHERE == set()
 
 
