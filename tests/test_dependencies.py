@@ -62,7 +62,7 @@ def imported(path: Path) -> Iterator[str]:
             argument = node.args[0]
             found = [argument.value] if isinstance(argument, ast.Constant) else []
         for name in (str(name).partition(".")[0] for name in found):
-            if name not in sys.stdlib_module_names and name not in ("pgolf", "tests"):
+            if name not in sys.stdlib_module_names and name not in ("pgolf", "tests", "train", "eval"):
                 yield name
 
 
