@@ -12,6 +12,15 @@ from pgolf.config.compose import compose, settings
 from pgolf.core.make import make
 
 VOCAB, BOS = 97, 1
+# A whole run in seconds.
+SMOKE = (
+    "size=tiny",
+    "data=tiny",
+    "tokenizer=bytes",
+    "budget=smoke",
+    "logger=[jsonl]",
+    "budget.probe_seconds=0.2",
+)
 
 
 @cache

@@ -18,16 +18,9 @@ from pgolf.config.schema import Root
 from pgolf.core.errors import ArtifactError, ConfigError, RunError
 from pgolf.data.tiny import Tiny
 from pgolf.run.bundled import DEFAULT_SEED
+from tests.helpers import SMOKE
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = (
-    "size=tiny",
-    "data=tiny",
-    "tokenizer=bytes",
-    "budget=smoke",
-    "logger=[jsonl]",
-    "budget.probe_seconds=0.2",
-)
 # As by default, and with a target that takes a search: the script weighs itself as the run weighed it.
 FITTED = ("quant=fitted_gptq", "quant.target_bytes=80000", "compressor=range")
 # Anything of these that a bundle reached for would not be found.
@@ -64,7 +57,7 @@ def finished(tmp_path_factory):
     """A run of train.py with a fixed number of steps, and the folder that ``pgolf bundle`` makes of it."""
     home = tmp_path_factory.mktemp("run")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *TINY, *FITTED],
+        [sys.executable, str(ROOT / "train.py"), *SMOKE, *FITTED],
         capture_output=True,
         text=True,
         cwd=home,
@@ -259,7 +252,7 @@ ROADS = [
 @pytest.mark.parametrize("words", ROADS, ids="+".join)
 def test_every_road_trains_and_scores_where_pgolf_cannot_be_imported(words, tmp_path):
     path, empty = tmp_path / "train_gpt.py", tmp_path / "empty"
-    path.write_bytes(bundle_of(*TINY, *STEPS, *words).script)
+    path.write_bytes(bundle_of(*SMOKE, *STEPS, *words).script)
     empty.mkdir()
     done = script(path, cwd=empty)
     assert done.returncode == 0 and "val_bpb:" in done.stdout, done.stdout + done.stderr

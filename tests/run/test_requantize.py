@@ -13,18 +13,10 @@ from pgolf.config.requantize_words import read_words
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.run.requantize import _say_what_the_script_cannot, requantize
 from pgolf.track.experiments import read_rows
-from tests.helpers import tiny_settings
+from tests.helpers import SMOKE, tiny_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = (
-    "size=tiny",
-    "data=tiny",
-    "tokenizer=bytes",
-    "budget=smoke",
-    "logger=[jsonl]",
-    "budget.probe_seconds=0.2",
-    "compressor=brotli",
-)
+TINY = (*SMOKE, "compressor=brotli")
 
 
 @pytest.fixture(scope="module")
