@@ -107,7 +107,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         cfg = OmegaConf.to_container(OmegaConf.load(path))
     except OSError as error:
-        raise RunError(f"{path}: no run's config can be read here ({error.strerror or error})") from error
+        raise RunError(f"{path}: a run's config cannot be read here ({error.strerror or error})") from error
     except (OmegaConfBaseException, YAMLError, RecursionError) as error:
         raise RunError(f"{path}: the run's config cannot be read: {' '.join(str(error).split())}") from error
     if too_deep(cfg):
