@@ -18,6 +18,7 @@ SMOKE = (
     "data=tiny",
     "tokenizer=bytes",
     "budget=smoke",
+    "budget.subset_tokens=2048",
     "logger=[jsonl]",
     "budget.probe_seconds=0.2",
 )

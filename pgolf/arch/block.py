@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pgolf.arch.base import FeedForward, Part, SequenceMixer, rms_norm
+from pgolf.arch.base import FeedForward, Part, SequenceMixer, all_of_the_first, rms_norm
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 
@@ -92,7 +92,7 @@ class Controls(Part):
 
     def __init__(self, dims: Dims, layers: Sequence[Layer]) -> None:
         super().__init__()
-        self.declare_control("residual_mix", torch.stack([torch.ones(dims.width), torch.zeros(dims.width)]))
+        self.declare_control("residual_mix", all_of_the_first(dims.width))
         if any(layer.mixer is not None for layer in layers):
             self.declare_control("mixer_scale", torch.ones(dims.width))
         if any(layer.mlp is not None for layer in layers):

@@ -1,7 +1,8 @@
 """A module's source as a short text that does the same: the library python-minifier, with the settings of a bundle.
 
-Docstrings, comments, blanks and ``pass`` go; what only a function can name is shortened. Everything that another
-module, a string or a keyword may name keeps its name: globals, attributes, parameters.
+Docstrings, comments, blanks and ``pass`` go; what only a function, or only this module (``_private``), can name is
+shortened. Everything that another module, a string or a keyword may name keeps its name: other globals, attributes,
+parameters.
 """
 
 from __future__ import annotations
@@ -25,9 +26,25 @@ def minified(source: str) -> str:
         hoist_literals=False,  # bzip2 packs repeated literals better than names for them
         constant_folding=False,  # a product takes more digits than its factors
         preserve_shebang=False,
+        rename_globals=True,
+        preserve_globals=_public_names(source),
     )
     printer = _OldPrinter()
     return str(printer(ast.parse(short)))
+
+
+def _public_names(source: str) -> list[str]:
+    """All names in ``source``, those of other modules and builtins too, but those that begin with an underscore."""
+    names = {name for node in ast.walk(ast.parse(source)) for name in _named(node)}
+    return sorted(name for name in names if not name.startswith("_") or name.startswith("__"))
+
+
+def _named(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+    return [node.id] if isinstance(node, ast.Name) else []
 
 
 class _OldPrinter(ModulePrinter):

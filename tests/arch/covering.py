@@ -76,32 +76,32 @@ def pairs_of(row: Mapping[str, str]) -> Iterator[Pair]:
     return (frozenset(two) for two in combinations(row.items(), 2))
 
 
-def covering_rows(choices: Mapping[str, Sequence[str]], banned: set[Pair]) -> list[Row]:
-    """Rows, each choosing every factor, that together contain every permitted pair of choices.
+def covering_rows(choices: Mapping[str, Sequence[str]], banned: set[Pair], together: int = 2) -> list[Row]:
+    """Rows, each choosing every factor, that contain every permitted pair of choices (``together=1``: every choice).
 
-    Greedy and deterministic: each row starts from an uncovered pair and takes, factor by factor, the choice
-    that covers most of what is left without a forbidden pair.
+    Greedy and deterministic: each row starts from what is still wanted and takes, factor by factor, the choice
+    that covers most of it without a forbidden pair.
     """
     names = list(choices)
-    wanted = {
-        frozenset({(a, av), (b, bv)}) for a, b in combinations(names, 2) for av, bv in product(choices[a], choices[b])
-    } - banned
+    each = [[(name, value) for value in choices[name]] for name in names]
+    wanted = {frozenset(picked) for some in combinations(each, together) for picked in product(*some)} - banned
     rows = []
     while wanted:
-        seed = min(wanted, key=lambda two: sorted(two))
+        seed = min(wanted, key=sorted)
         row: Row = dict(seed)
         for name in sorted(set(names) - row.keys(), key=lambda n: (-len(choices[n]), n)):
-            gains = [_gain((name, value), row, wanted, banned) for value in choices[name]]
+            gains = [_gain((name, value), row, wanted, banned, together) for value in choices[name]]
             row[name] = choices[name][gains.index(max(gains))]
-        wanted -= set(pairs_of(row))
+        wanted -= {frozenset(some) for some in combinations(row.items(), together)}
         rows.append(row)
     return rows
 
 
-def _gain(choice: tuple[str, str], row: Row, wanted: set[Pair], banned: set[Pair]) -> int:
-    """How many uncovered pairs ``choice`` would make with the row; -1 where one of them is forbidden."""
-    new = [frozenset({choice, other}) for other in row.items()]
-    return -1 if any(two in banned for two in new) else sum(two in wanted for two in new)
+def _gain(choice: tuple[str, str], row: Row, wanted: set[Pair], banned: set[Pair], together: int) -> int:
+    """How much of what is wanted ``choice`` would bring to the row; -1 where one of the pairs is forbidden."""
+    if any(frozenset({choice, other}) in banned for other in row.items()):
+        return -1
+    return sum(frozenset({choice, *others}) in wanted for others in combinations(row.items(), together - 1))
 
 
 def words_of(row: Mapping[str, str]) -> list[str]:

@@ -8,7 +8,8 @@ import torch
 
 from pgolf.arch.visits import route
 from tests.arch.causality import assert_causal, one_step
-from tests.arch.option_claims import assert_compiles, record_model
+from tests.arch.one_graph import assert_one_graph
+from tests.arch.option_claims import record_model
 from tests.helpers import ids, randomise, tiny_model
 
 
@@ -35,7 +36,7 @@ def repeat_start_layer(model: Any) -> Any:
 
 def assert_lanes_are_sound(words: tuple[str, ...]) -> None:
     """Causal, in groups, one graph, finite in bf16, and trained: what every option must show."""
-    assert_compiles(*words, "arch.lanes.start=1")
+    assert_one_graph(tiny_model(*words, "arch.layers=2", "arch.lanes.start=1"))
     assert_causal(tiny_model(*words))
     assert_causal(repeat_start_layer(tiny_model(*words)))
     model = tiny_model(*words)

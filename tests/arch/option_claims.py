@@ -9,12 +9,13 @@ import torch
 from pgolf.config.compose import compose, settings
 from pgolf.core.make import make
 from tests.arch.causality import assert_causal, one_step
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import ids, randomise, tiny_model
 
 
 def assert_option_is_sound(*words: str) -> None:
     """Causal, in groups, one graph, finite in bf16, and with finite gradients everywhere after one step."""
-    assert_compiles(*words)
+    assert_one_graph(tiny_model(*words, "arch.layers=2"))
     assert_causal(tiny_model(*words))
     model = tiny_model(*words)
     assert model.param_specs().keys() == dict(model.named_parameters()).keys()
@@ -22,15 +23,6 @@ def assert_option_is_sound(*words: str) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert model.loss(ids(), ids(seed=1)).isfinite()
     assert all(grad.isfinite().all() for grad in gradients_after_one_step(tiny_model(*words)).values())
-
-
-def assert_compiles(*words: str) -> None:
-    """One graph with the loss of the plain model (of two layers); outside training, where no noise is drawn."""
-    torch._dynamo.reset()  # the graphs of other tests' models count against one limit
-    model = tiny_model(*words, "arch.layers=2").eval()
-    randomise(model)
-    compiled = torch.compile(model.loss, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(ids(), ids(seed=1)), model.loss(ids(), ids(seed=1)))
 
 
 def gradients_after_one_step(model: Any) -> dict[str, torch.Tensor]:

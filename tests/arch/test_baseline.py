@@ -8,6 +8,7 @@ from pgolf.config.compose import compose, settings
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from tests.arch.causality import assert_causal
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import ids, randomise, tiny_model
 
 
@@ -87,7 +88,4 @@ def test_impossible_dimensions_are_refused(word):
 
 
 def test_the_model_compiles_as_one_graph():
-    model = tiny_model()
-    randomise(model)
-    compiled = torch.compile(model.loss, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(ids(), ids(seed=1)), model.loss(ids(), ids(seed=1)))
+    assert_one_graph(tiny_model("arch.layers=2"))

@@ -7,8 +7,9 @@ from pgolf.arch.ssd import SSD
 from pgolf.config.compose import compose, settings
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
-from tests.arch.addon.checks import assert_compiles, assert_finite_under_bf16
+from tests.arch.addon.checks import assert_finite_under_bf16
 from tests.arch.causality import assert_causal, one_step
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import ids, randomise, tiny_model
 
 HYBRID = "arch=mamba_hybrid"
@@ -32,7 +33,7 @@ def test_the_hybrid_is_causal(attention):
 
 
 def test_the_hybrid_compiles_as_one_graph():
-    assert_compiles(HYBRID, "arch.attention_layers=[1]", layers=2)
+    assert_one_graph(tiny_model(HYBRID, "arch.layers=2", "arch.attention_layers=[1]"))
 
 
 def test_the_hybrid_stays_finite_in_bf16():

@@ -12,7 +12,8 @@ from pgolf.core.make import make
 from pgolf.run.model_report import print_model
 from pgolf.run.rules import check
 from tests.arch.causality import assert_causal
-from tests.helpers import ids, randomise, tiny_model
+from tests.arch.one_graph import assert_one_graph
+from tests.helpers import tiny_model
 
 # Spec arch §12. #1204's 30,192,302 counts the matrices and controls of a layer-0 attention that is never used
 # (decisions 11): 786,432 + 512 + 8 fewer here.
@@ -88,38 +89,15 @@ def test_every_preset_is_causal_in_every_route(arch):
         assert_causal(model)
 
 
-def gradients(model, loss):
-    """The loss of two fixed sequences and the gradients of every parameter the active route uses."""
-    model.zero_grad(set_to_none=True)
-    value = loss(ids(), ids(seed=1))
-    value.backward()
-    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    return {"loss": value.detach(), **found}
-
-
-def assert_compiles(arch, backend):
-    """In every route, as in training: one graph, with eager mode's loss and gradients."""
-    torch._dynamo.reset()
-    model = tiny_model(f"arch={arch}")
-    randomise(model)
-    model.train()
-    compiled = torch.compile(model.loss, fullgraph=True, backend=backend)
-    for name in model.routes:
-        model.activate(name)
-        found, expected = gradients(model, compiled), gradients(model, model.loss)
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
-        assert sum(gradient.any() for gradient in found.values()) > len(found) / 2
-
-
 @pytest.mark.parametrize("arch", PRESETS)
 def test_every_preset_trains_as_one_graph_in_every_route(arch):
-    assert_compiles(arch, "eager")  # captured whole, run by autograd: the compilers behind take three times as long
+    assert_one_graph(tiny_model(f"arch={arch}"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", PRESETS)
 def test_every_preset_trains_as_one_graph_with_inductor(arch):
-    assert_compiles(arch, "inductor")
+    assert_one_graph(tiny_model(f"arch={arch}"), backend="inductor", rtol=1e-3)
 
 
 def test_an_addon_word_adds_to_a_preset_and_a_tilde_removes_from_it():

@@ -16,6 +16,7 @@ WORDS = (
     "data=tiny",
     "tokenizer=bytes",
     "budget=smoke",
+    "budget.subset_tokens=300",
     "budget.train_steps=3",
     "budget.probe_seconds=0.1",
     "quant=int5_rtn",

@@ -15,18 +15,12 @@ import torch
 
 from pgolf.track.experiments import read_rows
 from pgolf.track.textlog import parse_log
+from tests.helpers import SMOKE
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = [
-    "size=tiny",
-    "data=tiny",
-    "tokenizer=bytes",
-    "budget=smoke",
-    "logger=[jsonl]",
-    "budget.probe_seconds=1",
-]
+TINY = [*SMOKE, "budget.probe_seconds=1"]
 # Where it is the ending that matters, not what is packed.
-QUICK = ["quant=int5_rtn", "compressor=zlib", "budget.probe_seconds=0.2"]
+QUICK = ["quant=int5_rtn", "compressor=zlib", "hook=[]", "budget.probe_seconds=0.2"]
 
 
 def environment(tmp: Path) -> dict[str, str]:
@@ -148,6 +142,7 @@ def test_eval_reproduces_the_final_score_from_the_artifact_alone(finished, tmp_p
         "data=tiny",
         "size=tiny",
         "budget=smoke",
+        "budget.subset_tokens=2048",
         "budget.probe_seconds=2",
         f"cache_dir={tmp / '.cache'}",
         tmp=tmp_path,
@@ -168,6 +163,7 @@ def test_eval_prints_what_the_command_line_overrides(finished, tmp_path):
         "data=tiny",
         "size=tiny",
         "budget=smoke",
+        "budget.subset_tokens=2048",
         "budget.probe_seconds=1",
         f"cache_dir={tmp / '.cache'}",
         tmp=tmp_path,

@@ -20,7 +20,8 @@ def linears(model: UNet) -> Iterator[tuple[str, Linear]]:
 @torch.no_grad()
 def normal_embedding(model: UNet, std: float) -> None:
     """Embedding ~ N(0, std²)."""
-    model.embedding.normal_(0.0, std)
+    if not model.embedding.is_meta:  # nothing to fill; drawing there would load the compiler, 2 s of every start
+        model.embedding.normal_(0.0, std)
 
 
 @torch.no_grad()

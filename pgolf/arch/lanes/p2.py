@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pgolf.arch.base import all_of_the_first
 from pgolf.arch.block import Block, ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.lanes.base import ResidualStream
@@ -30,9 +31,8 @@ class P2(TwoLanes):
 
     def __init__(self, *, dims: Dims, start: NonNegativeInt, lane_merge: Fraction) -> None:
         super().__init__(dims, start, "used")
-        mix = torch.stack([torch.ones(dims.width), torch.zeros(dims.width)])
         self.declare_control("routes", torch.ones(self.rows, 4), "lanes")
-        self.declare_control("mlp_mix", mix.repeat(self.rows, 1, 1), "lanes")
+        self.declare_control("mlp_mix", all_of_the_first(dims.width).repeat(self.rows, 1, 1), "lanes")
         self.declare_control("lane_merge", torch.full((1,), float(lane_merge)), "lanes")
 
     def run(self, block: Block, stream: ResidualStream, context: ForwardContext) -> ResidualStream:

@@ -13,6 +13,7 @@ from pgolf.config.compose import compose, settings
 from pgolf.core.make import make
 from pgolf.optimizer.muon_adamw import partition
 from tests.arch.causality import assert_causal, one_step
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import ids, randomise, tiny_model
 
 R11 = ("arch.layers=11", "arch.mlp_hidden=1536")
@@ -21,29 +22,10 @@ R11 = ("arch.layers=11", "arch.mlp_hidden=1536")
 def assert_sound(*words: str) -> None:
     """Of an addon of a block: causal, one graph, finite in bf16, every parameter in one group and trained."""
     assert_causal(tiny_model(*words))
-    assert_compiles(*words, layers=2)
+    assert_one_graph(tiny_model(*words, "arch.layers=2"))
     assert_finite_under_bf16(tiny_model(*words))
     assert_partitioned(tiny_model(*words))
     assert_trains(*words)
-
-
-def assert_compiles(*words: str, layers: int = 1) -> None:
-    """Training loss and evaluation logits each trace to one graph and equal what runs without a compiler.
-
-    On few layers, as each takes its time to trace.
-    """
-    model = tiny_model(*words, f"arch.layers={layers}")
-    randomise(model)
-    x, y = ids(seed=1), ids(seed=2)
-    torch._dynamo.reset()
-    model.train()
-    loss = torch.compile(model.loss, fullgraph=True, backend="aot_eager")(x, y)
-    torch.testing.assert_close(loss, model.loss(x, y))
-    loss.backward()
-    model.eval()
-    with torch.no_grad():
-        logits = torch.compile(model.logits, fullgraph=True, backend="aot_eager")(x)
-        torch.testing.assert_close(logits, model.logits(x))
 
 
 def assert_finite_under_bf16(model: Any, idle: Collection[str] = ()) -> None:

@@ -10,11 +10,11 @@ from pgolf.config.groups import group_of
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.checks import (
     added_at_record,
-    assert_compiles,
     assert_finite_under_bf16,
     assert_partitioned,
 )
 from tests.arch.causality import assert_causal, one_step
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import BOS, VOCAB, ids, tiny_model, tiny_settings
 
 WORD = "arch/addon=[bigram_hash]"
@@ -42,7 +42,7 @@ def test_properties_of_every_addon(words):
 
 
 def test_it_compiles_as_one_graph():
-    assert_compiles(WORD)
+    assert_one_graph(tiny_model(WORD, "arch.layers=1"))
 
 
 def test_the_published_hashes_are_those_of_the_formulas():

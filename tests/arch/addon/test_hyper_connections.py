@@ -11,11 +11,11 @@ from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.checks import (
     added_at_record,
-    assert_compiles,
     assert_finite_under_bf16,
     assert_partitioned,
 )
 from tests.arch.causality import assert_causal, one_step
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import ids, randomise, tiny_model
 
 WORD = "arch/addon=[hyper_connections]"
@@ -48,7 +48,7 @@ def test_properties_of_every_addon(words):
 
 @pytest.mark.parametrize("words", [(WORD,), SOFTMAX], ids=["three-scalar", "softmax"])
 def test_it_compiles_as_one_graph(words):
-    assert_compiles(*words, f"{NODE}.layers=1", layers=2)
+    assert_one_graph(tiny_model(*words, f"{NODE}.layers=1", "arch.layers=2"))
 
 
 @pytest.mark.parametrize(

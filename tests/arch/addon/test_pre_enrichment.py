@@ -9,11 +9,11 @@ from pgolf.arch.base import rms_norm
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.checks import (
     added_at_record,
-    assert_compiles,
     assert_finite_under_bf16,
     assert_partitioned,
 )
 from tests.arch.causality import assert_causal
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import ids, tiny_model
 
 NODE = "arch.addons.pre_enrichment"
@@ -40,7 +40,7 @@ def test_properties_of_every_addon(words):
 
 
 def test_it_compiles_as_one_graph():
-    assert_compiles("arch/addon=[pre_enrichment]")
+    assert_one_graph(tiny_model("arch/addon=[pre_enrichment]", "arch.layers=1"))
 
 
 @pytest.mark.parametrize("words", FORMS.values(), ids=FORMS)

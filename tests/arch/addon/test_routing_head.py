@@ -8,11 +8,11 @@ from pgolf.arch.addon.routing_head import logits_and_gates, router_of
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.checks import (
     added_at_record,
-    assert_compiles,
     assert_finite_under_bf16,
     assert_partitioned,
 )
 from tests.arch.causality import assert_causal, one_step
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import ids, randomise, tiny_model
 
 WORD = "arch/addon=[routing_head]"
@@ -37,7 +37,7 @@ def test_properties_of_every_addon():
 
 
 def test_it_compiles_as_one_graph():
-    assert_compiles(WORD, f"{NODE}.orders=[2,3,4]")
+    assert_one_graph(tiny_model(WORD, f"{NODE}.orders=[2,3,4]", "arch.layers=1"))
 
 
 def test_twelve_outputs_start_with_the_published_share_of_the_network():

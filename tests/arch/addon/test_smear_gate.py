@@ -8,11 +8,11 @@ from pgolf.arch.base import rms_norm
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.checks import (
     added_at_record,
-    assert_compiles,
     assert_finite_under_bf16,
     assert_partitioned,
 )
 from tests.arch.causality import assert_causal, one_step
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import BOS, ids, tiny_model
 
 NODE = "arch.addons.smear_gate"
@@ -54,7 +54,7 @@ def test_properties_of_every_addon(variant):
 
 @pytest.mark.parametrize("variant", ["a", "c"])
 def test_it_compiles_as_one_graph(variant):
-    assert_compiles(*words(variant))
+    assert_one_graph(tiny_model(*words(variant), "arch.layers=1"))
 
 
 def test_a_blends_after_the_norm_and_halves_the_first_token():

@@ -8,11 +8,11 @@ from pgolf.arch.addon.value_embedding import ValueFeed, ValueTable
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.checks import (
     added_at_record,
-    assert_compiles,
     assert_finite_under_bf16,
     assert_partitioned,
 )
 from tests.arch.causality import assert_causal, one_step
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import ids, randomise, tiny_model
 
 WORD = "arch/addon=[value_embedding]"
@@ -48,7 +48,7 @@ def test_properties_of_every_addon(index):
 
 
 def test_it_compiles_as_one_graph():
-    assert_compiles(WORD, f"{NODE}.visits=[1]", layers=2)
+    assert_one_graph(tiny_model(WORD, f"{NODE}.visits=[1]", "arch.layers=2"))
 
 
 def test_values_gain_the_scaled_projected_rows():

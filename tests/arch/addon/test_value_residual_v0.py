@@ -7,11 +7,11 @@ from pgolf.arch.addon.value_residual_v0 import FirstValues, Mix
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.checks import (
     added_at_record,
-    assert_compiles,
     assert_finite_under_bf16,
     assert_partitioned,
 )
 from tests.arch.causality import assert_causal, one_step
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import ids, randomise, tiny_model
 
 WORD = "arch/addon=[value_residual_v0]"
@@ -31,7 +31,7 @@ def test_properties_of_every_addon(words):
 
 
 def test_it_compiles_as_one_graph():
-    assert_compiles(WORD, layers=2)
+    assert_one_graph(tiny_model(WORD, "arch.layers=2"))
 
 
 @pytest.mark.parametrize(("words", "weight"), [(FORMS["raw"], 0.5), (FORMS["sigmoid"], 0.6225)], ids=FORMS)

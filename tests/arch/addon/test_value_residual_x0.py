@@ -4,11 +4,11 @@ import torch
 
 from tests.arch.addon.checks import (
     added_at_record,
-    assert_compiles,
     assert_finite_under_bf16,
     assert_partitioned,
 )
 from tests.arch.causality import assert_causal, one_step
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import ids, randomise, tiny_model
 
 WORD = "arch/addon=[value_residual_x0]"
@@ -25,7 +25,7 @@ def test_properties_of_every_addon():
 
 
 def test_it_compiles_as_one_graph():
-    assert_compiles(WORD, OPEN)
+    assert_one_graph(tiny_model(WORD, OPEN, "arch.layers=1"))
 
 
 def test_it_is_the_identity_at_the_start_and_learns_at_once():

@@ -12,8 +12,8 @@ from pgolf.config.compose import node
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.proof.certificate import certify
 from tests.arch.causality import assert_causal, gradient_leak, one_step, perturbation_leak
+from tests.arch.one_graph import assert_one_graph
 from tests.arch.option_claims import (
-    assert_compiles,
     assert_option_is_sound,
     gradients_after_one_step,
     parameters,
@@ -179,7 +179,7 @@ def test_a_new_temperature_reaches_a_compiled_model():
 
 
 def test_the_pooled_form_still_compiles_and_trains():
-    assert_compiles(*WORDS, "arch.mlp.routing=sequence_mean")
+    assert_one_graph(routed("sequence_mean", "arch.layers=2"))
     assert all(g.isfinite().all() for g in gradients_after_one_step(routed("sequence_mean")).values())
 
 

@@ -13,6 +13,7 @@ from pgolf.core.make import make
 from pgolf.optimizer.muon_adamw import partition
 from pgolf.quant.none import NoQuantizer
 from tests.arch.causality import assert_causal
+from tests.arch.one_graph import assert_one_graph
 from tests.helpers import BOS, VOCAB, ids, randomise, tiny_model, tiny_settings
 
 CONTROLS = 4 * 32 + 2  # residual mix, two scales and the query gain of one visit at size=tiny
@@ -58,19 +59,8 @@ def assert_sound(*words: str) -> None:
 
 
 def assert_compiles(*words: str) -> None:
-    """One graph per route, equal to the eager loss; switching back compiles nothing. Two layers."""
-    torch._dynamo.reset()
-    model = stir(tiny_model("arch.layers=2", *words)).train()
-    compiled = torch.compile(model.loss, fullgraph=True, backend="aot_eager", dynamic=False)
-    x, y = ids(), ids(seed=1)
-    for name in model.routes:
-        model.use(name)
-        torch.testing.assert_close(compiled(x, y), model.loss(x, y))
-    with torch._dynamo.config.patch(error_on_recompile=True):
-        for name in model.routes:
-            model.use(name)
-            compiled(x, y)
-    torch._dynamo.reset()
+    """One graph per route, on two layers."""
+    assert_one_graph(stir(tiny_model("arch.layers=2", *words)))
 
 
 def assert_every_parameter_learns(*words: str) -> None:
