@@ -6,8 +6,8 @@
     python train.py -m seed=1,2,3                     a sweep
     python train.py print_model=true                  the model by component, without training
 
-Exit status: 0 valid, 2 configuration or input error, 3 over a cap, 4 certificate failed, 130 Ctrl-C, 143 SIGTERM,
-129 SIGHUP.
+Exit status: 0 valid, 1 training diverged or something crashed, 2 configuration or input error, 3 over a cap,
+4 certificate failed, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     from pgolf.artifact.forecast import refuse_unreachable
     from pgolf.eval.sealed import check_sealed
     from pgolf.run import stages
-    from pgolf.run.model_report import compare, print_model, report_model
+    from pgolf.run.model_report import compare_forecast, print_model, report_model
     from pgolf.run.record import Run
     from pgolf.run.rules import check
 
@@ -41,7 +41,7 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
         refuse_unreachable(expected)
         trained = stages.fit(run, trainer)
         artifact = stages.export(run, dataset, trainer.model, trained)
-        compare(run, dataset, trainer.model, expected, artifact)
+        compare_forecast(run, dataset, trainer.model, expected, artifact)
         evaluation = stages.score_dev(run, dataset, artifact)
         final = stages.score_final(run, dataset, artifact.path, evaluation)
         stages.certify_final(run, final, artifact.sha256)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
+from pgolf.core.events import Listener
 from pgolf.core.make import make
 from pgolf.core.process import Process, choose_precision, find_compiler
 from pgolf.core.protocols import Loader, Model, Progress
@@ -61,12 +62,13 @@ def build_trainer(
     process: Process,
     *,
     score_dev: ScoreDev,
+    listeners: Sequence[Listener] = (),
     folder: Path | None = None,
 ) -> Trainer:
     """Loader, optimizer, schedule and hooks around ``model``; the loss is not compiled yet.
 
     What the quantizer's calibration reserves is taken off the training seconds, so that schedules end in time.
-    ``score_dev`` and ``folder``: see ``pgolf.train.trainer.Runtime``.
+    ``score_dev``, ``listeners`` and ``folder``: see ``pgolf.train.trainer.Runtime``.
     """
     train, budget = cfg["train"], cfg["budget"]
     device = next(model.parameters()).device
@@ -92,6 +94,7 @@ def build_trainer(
         hooks=hooks,
         clock=TrainClock(synchronise=synchronise),
         score_dev=score_dev,
+        listeners=listeners,
         folder=folder,
     )
     plan = Plan(

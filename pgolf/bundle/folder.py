@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -38,14 +37,14 @@ def bundle_run(run: Path, out: Path, *, ascii: bool = False) -> list[str]:
     kept = run / SCRIPT_NAME
     lines = []
     if kept.is_file():
-        bundle = opened(kept.read_bytes())
+        bundle = opened(_read(kept))
     else:
         bundle = make_bundle(read_config(run / "config.yaml"))
         lines.append(f"{run}: kept no script; made from today's sources, so its bytes are not those it counted")
     script = script_of(bundle.sources, bundle.config, ascii=True) if ascii else bundle.script
     _require_empty(out)
     write_bytes_atomic(out / SCRIPT_NAME, script)
-    shutil.copyfile(run / ARTIFACT_NAME, out / ARTIFACT_NAME)
+    write_bytes_atomic(out / ARTIFACT_NAME, _read(run / ARTIFACT_NAME))
     write_text_atomic(out / "requirements.txt", "".join(f"{line}\n" for line in requirements(bundle.sources)))
     write_text_atomic(out / "README.md", readme(result, bundle.config, len(script)))
     counted = result["artifact"]["bytes_code"]
@@ -58,6 +57,13 @@ def bundle_run(run: Path, out: Path, *, ascii: bool = False) -> list[str]:
     for name in (SCRIPT_NAME, ARTIFACT_NAME, "requirements.txt", "README.md"):
         lines.append(f"{(out / name).stat().st_size:>11,}  {out / name}")
     return lines
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def requirements(sources: Mapping[str, str]) -> list[str]:

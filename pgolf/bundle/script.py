@@ -33,7 +33,7 @@ from pgolf.core.make import target_of
 from pgolf.data.base import Source
 
 SCRIPT_NAME = "train_gpt.py"
-MAIN: Entry = ("pgolf.run.bundled", "main")
+MAIN: tuple[Entry, ...] = (("pgolf.run.bundled", "main"), ("pgolf.core.threads", "bound_spinning"))
 
 # Python looks for the encoding in the first line (PEP 263), which is also the one a reader sees.
 _HEAD = "# coding:latin-1 - one pgolf run in one file: trains; with an artifact as argument, scores it. See --help.\n"
@@ -56,7 +56,10 @@ class L:
   if p or n in M:return importlib.util.spec_from_loader(n,s,is_package=p)
  def create_module(s,p):0
  def exec_module(s,m):n=m.__name__;t=M.get(n,'');exec(compile(t,__file__ if'njit'in t else n,'exec'),m.__dict__)
-if __name__=='__main__':sys.meta_path.insert(0,L());from pgolf.run.bundled import main;sys.exit(main(json.loads(M[''])))
+if __name__=='__main__':
+ sys.meta_path.insert(0,L())
+ from pgolf.core.threads import bound_spinning;bound_spinning()
+ from pgolf.run.bundled import main;sys.exit(main(json.loads(M[''])))
 """
 
 
@@ -72,7 +75,7 @@ class Bundle:
 def make_bundle(cfg: Mapping[str, Any]) -> Bundle:
     """The bundle of the composed config ``cfg``. Raises ConfigError where it names what no bundle carries."""
     config = bundled_config(cfg)
-    found = shaken([MAIN, *targets(config)], words(config))
+    found = shaken([*MAIN, *targets(config)], words(config))
     sources = {name: minified(ast.unparse(tree)) for name, tree in found.items()}
     return Bundle(script_of(sources, config), sources, config)
 

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
+from inspect import get_annotations
 
 from pgolf.bundle.sources import ModuleSource, imported_from, is_bundled, is_module, parents, source_of
 from pgolf.bundle.strip import stripped
@@ -295,7 +296,7 @@ def _names_outside(home: str, path: str) -> set[str] | None:
     except (ImportError, AttributeError):
         return None
     # ``dir`` does not list what a class only announces (``hook: Callable``) and sets when it is made.
-    annotated = (vars(cls).get("__annotations__", {}) for cls in getattr(found, "__mro__", ()))
+    annotated = (get_annotations(cls) for cls in getattr(found, "__mro__", ()))
     return set(dir(found)).union(*annotated)
 
 

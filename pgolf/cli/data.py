@@ -103,9 +103,9 @@ def _run_fetch(args: argparse.Namespace) -> None:
 
 def _run_prepare(args: argparse.Namespace) -> None:
     from pgolf.config.compose import node
+    from pgolf.config.words import quoted
 
-    quoted = ",".join("'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'" for path in args.paths or ())
-    extra = [f"data.paths=[{quoted}]"] if args.paths else []
+    extra = [f"data.paths=[{','.join(map(quoted, args.paths))}]"] if args.paths else []
     source, recipe = _build(args, extra)
     sizes = [word.removeprefix("size=") for word in args.overrides if word.startswith("size=")]
     changes = [word for word in args.overrides if word.startswith("size.")]

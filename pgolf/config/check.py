@@ -152,13 +152,20 @@ def amount_problems(place: str, value: Any) -> Iterator[str]:
         yield f"{place}: {value!r} is out of range: whole numbers end at {LARGEST}"
 
 
+def budget_problems(budget: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the facts of a budget, one by one."""
+    for key, value in budget.items():
+        yield from amount_problems(f"budget.{key}", value)
+    if budget["subset_tokens"] == 1:
+        yield "budget.subset_tokens: 1 is out of range: at least 2"
+
+
 def _fact_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
     size, train, budget = cfg["size"], cfg["train"], cfg["budget"]
-    for place, node in (("size", size), ("train", train), ("budget", budget)):
+    for place, node in (("size", size), ("train", train)):
         for key, value in node.items():
             yield from amount_problems(f"{place}.{key}", value)
-    if budget["subset_tokens"] is not None and budget["subset_tokens"] < 2:
-        yield f"budget.subset_tokens: {budget['subset_tokens']} is out of range: at least 2"
+    yield from budget_problems(budget)
     if train["batch_tokens"] % max(1, train["window"] * train["accumulation"]):
         yield (
             f"train.batch_tokens: {train['batch_tokens']} is no multiple of window × accumulation = "

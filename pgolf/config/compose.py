@@ -108,7 +108,7 @@ def read_config(path: Path) -> dict[str, Any]:
         cfg = OmegaConf.to_container(OmegaConf.load(path))
     except OSError as error:
         raise RunError(f"{path}: a run's config cannot be read here ({error.strerror or error})") from error
-    except (OmegaConfBaseException, YAMLError, RecursionError) as error:
+    except (OmegaConfBaseException, YAMLError, RecursionError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: the run's config cannot be read: {' '.join(str(error).split())}") from error
     if too_deep(cfg):
         raise RunError(f"{path}: the run's config is nested more than {MAX_DEPTH} levels deep")

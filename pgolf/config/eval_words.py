@@ -79,7 +79,7 @@ def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[
 
     A group that is chosen whole keeps the header's value of every ``scaled`` key that both have.
     """
-    from pgolf.config.check import bind_problems
+    from pgolf.config.check import bind_problems, budget_problems
     from pgolf.config.groups import group_of
 
     settings = words.settings
@@ -87,7 +87,7 @@ def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[
     for group in words.chosen:
         theirs = header.get(group, {})
         nodes[group] = settings[group] | {key: theirs[key] for key in words.scaled[group] if key in theirs}
-    problems = [*_budget_problems(settings["budget"]), *_place_problems(words.out)]
+    problems = [*budget_problems(settings["budget"]), *_place_problems(words.out)]
     for dotted in words.changed:
         name, _, key = dotted.partition(".")
         node = nodes.setdefault(name, dict(header.get(name, {})))
@@ -104,15 +104,6 @@ def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[
     if problems:
         raise ConfigError(problems)
     return {name: node for name, node in nodes.items() if node != header.get(name)}
-
-
-def _budget_problems(budget: Mapping[str, Any]) -> Iterator[str]:
-    from pgolf.config.check import amount_problems
-
-    for key, value in budget.items():
-        yield from amount_problems(f"budget.{key}", value)
-    if budget["subset_tokens"] == 1:
-        yield "budget.subset_tokens: 1 is out of range: at least 2"
 
 
 def _place_problems(out: Path) -> Iterator[str]:

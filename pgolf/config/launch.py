@@ -1,9 +1,9 @@
 """From a command line to jobs and an exit status: preflight, Hydra, and one plain message per error.
 
 Hydra decides the exit status by exceptions alone; ours says more (decisions 19): 0 valid, 2 configuration or
-input error, 3 over a cap, 4 certificate failed, 128 + n stopped by signal n (``pgolf.core.signals``). Each job
-notes its status in a file, so that jobs of a sweep in other processes count too, and the worst is returned after
-Hydra's main has.
+input error, 3 over a cap, 4 certificate failed, 128 + n stopped by signal n (``pgolf.core.signals``), 1 anything
+else. Each job notes its status in a file, so that jobs of a sweep in other processes count too, and the worst is
+returned after Hydra's main has.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
-from pgolf.core.command import home
+from pgolf.core.command import complain, home
 from pgolf.core.errors import ConfigError, UserError
 from pgolf.core.signals import exit_status, heeding_signals
 from pgolf.core.streams import harmless_streams
@@ -33,7 +33,10 @@ STATUS_FILE = "PGOLF_STATUS_FILE"
 CRASHED = 1
 # Hydra's own flags that take a value; what follows them is no override.
 _CONFIG_FLAGS = ("-cn", "--config-name", "-cp", "--config-path", "-cd", "--config-dir")
-_VALUED_FLAGS = (*_CONFIG_FLAGS, "-p", "--package", "-c", "--cfg")
+# What only shows something writes nothing, no folder either.
+_SHOWING_FLAGS = ("-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info", "-sc")
+_VALUED_FLAGS = (*_CONFIG_FLAGS, "-p", "--package", "-c", "--cfg", "--experimental-rerun")
+_MAYBE_VALUED_FLAGS = ("-i", "--info")
 
 
 def sorted_words(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -41,7 +44,7 @@ def sorted_words(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     words: list[str] = []
     flags: list[str] = []
     for word in argv:
-        valued = bool(flags) and flags[-1] in _VALUED_FLAGS
+        valued = bool(flags) and (flags[-1] in _VALUED_FLAGS or (flags[-1] in _MAYBE_VALUED_FLAGS and "=" not in word))
         (flags if valued or word.startswith("-") else words).append(word)
     return words, flags
 
@@ -52,12 +55,6 @@ def may_sweep(argv: Sequence[str]) -> bool:
     return any(
         word in flags or word.startswith(("hydra.mode=", *(f"{flag}=" for flag in _CONFIG_FLAGS))) for word in argv
     )
-
-
-def complain(error: BaseException) -> None:
-    """Print an error for a person, one problem a line, to standard error."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    print("\n".join(f"pgolf: {line}" for line in lines), file=sys.stderr, flush=True)
 
 
 def note_status(status: int) -> None:
@@ -122,7 +119,7 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     if plain:
         settings(compose(words))  # what Hydra would complain about in words of its own
     roots = [o.value() for o in overrides if o.key_or_group == "run_root" and not o.is_sweep_override()]
-    if not any(word in ("-h", "--help", "--cfg", "-c", "--info") for word in argv):
+    if not any(word.partition("=")[0] in _SHOWING_FLAGS for word in argv):
         require_folder(home(str(roots[-1] if roots else schema.Root.run_root)))
     sys.argv[1:] = [*words, *flags]  # Hydra's argparse wants the words in one piece
     with tempfile.TemporaryDirectory(prefix="pgolf-") as folder:

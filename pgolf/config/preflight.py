@@ -100,6 +100,7 @@ def preflight(
         problems += [_one_value(override) for override in overrides if override.is_sweep_override()]
     keys: list[Override] = []
     right: list[str] = []
+    misspelt: set[str] = set()  # roots of groups whose option is wrong
     for override in overrides:
         name = override.key_or_group
         if override.package or name.startswith("hydra"):
@@ -109,6 +110,8 @@ def preflight(
         elif group_of(name):
             wrong = [] if override.is_delete() else _choice_problems(conf, name, override)
             problems += wrong
+            if wrong:
+                misspelt.add(name.partition("/")[0])
             if not wrong and not override.is_sweep_override():
                 right.append(str(override.input_line))
         elif "/" in name:
@@ -117,7 +120,7 @@ def preflight(
             keys.append(override)
     if keys:
         composed = {key: node for key, node in config(right).items() if key != "choices"}  # ours, for the record
-        problems += _key_problems(overrides, keys, composed, bool(problems))
+        problems += _key_problems(keys, composed, misspelt)
     if problems:
         raise ConfigError(problems)
     return overrides
@@ -132,16 +135,12 @@ def _one_value(override: Override) -> str:
     )
 
 
-def _key_problems(
-    overrides: Sequence[Override], keys: Sequence[Override], composed: Mapping[str, Any], some_wrong: bool
-) -> Iterator[str]:
-    # A key of a group whose option is misspelt cannot be judged: that group is not what will be composed.
-    unknown = {o.key_or_group.partition("/")[0] for o in overrides if group_of(o.key_or_group)} if some_wrong else set()
+def _key_problems(keys: Sequence[Override], composed: Mapping[str, Any], misspelt: set[str]) -> Iterator[str]:
     for override in keys:
         key = override.key_or_group
         root = key.partition(".")[0]
-        if root in unknown:
-            continue
+        if root in misspelt:
+            continue  # what it would name is not what was composed
         adding = (override.is_add() or override.is_force_add()) and root in composed and root not in FACTS
         problem = _key_problem(composed, key, adding)
         if problem and "." not in key:

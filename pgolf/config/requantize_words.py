@@ -16,6 +16,7 @@ from pgolf.config.groups import group_of
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only, thaw
 from pgolf.config.schema import register
+from pgolf.core.command import read_overrides
 from pgolf.core.errors import ConfigError, RunError
 
 # What can be chosen anew once the weights are there, and what says where and how the new run is written.
@@ -68,7 +69,9 @@ def _final(words: Sequence[str]) -> bool:
 
 def _their_words(run: Path) -> list[str]:
     try:
-        return (run / "overrides").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        return read_overrides(run)
+    except ValueError as error:
+        raise RunError(f"{run / 'overrides'}: the run's words cannot be read ({error})") from error
     except OSError as error:
         raise RunError(f"{run}: no run folder; its words cannot be read ({error.strerror or error})") from error
 

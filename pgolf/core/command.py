@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pgolf.core.errors import UserError
 
+OVERRIDES_NAME = "overrides"  # in a run's folder: the words of its command line, one a line
 Command = Callable[[argparse.Namespace], "int | None"]
 
 
@@ -19,10 +21,16 @@ def guarded(name: str, command: Command) -> Callable[[argparse.Namespace], int]:
         try:
             return command(arguments) or 0
         except UserError as error:
-            print("\n".join(f"pgolf {name}: {line}" for line in str(error).splitlines()), file=sys.stderr)
+            complain(error, f"pgolf {name}")
             return error.exit_status
 
     return run
+
+
+def complain(error: BaseException, name: str = "pgolf") -> None:
+    """Print an error for a person, one problem a line after ``name``, to standard error."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    print("\n".join(f"{name}: {line}" for line in lines), file=sys.stderr, flush=True)
 
 
 def encoding_problems(word: str) -> Iterator[str]:
@@ -32,6 +40,19 @@ def encoding_problems(word: str) -> Iterator[str]:
     except UnicodeEncodeError as error:
         shown = word.encode(errors="surrogateescape").decode(errors="backslashreplace")
         yield f"{shown}: not UTF-8 at character {error.start + 1}; pgolf takes names and texts in UTF-8 only"
+
+
+def overrides_text(words: Sequence[str]) -> str:
+    """The words of a command line as a run keeps them: one a line, as JSON where that would not be one line."""
+    lines = (json.dumps(word) if word.startswith('"') or set(word) & {"\n", "\r"} else word for word in words)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def read_overrides(run: Path) -> list[str]:
+    """The words of the command line of the run in this folder. Raises OSError, ValueError."""
+    text = (run / OVERRIDES_NAME).read_bytes().decode(errors="surrogateescape")
+    lines = text.split("\n")[:-1]  # not splitlines: a word may hold what else Unicode takes for the end of a line
+    return [json.loads(line) if line.startswith('"') else line for line in lines]
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -2,7 +2,8 @@
 
 An event has a name, the step at which it happened and facts; ``text`` is a sentence for people. A listener takes
 what it understands and lets the rest pass, so that a new hook's events reach the screen, and its series the
-loggers, with no edit anywhere.
+loggers, with no edit anywhere. A name that listeners know comes with the facts they read: those of ``pgolf.run.stages``
+and of the trainer, ``dev`` (``dev_loss``, ``dev_bpb``, ``train_seconds``) and ``switch`` (``what``, ``state``).
 """
 
 from __future__ import annotations

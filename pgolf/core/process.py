@@ -26,10 +26,6 @@ class Process:
     rank: int
     world: int
 
-    @property
-    def is_main(self) -> bool:
-        return self.rank == 0
-
 
 def _whole_number(env: Mapping[str, str], name: str, default: int) -> int:
     """An environment variable as an integer. Raises ConfigError naming it where it is none."""

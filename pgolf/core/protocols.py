@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pgolf.core.results import Layout, ParamSpec, QuantizedState, Score
+from pgolf.core.results import Layout, ParamSpec, QuantizedState
 
 
 class Tokenizer(Protocol):
@@ -264,14 +264,8 @@ class Logger(Protocol):
 
 
 class Corpus(Protocol):
-    """A source of token shards: see ``pgolf.data.dataset.Dataset`` for what ``prepare`` returns."""
+    """A source's documents as text, wherever they are needed beside its tokens."""
 
     def documents(self, split: str) -> Iterator[tuple[str, str]]:
         """(name, text) of each document of ``train``, ``dev`` or ``val``, in the frozen order."""
         ...
-
-
-class Evaluates(Protocol):
-    """Anything that turns weights into a score; used by hooks."""
-
-    def __call__(self, state: Mapping[str, Tensor]) -> Score: ...

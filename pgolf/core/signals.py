@@ -59,14 +59,38 @@ def heeding_signals() -> Iterator[None]:
             signal.signal(number, before[number])
 
 
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Do all of the block, the writing of a record: a signal that comes meanwhile is heeded after it."""
+    handler = next((h for h in map(signal.getsignal, HEEDED) if isinstance(h, _Handler)), None)
+    if handler is None:
+        yield
+        return
+    handler.holding = True
+    try:
+        yield
+    finally:
+        handler.holding = False
+        if handler.held is not None:
+            number, handler.held = handler.held, None
+            handler(number, None)
+
+
 class _Handler:
-    """Raises ``Stopped`` once; again only after the one raised before has vanished without ending the process."""
+    """Raises ``Stopped`` once; again only after the one raised before has vanished without ending the process.
+
+    While ``holding`` it raises nothing and keeps the first signal in ``held``.
+    """
 
     def __init__(self) -> None:
         self._raised: weakref.ref[Stopped] | None = None
+        self.holding = False
+        self.held: int | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self._raised is not None and self._raised() is not None:
+        if self.holding:
+            self.held = self.held or number
+        if self.holding or (self._raised is not None and self._raised() is not None):
             with contextlib.suppress(OSError):  # print() may be what the signal interrupted
                 os.write(2, b"pgolf: still ending, what exists is being written; Ctrl-\\ ends at once\n")
             return

@@ -1,6 +1,7 @@
 """Standard streams that do no harm: one that is closed, or whose reader leaves, turns silent and ends nothing.
 
-A run is worth more than its output. Every entry point calls ``harmless_streams`` before anything else.
+A run is worth more than its output. Every command calls ``harmless_streams`` before anything else; a bundled script,
+whose bytes count, has a shorter way to outlive its reader.
 """
 
 from __future__ import annotations

@@ -8,8 +8,11 @@ process wants the core that spins (decisions 20).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -32,6 +35,30 @@ def threaded(run: Callable[[Item], Result], items: Sequence[Item], workers: int 
         return [run(item) for item in items]
     with ThreadPoolExecutor(max_workers=workers) as pool:
         return list(pool.map(run, items))
+
+
+class CoreShare:
+    """How much of a processor core's time work got that could have used all of it (decisions 20).
+
+    ``counting`` goes around computing in one thread, in several at a time if need be; what waits stays outside.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = self._cpu_seconds = 0.0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        began = time.perf_counter(), time.thread_time()
+        yield
+        with self._lock:
+            self._seconds += time.perf_counter() - began[0]
+            self._cpu_seconds += time.thread_time() - began[1]
+
+    @property
+    def share(self) -> float | None:
+        """In [0, 1]; None where nothing has been counted."""
+        return min(1.0, self._cpu_seconds / self._seconds) if self._seconds else None
 
 
 def bound_spinning() -> None:

@@ -112,7 +112,10 @@ def building(directory: Path) -> Iterator[Path]:
     except OSError as error:
         raise DataError(f"{directory}: cannot be written ({error})") from error
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            raise DataError(f"{directory}: cannot be written ({error})") from error
         try:
             os.rename(temporary, directory)
         except OSError as error:

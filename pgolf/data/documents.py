@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from glob import escape, glob
 from pathlib import Path
 
+from pgolf.core.command import home
 from pgolf.core.errors import DataError
 from pgolf.core.json_text import BYTE_ORDER_MARK, parse_json
 
@@ -32,7 +33,7 @@ def match_files(patterns: Sequence[str]) -> list[Path]:
     """
     found: set[str] = set()
     for pattern in patterns:
-        path = Path(pattern).expanduser()
+        path = home(pattern)
         matches = [str(path)] if os.path.isfile(path) else _glob_files(path)
         if not matches:
             hint = f"; it is a folder, write {pattern.rstrip('/')}/*.txt" if os.path.isdir(path) else ""

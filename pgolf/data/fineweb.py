@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from pgolf.core.command import home
 from pgolf.core.errors import DataError, did_you_mean
 from pgolf.core.protocols import Progress
 from pgolf.core.ranges import Between
@@ -63,7 +64,7 @@ class FineWeb(Source):
         overlap_tolerance: Annotated[float, Between(0, 1)],
         sidecars: bool,
     ) -> None:
-        self.path = Path(path).expanduser() if path else None
+        self.path = home(path) if path else None
         self.repo_id, self.revision, self.root = repo_id, revision, root
         self.variant, self.train_shards, self.dev_tokens = variant, train_shards, dev_tokens
         self.overlap_tolerance, self.sidecars = overlap_tolerance, sidecars

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from pgolf.core.command import home
 from pgolf.core.errors import DataError
 from pgolf.core.protocols import Progress
 from pgolf.core.ranges import Between
@@ -37,7 +38,7 @@ class FineWebDocs(TextSource):
         validation_documents: Annotated[int, Between(1)],
         dev_documents: Annotated[int, Between(1)],
     ) -> None:
-        self.path = Path(path).expanduser() if path else None
+        self.path = home(path) if path else None
         self.repo_id, self.revision, self.root = repo_id, revision, root
         self.validation_documents, self.dev_documents = validation_documents, dev_documents
         self._count: int | None = None

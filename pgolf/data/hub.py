@@ -83,5 +83,5 @@ def _library() -> Any:
         import huggingface_hub
         import huggingface_hub.utils
     except ImportError as error:
-        raise DataError("data=fineweb needs the extra `data`: pip install 'pgolf[data]'") from error
+        raise DataError("published data needs the extra `data`: pip install 'pgolf[data]'") from error
     return huggingface_hub

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,14 +78,12 @@ def prepare_documents(
     cache_dir: Path,
     shard_tokens: int,
     progress: Progress,
-    check: Callable[[Survey], None] = lambda found: None,
 ) -> Dataset:
     """The data set for this content, tokenizer and shard size, from the cache where it has been made before.
 
-    ``check`` sees the survey before anything is written. Raises DataError.
+    Raises DataError.
     """
     found = survey(corpus, name, progress)
-    check(found)
 
     def train_texts() -> Iterator[str]:
         return (text for _, text in corpus.documents("train"))

@@ -91,7 +91,11 @@ def _require_all(paths: Sequence[Path], names: Sequence[str]) -> None:
 
 def _nothing_of_ours(path: Path) -> str:
     """What is there instead of shards, and what to do about it."""
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    names = [entry.name + ("/" if os.path.isdir(entry) else "") for entry in entries]
     if not names:
         return "an empty folder; neither a prepared data set nor published shards"
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -99,5 +103,5 @@ def _nothing_of_ours(path: Path) -> str:
         f"no prepared data set ({MANIFEST}) and no published shards (fineweb_train_*.bin, fineweb_val_*.bin) here, "
         f"only {', '.join(names[:_NAMED])}{more}"
     )
-    inside = [entry.name for entry in sorted(path.iterdir()) if (entry / MANIFEST).is_file()]
+    inside = [entry.name for entry in entries if os.path.isfile(entry / MANIFEST)]
     return text + (f". Did you mean {path / inside[0]}?" if inside else "")

@@ -18,7 +18,7 @@ from torch import Tensor
 from pgolf.core.errors import ConfigError, DataError
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Expert, Mixer
-from pgolf.core.threads import threaded
+from pgolf.core.threads import CoreShare, threaded
 from pgolf.eval.slots import WriteOnce
 from pgolf.eval.windows import Window, WindowPlan, batches
 
@@ -58,6 +58,7 @@ class Evaluator:
         self.tap: Tap | None = None
         self._seen = 0
         self._history = np.zeros(0, dtype=np.int64)
+        self.core_share = CoreShare()
 
     @property
     def position(self) -> int:
@@ -168,7 +169,7 @@ class Evaluator:
 
     def _score_batch(self, windows: tuple[Window, ...]) -> tuple[Tensor, list[Tensor], Tensor | None]:
         """As ``score``; the full distribution, which is large, is kept only for a tap."""
-        with torch.inference_mode():
+        with torch.inference_mode(), self.core_share.counting():
             logp_BK, logps, logp_BKV = self.score(*self.inputs(windows))
         return logp_BK, logps, logp_BKV if self.tap is not None else None
 

@@ -110,7 +110,7 @@ def _serve(
         send(answers, {"start": start, "violations": installed.violations}, nll_nats.astype("<f8").tobytes())
     facts["score_seconds"] = time.perf_counter() - started - facts["setup_seconds"]
     facts["peak_bytes"] = _peak_bytes()
-    facts["cpu_seconds"] = time.process_time()
+    facts["core_share"] = evaluator.core_share.share
     send(answers, {"ended": "done", "violations": installed.violations, "facts": facts})
 
 

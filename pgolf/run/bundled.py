@@ -37,7 +37,7 @@ class Printer(Recorder):
             say(f"step:{step} {text}")
         elif event.name == "dev":
             say(f"step:{step} dev_loss:{facts['dev_loss']:.4f} dev_bpb:{facts['dev_bpb']:.4f}")
-        elif event.name == "compile":
+        elif event.name == "compile_failed":
             say(f"compile: {event.text}")
         elif event.name == "score":
             score = facts["score"]
@@ -84,7 +84,8 @@ def evaluate(printer: Printer, data: Path | None, path: Path) -> None:
     """Score validation from the artifact's bytes; its settings are those of its header. Raises UserError."""
     loaded = container.read(path)
     evaluation = evaluation_from(loaded, device=str(printer.device))
-    dataset = stages.prepare(printer, data, FixedTokenizer(evaluation.tokenizer))  # type: ignore[arg-type]
+    recipe = FixedTokenizer(evaluation.tokenizer)  # type: ignore[arg-type]
+    dataset = stages.prepare(printer, data, recipe, trains=False)
     if dataset.tokenizer.to_blob() != loaded.tokenizer_blob:
         raise DataError(f"{path}: its tokenizer is not the one that made {dataset.directory}")
     stages.score_validation(printer, evaluation, dataset)

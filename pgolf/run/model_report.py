@@ -18,17 +18,14 @@ from pgolf.core.protocols import Model
 from pgolf.core.results import Artifact
 from pgolf.data.dataset import Dataset
 from pgolf.run.record import Run
-from pgolf.tokenizer.recipe import BOS_ID
+from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 from pgolf.track.console import Console
 
 
 def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
     """Print the composed model's table and end; nothing is trained, fetched or written."""
-    vocab_size = cfg["tokenizer"].get("vocab_size")
-    if vocab_size is None:
-        vocab_size = make(cfg["tokenizer"]).vocab_size
     with torch.device("meta"):
-        model = make(cfg["arch"], vocab_size=vocab_size, bos_id=BOS_ID)
+        model = make(cfg["arch"], vocab_size=vocab_size(cfg["tokenizer"]), bos_id=BOS_ID)
     show_model(Console(), cfg, model, len(make_bundle(cfg).script), None)
     return math.nan, 0
 
@@ -60,7 +57,7 @@ def show_model(
     return expected
 
 
-def compare(run: Run, dataset: Dataset, model: Model, expected: Forecast, artifact: Artifact) -> None:
+def compare_forecast(run: Run, dataset: Dataset, model: Model, expected: Forecast, artifact: Artifact) -> None:
     """What was forecast beside what it became; and the whole ledger of what is over its cap.
 
     Where k was fitted, the size forecast is that of the k taken: the target is met in any case.

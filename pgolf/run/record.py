@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +26,7 @@ from pgolf.core.make import make
 from pgolf.core.process import choose_precision, hardware_name, process_facts
 from pgolf.core.protocols import Logger, Progress
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
+from pgolf.core.signals import undisturbed
 from pgolf.run.listeners import Harmless, ParseableLog, Screen, Series
 from pgolf.run.recorder import Recorder
 from pgolf.track import textlog
@@ -159,7 +160,7 @@ class Run(Recorder):
         if event.name == "built":
             self.trainer = facts["trainer"]
             self.model = ModelFacts(params=facts["parameters"], size=self.cfg["size"]["name"])
-        elif event.name == "compile":
+        elif event.name == "compile_failed":
             self.machine["compile"] = False
             self._save_config()
         elif event.name in ("busy", "share"):
@@ -186,9 +187,24 @@ class Run(Recorder):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write the result whatever happened; an error goes on to the caller."""
+        """Write the result whatever happened; an error goes on to the caller, a signal in the meantime after that."""
+        with undisturbed(), ExitStack() as ending:  # each step is taken even where another fails
+            for close in (self.files.close, self.log.close, self.console.close):
+                ending.callback(close)
+            if self.trainer is not None:
+                ending.callback(self.trainer.loader.close)
+            result = self._result(error)
+            ending.callback(self.console.summary, result, self.artifact, self.certificate, self.folder)
+            for logger in self.loggers:
+                ending.callback(logger.finish, result)
+            if not self._attempt(lambda: write_result(self.files.path, result)):
+                self.status = self.status or RunError.exit_status  # a run without its result is none to go on from
+            self._attempt(lambda: self._append_row(result))
+            self._attempt(lambda: self._keep_weights(error))
+
+    def _result(self, error: BaseException | None) -> dict[str, Any]:
         status, reason = self._verdict(error)
-        result = build_result(
+        return build_result(
             status=status,
             reason=reason,
             run=self.facts,
@@ -201,18 +217,6 @@ class Run(Recorder):
             certificate=self.certificate,
             cpu_share=self.cpu_share,
         )
-        with ExitStack() as ending:  # each step is taken even where another fails
-            for close in (self.files.close, self.log.close, self.console.close):
-                ending.callback(close)
-            ending.callback(self.console.summary, result, self.artifact, self.certificate, self.folder)
-            for logger in self.loggers:
-                ending.callback(logger.finish, result)
-            if self.trainer is not None:
-                ending.callback(self.trainer.loader.close)
-            if not self._attempt(lambda: write_result(self.files.path, result)):
-                self.status = self.status or RunError.exit_status  # a run without its result is none to go on from
-            self._attempt(lambda: self._append_row(result))
-            self._attempt(lambda: self._keep_weights(error))
 
     def _attempt(self, action: Callable[[], object]) -> bool:
         """Do it, or say why not: the end of a run is no place to lose what can still be kept. Whether it was done."""
@@ -254,13 +258,16 @@ class Run(Recorder):
         return "finished", ""
 
     def _keep_weights(self, error: BaseException | None) -> None:
-        """Save the weights: the exported ones, or the last good ones of a run that broke off in training."""
+        """Save the weights: the exported ones; of a run that broke off in training those it had, or where they are no
+        numbers any more, or out of reach, the last good ones."""
         weights = self.weights
         if self.trainer is not None and self.train is not None:
             weights = Weights(self.train.state, self.trainer.model.active, self.train.steps)
         elif self.trainer is not None and self.trainer.step:
-            diverged = isinstance(error, TrainingError)
-            weights = self.trainer.good if diverged else self.trainer.weights()
+            weights = self.trainer.good
+            if not isinstance(error, TrainingError):
+                with suppress(Exception):  # the device may be what broke
+                    weights = self.trainer.weights()
         if weights is not None:
             save_weights(self.files.weights, weights)
 

@@ -18,14 +18,15 @@ from torch import Tensor
 from pgolf.build import build_model
 from pgolf.config.naming import run_name
 from pgolf.config.requantize_words import read_words
-from pgolf.core.errors import ConfigError, RunError
+from pgolf.core.command import complain
+from pgolf.core.errors import ConfigError, RunError, UserError
 from pgolf.core.process import seed_everything
 from pgolf.core.protocols import Model
 from pgolf.core.results import TrainResult
 from pgolf.data.dataset import Dataset
 from pgolf.eval.sealed import check_sealed
 from pgolf.run import stages
-from pgolf.run.model_report import compare, report_model
+from pgolf.run.model_report import compare_forecast, report_model
 from pgolf.run.record import Run
 from pgolf.run.rules import check
 from pgolf.track.result import COMPLETE, ModelFacts, read_result
@@ -53,7 +54,16 @@ def requantize(run: Path, words: Sequence[str]) -> int:
     if asked.final:
         check_sealed()
     parent = read_parent(run)
-    return max(_requantize(parent, cfg, overrides, asked.final) for cfg, overrides in asked.jobs)
+    return max([_status(parent, cfg, overrides, asked.final) for cfg, overrides in asked.jobs])
+
+
+def _status(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str], final: bool) -> int:
+    """Of one combination; what is wrong with it is said, and no reason not to try the others."""
+    try:
+        return _requantize(parent, cfg, overrides, final)
+    except UserError as error:
+        complain(error)
+        return error.exit_status
 
 
 def read_parent(run: Path) -> Parent:
@@ -63,7 +73,11 @@ def read_parent(run: Path) -> Parent:
         raise RunError(f"{run}: it ended as {result['status']!r}; only the weights of finished runs are taken")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
+        if "schedule" in saved:
+            raise RunError(f"{path}: written by an older pgolf, which this one does not read; train it again")
         weights, route = dict(saved["weights"]), str(saved["route"])
+    except RunError:
+        raise
     except Exception as error:  # torch raises many kinds, by what is wrong with the file
         raise RunError(f"{path}: the run's weights cannot be read ({error})") from error
     facts = result["train"]
@@ -78,8 +92,8 @@ def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str]
         model = _restore(run, dataset, parent)
         expected = report_model(run, dataset, model)
         artifact = stages.export(run, dataset, model, parent.trained)
-        compare(run, dataset, model, expected, artifact)
-        _compare(run, parent)
+        compare_forecast(run, dataset, model, expected, artifact)
+        _compare_with_parent(run, parent)
         evaluation = stages.score_dev(run, dataset, artifact)
         if final:
             scored = stages.score_final(run, dataset, artifact.path, evaluation)
@@ -118,7 +132,7 @@ def _load(model: Model, weights: Mapping[str, Tensor]) -> None:
         raise RunError(f"weights.pt: not the weights of this model: {first[min(1, len(first) - 1)].strip()}") from error
 
 
-def _compare(run: Run, parent: Parent) -> None:
+def _compare_with_parent(run: Run, parent: Parent) -> None:
     """Say so where dev, before quantization, is not what it was: other data, another tokenizer or machine."""
     now = run.scores["prequant"].val_bpb
     if parent.prequant_bpb is not None and abs(now - parent.prequant_bpb) > 1e-3:

@@ -74,7 +74,7 @@ def evaluate(words: EvalWords) -> int:
         recorder.tell("artifact", f"{words.artifact}  sha256 {loaded.sha256}")
         for group, node in overrides.items():
             recorder.tell("override", f"{group}: {_changes(node, loaded.header[group])}")
-        dataset = stages.prepare(recorder, recipe=FixedTokenizer(from_blob(loaded.tokenizer_blob)))
+        dataset = stages.prepare(recorder, recipe=FixedTokenizer(from_blob(loaded.tokenizer_blob)), trains=False)
         final = stages.score_final(recorder, dataset, words.artifact, evaluation, overrides)
         certificate = stages.certify_final(recorder, final, loaded.sha256)
         assert recorder.score is not None

@@ -23,6 +23,7 @@ from pgolf.core.process import choose_device, process_facts
 from pgolf.eval.windows import check_lengths
 from pgolf.qat.base import QATMethod
 from pgolf.quant.forecast import forecast_model
+from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 
 
 def check(cfg: Mapping[str, Any], *, trains: bool = True) -> None:
@@ -32,15 +33,16 @@ def check(cfg: Mapping[str, Any], *, trains: bool = True) -> None:
     """
     problems = list(node_problems(cfg))
     broken = {re.split("[./:]", problem)[0] for problem in problems}
-    problems += _rule_problems(cfg, broken if trains else broken | {"qat"})
+    problems += _rule_problems(cfg, broken, trains)
     if problems:
         raise ConfigError(problems)
 
 
-def _rule_problems(cfg: Mapping[str, Any], broken: set[str]) -> Iterator[str]:
+def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> Iterator[str]:
     """Rules between groups, and what only building can tell: the model (without memory) and the windows.
 
-    ``broken`` names groups whose nodes have been complained about already; they are not built.
+    ``broken`` names groups whose nodes have been complained about already; they are not built. Where nothing
+    ``trains``, the rules of training are left out.
     """
     if cfg["budget"]["train_steps"] is None and "wallclock" not in cfg["hook"]:
         yield "hook: nothing would end the training; keep hook.wallclock or set budget.train_steps"
@@ -49,16 +51,17 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str]) -> Iterator[str]:
         if passes_on_one and not no_expert:
             yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
     built = _Built(cfg)
-    for part, groups in (
-        (_eval_rules, {"eval", "size"}),
-        (_machine_rules, set()),
-        (_model_rules, {"arch", "size", "tokenizer"}),
-        (_attention_rules, {"arch", "size", "tokenizer"}),
-        (_quant_rules, {"arch", "size", "tokenizer", "quant"}),
-        (_calibration_rules, {"arch", "size", "tokenizer", "budget", "quant"}),
-        (_qat_rules, {"arch", "size", "tokenizer", "schedule", "quant", "qat"}),
+    model = {"arch", "size", "tokenizer"}
+    for part, groups, of_training in (
+        (_eval_rules, {"eval", "size"}, False),
+        (_machine_rules, set(), False),
+        (_model_rules, model, False),
+        (_attention_rules, model, True),
+        (_quant_rules, model | {"quant"}, False),
+        (_calibration_rules, model | {"budget", "quant"}, False),
+        (_qat_rules, model | {"schedule", "quant", "qat"}, True),
     ):
-        if broken & groups:
+        if broken & groups or (of_training and not trains):
             continue
         try:
             part(built)
@@ -77,7 +80,7 @@ class _Built:
         """Raises ConfigError for settings of which no model, or no tensor, can be made."""
         try:
             with torch.device("meta"):
-                return make(self.cfg["arch"], vocab_size=self.cfg["tokenizer"].get("vocab_size", 1024), bos_id=1)
+                return make(self.cfg["arch"], vocab_size=vocab_size(self.cfg["tokenizer"]), bos_id=BOS_ID)
         except (RuntimeError, OverflowError, MemoryError) as error:  # torch, on sizes beyond its integers
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(f"arch: no model of this size can be built: {first}") from error
@@ -107,12 +110,10 @@ def _model_rules(built: _Built) -> None:
 
 def _attention_rules(built: _Built) -> None:
     """The kernel of attention has a backward pass where the run trains."""
-    wanted = built.cfg["device"]
-    device = "cpu" if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()) else "cuda"
     try:
-        model = built.model
+        model, device = built.model, choose_device(built.cfg["device"]).type
     except ConfigError:
-        return  # a model that cannot be built has been complained about
+        return  # a model that cannot be built, a device that is not there, has been complained about
     for mixer in (layer.mixer for layer in model.layers):
         if isinstance(mixer, SequenceMixer) and device not in mixer.trains_on:
             name = type(mixer.kernel if isinstance(mixer, Attention) else mixer).__name__.lower()

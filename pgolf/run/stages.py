@@ -7,7 +7,6 @@ own seconds.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,15 +48,19 @@ from pgolf.tokenizer.recipe import Recipe
 from pgolf.train.trainer import Trainer
 
 
-def prepare(recorder: Recorder, directory: Path | None = None, recipe: Recipe | None = None) -> Dataset:
+def prepare(
+    recorder: Recorder, directory: Path | None = None, recipe: Recipe | None = None, *, trains: bool = True
+) -> Dataset:
     """Text to shards, from the cache where they exist already; or the prepared shards in ``directory``.
 
-    ``recipe`` takes the place of the config's tokenizer. Raises DataError.
+    ``recipe`` takes the place of the config's tokenizer. Where nothing ``trains``, training and dev text may be too
+    short for that. Raises DataError.
     """
     cfg = recorder.cfg
     with recorder.stage("prepare"), recorder.progress("prepare") as progress:
         dataset = prepare_dataset(cfg, progress, recipe) if directory is None else load(directory)
-        check_long_enough(dataset, max(cfg["train"]["window"], cfg["size"]["eval_window"]))
+        if trains:
+            check_long_enough(dataset, max(cfg["train"]["window"], cfg["size"]["eval_window"]))
     facts = dataset.facts
     text = (
         f"{dataset.name}, {dataset.tokenizer.name}: {facts['train'].tokens:,} training tokens in "
@@ -78,9 +81,14 @@ def build(recorder: Recorder, dataset: Dataset) -> Trainer:
     with recorder.stage("build"):
         model = build_model(recorder.cfg, dataset, recorder.device)
         trainer = build_trainer(
-            recorder.cfg, model, dataset, recorder.process, score_dev=score_sample, folder=recorder.folder
+            recorder.cfg,
+            model,
+            dataset,
+            recorder.process,
+            score_dev=score_sample,
+            listeners=[recorder],
+            folder=recorder.folder,
         )
-        trainer.listeners.append(recorder)
     recorder.tell("built", trainer=trainer, parameters=sum(p.numel() for p in model.parameters()))
     return trainer
 
@@ -93,11 +101,11 @@ def fit(recorder: Recorder, trainer: Trainer) -> TrainResult:
         with recorder.stage("compile"), recorder.progress("compile", unit="steps"):
             failed = compile_loss(trainer, train["compile"], train["compile_seconds"])
         if failed:
-            recorder.tell("compile", f"failed, training goes on eagerly: {failed}")
+            recorder.tell("compile_failed", f"training goes on eagerly: {failed}")
     with recorder.stage("train"), recorder.progress("train", unit="steps"):
-        began = time.perf_counter(), time.thread_time()
         trained = trainer.fit()
-    _tell_share(recorder, "train", time.thread_time() - began[1], time.perf_counter() - began[0])
+    trainer.loader.close()
+    _tell_share(recorder, "train", trainer.core_share.share)
     recorder.tell("trained", step=trained.steps, result=trained, memory=peak_memory(recorder.device))
     return trained
 
@@ -106,10 +114,9 @@ def fit(recorder: Recorder, trainer: Trainer) -> TrainResult:
 BUSY_SHARE = 0.75
 
 
-def _tell_share(recorder: Recorder, stage: str, cpu_seconds: float, seconds: float) -> None:
-    """How much of a processor core's time a stage got that could have used all of it (decisions 20)."""
-    if recorder.device.type == "cpu" and seconds > 0:
-        share = cpu_seconds / seconds
+def _tell_share(recorder: Recorder, stage: str, share: float | None) -> None:
+    """See ``pgolf.core.threads.CoreShare``."""
+    if recorder.device.type == "cpu" and share is not None:
         busy = share < BUSY_SHARE
         text = f"{stage} had {100 * share:.0f} % of its core's time; other processes were at work"
         recorder.tell("busy" if busy else "share", text if busy else "", stage=stage, share=share)
@@ -250,8 +257,7 @@ def score_final(
             overrides=overrides,
             progress=progress,
         )
-    workers = int(sealed.facts["threads"])
-    _tell_share(recorder, "evaluate", sealed.facts.get("cpu_seconds", 0.0) / workers, sealed.seconds)
+    _tell_share(recorder, "evaluate", sealed.facts.get("core_share"))
     target_bytes_N = dataset.sidecar_target_bytes("val", limit)
     score = final_score(evaluation, stream_N, sealed, limit is not None, target_bytes_N)
     recorder.tell("score", which="final", score=score)

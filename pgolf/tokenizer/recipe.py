@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from pgolf.core.errors import DataError
+from pgolf.core.make import make
 from pgolf.core.protocols import Tokenizer
 
 Texts = Callable[[], Iterator[str]]
@@ -76,3 +77,9 @@ def require_ids(ids: np.ndarray, vocab_size: int) -> np.ndarray:
     if ids.size and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
         raise DataError(f"token ids {int(ids.min())}..{int(ids.max())} leave the vocabulary of {vocab_size}")
     return ids
+
+
+def vocab_size(node: Mapping[str, Any]) -> int:
+    """Of the tokenizer that the config's ``node`` will build, which need not have been built for that."""
+    found = node.get("vocab_size")
+    return int(make(node).vocab_size if found is None else found)

@@ -22,7 +22,8 @@ _SIZE_INCHES = (8.0, 2.8)
 def draw_curves(run: Path, out: Path) -> None:
     """Draw the run in the folder ``run`` into ``out``; its ending chooses the format.
 
-    Raises RunError for a folder without a finished run, without metrics, or where matplotlib is missing.
+    What a run that broke off had measured is drawn too. Raises RunError for a folder that is no run, without metrics,
+    or where matplotlib is missing.
     """
     if out.suffix not in _ENDINGS:
         raise RunError(f"{out}: cannot be drawn: its name ends in none of {', '.join(_ENDINGS)}")
@@ -31,8 +32,8 @@ def draw_curves(run: Path, out: Path) -> None:
     except ImportError as error:
         raise RunError("a picture needs matplotlib: pip install 'pgolf[plot]'") from error
     result, rows = read_result(run), _rows(run / "metrics.jsonl")
-    losses = [(row["train_seconds"], row["train_loss"]) for row in rows if "train_loss" in row]
-    scores = [(row["train_seconds"], row["dev_bpb"]) for row in rows if "dev_bpb" in row]
+    losses = [(row["train_seconds"], row["train_loss"]) for row in rows if row.get("train_loss") is not None]
+    scores = [(row["train_seconds"], row["dev_bpb"]) for row in rows if row.get("dev_bpb") is not None]
     if len(losses) < 2:
         raise RunError(f"{run}: metrics of {len(losses)} steps; a curve needs 2")
     mean_of = MEAN_OF if len(losses) >= 10 * MEAN_OF else 1
@@ -64,11 +65,11 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
-    rows = [parse_json(line, f"{path}: line {n} is no JSON", RunError) for n, line in enumerate(lines, 1)]
+    rows = [parse_json(line, f"{path}: line {n}", RunError) for n, line in enumerate(lines, 1)]
     for n, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or not all(isinstance(row.get(key, 0), int | float) for key in _DRAWN):
+        if not isinstance(row, dict) or not all(isinstance(row.get(key), int | float | None) for key in _DRAWN):
             raise RunError(f"{path}: line {n} holds no metrics")
-    return [row for row in rows if "train_seconds" in row]
+    return [row for row in rows if row.get("train_seconds") is not None]
 
 
 def _means(points: Sequence[tuple[float, float]], of: int) -> list[tuple[float, float]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pgolf.core.atomic import write_text_atomic
+from pgolf.core.command import OVERRIDES_NAME, overrides_text
 from pgolf.core.errors import RunError
 from pgolf.track.lock import LOCK_NAME, FolderLock
 from pgolf.track.result import COMPLETE, RESULT_NAME, read_result
@@ -34,7 +35,7 @@ class RunFolder:
         self.note = note
         self._lock = lock
         self.config = path / "config.yaml"  # the composed configuration
-        self.overrides = path / "overrides"  # the words of the command line, one a line
+        self.overrides = path / OVERRIDES_NAME  # the words of the command line, one a line
         self.metrics = path / "metrics.jsonl"  # one JSON object per logged step
         self.train_log = path / "train.log"  # the lines other tools parse
         self.console_log = path / "console.log"  # what the user saw
@@ -93,7 +94,7 @@ class RunFolder:
 
     def write_overrides(self, overrides: Sequence[str]) -> None:
         """Write the words of the command line, one a line. Raises RunError when they cannot be written."""
-        write_text_atomic(self.overrides, "".join(f"{word}\n" for word in overrides))
+        write_text_atomic(self.overrides, overrides_text(overrides))
 
     def close(self) -> None:
         """Let others in. The files stay."""

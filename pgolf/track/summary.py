@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
+from pgolf.core.command import read_overrides
 from pgolf.core.results import Artifact, Certificate, ProbeResult
 from pgolf.track.ledger import CHARGED_TO, within
 from pgolf.track.meter import meter
@@ -238,8 +239,8 @@ def _files(result: Mapping[str, Any], artifact: Artifact | None, folder: Path | 
 def _words(folder: Path, command: str) -> list[str]:
     """The words of the run: of its folder, since a requantized run's command names its parent instead."""
     try:
-        return (folder / "overrides").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
+        return read_overrides(folder)
+    except (OSError, ValueError):
         return shlex.split(command)
 
 

@@ -16,6 +16,7 @@ from pgolf.core.errors import TrainingError
 from pgolf.core.events import Event, Listener
 from pgolf.core.protocols import Loader, Model
 from pgolf.core.results import Score, TrainResult
+from pgolf.core.threads import CoreShare
 from pgolf.train.clock import TrainClock
 from pgolf.train.phases import Phase
 from pgolf.train.state import Weights, random_state, restore_random_state
@@ -46,6 +47,9 @@ class Hook:
 
     def after_step(self, trainer: Trainer) -> None: ...
 
+    def at_rest(self, trainer: Trainer) -> None:
+        """Every hook has had this step and the next has not begun: what ``state()`` holds now, a run goes on from."""
+
     def after_switch(self, trainer: Trainer, copied: Mapping[str, str]) -> None:
         """Another route is active. ``copied``: weights that started now, with those they are copies of."""
 
@@ -59,7 +63,7 @@ class Hook:
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``; called after ``at_start`` where a run goes on."""
+        """Go on from ``state``. The compile warm-up does so too, before ``at_start``, with what it found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,6 @@ class Trainer:
         plan: Plan,
         runtime: Runtime,
         loss: Callable[[Tensor, Tensor], Tensor],
-        average: Callable[[], Mapping[str, Tensor]] | None = None,
     ) -> None:
         self.model, self.plan, self.loss = model, plan, loss
         self.optimizer, self.schedule, self.loader = runtime.optimizer, runtime.schedule, runtime.loader
@@ -120,7 +123,8 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
         self.stopped_by: str | None = None
-        self.average = average or (lambda: self.model.state_dict())
+        self.average: Callable[[], Mapping[str, Tensor]] = self.model.state_dict
+        self.core_share = CoreShare()
         self.good: Weights | None = None  # the last weights known to be finite
 
     @property
@@ -165,7 +169,8 @@ class Trainer:
     def _step(self) -> None:
         progress = self.progress
         self.lr_scale = self.schedule.scale(progress)
-        self.loss_nats = self.forward_backward()
+        with self.core_share.counting():
+            self.loss_nats = self.forward_backward()
         if not math.isfinite(self.loss_nats):
             kept = self.good.step if self.good else 0
             raise TrainingError(
@@ -181,6 +186,8 @@ class Trainer:
         self._tell_step()
         if self.step % SNAPSHOT_STEPS == 0:
             self._keep_good()
+        for hook in self.hooks:
+            hook.at_rest(self)
 
     def _tell_step(self) -> None:
         seconds = self.clock.elapsed
@@ -223,7 +230,8 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Everything that training goes on from, copied: two trainers in one state take the same steps to the bit.
 
-        Hooks are by their place in the list; gradients are none of it.
+        Hooks are by their place in the list; gradients are none of it. In mid-run it is whole only when a step has
+        passed all hooks (``Hook.at_rest``).
         """
         return {
             "model": copy.deepcopy(self.model.state_dict()),

@@ -179,3 +179,22 @@ def test_single_numbers_of_the_size_count_too(tmp_path):
     assert run(*words, "--set", "data.document_count=10", "size.shard_tokens=4000") == 0
     (directory,) = (tmp_path / "datasets").iterdir()
     assert len(list(directory.glob("fineweb_train_*.bin"))) > 1
+
+
+def test_inspect_of_a_folder_that_cannot_be_read_is_an_error(tmp_path, capsys, monkeypatch):
+    def locked(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", locked)
+    assert run("inspect", tmp_path) == 2
+    assert "Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a\\b", "it's", "${seed}", "a, b", "x\\"])
+def test_paths_are_taken_as_they_are_spelt(tmp_path, capsys, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    for index in range(20):
+        (folder / f"{index:02}.txt").write_text(f"document {index} of a small corpus\n" * 60)
+    words = ["prepare", "text", "--tokenizer", "bytes", "--paths", folder / "*.txt", "--cache-dir", tmp_path / "cache"]
+    assert run(*words) == 0, capsys.readouterr().err

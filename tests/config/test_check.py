@@ -12,6 +12,7 @@ from pgolf.core.make import make
 from pgolf.core.ranges import Between
 from pgolf.run import rules
 from pgolf.run.rules import check
+from tests.helpers import tiny_settings
 
 
 @pytest.fixture
@@ -188,3 +189,10 @@ def test_facts_must_be_positive(cfg, key, value):
 )
 def test_values_are_held_to_their_annotations(value, hint, fits):
     assert (value_problem(value, hint) is None) == fits
+
+
+def test_a_kernel_that_cannot_train_here_may_score_trained_weights():
+    settings = tiny_settings("arch/attention=flex", "device=cpu")
+    with pytest.raises(ConfigError, match="flex attention cannot train on a CPU"):
+        check(settings)
+    check(settings, trains=False)

@@ -25,3 +25,10 @@ def test_a_config_comes_back_without_its_machine(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("choices: {}\nmachine: {threads: 2}\nnotes: [[[]]]\n")
     assert read_config(path) == {"choices": {}, "notes": [[[]]]}
+
+
+def test_a_config_that_is_no_text_is_an_error(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"choices: {}\nnotes: \xff\n")
+    with pytest.raises(RunError, match=r"config\.yaml: the run's config cannot be read"):
+        read_config(path)

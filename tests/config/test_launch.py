@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pgolf.config.compose import conf_dir
-from pgolf.config.launch import may_sweep
+from pgolf.config.launch import may_sweep, sorted_words
 
 ROOT = conf_dir().parent
 
@@ -33,6 +33,16 @@ def test_a_wrong_word_is_answered_before_hydra_sees_it(words, expected):
     done = run("train.py", *words)
     assert done.returncode == 2 and done.stderr.startswith(expected)
     assert "Traceback" not in done.stderr and "HYDRA_FULL_ERROR" not in done.stderr
+
+
+@pytest.mark.parametrize("flags", [["--info", "config"], ["-i"], ["--experimental-rerun", "job.pickle"], ["-c", "job"]])
+def test_values_of_hydras_flags_are_no_words(flags):
+    assert sorted_words([*flags, "seed=2"]) == (["seed=2"], flags)
+
+
+def test_what_only_shows_something_makes_no_folder(tmp_path):
+    done = run("train.py", "--cfg", "job", f"run_root={tmp_path / 'runs'}")
+    assert done.returncode == 0 and not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,11 @@ def test_a_wrong_option_does_not_hide_a_wrong_key():
     assert len(found) == 3 and any("Did you mean 'tokenizer'?" in problem for problem in found)
 
 
+def test_a_wrong_option_hides_wrong_keys_of_its_own_group_alone():
+    found = complaints("quant=int6_rtnn", "quant.bitts=3", "eval=sliding", "eval.stridee=3")
+    assert len(found) == 2 and any("eval.stridee" in problem for problem in found)
+
+
 def test_every_value_of_a_sweep_is_checked():
     (problem,) = complaints("quant=int6_rtn,int8")
     assert "no 'int8'" in problem and "Did you mean 'int8_rtn'?" in problem

@@ -1,9 +1,14 @@
-"""Paths from home, counts, and words that are no text."""
+"""Paths from home, counts, words that are no text, and words kept in a file."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pgolf.cli.main import main
-from pgolf.core.command import at_least, encoding_problems, home
+from pgolf.core.command import OVERRIDES_NAME, at_least, encoding_problems, home, overrides_text, read_overrides
 
 
 def test_a_path_may_start_at_home(monkeypatch):
@@ -29,3 +34,14 @@ def test_a_word_is_utf_8_or_the_character_is_named():
 def test_pgolf_refuses_such_words_before_any_command_sees_them(capsys):
     assert main(["bundle", "runs/\udcff", "out"]) == 2
     assert "pgolf: runs/\\xff: not UTF-8 at character 6" in capsys.readouterr().err
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+def test_a_runs_words_come_back_as_they_were(words):
+    with TemporaryDirectory() as folder:
+        (Path(folder) / OVERRIDES_NAME).write_bytes(overrides_text(words).encode())
+        assert read_overrides(Path(folder)) == words
+
+
+def test_a_word_is_kept_as_it_was_typed():
+    assert overrides_text(["size=tiny", "notes='a b'"]) == "size=tiny\nnotes='a b'\n"

@@ -155,3 +155,22 @@ thread.start()
 thread.join()
 """)
     assert done.stdout == "True\n"
+
+
+def test_a_signal_while_a_record_is_written_is_heeded_when_it_is_whole():
+    done = run("""
+from pgolf.core.signals import undisturbed
+try:
+    with heeding_signals():
+        with undisturbed():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+            print("written")
+        print("went on")
+except KeyboardInterrupt as stop:
+    print(stop, exit_status(stop))
+with undisturbed():
+    print("nobody heeds signals here")
+""")
+    assert done.stdout.splitlines() == ["written", "stopped by SIGTERM 143", "nobody heeds signals here"]
+    assert "still ending" in done.stderr

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pgolf.core.threads import threaded
+from pgolf.core.threads import CoreShare, threaded
 
 
 def test_results_come_in_the_order_of_the_items_whatever_ends_first(monkeypatch):
@@ -36,3 +36,16 @@ def test_the_first_error_in_the_order_of_the_items_is_raised():
 def test_nothing_or_one_thing_needs_no_thread(items):
     own = threading.get_ident()
     assert threaded(lambda item: (item, threading.get_ident()), items) == [(item, own) for item in items]
+
+
+def test_a_share_is_of_the_counted_time_alone_over_all_threads(monkeypatch):
+    now = {"wall": 0.0, "cpu": 0.0}
+    monkeypatch.setattr("pgolf.core.threads.time.perf_counter", lambda: now["wall"])
+    monkeypatch.setattr("pgolf.core.threads.time.thread_time", lambda: now["cpu"])
+    work = CoreShare()
+    assert work.share is None
+    for wall, cpu in ((2.0, 1.5), (1.0, 1.0), (1.0, 0.5)):
+        with work.counting():
+            now["wall"], now["cpu"] = now["wall"] + wall, now["cpu"] + cpu
+        now["wall"] += 100.0  # waiting, outside
+    assert work.share == 3.0 / 4.0

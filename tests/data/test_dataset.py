@@ -273,3 +273,13 @@ def test_a_data_set_may_be_copied_with_its_shards(dataset, tmp_path):
     flip(copy / "fineweb_dev_000000.bin")
     with pytest.raises(DataError, match="checksum differs"):
         load(copy)
+
+
+def test_a_disk_that_fills_up_in_mid_writing_is_an_error(tmp_path, monkeypatch):
+    def full(*args, **named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(DataError, match=r"cannot be written .*No space left"):
+        tiny().prepare(Bytes(), tmp_path, 3000, silent)
+    assert not list((tmp_path / "datasets").iterdir())

@@ -253,3 +253,8 @@ def test_names_that_are_not_text_are_files_like_any_other(tmp_path):
     folder.mkdir()
     dataset = prepare(ten_files(folder), folder)
     assert load(dataset.directory, full=True).facts["val"].documents == 1
+
+
+def test_a_home_that_nobody_has_is_a_path_like_any_other():
+    with pytest.raises(DataError, match="no file matches"):
+        match_files(["~nobody-has-this-name/*.txt"])

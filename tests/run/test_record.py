@@ -1,14 +1,17 @@
 """Every way a run can end leaves its result, its row, what there is of weights, and an open folder."""
 
 import json
+import signal
 
 import pytest
 
 from pgolf.config.compose import compose, settings
 from pgolf.core.errors import DataError, OverBudget, RunError, UserError
+from pgolf.core.signals import Stopped, heeding_signals
 from pgolf.logger.jsonl import Jsonl
 from pgolf.run import record, stages
-from pgolf.track.experiments import read_rows
+from pgolf.track.experiments import append_row, read_rows
+from pgolf.train.trainer import Trainer
 from train import train
 
 WORDS = (
@@ -112,3 +115,29 @@ def test_what_fails_while_the_record_is_written_does_not_hide_what_ended_the_run
     with pytest.raises(DataError, match="what ended it"):
         start(tmp_path, cache)
     assert left(tmp_path)[0]["reason"] == "what ended it"
+
+
+def test_a_signal_in_the_ending_loses_nothing_of_the_record(tmp_path, cache, monkeypatch):
+    def signalled(*args):
+        signal.raise_signal(signal.SIGTERM)
+        append_row(*args)
+
+    monkeypatch.setattr(record, "append_row", signalled)
+    with heeding_signals(), pytest.raises(Stopped):
+        start(tmp_path, cache)
+    result, files = left(tmp_path)
+    assert result["status"] == "finished" and "weights.pt" in files
+
+
+def test_weights_that_are_out_of_reach_leave_the_last_good_ones(tmp_path, cache, monkeypatch):
+    real = Trainer.weights
+
+    def weights(trainer):
+        if trainer.step:
+            raise RuntimeError("device lost")
+        return real(trainer)
+
+    monkeypatch.setattr(Trainer, "weights", weights)
+    with pytest.raises(RuntimeError, match="device lost"):
+        start(tmp_path, cache)
+    assert "weights.pt" in left(tmp_path)[1]

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from pgolf.config.requantize_words import read_words
 from pgolf.core.errors import ConfigError, RunError
@@ -146,6 +147,9 @@ def test_only_finished_runs_whose_weights_can_be_read_are_taken(run, tmp_path):
     (copy / "weights.pt").write_bytes(b"no weights")
     with pytest.raises(RunError, match=r"weights\.pt: the run's weights cannot be read"):
         requantize(copy, [])
+    torch.save({"weights": {}, "schedule": "plain"}, copy / "weights.pt")
+    with pytest.raises(RunError, match=r"weights\.pt: written by an older pgolf"):
+        requantize(copy, [])
     (copy / "result.json").write_text(json.dumps({**result(run), "status": "interrupted"}))
     with pytest.raises(RunError, match="ended as 'interrupted'"):
         requantize(copy, [])
@@ -158,3 +162,11 @@ def test_a_script_that_can_score_but_not_train_is_announced():
     assert not said
     _say_what_the_script_cannot(listener, tiny_settings("quant=fitted_gptq", "qat=ste"))
     assert len(said) == 1 and "will score this artifact but not train one: qat=ste" in said[0]
+
+
+def test_one_combination_that_cannot_be_leaves_the_others_their_turn(run, capsys):
+    words = ["quant=int5_rtn", "quant.bits=4,3", "final=false"]
+    assert requantize(run, [words[0], "quant.bits=4", "final=false"]) == 0
+    assert requantize(run, words) == 2
+    assert "overwrite=true" in capsys.readouterr().err
+    assert sum(result(folder)["status"] == "finished" for folder in runs_like(run, "*int5_rtn*/seed=1337")) >= 2

@@ -53,5 +53,11 @@ def test_what_cannot_be_drawn_is_refused(run):
         with pytest.raises(RunError, match="line 1 holds no metrics"):
             draw_curves(run, run / "x.svg")
     (run / "metrics.jsonl").write_text("{\n")
-    with pytest.raises(RunError, match="line 1 is no JSON"):
+    with pytest.raises(RunError, match="line 1: not JSON"):
         draw_curves(run, run / "x.svg")
+
+
+def test_a_score_that_is_no_number_leaves_a_gap(run):
+    with open(run / "metrics.jsonl", "a") as metrics:
+        metrics.write('{"step": 200, "dev_bpb": null, "dev_loss": null, "train_seconds": 20.0}\n')
+    draw_curves(run, run / "gap.png")

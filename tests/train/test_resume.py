@@ -75,20 +75,20 @@ class KeepStates(Hook):
     def __init__(self, folder):
         self.folder = folder
 
-    def after_step(self, trainer):
+    def at_rest(self, trainer):
         torch.save(trainer.state(), self.folder / f"{trainer.step}.pt")
 
 
 def check(words, dataset, folder, at=None):
     """Every state of one run leads to its end, from whatever other weights and random numbers one starts."""
     whole, heard = started(words, dataset, seed=0)
-    whole.hooks.append(KeepStates(folder))
+    whole.hooks.insert(0, KeepStates(folder))  # wherever it stands
     expected = whole.fit()
     whole.loader.close()
     live = {name: value.clone() for name, value in whole.model.state_dict().items()}
     for step in at or range(1, expected.steps + 1):
         again, reheard = started(words, dataset, seed=99)
-        again.hooks.append(Hook())
+        again.hooks.insert(0, Hook())
         result = again.fit(resume=torch.load(folder / f"{step}.pt", weights_only=False))
         again.loader.close()
         assert (result.steps, result.tokens, result.seconds, result.stopped_by) == (

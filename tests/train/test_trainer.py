@@ -175,7 +175,7 @@ class KeepState(Hook):
     def __init__(self, at, path):
         self.at, self.path = at, path
 
-    def after_step(self, trainer):
+    def at_rest(self, trainer):
         if trainer.step == self.at:
             torch.save(trainer.state(), self.path)
 
