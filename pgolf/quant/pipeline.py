@@ -23,6 +23,7 @@ from pgolf.core.results import ParamSpec, QuantizedState, StoredTensor
 from pgolf.quant.correction.base import Correction
 from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES, code_bits, stored_bytes
 from pgolf.quant.errors import MissingHessian
+from pgolf.quant.forecast import row_maximum_bits
 from pgolf.quant.grid import as_rows, dequantize_rows, quantize_rows, row_count
 from pgolf.quant.policy.base import Policy
 from pgolf.quant.pruning.base import Pruning
@@ -161,7 +162,11 @@ class Pipeline:
         weights, rows = info.elements, row_count(info.shape)
         if treatment.scheme != "grid":
             return weights * FLOAT_BITS[treatment.scheme] / 8
-        bits = self.scale.forecast_bits(treatment.bits, weights // max(1, rows), info) if weights else 0.0
+        columns, bits = weights // max(1, rows), 0.0
+        if weights and treatment.to_row_maximum:
+            bits = row_maximum_bits(treatment.bits, columns)
+        elif weights:
+            bits = self.scale.forecast_bits(treatment.bits, columns, info)
         return weights * bits / 8 + SCALE_BYTES * rows
 
     def _treatments(self, infos: Sequence[TensorInfo], evidence: Evidence | None) -> dict[str, Treatment]:

@@ -31,6 +31,14 @@ def test_a_gate_matrix_in_int8_reaches_its_row_maximum_whatever_the_scale():
     assert rtn.dequantize(rtn.quantize({"g": w}, {"g": GATE}))["g"].shape == w.shape
 
 
+@pytest.mark.parametrize("scale", ["percentile", "sdclip", "percentiles_legacy"])
+def test_a_gate_matrix_is_foretold_at_its_row_maximum_whatever_the_scale(scale):
+    w = weights(64, 96)
+    rtn = quantizer("rtn", scale=scale, policy="gate8")
+    forecast = rtn.forecast_model({"g": GATE}, {"g": tuple(w.shape)})
+    assert forecast["g"] == pytest.approx(stored_bytes(rtn.quantize({"g": w}, {"g": GATE}).tensors), rel=0.02)
+
+
 def test_a_gate_matrix_needs_no_hessian():
     gptq = quantizer("gptq", policy="gate8")
     state, specs = {"g": weights(4, 12), "w": weights(8, 12)}, {"g": GATE, "w": MATRIX}
