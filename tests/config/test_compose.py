@@ -17,7 +17,9 @@ def test_a_config_nested_too_deep_is_an_error_that_names_it(tmp_path, depth):
 def test_a_folder_without_a_config_is_named_once(tmp_path):
     with pytest.raises(RunError) as caught:
         read_config(tmp_path / "config.yaml")
-    assert str(caught.value) == f"{tmp_path}/config.yaml: a run's config cannot be read here (No such file or directory)"
+    assert (
+        str(caught.value) == f"{tmp_path}/config.yaml: a run's config cannot be read here (No such file or directory)"
+    )
 
 
 def test_a_config_comes_back_without_its_machine(tmp_path):
