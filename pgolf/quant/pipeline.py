@@ -91,10 +91,18 @@ class Pipeline:
     ) -> QuantizedState:
         """Store every tensor of ``state`` once. Raises UnknownTensor, NonFiniteWeight, ConflictingAlias."""
         owners = owners_of(state, specs, aliases)
-        weights = {name: state[name].detach() for name in sorted(state) if name not in owners}
+        weights = self._weights(state, specs, owners)
         tensors = self._tensors(weights, specs, hessians, codes)
         stored = QuantizedState(tensors=tensors, aliases=dict(sorted(owners.items())))
         return self.correction.correct(weights, stored, hessians)
+
+    def _weights(
+        self, state: Mapping[str, Tensor], specs: Mapping[str, ParamSpec], owners: Mapping[str, str]
+    ) -> dict[str, Tensor]:
+        """What is rounded or passes, pruned: whoever decides, measures or corrects must see no other weights."""
+        weights = {name: state[name].detach() for name in sorted(state) if name not in owners}
+        infos = tensor_infos(specs, {name: weight.shape for name, weight in weights.items()})
+        return {i.name: self.pruning.pruned(weights[i.name], i) for i in infos}
 
     def _tensors(
         self,
@@ -104,10 +112,8 @@ class Pipeline:
         codes: Codes,
     ) -> tuple[StoredTensor, ...]:
         infos = tensor_infos(specs, {name: weight.shape for name, weight in weights.items()})
-        # pruned before anything is measured: whoever decides must see the weights that will be rounded
-        pruned = {i.name: self.pruning.pruned(weights[i.name], i) for i in infos}
-        treatments = self._treatments(infos, self._evidence(pruned, hessians, infos))
-        return tuple(_store(pruned[i.name], i, treatments[i.name], codes) for i in infos)
+        treatments = self._treatments(infos, self._evidence(weights, hessians, infos))
+        return tuple(_store(weights[i.name], i, treatments[i.name], codes) for i in infos)
 
     def estimate_bytes(
         self,
@@ -121,7 +127,7 @@ class Pipeline:
         Corrections are left out; their size does not depend on the scale.
         """
         owners = owners_of(state, specs, aliases)
-        weights = {name: state[name].detach() for name in sorted(state) if name not in owners}
+        weights = self._weights(state, specs, owners)
         return stored_bytes(self._tensors(weights, specs, hessians, self.nearest(hessians)))
 
     def nearest(self, hessians: Mapping[str, Tensor]) -> Codes:

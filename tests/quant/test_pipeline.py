@@ -68,6 +68,22 @@ def test_a_correction_gets_weights_and_hessians_and_has_the_last_word():
     assert torch.equal(seen["weights"]["w"], w) and seen["hessians"]["w"] is h
 
 
+def test_a_correction_gives_no_pruned_weight_back():
+    seen = {}
+
+    class Spy:
+        def correct(self, given, state, hessians):
+            seen.update(given)
+            return state
+
+    rtn, w = quantizer("rtn", bits=4, pruning=child("pruning", "magnitude", fraction=0.3)), weights(16, 24)
+    rtn.pipeline.correction = Spy()
+    back = rtn.dequantize(rtn.quantize({"w": w}, {"w": MATRIX}))["w"]
+    zeros = w.abs() < w.abs().flatten().quantile(0.3)
+    assert torch.equal(seen["w"], w.masked_fill(zeros, 0)) and zeros.any()
+    assert not (seen["w"] - back)[zeros].any()
+
+
 def test_every_child_that_needs_hessians_is_refused_at_once():
     with pytest.raises(ConfigError) as caught:
         quantizer("rtn", bits=5, scale="hessian_sdclip", policy="error_per_byte", correction="lqer_weighted")
