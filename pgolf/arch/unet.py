@@ -73,7 +73,7 @@ class UNet(Part):
         table = torch.empty(dims.vocab_size, dims.width)
         self.declare("embedding", table, group="embedding", storage="embedding", component="embedding")
         self.layers = nn.ModuleList(layers)
-        outline = _outline(self.routes, layers, head)
+        outline = _outline(self.routes, layers)
         # Controls and skips are there for every route from the start, though only one is active: a switch in
         # mid-training must find the optimizer, the averages and the compiled graphs as they were.
         self.controls = nn.ModuleDict(
@@ -265,11 +265,10 @@ class UNet(Part):
         return found
 
 
-def _outline(routes: Mapping[str, Route], layers: Sequence[Layer], head: HeadFacts) -> ModelOutline:
+def _outline(routes: Mapping[str, Route], layers: Sequence[Layer]) -> ModelOutline:
     mixers = {i: layer.mixer for i, layer in enumerate(layers) if layer.mixer is not None}
     return ModelOutline(
         routes,
-        head.tied,
         attention_layers=tuple(i for i, mixer in mixers.items() if mixer.qk_gain is not None),
         mixer_layers=tuple(mixers),
         mlp_layers=tuple(i for i, layer in enumerate(layers) if layer.mlp is not None),
@@ -282,7 +281,7 @@ def own_mlp_key(visit: Visit) -> str:
 
 
 def _own_mlp(shared: nn.Module, kind: Literal["down", "full"]) -> nn.Module:
-    """A copy of the MLP ``shared``; ``down``: its matrix into the residual stream (and vectors) only."""
+    """A copy of the MLP ``shared``; ``down``: its matrix into the residual stream only."""
     own = copy.deepcopy(shared)
     if kind == "full":
         return own

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pgolf.artifact.container import Loaded
 from pgolf.artifact.header import TOKENIZER
-from pgolf.core.errors import OverBudget
 from pgolf.core.results import Artifact
 
 CODE_LABEL = "bundle"  # the run's code is its one-file script
@@ -19,7 +18,6 @@ def artifact_record(
     bytes_code: int,
     cap_bytes: int,
     counts_tokenizer: bool,
-    code_label: str = CODE_LABEL,
 ) -> Artifact:
     """The Artifact record of the file at ``path``, from what was read back of it.
 
@@ -37,7 +35,7 @@ def artifact_record(
         bytes_by_role=dict(loaded.bytes_by_role),
         cap_bytes=cap_bytes,
         counts_tokenizer=counts_tokenizer,
-        code_label=code_label,
+        code_label=CODE_LABEL,
         sha256=loaded.sha256,
     )
 
@@ -50,12 +48,6 @@ def ledger_text(artifact: Artifact) -> str:
     ending = f" + {tokenizer}" if artifact.counts_tokenizer else f"; {tokenizer} not counted"
     parts = f"weights {artifact.bytes_weights:,} + code {artifact.bytes_code:,}{ending}"
     return f"artifact: {artifact.bytes_total:,} bytes, {against} ({parts})."
-
-
-def check_cap(artifact: Artifact) -> None:
-    """Raise OverBudget, whose message is the ledger, if the artifact is over its cap."""
-    if artifact.over_by:
-        raise OverBudget(ledger_text(artifact))
 
 
 def ledger_table(artifact: Artifact) -> list[tuple[str, int]]:

@@ -1,1 +1,1 @@
-"""Timings of the hot paths: ``pgolf bench``."""
+"""Timings of the hot paths: ``pgolf bench``. Every module is a command, the leaf ``stepper`` apart."""

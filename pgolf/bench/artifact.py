@@ -154,22 +154,17 @@ def _order0_bytes(stream: Unpacked) -> float:
 
 
 def _rivals() -> dict[str, Callable[[bytes], bytes]]:
-    """Every other compressor at its strongest; ZPAQ where it is installed."""
-    from pgolf.compressor.brotli import Brotli
-    from pgolf.compressor.lzma import Lzma
-    from pgolf.compressor.zlib import Zlib
-    from pgolf.compressor.zstd import Zstd
+    """Every other compressor, by the option of its name; ZPAQ where it is installed."""
+    from pgolf.compressor.range import CODEC_ID
+    from pgolf.compressor.registry import codecs
+    from pgolf.config.compose import node
+    from pgolf.core.make import make
     from pgolf.core.results import Layout
 
     def packer(compressor: Compressor) -> Callable[[bytes], bytes]:
         return lambda raw: compressor.encode(raw, Layout("|u1", ((len(raw),),)))
 
-    packers = {
-        "zlib-9": packer(Zlib(level=9)),
-        "zstd-22": packer(Zstd(level=22)),
-        "brotli-11": packer(Brotli(quality=11, lgwin=24)),
-        "lzma-9": packer(Lzma(preset=9)),
-    }
+    packers = {name: packer(make(node("compressor", name))) for name in codecs() if name != CODEC_ID}
     if find_spec("zpaq"):
         import zpaq
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pgolf.bench.stepper import Stepper
 from pgolf.core.command import at_least, guarded
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def step_line(size: str, steps: int, compiled: bool, clock: Callable[[], float])
     import torch
 
     torch._dynamo.reset()
-    models = {word: Stepper(size, word, compiled) for word in WORDS}
+    models = {word: Stepper([f"size={size}", f"arch/attention={word}"], compiled) for word in WORDS}
     prepared = {}
     for word, model in models.items():
         began = time.perf_counter()
@@ -154,43 +155,3 @@ def step_line(size: str, steps: int, compiled: bool, clock: Callable[[], float])
         f"training step, size={size}, {models['sdpa'].precision}, {'compiled' if compiled else 'eager'}: "
         f"{'; '.join(parts)}; sdpa/auto {factor(found['sdpa'], found['auto']):.2f}"
     )
-
-
-class Stepper:
-    """A model with its optimizer, and a batch of random tokens that it trains on again and again."""
-
-    def __init__(self, size: str, word: str, compiled: bool) -> None:
-        import torch
-
-        from pgolf.config.compose import compose, settings
-        from pgolf.core.make import make
-        from pgolf.core.process import choose_precision
-
-        cfg = settings(compose([f"size={size}", f"arch/attention={word}"]))
-        torch.manual_seed(0)
-        vocab_size, window, self.tokens = (
-            cfg["tokenizer"]["vocab_size"],
-            cfg["train"]["window"],
-            cfg["train"]["batch_tokens"],
-        )
-        model = make(cfg["arch"], vocab_size=vocab_size, bos_id=1)
-        self.optimizer = make(cfg["optimizer"], model=model)
-        self.loss: Callable[..., Tensor] = torch.compile(model.loss, dynamic=False) if compiled else model.loss
-        self.dtype = choose_precision(cfg["train"]["precision"], torch.device("cpu"))
-        self.ids_BT = torch.randint(2, vocab_size, (self.tokens // window, window + 1))
-        self.loss_nats = float("nan")
-
-    @property
-    def precision(self) -> str:
-        return "fp32" if self.dtype is None else str(self.dtype).removeprefix("torch.")
-
-    def step(self) -> None:
-        """Forward, backward, update."""
-        import torch
-
-        self.optimizer.zero_grad()
-        with torch.autocast("cpu", self.dtype, enabled=self.dtype is not None):
-            loss = self.loss(self.ids_BT[:, :-1], self.ids_BT[:, 1:])
-        loss.backward()
-        self.optimizer.step(1.0, 0.5)
-        self.loss_nats = loss.item()

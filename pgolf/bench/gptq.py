@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pgolf.core.command import at_least, guarded
@@ -63,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> None:
         f"{arguments.quant}: {len(state)} matrices, {weights:,} weights, {arguments.threads} threads: "
         f"{seconds:.1f} s, {weights / seconds / 1e6:.2f} M weights/s"
     )
-    state, specs, calibration = _model(1, *sizes)
+    state, specs, calibration = _last_layer(state, specs, calibration)
     ours = min(_timed(lambda: quantizer.quantize(state, specs, None, calibration)) for _ in range(3))
     plain = _timed(lambda: plain_codes(quantizer, state, specs, calibration))
     print(f"one layer: {ours:.2f} s; plain column loop {plain:.2f} s, {plain / ours:.1f} times as long")
@@ -73,6 +74,16 @@ def _timed(action: Any) -> float:
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
+
+
+def _last_layer(
+    state: dict[str, Tensor], specs: dict[str, ParamSpec], calibration: Calibration
+) -> tuple[dict[str, Tensor], dict[str, ParamSpec], Calibration]:
+    """The last, from whose number a policy still learns how many layers there are."""
+    last = max(spec.layer for spec in specs.values() if spec.layer is not None)
+    names = [name for name, spec in specs.items() if spec.layer == last]
+    own = replace(calibration, hessians={name: calibration.hessians[name] for name in names})
+    return {name: state[name] for name in names}, {name: specs[name] for name in names}, own
 
 
 def _model(
@@ -101,7 +112,7 @@ def _model(
                 name = f"layers.{layer}.{part}.weight"
                 component = "mlp" if part.startswith("mlp") else "attention"
                 state[name] = torch.randn(outputs, columns, generator=generator) * columns**-0.5
-                specs[name] = ParamSpec("matrix", "matrix", component)
+                specs[name] = ParamSpec("matrix", "matrix", component, part.rpartition(".")[2], layer)
                 hessians[name] = hessian_CC
     return state, specs, Calibration(hessians, _TOKENS_PER_COLUMN * max(width, hidden), 0.0, "random")
 

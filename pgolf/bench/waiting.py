@@ -16,11 +16,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from pgolf.core.command import at_least, guarded
+from pgolf.core.errors import UserError
 from pgolf.core.threads import SPINS
 
 WAYS: Mapping[str, Mapping[str, str]] = {
@@ -67,7 +68,7 @@ def measure(arguments: argparse.Namespace) -> dict[tuple[int, str], dict[str, fl
     found: dict[tuple[int, str], dict[str, float]] = {}
     with ExitStack() as stack:
         workers = {way: stack.enter_context(_worker(arguments, way)) for way in WAYS}
-        for beside in (0, arguments.busy):
+        for beside in dict.fromkeys((0, arguments.busy)):
             with _busy(beside):
                 rates: dict[tuple[str, str], list[float]] = {}
                 for _ in range(arguments.rounds):
@@ -83,13 +84,26 @@ def measure(arguments: argparse.Namespace) -> dict[tuple[int, str], dict[str, fl
 class _Worker:
     """A process that measures one round whenever it is sent a line."""
 
-    questions: IO[str]
-    answers: IO[str]
+    way: str
+    process: subprocess.Popen[str]
 
     def ask(self) -> dict[str, float]:
-        self.questions.write("go\n")
-        self.questions.flush()
-        return json.loads(self.answers.readline())
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended, as its silence will tell
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+        return json.loads(self.line())
+
+    def line(self) -> str:
+        """The next one it prints. Raises UserError where it has ended instead."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise UserError(
+                f"the process that waits the {self.way} way ended with exit status {self.process.wait()}; what it had "
+                "to say of that stands above"
+            )
+        return line
 
 
 @contextmanager
@@ -105,10 +119,10 @@ def _worker(arguments: argparse.Namespace, way: str) -> Iterator[_Worker]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert child.stdin is not None and child.stdout is not None
+    worker = _Worker(way, child)
     try:
-        assert child.stdout.readline().strip() == _READY, "the measuring process has told why above"
-        yield _Worker(child.stdin, child.stdout)
+        assert worker.line().strip() == _READY
+        yield worker
     finally:
         child.kill()
         child.communicate()  # also closes the pipes
@@ -144,36 +158,23 @@ def _prepared(size: str, compiled: str) -> Sequence[Any]:
     """``train(steps)`` and ``evaluate(batches, workers)``, each returning tokens per second."""
     import torch
 
-    from pgolf.config.compose import compose, settings
-    from pgolf.core.make import make
-    from pgolf.core.process import choose_precision, one_kernel_thread
+    from pgolf.bench.stepper import Stepper
+    from pgolf.core.process import one_kernel_thread
     from pgolf.core.threads import threaded
     from pgolf.core.vector_math import settle_vector_math
 
     settle_vector_math()
-    torch.manual_seed(0)
-    cfg = settings(compose([f"size={size}"]))
-    window, batch = cfg["train"]["window"], cfg["train"]["batch_tokens"]
-    vocab_size = cfg["tokenizer"]["vocab_size"]
-    model = make(cfg["arch"], vocab_size=vocab_size, bos_id=1)
-    optimizer = make(cfg["optimizer"], model=model)
-    dtype = choose_precision(cfg["train"]["precision"], torch.device("cpu"))
-    loss = torch.compile(model.loss, dynamic=False) if compiled == "always" else model.loss
-    ids_BT = torch.randint(vocab_size, (batch // window, window))
+    stepper = Stepper([f"size={size}"], compiled == "always")
 
     def train(steps: int) -> float:
         began = time.perf_counter()
         for _ in range(steps):
-            optimizer.zero_grad()
-            with torch.autocast("cpu", dtype, enabled=dtype is not None):
-                value = loss(ids_BT, ids_BT)
-            value.backward()
-            optimizer.step(0.0, 0.5)
-        return steps * batch / (time.perf_counter() - began)
+            stepper.step()
+        return steps * stepper.tokens / (time.perf_counter() - began)
 
     def forward(_: int) -> None:
         with torch.inference_mode():
-            model.logits(ids_BT, window // 4)
+            stepper.model.logits(stepper.ids_BT[:, :-1], stepper.window // 4)
 
     def evaluate(batches: int, workers: int) -> float:
         began = time.perf_counter()
@@ -182,6 +183,6 @@ def _prepared(size: str, compiled: str) -> Sequence[Any]:
         else:
             with one_kernel_thread():
                 threaded(forward, range(2 * batches), workers)
-        return 2 * batches * batch / (time.perf_counter() - began)
+        return 2 * batches * stepper.tokens / (time.perf_counter() - began)
 
     return train, evaluate

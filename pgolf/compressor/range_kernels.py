@@ -2,7 +2,7 @@
 
 A decision of probability p costs -log2 p bits: the coder keeps an interval of 32 bits, gives each outcome its
 share, p in units of 2^-16, and moves a byte out whenever less than 24 bits are left. A model walks through its
-symbols in the same way whether it encodes or decodes, because one function, ``code``, does both: given the
+symbols in the same way whether it encodes or decodes, because one function, ``_code``, does both: given the
 decision when encoding, returning it when decoding.
 
 Everything is an integer of 64 bits that never overflows, so every machine computes the same, and so does the
@@ -10,7 +10,7 @@ plain Python that is left where numba's compiler is switched off (slow; the test
 All kernels live in this one file because numba's cache on disk looks at nothing but its age.
 """
 
-# a int64 [SLOTS] state of the coder; packed_P uint8; T int32 [TABLES]; cost_C int64, see ``code``
+# a int64 [SLOTS] state of the coder; packed_P uint8; T int32 [TABLES]; cost_C int64, see ``_code``
 # s inputs of a mixer, w its weights; t counters
 
 from __future__ import annotations

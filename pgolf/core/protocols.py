@@ -161,7 +161,7 @@ class Quantizer(Protocol):
 
     ``calibration_source`` measures what ``quantize`` takes as ``calibration``; None where nothing is needed.
     ``target_bytes``: the size to hit (then it is a ``pgolf.quant.target.Targets``), or None.
-    ``each_tensor_alone``: what is stored of a tensor depends on it alone.
+    ``trains_through_export``: training rounds a tensor by storing it alone and decoding it.
     ``pipeline``: the ``pgolf.quant.pipeline.Pipeline`` of quantizers onto the grid with a scale per row, or None.
     ``trained_bits``: what trained weights take beyond Gaussian ones, bits a weight. ``follows_law``: their size does
     not matter.
@@ -174,7 +174,7 @@ class Quantizer(Protocol):
     def target_bytes(self) -> int | None: ...
 
     @property
-    def each_tensor_alone(self) -> bool: ...
+    def trains_through_export(self) -> bool: ...
 
     @property
     def pipeline(self) -> Any: ...

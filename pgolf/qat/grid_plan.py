@@ -1,11 +1,13 @@
 """The grid a run will export to, as far as training can know it: what methods of training round to.
 
 Bits come from the quantizer's policy and scales from its own rule, applied to the weights of the moment by
-the code that the exporter runs. For quant=rtn and its presets the rounded weights are the exported ones bit
-for bit, on the same kind of processor (row deviations are sums, whose last bit may differ between a GPU and
-the CPU that exports). Ternary and binary quantizers round through their own export. For quant=gptq the grid
-agrees and the codes do not: GPTQ rounds later columns to make up for earlier ones, and of several candidate
-scales it takes the one with the least Hessian-weighted error. Corrections and pruning are not modelled.
+the code that the exporter runs, with the zeros that quant/pruning=magnitude_mask holds. For quant=rtn and its
+presets the rounded weights are the exported ones bit for bit, on the same kind of processor (row deviations are
+sums, whose last bit may differ between a GPU and the CPU that exports), but for two things that only the exporter
+does: quant/pruning=magnitude (quant=pr860), which zeroes weights before it rounds, and quant/correction. Ternary and
+binary quantizers round through their own export. For quant=gptq the grid agrees and the codes do not: GPTQ rounds
+later columns to make up for earlier ones, and of several candidate scales it takes the one with the least
+Hessian-weighted error.
 
 Shapes: R rows (outputs), C columns (inputs).
 """
@@ -82,7 +84,7 @@ def grid_plan(quantizer: Quantizer, model: Model, method: str) -> dict[str, Grid
 
     Raises ConfigError where there is none, or where only the end of the training decides on it.
     """
-    if not quantizer.each_tensor_alone:
+    if not quantizer.trains_through_export:
         return dict(row_grids(quantizer, model, method))
     specs = _specs(model)
     return {name: ThroughExport(quantizer, name, specs[name]) for name in gridded(quantizer, model, method)}
@@ -126,7 +128,7 @@ def gridded(quantizer: Quantizer, model: Model, method: str) -> list[str]:
         # Without evidence a policy names the same tensors as with it: evidence only decides on their bits.
         treatments = pipeline.policy.treatments(_infos(model), evidence=None)
         names = [name for name, treatment in treatments.items() if treatment.scheme == "grid"]
-    elif quantizer.each_tensor_alone:
+    elif quantizer.trains_through_export:
         names = [name for name, spec in specs.items() if spec.storage in ("matrix", "embedding")]
     if not names:
         raise ConfigError(

@@ -29,8 +29,8 @@ class BaseQuantizer(ABC):
     target_bytes: int | None = None
     """The submission's size, to be hit by ``pgolf.quant.target``; None: whatever comes out."""
 
-    each_tensor_alone: ClassVar[bool] = False
-    """Whether what is stored of a tensor depends on it alone, so that training can round through it."""
+    trains_through_export: ClassVar[bool] = False
+    """Whether training rounds a tensor by storing it alone and decoding it: no ``pipeline`` knows its levels."""
 
     pipeline: Pipeline | None = None
     """How tensors get onto the grid with a scale per row; None where they do not."""

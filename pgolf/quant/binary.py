@@ -32,7 +32,7 @@ from pgolf.quant.tensorwise import Tensorwise
 class Binary(Tensorwise):
     """``quant=binary``: the sign of every ``matrix``, the embedding on a grid, the rest kept by role."""
 
-    each_tensor_alone = True
+    trains_through_export = True
 
     def __init__(
         self,
@@ -42,7 +42,6 @@ class Binary(Tensorwise):
         keep: KeepDtype,
     ) -> None:
         self.group = group
-        self.embedding_bits = embedding_bits
         self.rest = Rest(embedding_bits, keep)
 
     def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:

@@ -39,7 +39,8 @@ class MissingHessian(UserError):
         self.name = name
         super().__init__(
             f"quant: no Hessian for {name!r}: calibration never applied it, and only tables that are looked up "
-            "are rounded without one; calibrate with the route of the evaluation, or take quant=rtn"
+            "and what is kept by role are rounded without one; calibrate with the route of the evaluation, or take "
+            "quant=rtn"
         )
 
 

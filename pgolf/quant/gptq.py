@@ -91,8 +91,9 @@ class GPTQ(GridQuantizer):
         def codes(w_RC: Tensor, bits: int, info: TensorInfo) -> RowCodes:
             hessian_CC = hessians.get(info.name)
             if hessian_CC is None:
+                # kept by role: a policy asked for its size alone, and scores may be made without a product with it;
                 # all zero: the matrices of repeats that were never switched on
-                if info.name in lookups or not bool(w_RC.any()):
+                if info.name in lookups or info.kept_by_role or not bool(w_RC.any()):
                     return nearest(w_RC, bits, info)
                 raise MissingHessian(info.name)
             if hessian_CC.shape != (w_RC.shape[1], w_RC.shape[1]):

@@ -22,7 +22,6 @@ from torch import Tensor
 ScaleFloor = Literal["smallest_normal", "legacy"]
 
 SMALLEST_NORMAL_FP16 = 2.0**-14  # 6.1e-5
-LARGEST_FP16 = 65504.0
 
 
 def qmax(bits: int) -> int:

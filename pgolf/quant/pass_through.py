@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pgolf.core.results import ParamSpec, StoredTensor
+from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES
 from pgolf.quant.forecast import row_maximum_bits
 from pgolf.quant.grid import as_rows, row_count
 from pgolf.quant.row_codes import up_to_row_maximum
@@ -38,11 +39,12 @@ class Rest:
         return keep(name, weight, KEEP_ROLE, torch.float16 if stays_half(spec, self.keep) else torch.float32)
 
     def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int]) -> float:
-        """Expected bytes, scales included: of Gaussian rows for the embedding, exact for what is kept."""
+        """Expected bytes of Gaussian weights, scales included, before any compressor's overhead."""
         weights, rows = math.prod(shape), row_count(shape)
         if spec.storage == "embedding":
-            return weights * row_maximum_bits(self.embedding_bits, weights // max(1, rows)) / 8 + 2 * rows
-        return weights * (2 if stays_half(spec, self.keep) else 4)
+            bits = row_maximum_bits(self.embedding_bits, weights // max(1, rows))
+            return weights * bits / 8 + SCALE_BYTES * rows
+        return weights * FLOAT_BITS["fp16" if stays_half(spec, self.keep) else "fp32"] / 8
 
 
 def stays_half(spec: ParamSpec, keep: KeepDtype) -> bool:

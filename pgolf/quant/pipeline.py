@@ -23,6 +23,7 @@ from pgolf.core.results import ParamSpec, QuantizedState, StoredTensor
 from pgolf.quant.correction.base import Correction
 from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES, code_bits, stored_bytes
 from pgolf.quant.errors import MissingHessian
+from pgolf.quant.forecast import row_maximum_bits
 from pgolf.quant.grid import as_rows, dequantize_rows, quantize_rows, row_count
 from pgolf.quant.policy.base import Policy
 from pgolf.quant.pruning.base import Pruning
@@ -90,10 +91,18 @@ class Pipeline:
     ) -> QuantizedState:
         """Store every tensor of ``state`` once. Raises UnknownTensor, NonFiniteWeight, ConflictingAlias."""
         owners = owners_of(state, specs, aliases)
-        weights = {name: state[name].detach() for name in sorted(state) if name not in owners}
+        weights = self._weights(state, specs, owners)
         tensors = self._tensors(weights, specs, hessians, codes)
         stored = QuantizedState(tensors=tensors, aliases=dict(sorted(owners.items())))
         return self.correction.correct(weights, stored, hessians)
+
+    def _weights(
+        self, state: Mapping[str, Tensor], specs: Mapping[str, ParamSpec], owners: Mapping[str, str]
+    ) -> dict[str, Tensor]:
+        """What is rounded or passes, pruned: whoever decides, measures or corrects must see no other weights."""
+        weights = {name: state[name].detach() for name in sorted(state) if name not in owners}
+        infos = tensor_infos(specs, {name: weight.shape for name, weight in weights.items()})
+        return {i.name: self.pruning.pruned(weights[i.name], i) for i in infos}
 
     def _tensors(
         self,
@@ -103,10 +112,8 @@ class Pipeline:
         codes: Codes,
     ) -> tuple[StoredTensor, ...]:
         infos = tensor_infos(specs, {name: weight.shape for name, weight in weights.items()})
-        # pruned before anything is measured: whoever decides must see the weights that will be rounded
-        pruned = {i.name: self.pruning.pruned(weights[i.name], i) for i in infos}
-        treatments = self._treatments(infos, self._evidence(pruned, hessians, infos))
-        return tuple(_store(pruned[i.name], i, treatments[i.name], codes) for i in infos)
+        treatments = self._treatments(infos, self._evidence(weights, hessians, infos))
+        return tuple(_store(weights[i.name], i, treatments[i.name], codes) for i in infos)
 
     def estimate_bytes(
         self,
@@ -120,7 +127,7 @@ class Pipeline:
         Corrections are left out; their size does not depend on the scale.
         """
         owners = owners_of(state, specs, aliases)
-        weights = {name: state[name].detach() for name in sorted(state) if name not in owners}
+        weights = self._weights(state, specs, owners)
         return stored_bytes(self._tensors(weights, specs, hessians, self.nearest(hessians)))
 
     def nearest(self, hessians: Mapping[str, Tensor]) -> Codes:
@@ -161,7 +168,11 @@ class Pipeline:
         weights, rows = info.elements, row_count(info.shape)
         if treatment.scheme != "grid":
             return weights * FLOAT_BITS[treatment.scheme] / 8
-        bits = self.scale.forecast_bits(treatment.bits, weights // max(1, rows), info) if weights else 0.0
+        columns, bits = weights // max(1, rows), 0.0
+        if weights and treatment.to_row_maximum:
+            bits = row_maximum_bits(treatment.bits, columns)
+        elif weights:
+            bits = self.scale.forecast_bits(treatment.bits, columns, info)
         return weights * bits / 8 + SCALE_BYTES * rows
 
     def _treatments(self, infos: Sequence[TensorInfo], evidence: Evidence | None) -> dict[str, Treatment]:

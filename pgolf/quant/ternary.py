@@ -36,7 +36,7 @@ from pgolf.quant.tensorwise import Tensorwise
 class Ternary(Tensorwise):
     """``quant=ternary``: every ``matrix`` ternary, the embedding on a grid, the rest kept by role."""
 
-    each_tensor_alone = True
+    trains_through_export = True
 
     def __init__(
         self,
@@ -50,7 +50,6 @@ class Ternary(Tensorwise):
         self.group = group
         self.threshold = threshold
         self.scale = scale
-        self.embedding_bits = embedding_bits
         self.rest = Rest(embedding_bits, keep)
 
     def forecast_bytes(self, spec: ParamSpec, shape: Sequence[int], name: str) -> float:

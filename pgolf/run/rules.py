@@ -22,7 +22,6 @@ from pgolf.core.make import make, trait
 from pgolf.core.process import choose_device, process_facts
 from pgolf.eval.windows import check_lengths
 from pgolf.qat.base import QATMethod
-from pgolf.quant.forecast import forecast_model
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 
 
@@ -130,7 +129,7 @@ def _quant_rules(built: _Built) -> None:
         model = built.model
     except ConfigError:
         return  # a model that cannot be built has been complained about
-    forecast_model(quantizer, model.param_specs(), {name: p.shape for name, p in model.named_parameters()})
+    quantizer.forecast_model(model.param_specs(), {name: p.shape for name, p in model.named_parameters()})
 
 
 def _calibration_rules(built: _Built) -> None:

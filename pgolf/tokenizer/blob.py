@@ -54,9 +54,9 @@ def from_blob(blob: bytes) -> PortableTokenizer:
         raise DataError(f"tokenizer: the blob of kind {kind!r} is damaged ({error!r})") from error
 
 
-def _class_of(kind: Any) -> type[PortableTokenizer] | None:
+def _class_of(kind: str) -> type[PortableTokenizer] | None:
     """The class in the module ``kind`` that says it makes this kind."""
-    module = module_named(pgolf.tokenizer, kind, _LEAVES) if isinstance(kind, str) else None
+    module = module_named(pgolf.tokenizer, kind, _LEAVES)
     if module is None:
         return None
     classes = (value for value in module.__dict__.values() if isinstance(value, type))

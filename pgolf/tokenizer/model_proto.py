@@ -9,7 +9,7 @@ sentencepiece does not require and every bundled script would have to install.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pgolf.core.errors import DataError
@@ -37,15 +37,10 @@ def _block(field: int, payload: bytes) -> bytes:
     return _varint(field << 3 | 2) + _varint(len(payload)) + payload
 
 
-def write_model(
-    pieces: Iterable[tuple[str, int, float]],
-    special_ids: Sequence[int] = (UNK_ID, BOS_ID, EOS_ID, PAD_ID),
-    strip_spaces: bool = False,
-) -> bytes:
+def write_model(pieces: Iterable[tuple[str, int, float]]) -> bytes:
     """A serialised BPE model with identity normalisation and no dummy prefix.
 
     ``pieces`` are (text, type, score) by id; BPE merges the pair whose result has the highest score.
-    ``special_ids`` are those of unk, bos, eos, pad. ``strip_spaces`` turns white-space clean-up on.
     """
     out = bytearray()
     count = 0
@@ -53,11 +48,10 @@ def write_model(
         piece = _block(1, text.encode()) + _varint(2 << 3 | 5) + struct.pack("<f", score) + _number(3, kind)
         out += _block(1, piece)
         count += 1
-    unk, bos, eos, pad = special_ids
     trainer = _number(3, _BPE) + _number(4, count) + _number(35, 1)
-    for field, value in ((40, unk), (41, bos), (42, eos), (43, pad)):
+    for field, value in ((40, UNK_ID), (41, BOS_ID), (42, EOS_ID), (43, PAD_ID)):
         trainer += _number(field, value)
-    normalizer = _block(1, b"identity") + _number(3, 0) + _number(4, int(strip_spaces)) + _number(5, 1)
+    normalizer = _block(1, b"identity") + _number(3, 0) + _number(4, 0) + _number(5, 1)
     return bytes(out) + _block(2, trainer) + _block(3, normalizer)
 
 

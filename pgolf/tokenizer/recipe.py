@@ -42,8 +42,9 @@ class PortableTokenizer(Tokenizer, Protocol):
 class Recipe(Protocol):
     """``name`` is the variant's name: ``fineweb10B_<name>`` is the published data set made with it.
 
-    ``vocab_size``: of the tokenizer it will build. ``brings_model``: it needs neither text nor a published model,
-    so that published shards are held to the model it has. ``metric``: how its tokenizer counts bytes.
+    ``vocab_size``: of the tokenizer it will build. ``brings_model``: it brings a model of its own, a file or an
+    artifact's, to which published shards are held; otherwise it takes theirs, learns one or has none to take.
+    ``metric``: how its tokenizer counts bytes.
     """
 
     name: str

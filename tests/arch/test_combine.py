@@ -16,15 +16,17 @@ REFUSED = [
     ),
     (
         ["arch/addon=[token_gate]", "arch/lanes=p1"],
-        "token_gate gates the whole block and is not defined for 2 lanes; arch/lanes=none has one",
+        "token_gate gates the whole block and is not defined for 2 lanes; choose arch/lanes=none or p3",
     ),
     (
         ["arch/addon=[hyper_connections]", "arch/lanes=p2"],
-        "hyper_connections mixes what a block reads and is not defined for blocks that read 2 times",
+        "hyper_connections mixes what a block reads and is not defined for blocks that read 2 times; choose "
+        "arch/lanes=none or p3 or p4",
     ),
     (
         ["arch/addon=[hyper_connections]", "arch.addons.hyper_connections.weights=softmax", "arch/lanes=p4"],
-        "hyper_connections mixes the outputs of whole blocks and is not defined for 2 lanes; arch/lanes=none has one",
+        "hyper_connections mixes the outputs of whole blocks and is not defined for 2 lanes; choose "
+        "arch/lanes=none or p3",
     ),
     (
         ["arch/lanes=p4", "arch.lanes.start=2"],

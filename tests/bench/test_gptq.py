@@ -6,6 +6,7 @@ import pytest
 
 from pgolf.bench import gptq as bench
 from pgolf.cli.main import main
+from tests.helpers import tiny_model
 from tests.quant.nodes import by_name, quantizer
 
 SMALL = ["--layers", "2", "--width", "32", "--hidden", "48", "--kv-width", "16", "--threads", "1"]
@@ -18,6 +19,19 @@ def test_it_prints_seconds_and_the_ratio_to_the_plain_loop(option, capsys):
     weights = 2 * (2 * 32 * 32 + 2 * 16 * 32 + 2 * 48 * 32)
     assert f"{option}: 12 matrices, {weights:,} weights, 1 threads" in shown
     assert re.search(r"plain column loop [\d.]+ s, [\d.]+ times as long", shown)
+
+
+@pytest.mark.parametrize("option", ["pr1204", "mixed_gptq"])
+def test_a_policy_that_asks_for_layers_is_timed_too_whole_and_on_one_layer(option, capsys):
+    words = [*SMALL, "--layers", "4"]
+    assert main(["bench", "gptq", "--quant", option, *words]) == 0
+    assert re.search(rf"{option}: 24 matrices.*\none layer: [\d.]+ s; plain column loop", capsys.readouterr().out)
+
+
+def test_the_matrices_are_named_placed_and_called_as_a_models_are():
+    _, specs, _ = bench._model(2, 32, 48, 16)
+    model = tiny_model("arch.layers=2").param_specs()
+    assert specs and all(model[name] == spec for name, spec in specs.items())
 
 
 def test_an_option_that_is_no_gptq_is_refused(capsys):

@@ -16,6 +16,7 @@ RTN = [
     ("quant=int6_rtn", "quant/scale=percentiles_legacy"),
     ("quant=int5_rtn", "quant.scale.percentile=0.9"),
     ("quant=int5_rtn", "quant/policy=int6_last_n"),
+    ("quant=int5_rtn", "quant/pruning=magnitude_mask"),
     ("quant=pr187",),
     ("quant=ternary",),
     ("quant=binary",),

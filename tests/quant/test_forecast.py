@@ -16,7 +16,6 @@ from pgolf.core.results import ParamSpec
 from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES, stored_bytes
 from pgolf.quant.forecast import (
     EXPECTED_RMS,
-    forecast_model,
     forecast_packed,
     gaussian_bits,
     percentile_sigmas,
@@ -90,7 +89,7 @@ def gaussian_model(rms=None):
 def test_under_the_legacy_floor_weights_of_the_expected_size_are_foretold_as_well(option):
     state, specs, measured = gaussian_model(EXPECTED_RMS)
     chosen = quantizer(option)
-    forecast = forecast_model(chosen, specs, {name: value.shape for name, value in state.items()})
+    forecast = chosen.forecast_model(specs, {name: value.shape for name, value in state.items()})
     stored = chosen.quantize(state, specs, None, measured).tensors
     assert sum(forecast.values()) == pytest.approx(stored_bytes(stored), rel=0.02)
 
@@ -121,7 +120,7 @@ def test_presets_without_a_legacy_floor_are_foretold_within_two_percent_of_their
     changes = {"target_bytes": None} if option == "fitted_gptq" else {}
     chosen = quantizer(option, correction="none", **changes)  # Gaussian errors leave nothing to correct
     shapes = {name: value.shape for name, value in state.items()}
-    forecast = forecast_model(chosen, specs, shapes)
+    forecast = chosen.forecast_model(specs, shapes)
     assert forecast.keys() == state.keys()
     stored = chosen.quantize(state, specs, None, measured).tensors
     assert sum(forecast.values()) == pytest.approx(stored_bytes(stored), rel=0.02)
@@ -131,14 +130,14 @@ def test_a_tensor_alone_is_forecast_by_its_role():
     late = quantizer("int6_rtn", policy="late_k")
     name, shape = "layers.3.mixer.k.weight", (WIDTH // 2, WIDTH)
     state, specs, _ = gaussian_model()
-    whole = forecast_model(late, specs, {n: w.shape for n, w in state.items()})
+    whole = late.forecast_model(specs, {n: w.shape for n, w in state.items()})
     assert whole[name] == FLOAT_BITS["fp16"] / 8 * shape[0] * shape[1]  # late, hence not on the grid
     assert late.forecast_bytes(ATTENTION, shape, name) < whole[name]
 
 
 def test_a_policy_that_does_not_fit_the_model_is_refused_when_forecasting():
     with pytest.raises(ConfigError, match="fp16_components"):
-        forecast_model(quantizer("pr187"), {"w": MATRIX}, {"w": (4, 4)})
+        quantizer("pr187").forecast_model({"w": MATRIX}, {"w": (4, 4)})
 
 
 @pytest.mark.parametrize(("step", "top"), [(0.01, 127), (0.3, 31), (1.0, 15), (4.0, 3), (2.0, 1)])
@@ -166,7 +165,7 @@ def test_the_largest_of_one_is_the_median_magnitude():
 def test_kept_tensors_cost_their_dtype():
     rtn = quantizer("int6_rtn", keep="fp16")
     assert rtn.forecast_bytes(CONTROL, (3, 5), "control") == 15 * FLOAT_BITS["fp16"] / 8
-    assert NoQuantizer().forecast_bytes(MATRIX, (4, 5), "w") == 4 * math.prod((4, 5))
+    assert NoQuantizer().forecast_bytes(MATRIX, (4, 5), "w") == 20 * FLOAT_BITS["fp32"] / 8
 
 
 def test_empty_tensors_cost_nothing_but_their_scales():
@@ -183,7 +182,7 @@ def test_trained_weights_and_the_compressor_change_the_codes_alone():
     state, specs, _ = gaussian_model()
     shapes = {name: value.shape for name, value in state.items()}
     chosen = quantizer("int6_rtn", policy="late_k")
-    law, packed = forecast_model(chosen, specs, shapes), forecast_packed(chosen, Beyond(), specs, shapes)
+    law, packed = chosen.forecast_model(specs, shapes), forecast_packed(chosen, Beyond(), specs, shapes)
     for name, spec in specs.items():
         late = law[name] == FLOAT_BITS["fp16"] / 8 * state[name].numel()
         beyond = {} if late else Beyond.beyond_law
@@ -205,7 +204,7 @@ def test_a_compressor_without_numbers_is_foretold_by_the_default_between_the_oth
 def test_floats_alone_are_the_same_whatever_the_compressor():
     shapes = {"w": (4, 5), "e": (40, 5)}
     specs = {"w": MATRIX, "e": EMBEDDING}
-    assert forecast_packed(NoQuantizer(), Beyond(), specs, shapes) == forecast_model(NoQuantizer(), specs, shapes)
+    assert forecast_packed(NoQuantizer(), Beyond(), specs, shapes) == NoQuantizer().forecast_model(specs, shapes)
 
 
 @pytest.mark.parametrize("correction", ["lqer", "lqer_weighted"])
@@ -225,7 +224,7 @@ def test_a_correction_is_foretold_within_a_third(correction):
     corrected = chosen.pipeline.correction.correct(weights, rounded, measured.hessians)
     factors = stored_bytes(t for t in corrected.tensors if t.name not in specs)
     shapes = {name: value.shape for name, value in state.items()}
-    assert forecast_model(chosen, specs, shapes)[CORRECTION_ROLE] == pytest.approx(factors, rel=0.33)
+    assert chosen.forecast_model(specs, shapes)[CORRECTION_ROLE] == pytest.approx(factors, rel=0.33)
 
 
 @pytest.mark.parametrize("compressor", ["range", "brotli"])

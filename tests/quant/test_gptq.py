@@ -131,6 +131,18 @@ def test_matrices_of_a_repeat_that_never_ran_are_stored_as_the_zeros_they_are():
     assert not codes(quantizer("gptq"), state, specs, given())["own_mlps.1_1.up.weight"].any()
 
 
+def test_what_is_kept_by_role_is_rounded_to_nearest_where_it_has_no_hessian_and_by_gptq_where_it_has_one():
+    state, specs = model()
+    state["kept"], specs["kept"] = weights(40, 32, 8), CONTROL
+    size = {"numel": 1279, "width": 512, "fp32_components": []}  # 40 * 32 - 1
+    gptq, rtn = (quantizer(o, bits=6, policy=child("policy", "legacy_numel", **size)) for o in ("gptq", "gptq_lite"))
+    without = by_name(gptq.quantize(state, specs, None, given()))["kept"]
+    plain = by_name(rtn.quantize(state, specs))["kept"]
+    assert np.array_equal(without.arrays["q"], plain.arrays["q"]) and without.bits == 6
+    seen = by_name(gptq.quantize(state, specs, None, given(kept=H)))["kept"]
+    assert output_error(X, state["kept"], seen) < output_error(X, state["kept"], without)
+
+
 def test_a_matrix_that_passes_needs_no_hessian():
     state, specs = model()
     key = replace(ATTENTION, kind="k", layer=0)

@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from pgolf.artifact.container import bytes_by_role, encode
+from pgolf.compressor.brotli import Brotli
 from pgolf.core.results import ParamSpec
 from pgolf.quant.errors import NonFiniteWeight
 from pgolf.quant.none import NoQuantizer
@@ -22,6 +24,14 @@ def test_result_does_not_follow_later_changes_of_the_weights():
     quantized = NoQuantizer().quantize(state, {"w": ParamSpec("scalar", "keep_fp32", "x")})
     state["w"].zero_()
     assert NoQuantizer().dequantize(quantized)["w"].tolist() == [1, 1, 1]
+
+
+def test_an_artifact_has_the_bytes_that_are_forecast():
+    weight, spec = torch.randn(200, 100, generator=torch.Generator().manual_seed(0)), ParamSpec("matrix", "matrix", "w")
+    packed = encode({}, NoQuantizer().quantize({"w": weight}, {"w": spec}), b"", Brotli(quality=11, lgwin=24))
+    sizes = bytes_by_role(packed)
+    measured = sum(sizes.values()) - sizes["header"]
+    assert NoQuantizer().forecast_bytes(spec, weight.shape, "w") == pytest.approx(measured, rel=0.03)
 
 
 def test_empty_state_is_an_empty_state():

@@ -31,6 +31,14 @@ def test_a_gate_matrix_in_int8_reaches_its_row_maximum_whatever_the_scale():
     assert rtn.dequantize(rtn.quantize({"g": w}, {"g": GATE}))["g"].shape == w.shape
 
 
+@pytest.mark.parametrize("scale", ["percentile", "sdclip", "percentiles_legacy"])
+def test_a_gate_matrix_is_foretold_at_its_row_maximum_whatever_the_scale(scale):
+    w = weights(64, 96)
+    rtn = quantizer("rtn", scale=scale, policy="gate8")
+    forecast = rtn.forecast_model({"g": GATE}, {"g": tuple(w.shape)})
+    assert forecast["g"] == pytest.approx(stored_bytes(rtn.quantize({"g": w}, {"g": GATE}).tensors), rel=0.02)
+
+
 def test_a_gate_matrix_needs_no_hessian():
     gptq = quantizer("gptq", policy="gate8")
     state, specs = {"g": weights(4, 12), "w": weights(8, 12)}, {"g": GATE, "w": MATRIX}
@@ -58,6 +66,22 @@ def test_a_correction_gets_weights_and_hessians_and_has_the_last_word():
     gptq.pipeline.correction = Spy()
     assert gptq.quantize({"w": w}, {"w": MATRIX}, None, calibration({"w": h})) == "corrected"
     assert torch.equal(seen["weights"]["w"], w) and seen["hessians"]["w"] is h
+
+
+def test_a_correction_gives_no_pruned_weight_back():
+    seen = {}
+
+    class Spy:
+        def correct(self, given, state, hessians):
+            seen.update(given)
+            return state
+
+    rtn, w = quantizer("rtn", bits=4, pruning=child("pruning", "magnitude", fraction=0.3)), weights(16, 24)
+    rtn.pipeline.correction = Spy()
+    back = rtn.dequantize(rtn.quantize({"w": w}, {"w": MATRIX}))["w"]
+    zeros = w.abs() < w.abs().flatten().quantile(0.3)
+    assert torch.equal(seen["w"], w.masked_fill(zeros, 0)) and zeros.any()
+    assert not (seen["w"] - back)[zeros].any()
 
 
 def test_every_child_that_needs_hessians_is_refused_at_once():

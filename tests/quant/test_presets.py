@@ -1,6 +1,9 @@
 """Every option of the group quant builds, each child of a preset can be replaced, and it all shows when composed."""
 
+import math
+from contextlib import suppress
 from functools import cache
+from itertools import cycle, islice
 
 import pytest
 import torch
@@ -18,6 +21,7 @@ from pgolf.run.rules import check
 from tests.quant.nodes import info, weights
 
 ALL = options(conf_dir(), "quant")
+ARCHS = options(conf_dir(), "arch")
 CHILDREN = {
     group: options(conf_dir(), f"quant/{group}")
     for group in ("scale", "policy", "pruning", "correction", "calibration")
@@ -53,6 +57,29 @@ def composed(*words):
 @pytest.mark.parametrize("option", ALL)
 def test_every_option_fits_the_default_model(option):
     check(composed(f"quant={option}"))
+
+
+@cache
+def tiny_nodes():
+    """The node of every option of arch and quant at size=tiny, by group and option; one of each is composed at once."""
+    count = max(len(ARCHS), len(ALL))
+    pairs = zip(*(islice(cycle(names), count) for names in (ARCHS, ALL)), strict=True)
+    nodes = {"arch": {}, "quant": {}}
+    for arch, quant in pairs:
+        cfg = composed("size=tiny", f"arch={arch}", f"quant={quant}")
+        nodes["arch"][arch], nodes["quant"][quant] = cfg["arch"], cfg["quant"]
+    return nodes
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_every_option_foretells_every_architecture_or_says_why_it_does_not_fit(arch):
+    with torch.device("meta"):
+        model = make(tiny_nodes()["arch"][arch], vocab_size=1024, bos_id=1)
+    specs, shapes = model.param_specs(), {name: tuple(p.shape) for name, p in model.named_parameters()}
+    for node in tiny_nodes()["quant"].values():
+        with suppress(ConfigError):
+            forecast = make(node).forecast_model(specs, shapes)
+            assert forecast.keys() >= shapes.keys() and all(map(math.isfinite, forecast.values()))
 
 
 @pytest.mark.parametrize("size", ["tiny", "record"])

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from pgolf.core.results import ParamSpec
+from pgolf.quant.entropy import FLOAT_BITS, SCALE_BYTES
 from pgolf.quant.errors import NonFiniteWeight
 from pgolf.quant.forecast import ternary_bits
 from pgolf.quant.schemes import problem_of
 from pgolf.quant.ternary import Ternary
+from tests.quant.nodes import child, quantizer
 
 MATRIX = ParamSpec("matrix", "matrix", "mlp")
 EMBEDDING = ParamSpec("embedding", "embedding", "embedding")
@@ -121,5 +123,10 @@ def test_weights_beyond_the_scale_are_named():
 
 
 def test_embedding_and_kept_tensors_are_forecast_as_elsewhere():
-    assert ternary().forecast_bytes(CONTROL, (3, 5), "c") == 60
-    assert 5 < 8 * (ternary(embedding_bits=6).forecast_bytes(EMBEDDING, (100, 64), "e") - 200) / 6400 < 6.1
+    at_its_maximum = child("scale", "percentile", percentile=1.0)
+    rtn, six = quantizer("int6_rtn", embedding_bits=6, scale=at_its_maximum), ternary(embedding_bits=6)
+    for spec, shape in ((CONTROL, (3, 5)), (HALF, (7,)), (EMBEDDING, (100, 64))):
+        assert six.forecast_bytes(spec, shape, "t") == pytest.approx(rtn.forecast_bytes(spec, shape, "t"))
+    assert six.forecast_bytes(CONTROL, (3, 5), "c") == 15 * FLOAT_BITS["fp32"] / 8
+    codes = six.forecast_bytes(EMBEDDING, (100, 64), "e") - 100 * SCALE_BYTES
+    assert 5 < 8 * codes / 6400 < 6.1

@@ -30,12 +30,12 @@ def counted(tokenizer, text):
     return int(tokenizer.byte_lengths(np.concatenate([[1], tokenizer.encode(text)]).astype(np.uint16)).sum())
 
 
-def by_hand(pieces, strip_spaces=True):
+def by_hand(pieces):
     """A tokenizer whose learned pieces are exactly ``pieces``."""
     listed = [(piece, UNKNOWN if index == 3 else CONTROL, 0.0) for index, piece in enumerate(CONTROL_PIECES)]
     listed += [(piece, BYTE, 0.0) for piece in BYTE_PIECES]
     listed += [(piece, NORMAL, -float(rank)) for rank, piece in enumerate(pieces)]
-    return PublishedTokenizer(name="hand", model=write_model(listed, strip_spaces=strip_spaces))
+    return PublishedTokenizer(name="hand", model=write_model(listed))
 
 
 def test_worked_example_e():

@@ -37,13 +37,12 @@ class ModelOutline:
     def __init__(
         self,
         routes: Mapping[str, Route],
-        tied: bool,
         *,
         attention_layers: tuple[int, ...],
         mixer_layers: tuple[int, ...],
         mlp_layers: tuple[int, ...],
     ) -> None:
-        self.routes, self.tied = dict(routes), tied
+        self.routes = dict(routes)
         self.attention_layers, self.mixer_layers, self.mlp_layers = attention_layers, mixer_layers, mlp_layers
 
     @property
@@ -82,7 +81,8 @@ class Addon:
     ``alternative`` says, as the end of a sentence, what addons with the same words do in each other's place: a
     model has one of them. None: it stands beside any.
     ``most_lanes`` and ``most_reads`` are the most lanes a model may split into, and the most times a block may
-    read them, for this addon to mean anything; None: it does not matter. ``why`` ends the sentence that refuses more.
+    read them, for this addon to mean anything; None: it does not matter. ``why`` is the reason, the first half of
+    the sentence that refuses more.
     ``beside_state_space``: whether it is defined where some layers hold a state-space mixer in place of attention.
     """
 

@@ -22,12 +22,13 @@ from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 
 DepthIndex = Literal["physical", "virtual", "repeats_virtual"]
+ALTERNATIVE = "are alternatives, scaling inputs or outputs"  # what ``ln_scale_output`` says too
 
 
 class LNScale(Addon):
     """``index``: what i is; ``repeats_virtual`` is physical at first visits, virtual at repeats (#860)."""
 
-    alternative = "are alternatives, scaling inputs or outputs"
+    alternative = ALTERNATIVE
     sites = ("attention_in", "mlp_in")
     order = 10
 

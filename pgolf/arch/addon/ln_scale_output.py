@@ -13,7 +13,7 @@ from __future__ import annotations
 from torch import nn
 
 from pgolf.arch.addon.base import Addon, ModelOutline
-from pgolf.arch.addon.ln_scale import DepthIndex, DepthScale
+from pgolf.arch.addon.ln_scale import ALTERNATIVE, DepthIndex, DepthScale
 from pgolf.arch.dims import Dims
 from pgolf.arch.visits import Visit
 
@@ -21,7 +21,7 @@ from pgolf.arch.visits import Visit
 class LNScaleOutput(Addon):
     """``index``: what i is; ``repeats_virtual`` is physical at first visits, virtual at repeats."""
 
-    alternative = "are alternatives, scaling inputs or outputs"
+    alternative = ALTERNATIVE
     sites = ("attention_out", "mlp_out")
     order = 30
 

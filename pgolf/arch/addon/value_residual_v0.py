@@ -75,7 +75,6 @@ class ValueResidualV0(Addon):
             )
         if visit.key in sources:
             return FirstValues()
-        every = (v for route in model.routes.values() for v in route.visits)
-        if not any(v.key == visit.key and v.physical in model.attention_layers for v in every):
+        if not any(v.physical in model.attention_layers for v in model.sharing(visit)):
             return None
         return Mix(self.first, self.own, self.squash)

@@ -29,8 +29,6 @@ from pgolf.core.ranges import PositiveInt
 class Documents(Kernel):
     """``kernel`` decides how the mask is applied; ``flex`` trains on CUDA only."""
 
-    bos_id: int
-
     def __init__(
         self,
         *,

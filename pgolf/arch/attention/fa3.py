@@ -29,7 +29,7 @@ INSTALL = (
 
 
 class FA3(Kernel):
-    """``kernel`` is None where FlashAttention-3 cannot run and ``fallback`` allows another."""
+    """``kernel`` is None where FlashAttention-3 cannot run on this machine and ``fallback`` allows another."""
 
     def __init__(self, *, dims: Dims, fallback: Literal["sdpa", "error"]) -> None:
         super().__init__(dims=dims)
@@ -38,6 +38,7 @@ class FA3(Kernel):
         if self.kernel is None:
             fall_back(fallback, "no module flash_attn_interface")
         elif not torch.cuda.is_available():
+            self.kernel = None
             fall_back(fallback, "no CUDA device")
 
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:

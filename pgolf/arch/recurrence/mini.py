@@ -4,8 +4,8 @@ Visits as in ``shared``: ``0, …, c−1, R, c, …, L−1``. Before the switch 
 gives listed repeats MLP matrices of their own, zero until the switch, then copies of their layer's; attention
 stays shared. ``growth_weight`` adds a penalty on repeats that make the stream grow (``growth``).
 Source: spec arch §8.3 (#1204; the penalty is #1231's).
-Cost: 4·D + H scalars per repeated layer (none with ``keys: virtual``), and with ``untie_mlp: full`` one MLP
-each (``down``: its second matrix). While active, a step costs |R| more layers.
+Cost: 4·D + H scalars in fp32 per repeated layer (and a row of D skip weights per further decoder visit), and with
+``untie_mlp: full`` one MLP each (``down``: its second matrix). While active, a step costs |R| more layers.
 Hurts with more than two layers (lost steps), and always-on (1.1163 against 1.1153 switched on at half time).
 """
 

@@ -8,8 +8,9 @@ Source: the challenge's baseline and its descendants, with 65,536 (spec quant §
     the width is ours: 65,536 elements are a quarter of a 512 by 512 matrix, and at width 160 would be every matrix.
 Cost in bytes: matrices of up to so many elements at two bytes a weight; in #187 that is one projection.
 Cost in step time: none.
-When it hurts: whatever is small passes whatever it does. It exists to rebuild published artifacts; ``by_role`` decides
-    by what a tensor is.
+When it hurts: whatever is small passes whatever it does, and what only its size puts on the grid is rounded to nearest
+    under GPTQ too where calibration multiplies nothing with it. It exists to rebuild published artifacts; ``by_role``
+    decides by what a tensor is.
 """
 
 from __future__ import annotations

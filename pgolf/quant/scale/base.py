@@ -52,9 +52,10 @@ class Scale:
         raise self._without_k()
 
     def _without_k(self) -> ConfigError:
+        option = type(self).__module__.rpartition(".")[2]
         return ConfigError(
-            f"quant.target_bytes: a size is hit by multiplying k, and quant/scale={type(self).__name__.lower()} has "
-            "none. Choices: sdclip, hessian_sdclip"
+            f"quant.target_bytes: a size is hit by multiplying k, and quant/scale={option} has none. Choices: sdclip, "
+            "hessian_sdclip"
         )
 
     def check(self, tensors: Sequence[TensorInfo]) -> None:

@@ -98,7 +98,6 @@ def facts_of(*, keys="visit", attention=range(11)):
     layers = tuple(range(11))
     return ModelOutline(
         {"plain": plain, "recurrent": again},
-        True,
         attention_layers=tuple(attention),
         mixer_layers=layers,
         mlp_layers=layers,

@@ -48,6 +48,14 @@ def test_an_installed_kernel_needs_a_cuda_device(monkeypatch):
         tiny_model(*WORDS, "arch.attention.fallback=error")
 
 
+def test_without_a_cuda_device_one_reason_is_said_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flash_attn_interface", types.SimpleNamespace(flash_attn_func=None.__eq__))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.warns(RuntimeWarning, match="no CUDA device") as said, torch.no_grad():
+        tiny_model(*WORDS).logits(ids())
+    assert len(said) == 1
+
+
 @pytest.mark.parametrize("returns_sums", [False, True])
 def test_the_kernel_gets_half_precision_and_its_output_keeps_the_inputs_dtype(returns_sums):
     seen = []

@@ -8,7 +8,8 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.results import ParamSpec
 from pgolf.quant.tensor_info import Treatment, tensor_infos
-from tests.quant.nodes import ATTENTION, EMBEDDING, MATRIX, policy
+from tests.helpers import randomise, tiny_model, tiny_settings
+from tests.quant.nodes import ATTENTION, EMBEDDING, MATRIX, by_name, policy
 
 TABLE = ParamSpec("embedding", "embedding", "bigram")
 CONTROL = ParamSpec("scalar", "keep_fp32", "control")
@@ -85,6 +86,18 @@ def test_what_187_quantizes_is_the_same_at_every_size(size):
     found = make(cfg["quant"]).pipeline.policy.treatments(infos, None)
     on_grid = {info.name for info in infos if found[info.name].scheme == "grid"}
     assert on_grid == {i.name for i in infos if i.is_matrix or i.spec.kind == "table"}
+
+
+def test_gptq_stores_what_only_the_number_of_elements_puts_on_the_grid():
+    """At this width #860's routing head is large enough, and no score is made with it."""
+    words = ("quant=gptq", "quant/policy=legacy_numel", "quant/calibration=random_tokens")
+    node, model = tiny_settings("arch=pr860", *words)["quant"], tiny_model("arch=pr860")
+    randomise(model)
+    quantizer = make(node)
+    measured = quantizer.calibration_source.collect(model.eval().requires_grad_(False), lambda: None)
+    stored = by_name(quantizer.quantize(model.state_dict(), model.param_specs(), model.aliases(), measured))
+    name = "addons.parts.routing_head.weight"
+    assert name not in measured.hessians and (stored[name].scheme, stored[name].bits) == ("grid", 6)
 
 
 @pytest.mark.parametrize("setting", ["fp16_components", "fp32_components"])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pgolf.core.errors import ConfigError
 from pgolf.quant.forecast import EXPECTED_RMS, LARGEST_LIES_FURTHER_OUT
 from tests.quant.nodes import EMBEDDING, MATRIX, child, entropy, info, quantizer, scale
 
@@ -17,6 +18,12 @@ FLOORED = [
 @pytest.mark.parametrize("option", ["percentile", "percentiles", "tensor_percentiles"])
 def test_steps_that_are_a_share_of_the_row_follow_the_law(option):
     assert scale(option).follows_law and scale(option).trained_bits == LARGEST_LIES_FURTHER_OUT
+
+
+@pytest.mark.parametrize("option", ["percentile", "percentiles", "tensor_percentiles"])
+def test_a_size_cannot_be_hit_and_the_option_is_named_as_it_is_typed(option):
+    with pytest.raises(ConfigError, match=rf"quant\.target_bytes: .* quant/scale={option} has none"):
+        scale(option).times(2.0)
 
 
 @pytest.mark.parametrize(("option", "changes"), FLOORED)
