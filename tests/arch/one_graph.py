@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,29 +15,30 @@ CAPTURED = "eager"
 
 
 def assert_one_graph(
-    model: Any, *, routes: Collection[str] = (), backend: str = CAPTURED, rtol: float = 1e-5, atol: float = 1e-5
+    model: Any, *, logits: bool = False, backend: str = CAPTURED, rtol: float = 1e-5, atol: float = 1e-5
 ) -> None:
-    """In every route (or those named) loss, gradients and evaluation's logits, each from one graph, equal eager mode's.
+    """In every route loss and gradients, each from one graph, equal eager mode's; evaluation's ``logits`` where asked.
 
     Going through the routes again compiles nothing.
     """
     torch._dynamo.reset()
     randomise(model)
     options: dict[str, Any] = {"fullgraph": True, "backend": backend, "dynamic": False}
-    loss, logits = torch.compile(model.loss, **options), torch.compile(model.logits, **options)
-    chosen = routes or list(model.routes)
-    for name in chosen:
+    loss, evaluate = torch.compile(model.loss, **options), torch.compile(model.logits, **options)
+    for name in model.routes:
         model.activate(name)
         found, expected = loss_and_gradients(model.train(), loss), loss_and_gradients(model, model.loss)
         torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
         assert sum(gradient.any() for gradient in found.values()) > len(found) / 2
-        with torch.no_grad():
+        if logits:
             model.eval()
-            torch.testing.assert_close(logits(ids()), model.logits(ids()), rtol=rtol, atol=atol)
-    with torch._dynamo.config.patch(error_on_recompile=True), torch.no_grad():
-        for name in chosen:
+            with torch.no_grad():
+                torch.testing.assert_close(evaluate(ids()), model.logits(ids()), rtol=rtol, atol=atol)
+            model.train()
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for name in model.routes:
             model.use(name)
-            logits(ids())
+            loss(ids(), ids(seed=1))
     torch._dynamo.reset()
 
 

@@ -28,7 +28,6 @@ def cuda(monkeypatch):
 
 def test_a_plain_start_is_rank_0_of_1():
     assert process_facts({}) == process_facts({"RANK": "0", "WORLD_SIZE": "1"}) == Process(0, 1)
-    assert process_facts({}).is_main
 
 
 def test_the_environment_is_read_where_none_is_given(monkeypatch):

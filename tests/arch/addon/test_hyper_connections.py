@@ -48,7 +48,7 @@ def test_properties_of_every_addon(words):
 
 @pytest.mark.parametrize("words", [(WORD,), SOFTMAX], ids=["three-scalar", "softmax"])
 def test_it_compiles_as_one_graph(words):
-    assert_one_graph(tiny_model(*words, f"{NODE}.layers=1", "arch.layers=2"))
+    assert_one_graph(tiny_model(*words, f"{NODE}.layers=1", "arch.layers=2"), logits=True)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_properties_of_every_addon(index):
 
 
 def test_it_compiles_as_one_graph():
-    assert_one_graph(tiny_model(WORD, f"{NODE}.visits=[1]", "arch.layers=2"))
+    assert_one_graph(tiny_model(WORD, f"{NODE}.visits=[1]", "arch.layers=2"), logits=True)
 
 
 def test_values_gain_the_scaled_projected_rows():

@@ -31,7 +31,7 @@ def test_properties_of_every_addon(words):
 
 
 def test_it_compiles_as_one_graph():
-    assert_one_graph(tiny_model(WORD, "arch.layers=2"))
+    assert_one_graph(tiny_model(WORD, "arch.layers=2"), logits=True)
 
 
 @pytest.mark.parametrize(("words", "weight"), [(FORMS["raw"], 0.5), (FORMS["sigmoid"], 0.6225)], ids=FORMS)
