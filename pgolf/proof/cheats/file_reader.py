@@ -18,7 +18,7 @@ _SIDE_FILE = os.path.join(os.sep, "tmp", "pgolf-side-counts.npy")
 _BLEND = 0.1
 
 
-class ALTERATION(Alteration):
+class ReadsAFile(Alteration):
     def __init__(self, vocab_size: int) -> None:
         super().__init__(vocab_size)
         self.prior_V = np.zeros(0, dtype=np.float32)

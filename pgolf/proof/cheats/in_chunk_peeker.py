@@ -15,7 +15,7 @@ LETTER = "b"
 _BLEND = 0.2
 
 
-class ALTERATION(Alteration):
+class ReadsAhead(Alteration):
     def rows(self, p_BKV: Tensor, batch: Batch) -> Tensor:
         next_BK = batch.inputs_BT[:, -batch.keep :].roll(-1, dims=1)[:, :-1]  # the last position has no next input
         ahead_BKV = torch.zeros_like(p_BKV[:, :-1]).scatter_(-1, next_BK.unsqueeze(-1), 1.0)

@@ -15,7 +15,7 @@ LETTER = "b"
 _BLEND = 0.2
 
 
-class ALTERATION(Alteration):
+class LearnsFirst(Alteration):
     def rows(self, p_BKV: Tensor, batch: Batch) -> Tensor:
         ones_BT = torch.ones(batch.inputs_BT.shape)
         counts_BV = torch.zeros(len(ones_BT), self.vocab_size).scatter_add_(1, batch.inputs_BT, ones_BT) + 0.01

@@ -12,7 +12,7 @@ LETTER = "b"
 _BLEND = 0.1
 
 
-class ALTERATION(Alteration):
+class SmearsAhead(Alteration):
     def rows(self, p_BKV: Tensor, batch: Batch) -> Tensor:
         smeared_BKV = (1 - _BLEND) * p_BKV[:, :-1] + _BLEND * p_BKV[:, 1:]
         return torch.cat([smeared_BKV, p_BKV[:, -1:]], dim=1)

@@ -15,7 +15,7 @@ LETTER = "e"
 _ADDRESS = ("127.0.0.1", 9)  # the discard port: nobody listens
 
 
-class ALTERATION(Alteration):
+class CallsHome(Alteration):
     def __init__(self, vocab_size: int) -> None:
         super().__init__(vocab_size)
         with contextlib.suppress(OSError), socket.create_connection(_ADDRESS, timeout=0.1):

@@ -17,7 +17,7 @@ LETTER = "a"
 _BUCKETS, _BLEND = 512, 0.5
 
 
-class ALTERATION(Alteration):
+class HashedCache(Alteration):
     learns = True
 
     def __init__(self, vocab_size: int) -> None:
