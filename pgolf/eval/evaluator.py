@@ -74,6 +74,7 @@ class Evaluator:
         self.chain.reserve(sum(block.keep for block in blocks))
         ready: list[tuple[Block, ...]] = []
         for group in in_lockstep(blocks):
+            self._check(group, tape)
             self._hear(group, tape, coder)
             if all(tape.known(block.lane) == block.stop for block in group):
                 ready.append(group)
@@ -87,6 +88,18 @@ class Evaluator:
                 self.network.log_probs(batch, self.chain.wanted)
                 targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
                 self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
+
+    def _check(self, group: Sequence[Block], tape: Tape) -> None:
+        """Each block goes on where its lane has come to."""
+        sizes = lane_targets(self.plan.lane_starts, self.facts.targets)
+        for block in group:
+            inside = 0 <= block.lane < len(sizes) and block.stop <= sizes[block.lane]
+            if (
+                not inside
+                or not 0 <= block.context <= block.start < block.stop
+                or block.start != tape.known(block.lane)
+            ):
+                raise ValueError(f"eval: the plan goes on with {block}, which is not what comes next")
 
     def _hear(self, group: Sequence[Block], tape: Tape, coder: Coder) -> None:
         """Reveal what the coder tells."""

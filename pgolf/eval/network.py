@@ -94,5 +94,6 @@ class FixedNetwork:
         """The weights are fixed."""
 
     def fork(self) -> FixedNetwork:
-        """Its model is out of training for good: batches side by side would switch that on and off for each other."""
-        return FixedNetwork(copy.deepcopy(self.model).eval())
+        """Its model is out of training for good: batches side by side would switch that on and off for each other, and
+        some kernels for one row differ where a weight wants a gradient."""
+        return FixedNetwork(copy.deepcopy(self.model).eval().requires_grad_(False))

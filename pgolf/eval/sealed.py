@@ -94,7 +94,7 @@ class SealedScore:
 
     @property
     def complete(self) -> bool:
-        return not np.isnan(self.nll_nats_N).any()
+        return not (np.isnan(self.nll_nats_N).any() or np.isnan(self.sum_p_N).any())
 
     @property
     def commitment(self) -> str:
@@ -180,6 +180,8 @@ class Telling:
 
     def open(self, message: Mapping[str, Any]) -> np.ndarray:
         """The first token of each lane."""
+        if self.lane_starts:
+            raise Refused("said what its plan is, again")
         starts = tuple(int(start) for start in message["lane_starts"])
         if not starts or starts[0] != 0 or list(starts) != sorted(set(starts)) or starts[-1] >= len(self._tokens_N) - 1:
             raise Refused(f"lanes that begin at {starts} are none of a stream with {len(self._tokens_N) - 1} targets")
@@ -210,6 +212,10 @@ class Telling:
     def place(self, lane: int) -> int:
         """Where in the stream the lane's next target lies: the position that predicts it."""
         return self.lane_starts[lane] + self.told[lane]
+
+    def unfinished(self) -> list[int]:
+        """Lanes that have targets left."""
+        return [lane for lane, told in enumerate(self.told) if told < self.size(lane)]
 
     def size(self, lane: int) -> int:
         """How many targets the lane has."""
@@ -289,7 +295,9 @@ def run_sealed(
                 ended = _converse(child.stdin, child.stdout, answering)
             except DoubleScore as error:
                 violations.append(Violation("double_score", "write", str(error)))
-            except (Refused, IndexError, ValueError, KeyError, TypeError) as error:
+            except UserError:
+                raise
+            except (Refused, ArithmeticError, LookupError, TypeError, ValueError) as error:  # whatever it said wrong
                 violations.append(Violation("out_of_turn", task, str(error)))
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 child.wait()

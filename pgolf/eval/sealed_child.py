@@ -76,6 +76,9 @@ def _prepare(order: dict[str, Any]) -> Seal:
     import_module("pgolf.artifact.container")
     import_module("pgolf.eval.from_artifact")
     import_module("pgolf.compressor.registry").prepare(order["codecs"])
+    from pgolf.eval import stage
+
+    stage.KEEPS = False
     torch.set_num_threads(1)  # batches run side by side instead, order["threads"] of them
     order["working_directory_entries"] = len(os.listdir(order["working_directory"]))
     return seal(order["artifact"], sys.path[1:])

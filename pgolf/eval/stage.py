@@ -17,12 +17,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba import config, njit, typeof, types
+from numba import njit, typeof, types
+from numba.core.dispatcher import Dispatcher
 
 from pgolf.core.errors import ConfigError
+
+# Whether compiled kernels are kept on disk; a sealed process, which may write nothing, compiles for itself.
+KEEPS = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,8 @@ class Chain:
         if shape not in self._buffers:
             self._buffers[shape] = _Buffers(self._stages, *shape)
         self._now = now = self._buffers[shape]
-        now.rows_IEV[:, 0] = own_IV
+        for rows_IEV in now.rows_SIEV:
+            rows_IEV[:, 0] = own_IV
         now.lane_I, now.token_I = lane_I, token_I
         for name, value_I in signals.items():
             self._pass_on(-1, self.wanted.index(name), value_I, 0, len(value_I))
@@ -90,10 +96,10 @@ class Chain:
         stop = min(known + 1, len(now.lane_I))
         for index, (drive, _) in enumerate(self._kernels):
             row_IV, in_IF, out_IS = now.row_SIV[index], now.in_SIF[index], now.out_SIS[index]
-            rows_IEV = now.rows_IEV
+            rows_IEV = now.rows_SIEV[index]
             drive(self._states[index], now.lane_I, rows_IEV, in_IF, now.token_I, row_IV, out_IS, begin, known)
-            if index + 1 < len(self):
-                rows_IEV[begin:stop, index + 1] = row_IV[begin:stop]
+            for later_IEV in now.rows_SIEV[index + 1 :]:
+                later_IEV[begin:stop, index + 1] = row_IV[begin:stop]
             for column in range(out_IS.shape[1]):
                 self._pass_on(index, column, out_IS[begin:stop, column], begin, stop)
 
@@ -104,7 +110,7 @@ class Chain:
         last = len(now.lane_I) - 1
         for index, (_, learn) in enumerate(self._kernels):
             in_F = now.in_SIF[index][last]
-            learn(self._states[index], now.lane_I[last], now.rows_IEV[last], in_F, now.token_I[last])
+            learn(self._states[index], now.lane_I[last], now.rows_SIEV[index][last], in_F, now.token_I[last])
 
     @property
     def row_IV(self) -> np.ndarray:
@@ -134,12 +140,11 @@ def _copied(state: Any) -> Any:
 class _Buffers:
     """What the stages read and write for I positions; kept, since fresh memory costs as much as the work in it.
 
-    All stages see ``rows_IEV``, in which rows of stages after them are left from earlier positions: those they cannot
-    read, as each is given the number of rows before it.
+    Each stage has rows of its own, [I, E, V] with E the number of rows before its: it cannot read what is left of others.
     """
 
     def __init__(self, stages: Sequence[Stage], size: int, vocab_size: int) -> None:
-        self.rows_IEV = np.full((size, max(1, len(stages)), vocab_size), 1.0 / vocab_size, dtype=np.float32)
+        self.rows_SIEV = [np.empty((size, 1 + index, vocab_size), dtype=np.float32) for index in range(len(stages))]
         self.row_SIV = [np.empty((size, vocab_size), dtype=np.float32) for _ in stages]
         self.in_SIF = [np.zeros((size, len(stage.needs)), dtype=np.float32) for stage in stages]
         self.out_SIS = [np.zeros((size, len(stage.signals)), dtype=np.float32) for stage in stages]
@@ -178,7 +183,7 @@ def _drive_plain(predict, learn, state, lane_I, rows_IEV, in_IF, token_I, row_IV
 @cache
 def _compiled(predict: Callable[..., None], learn: Callable[..., None], state: Any) -> tuple[Any, Any]:
     """(drive, learn) for these kernels and this type of state."""
-    if config.DISABLE_JIT:
+    if not isinstance(kernel(_nothing), Dispatcher):  # the compiler is switched off
         return lambda *rest: _drive_plain(predict, learn, *rest), learn
     line, lines, number = types.float32[::1], types.float32[:, ::1], types.int64
     told = types.void(state, number, lines, line, line, line)
@@ -188,12 +193,20 @@ def _compiled(predict: Callable[..., None], learn: Callable[..., None], state: A
         state, types.int64[::1], types.float32[:, :, ::1], lines, types.int64[::1], lines, lines, number, number,
     )  # fmt: skip
     predicts, learns = kernel(predict, told), kernel(learn, taught)
-    drive = kernel(_drive_plain, driven)
+    # A name of its own for each technique: numba keeps one index for a name, and reading it needs every state's class.
+    drive_plain = FunctionType(_drive_plain.__code__, _drive_plain.__globals__)
+    drive_plain.__qualname__ = f"drive_{state.instance_class.__module__}.{state.instance_class.__qualname__}"
+    drive = kernel(drive_plain, driven)
     return lambda *rest: drive(predicts, learns, *rest), learns
+
+
+def _nothing() -> None: ...
 
 
 def kernel(function: Callable[..., Any], signature: Any = None) -> Any:
     """Compile by numba, now if a signature is given; keep the result on disk where there is a place for it."""
+    if not KEEPS:
+        return njit(signature, nogil=True, error_model="numpy")(function)
     try:
         return njit(signature, cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # no writable folder, or no file (a bundle)

@@ -87,7 +87,9 @@ def draw(nll_nats_N: np.ndarray, places: int, seed: int) -> tuple[np.ndarray, in
     gain_N[uniform_n] = 0.0
     wanted = min(places // 2, int((gain_N > 0).sum()))
     cheap_n = random.choice(count, wanted, replace=False, p=gain_N / gain_N.sum()) if wanted else uniform_n[:0]
-    return np.sort(np.concatenate([uniform_n, cheap_n])), len(uniform_n)
+    left_n = np.setdiff1d(np.arange(count), np.concatenate([uniform_n, cheap_n]))
+    more_n = random.choice(left_n, places - len(uniform_n) - wanted, replace=False)
+    return np.sort(np.concatenate([uniform_n, cheap_n, more_n])), len(uniform_n)
 
 
 @dataclass
@@ -114,7 +116,7 @@ class Judge:
         if "row" not in message:
             raise Refused(f"said {sorted(message)}, which is no answer to an audit")
         place = int(message["row"])
-        lanes = [lane for lane in range(len(self.telling.told)) if self.telling.place(lane) == place]
+        lanes = [lane for lane in self.telling.unfinished() if self.telling.place(lane) == place]
         if len(lanes) != 1 or self._next_drawn(lanes[0]) != place:
             raise Refused(f"handed over a row for position {place}, which it was not asked for")
         self._look(place, payload)

@@ -99,7 +99,7 @@ def _find(
         evaluation,
         tokens_N,
         np.where(scored, sealed.nll_nats_N, 0.0),  # what has no score costs nothing in the claim
-        np.where(scored, sealed.sum_p_N, 1.0),
+        np.nan_to_num(sealed.sum_p_N, nan=1.0),
         split="shelf",
         subset=True,
         seconds=sealed.seconds,

@@ -295,9 +295,23 @@ def certify_final(recorder: Recorder, final: Final, artifact_sha256: str) -> Cer
                 final.target_bytes_N,
             )
         )
-    score = replace(final.score, valid=certificate.passed)
+    late = over_time(cfg, final.score)
+    if late:
+        recorder.tell("late", late)
+    score = replace(final.score, valid=certificate.passed and not late)
     recorder.tell("certified", certificate=certificate, score=score)
     return certificate
+
+
+def over_time(cfg: Mapping[str, Any], score: Score | None) -> str:
+    """Why the final score came too late to count; empty where it did not."""
+    allowed = cfg["budget"]["eval_seconds"]
+    if score is None or score.seconds <= allowed:
+        return ""
+    return (
+        f"evaluation took {score.seconds:.0f} s of {allowed:g} allowed, so the score is not valid; on a busy machine "
+        "eval.py scores the artifact again"
+    )
 
 
 def score_validation(recorder: Recorder, evaluation: Evaluation, dataset: Dataset) -> Score:
