@@ -7,34 +7,11 @@ knows how long the stream is and what has been revealed of it, never what comes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Inputs x_context .. x_{stop-1} of a lane; predicts the targets of the positions start .. stop-1."""
-
-    lane: int
-    context: int
-    start: int
-    stop: int
-
-    @property
-    def length(self) -> int:
-        """How many inputs."""
-        return self.stop - self.context
-
-    @property
-    def keep(self) -> int:
-        """How many of its last positions are predicted."""
-        return self.stop - self.start
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.length, self.keep
+from pgolf.core.prediction import Span
 
 
 class Tape:
@@ -58,16 +35,16 @@ class Tape:
         self._lanes[lane][start : start + len(tokens_n)] = tokens_n
         self._known[lane] = start + len(tokens_n)
 
-    def inputs(self, block: Block) -> np.ndarray:
+    def inputs(self, block: Span) -> np.ndarray:
         """int64 [block.length]; tokens that are not revealed are 0."""
         return self._lanes[block.lane][block.context : block.stop]
 
-    def targets(self, block: Block) -> np.ndarray:
+    def targets(self, block: Span) -> np.ndarray:
         """int64 [block.keep]; those that are not revealed are 0."""
         return self._lanes[block.lane][block.start + 1 : block.stop + 1]
 
 
-class Plan(Protocol):
+class RoundPlan(Protocol):
     """Which blocks are predicted together, for one stream; an ``eval`` option makes it (``eval.plan(facts)``).
 
     ``lane_starts``: for each lane the place in the stream of its first target, ascending from 0; a lane ends where the
@@ -82,14 +59,14 @@ class Plan(Protocol):
     @property
     def side_bits(self) -> float: ...
 
-    def rounds(self, tape: Tape) -> Iterator[Sequence[Block]]:
+    def rounds(self, tape: Tape) -> Iterator[Sequence[Span]]:
         """Rounds in order; in one, blocks share the network's state, and those of one lane follow each other."""
         ...
 
 
-def batches(blocks: Sequence[Block], most: int) -> Iterator[tuple[Block, ...]]:
+def batches(blocks: Sequence[Span], most: int) -> Iterator[tuple[Span, ...]]:
     """Consecutive blocks of one shape, at most ``most`` at a time."""
-    batch: list[Block] = []
+    batch: list[Span] = []
     for block in blocks:
         if batch and (len(batch) == most or block.shape != batch[0].shape):
             yield tuple(batch)
@@ -99,9 +76,9 @@ def batches(blocks: Sequence[Block], most: int) -> Iterator[tuple[Block, ...]]:
         yield tuple(batch)
 
 
-def in_lockstep(blocks: Sequence[Block]) -> Iterator[tuple[Block, ...]]:
+def in_lockstep(blocks: Sequence[Span]) -> Iterator[tuple[Span, ...]]:
     """Consecutive blocks of one shape in as many lanes: what can be predicted token by token beside each other."""
-    group: list[Block] = []
+    group: list[Span] = []
     for block in blocks:
         if group and (block.shape != group[0].shape or any(block.lane == other.lane for other in group)):
             yield tuple(group)

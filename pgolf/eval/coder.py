@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pgolf.eval.blocks import Block
+from pgolf.core.prediction import Span
 
 
 class Coder(Protocol):
-    def known(self, block: Block) -> np.ndarray:
+    def known(self, block: Span) -> np.ndarray:
         """The targets of the block that may be told now, from its first on: int64, at most ``block.keep``."""
         ...
 
-    def wants(self, block: Block) -> bool:
+    def wants(self, block: Span) -> bool:
         """Whether any row of the block is of use; where nothing learns from rows, others are left out."""
         ...
 

@@ -14,15 +14,14 @@ import numpy as np
 import torch
 
 from pgolf.core.errors import ConfigError, DataError
+from pgolf.core.prediction import Facts, Network, Stage
 from pgolf.core.protocols import Model, Progress, Tokenizer
 from pgolf.core.results import Score
-from pgolf.eval.blocks import Plan
+from pgolf.eval.blocks import RoundPlan
 from pgolf.eval.evaluator import Evaluator
-from pgolf.eval.facts import Facts
 from pgolf.eval.metric import bits_per_byte
-from pgolf.eval.network import FixedNetwork, Network
+from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
-from pgolf.eval.stage import Stage
 from pgolf.eval.windows import official_length
 from pgolf.mixer.none import Single
 from pgolf.ngram.none import NoNGram
@@ -41,7 +40,7 @@ class Method(Protocol):
     @property
     def official_truncation(self) -> bool: ...
 
-    def plan(self, facts: Facts) -> Plan: ...
+    def plan(self, facts: Facts) -> RoundPlan: ...
 
 
 class Adaptation(Protocol):

@@ -19,14 +19,13 @@ import torch
 from torch import Tensor
 
 from pgolf.core.errors import DataError
+from pgolf.core.prediction import Batch, Facts, Network, Rows, Span, Stage
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Progress
 from pgolf.core.threads import CoreShare, threaded
-from pgolf.eval.blocks import Block, Plan, Tape, batches, in_lockstep, lane_targets
+from pgolf.eval.blocks import RoundPlan, Tape, batches, in_lockstep, lane_targets
 from pgolf.eval.coder import Coder, LogRows, PlainRows
-from pgolf.eval.facts import Facts
-from pgolf.eval.network import Batch, Network, Rows
-from pgolf.eval.stage import Chain, Stage
+from pgolf.eval.stage import Chain
 
 # Of a stage's probabilities; what a network's fp32 softmax has rounded to nothing would be divided by.
 LEAST = np.float32(1e-30)
@@ -35,7 +34,7 @@ LEAST = np.float32(1e-30)
 class Evaluator:
     """One stream. ``stages``: experts that add rows to the network's, then the mixer that makes one row of all."""
 
-    def __init__(self, network: Network, plan: Plan, facts: Facts, stages: Sequence[Stage] = ()) -> None:
+    def __init__(self, network: Network, plan: RoundPlan, facts: Facts, stages: Sequence[Stage] = ()) -> None:
         if facts.targets < 1:
             raise DataError(f"a stream of {facts.stream_tokens} tokens has nothing to score; two are the least")
         self.network, self.plan, self.facts = network, plan, facts
@@ -70,9 +69,9 @@ class Evaluator:
         twin.network, twin.chain = self.network.fork(), self.chain.fork()
         return twin
 
-    def _round(self, blocks: Sequence[Block], tape: Tape, coder: Coder) -> None:
+    def _round(self, blocks: Sequence[Span], tape: Tape, coder: Coder) -> None:
         self.chain.reserve(sum(block.keep for block in blocks))
-        ready: list[tuple[Block, ...]] = []
+        ready: list[tuple[Span, ...]] = []
         for group in in_lockstep(blocks):
             self._check(group, tape)
             self._hear(group, tape, coder)
@@ -89,7 +88,7 @@ class Evaluator:
                 targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
                 self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
 
-    def _check(self, group: Sequence[Block], tape: Tape) -> None:
+    def _check(self, group: Sequence[Span], tape: Tape) -> None:
         """Each block goes on where its lane has come to."""
         sizes = lane_targets(self.plan.lane_starts, self.facts.targets)
         for block in group:
@@ -101,13 +100,13 @@ class Evaluator:
             ):
                 raise ValueError(f"eval: the plan goes on with {block}, which is not what comes next")
 
-    def _hear(self, group: Sequence[Block], tape: Tape, coder: Coder) -> None:
+    def _hear(self, group: Sequence[Span], tape: Tape, coder: Coder) -> None:
         """Reveal what the coder tells."""
         for block in group:
             token_n = coder.known(block)
             tape.append(block.lane, token_n[tape.known(block.lane) - block.start :])
 
-    def _together(self, groups: Sequence[tuple[Block, ...]], tape: Tape, coder: Coder) -> None:
+    def _together(self, groups: Sequence[tuple[Span, ...]], tape: Tape, coder: Coder) -> None:
         """Blocks whose tokens are all known: their forward passes side by side."""
         if not self.chain:  # rows that nobody wants and nothing learns from need not be made
             groups = [group for group in groups if any(coder.wants(block) for block in group)]
@@ -125,7 +124,7 @@ class Evaluator:
                 self.chain.finish()
             coder.settle(rows.place_I, self._predicted(rows), rows.token_I)
 
-    def _one_by_one(self, group: tuple[Block, ...], tape: Tape, coder: Coder) -> None:
+    def _one_by_one(self, group: tuple[Span, ...], tape: Tape, coder: Coder) -> None:
         """Blocks of which some token is known only once its row is there."""
         lanes, size = len(group), len(group) * group[0].keep
         written = 0  # rows that the stages have written
@@ -152,7 +151,7 @@ class Evaluator:
         if self.chain:
             self.chain.finish()
 
-    def _take(self, group: Sequence[Block], rows_G: Sequence[Rows], tape: Tape) -> _Group:
+    def _take(self, group: Sequence[Span], rows_G: Sequence[Rows], tape: Tape) -> _Group:
         """The group's rows in the order of prediction, handed to the stages."""
         logp_IV = _interleaved([rows.logp_BKV for rows in rows_G])
         token_I = _interleaved([torch.from_numpy(tape.targets(block)) for block in group]).numpy().copy()
@@ -170,7 +169,7 @@ class Evaluator:
     def _predicted(self, group: _Group) -> LogRows | PlainRows:
         return PlainRows(self.chain.row_IV) if self.chain else LogRows(group.logp_IV)
 
-    def _batches(self, blocks: Sequence[Block], tape: Tape, most: int | None = None) -> list[Batch]:
+    def _batches(self, blocks: Sequence[Span], tape: Tape, most: int | None = None) -> list[Batch]:
         found = []
         for batch in batches(blocks, most or self.plan.batch_blocks):
             inputs_BT = torch.from_numpy(np.stack([tape.inputs(block) for block in batch]))
@@ -199,12 +198,12 @@ def _interleaved(parts_G: Sequence[Tensor]) -> Tensor:
     return parts_G[0] if len(parts_G) == 1 else torch.stack(list(parts_G), 1).flatten(0, 1)
 
 
-def _within_cadence(blocks: Sequence[Block], cadence: int | None) -> Iterator[Sequence[Block]]:
+def _within_cadence(blocks: Sequence[Span], cadence: int | None) -> Iterator[Sequence[Span]]:
     """The round, ended wherever a block begins at a multiple of ``cadence``."""
     if cadence is None:
         yield blocks
         return
-    part: list[Block] = []
+    part: list[Span] = []
     for block in blocks:
         if part and block.start % cadence == 0 and block.start != part[-1].start:
             yield part

@@ -7,59 +7,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pgolf.core.prediction import Batch, Rows
 from pgolf.core.protocols import Model
-from pgolf.eval.blocks import Block
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Blocks of one shape with their inputs; after the last revealed token the inputs are 0."""
-
-    blocks: tuple[Block, ...]
-    inputs_BT: Tensor
-    keep: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """``logp_BKV`` float32, log-probabilities (nats) of each kept position's target; ``signals`` float32 [B, K]."""
-
-    logp_BKV: Tensor
-    signals: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-class Network(Protocol):
-    """``learns``: whether ``observe`` changes anything; ``cadence``: rounds end at its multiples, None: anywhere.
-
-    ``offers``: the signals that it can be asked for.
-    """
-
-    @property
-    def learns(self) -> bool: ...
-    @property
-    def cadence(self) -> int | None: ...
-    @property
-    def offers(self) -> tuple[str, ...]: ...
-
-    def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
-        """Targets are no argument: only a coder holds them."""
-        ...
-
-    def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
-        """Learn from that very batch, whose inputs were the true ones in its last ``log_probs``, and its targets."""
-        ...
-
-    def fork(self) -> Network:
-        """An independent copy of the whole state."""
-        ...
-
 
 SIGNALS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "entropy": lambda logp_BKV: -(logp_BKV.exp() * logp_BKV).sum(-1),  # nats

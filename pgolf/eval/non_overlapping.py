@@ -8,8 +8,8 @@ Hurts: the first positions of every window have hardly any context; about 0.03 b
 
 from __future__ import annotations
 
+from pgolf.core.prediction import Facts
 from pgolf.core.ranges import PositiveInt
-from pgolf.eval.facts import Facts
 from pgolf.eval.windows import WindowPlan
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from pgolf.eval.blocks import Block
+from pgolf.core.prediction import Span
 from pgolf.eval.coder import Predicted
 from pgolf.eval.frames import receive, send
 
@@ -27,7 +27,7 @@ class Line:
         self.say({"ready": True, "lane_starts": list(lane_starts), "side_bits": side_bits})
         return [int(token) for token in np.frombuffer(receive(self._questions)[1], dtype="<u2")]
 
-    def ask(self, block: Block) -> np.ndarray:
+    def ask(self, block: Span) -> np.ndarray:
         """The targets of the block that are told now, from its first on."""
         self.say({"ask": [block.lane, block.start, block.stop]})
         return np.frombuffer(receive(self._questions)[1], dtype="<u2").astype(np.int64)
@@ -47,10 +47,10 @@ class RemoteScorer:
     def __init__(self, line: Line) -> None:
         self._line = line
 
-    def known(self, block: Block) -> np.ndarray:
+    def known(self, block: Span) -> np.ndarray:
         return self._line.ask(block)
 
-    def wants(self, block: Block) -> bool:
+    def wants(self, block: Span) -> bool:
         return True
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
@@ -66,15 +66,15 @@ class RemoteAuditor:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._stopped: set[Block] = set()
+        self._stopped: set[Span] = set()
 
-    def known(self, block: Block) -> np.ndarray:
+    def known(self, block: Span) -> np.ndarray:
         token_n = self._line.ask(block)
         if len(token_n) < block.keep:
             self._stopped.add(block)
         return token_n
 
-    def wants(self, block: Block) -> bool:
+    def wants(self, block: Span) -> bool:
         return block in self._stopped
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:

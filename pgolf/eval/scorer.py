@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pgolf.eval.blocks import Block
+from pgolf.core.prediction import Span
 from pgolf.eval.coder import Predicted
 from pgolf.eval.slots import WriteOnce
 
@@ -27,11 +27,11 @@ class Scorer:
     def first_tokens(self) -> list[int]:
         return [int(self._tokens_N[start]) for start in self._lane_starts]
 
-    def known(self, block: Block) -> np.ndarray:
+    def known(self, block: Span) -> np.ndarray:
         first = self._lane_starts[block.lane] + 1
         return self._tokens_N[first + block.start : first + block.stop]
 
-    def wants(self, block: Block) -> bool:
+    def wants(self, block: Span) -> bool:
         return True
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:

@@ -8,8 +8,8 @@ Hurts: evaluation time grows as 1/S; below S = L/8 little is left to gain.
 
 from __future__ import annotations
 
+from pgolf.core.prediction import Facts
 from pgolf.core.ranges import PositiveInt
-from pgolf.eval.facts import Facts
 from pgolf.eval.windows import WindowPlan, check_lengths
 
 

@@ -15,7 +15,6 @@ Shapes: I positions in the order of prediction, E rows in (the network's first),
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
 from typing import Any
@@ -25,25 +24,10 @@ from numba import njit, typeof, types
 from numba.core.dispatcher import Dispatcher
 
 from pgolf.core.errors import ConfigError
+from pgolf.core.prediction import Stage
 
 # Whether compiled kernels are kept on disk; a sealed process, which may write nothing, compiles for itself.
 KEEPS = True
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """``signals``: what ``predict`` writes; ``needs``: what both read, each bound by name to who offers it.
-
-    ``reserve(state, tokens)`` returns a state with room for that many more tokens; called between rounds.
-    """
-
-    name: str
-    predict: Callable[..., None]
-    learn: Callable[..., None]
-    state: Any
-    signals: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    reserve: Callable[[Any, int], Any] | None = None
 
 
 class Chain:
@@ -140,7 +124,7 @@ def _copied(state: Any) -> Any:
 class _Buffers:
     """What the stages read and write for I positions; kept, since fresh memory costs as much as the work in it.
 
-    Each stage has rows of its own, [I, E, V] with E the number of rows before its: it cannot read what is left of others.
+    Each stage has rows of its own, [I, E, V] with E the number of rows before its; nothing of others is there to read.
     """
 
     def __init__(self, stages: Sequence[Stage], size: int, vocab_size: int) -> None:

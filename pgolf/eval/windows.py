@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pgolf.core.errors import ConfigError
-from pgolf.eval.blocks import Block, Tape
+from pgolf.core.prediction import Span
+from pgolf.eval.blocks import Tape
 
 # So many batches make a round, to be scored side by side; it changes no score, as nothing learns inside a round.
 BATCHES = 8
@@ -35,7 +36,7 @@ class WindowPlan:
     lane_starts: tuple[int, ...] = (0,)
     side_bits: float = 0.0
 
-    def rounds(self, tape: Tape) -> Iterator[Sequence[Block]]:
+    def rounds(self, tape: Tape) -> Iterator[Sequence[Span]]:
         blocks = []
         for block in windows(self.targets, self.window, self.stride):
             blocks.append(block)
@@ -46,13 +47,13 @@ class WindowPlan:
             yield blocks
 
 
-def windows(targets: int, window: int, stride: int) -> Iterator[Block]:
+def windows(targets: int, window: int, stride: int) -> Iterator[Span]:
     """The windows of a stream, by the rule above."""
     start = 0
     while start < targets:
         context = max(0, start - (window - stride))
         stop = min(context + window if start == 0 else start + stride, targets)
-        yield Block(0, context, start, stop)
+        yield Span(0, context, start, stop)
         start = stop
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pgolf.core.errors import ConfigError
-from pgolf.eval.facts import Facts
-from pgolf.eval.stage import Stage
+from pgolf.core.prediction import Facts, Stage
 
 
 class Single:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pgolf.eval.facts import Facts
-from pgolf.eval.stage import Stage
+from pgolf.core.prediction import Facts, Stage
 
 
 class NoNGram:

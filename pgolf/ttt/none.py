@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pgolf.eval.facts import Facts
-from pgolf.eval.network import Network
+from pgolf.core.prediction import Facts, Network
 
 
 class NoAdaptation:

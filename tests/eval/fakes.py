@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pgolf.eval.blocks import Block, lane_targets
-from pgolf.eval.network import Rows
+from pgolf.core.prediction import Rows, Span
+from pgolf.eval.blocks import lane_targets
 from pgolf.eval.windows import windows
 
 
@@ -110,7 +110,7 @@ class Lanes:
 class Listed:
     """A plan of given rounds."""
 
-    listed: Sequence[Sequence[Block]]
+    listed: Sequence[Sequence[Span]]
     lane_starts: tuple[int, ...] = (0,)
     batch_blocks: int = 4
     side_bits: float = 0.0

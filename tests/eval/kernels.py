@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pgolf.eval.stage import Stage
+from pgolf.core.prediction import Stage
 
 
 class Unigram(NamedTuple):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pgolf.eval.stage import Stage
+from pgolf.core.prediction import Stage
 
 
 class CountsOfATest(NamedTuple):

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgolf.eval.blocks import Block, Tape, batches, in_lockstep, lane_targets
+from pgolf.core.prediction import Span
+from pgolf.eval.blocks import Tape, batches, in_lockstep, lane_targets
 
 BLOCKS = st.lists(
     st.builds(
-        lambda lane, context, start, keep: Block(lane, context, context + start, context + start + keep),
+        lambda lane, context, start, keep: Span(lane, context, context + start, context + start + keep),
         st.integers(0, 2),
         st.integers(0, 3),
         st.integers(0, 2),
@@ -20,28 +21,28 @@ BLOCKS = st.lists(
 
 
 def test_a_block_has_its_context_and_the_positions_it_predicts():
-    block = Block(lane=0, context=3, start=8, stop=11)
+    block = Span(lane=0, context=3, start=8, stop=11)
     assert (block.length, block.keep, block.shape) == (8, 3, (8, 3))
 
 
 def test_a_tape_begins_with_each_lanes_first_token_and_knows_no_target():
     tape = Tape([7, 8], [3, 2])
     assert (tape.known(0), tape.known(1)) == (0, 0)
-    assert tape.inputs(Block(0, 0, 0, 3)).tolist() == [7, 0, 0]
-    assert tape.inputs(Block(1, 0, 0, 2)).tolist() == [8, 0]
+    assert tape.inputs(Span(0, 0, 0, 3)).tolist() == [7, 0, 0]
+    assert tape.inputs(Span(1, 0, 0, 2)).tolist() == [8, 0]
 
 
 def test_a_target_is_the_next_positions_input_once_it_is_revealed_and_zero_before():
     tape = Tape([7, 8], [4, 4])
     tape.append(0, np.array([1, 2]))
     assert (tape.known(0), tape.known(1)) == (2, 0)
-    assert tape.inputs(Block(0, 0, 2, 4)).tolist() == [7, 1, 2, 0]
-    assert tape.inputs(Block(0, 1, 2, 3)).tolist() == [1, 2]
-    assert tape.targets(Block(0, 0, 1, 4)).tolist() == [2, 0, 0]
+    assert tape.inputs(Span(0, 0, 2, 4)).tolist() == [7, 1, 2, 0]
+    assert tape.inputs(Span(0, 1, 2, 3)).tolist() == [1, 2]
+    assert tape.targets(Span(0, 0, 1, 4)).tolist() == [2, 0, 0]
     tape.append(0, np.array([3, 4]))
-    assert tape.targets(Block(0, 0, 0, 4)).tolist() == [1, 2, 3, 4]
-    assert tape.inputs(Block(0, 0, 0, 4)).tolist() == [7, 1, 2, 3]
-    assert tape.targets(Block(1, 0, 0, 4)).tolist() == [0, 0, 0, 0]
+    assert tape.targets(Span(0, 0, 0, 4)).tolist() == [1, 2, 3, 4]
+    assert tape.inputs(Span(0, 0, 0, 4)).tolist() == [7, 1, 2, 3]
+    assert tape.targets(Span(1, 0, 0, 4)).tolist() == [0, 0, 0, 0]
 
 
 def test_nothing_is_appended_beyond_a_lanes_end():

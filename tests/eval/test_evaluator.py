@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from pgolf.core.errors import ConfigError, DataError
-from pgolf.eval.blocks import Block
+from pgolf.core.prediction import Facts, Span
 from pgolf.eval.evaluator import Evaluator
-from pgolf.eval.facts import Facts
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.non_overlapping import NonOverlapping
 from pgolf.eval.scorer import Scorer
@@ -436,7 +435,7 @@ def test_progress_counts_the_targets():
     scorer = Scorer(tokens_N)
     tape = evaluator.run(scorer, scorer.first_tokens, lambda label, done, total: seen.append((label, done, total)))
     assert seen == [("positions", 100, 249), ("positions", 196, 249), ("positions", 249, 249)]
-    assert tape.known(0) == 249 and tape.inputs(Block(0, 0, 0, 249)).tolist() == tokens_N[:-1].tolist()
+    assert tape.known(0) == 249 and tape.inputs(Span(0, 0, 0, 249)).tolist() == tokens_N[:-1].tolist()
 
 
 def test_the_time_that_forward_passes_got_of_a_core_is_counted():
@@ -471,10 +470,10 @@ def test_stages_that_need_what_the_network_does_not_offer_are_refused():
 
 
 GAPS = {
-    "the end": [[Block(0, 0, 0, 4), Block(0, 0, 4, 8)]],
-    "the beginning": [[Block(0, 0, 4, 8), Block(0, 4, 8, 12)]],
-    "the middle": [[Block(0, 0, 0, 4)], [Block(0, 4, 8, 12)]],
-    "the middle of a round": [[Block(0, 0, 0, 4), Block(0, 4, 8, 12)]],
+    "the end": [[Span(0, 0, 0, 4), Span(0, 0, 4, 8)]],
+    "the beginning": [[Span(0, 0, 4, 8), Span(0, 4, 8, 12)]],
+    "the middle": [[Span(0, 0, 0, 4)], [Span(0, 4, 8, 12)]],
+    "the middle of a round": [[Span(0, 0, 0, 4), Span(0, 4, 8, 12)]],
     "everything": [],
 }
 
@@ -490,8 +489,8 @@ def test_a_plan_that_leaves_out_positions_is_an_error(where, coder):
 
 def test_a_plan_that_goes_on_beyond_the_end_is_an_error():
     tokens_N = stream(13)
-    for last in (Block(0, 4, 8, 14), Block(0, 4, 8, 12), Block(1, 0, 0, 4)):
-        plan = Listed([[Block(0, 0, 0, 4), Block(0, 0, 4, 8), last, Block(0, 8, 12, 16)]])
+    for last in (Span(0, 4, 8, 14), Span(0, 4, 8, 12), Span(1, 0, 0, 4)):
+        plan = Listed([[Span(0, 0, 0, 4), Span(0, 0, 4, 8), last, Span(0, 8, 12, 16)]])
         evaluator, scorer = evaluator_of(FixedNetwork(Bigram(V)), tokens_N, plan), Scorer(tokens_N)
         with pytest.raises((ValueError, IndexError)):
             evaluator.run(scorer, scorer.first_tokens)
@@ -499,13 +498,13 @@ def test_a_plan_that_goes_on_beyond_the_end_is_an_error():
 
 @pytest.mark.parametrize(
     "again",
-    [[Block(0, 4, 8, 12)], [Block(0, 0, 4, 8)], [Block(0, 4, 10, 12)], [Block(0, 0, 4, 12)]],
+    [[Span(0, 4, 8, 12)], [Span(0, 0, 4, 8)], [Span(0, 4, 10, 12)], [Span(0, 0, 4, 12)]],
     ids=["the last block", "an earlier one", "a part of one", "two in one"],
 )
 def test_a_plan_that_predicts_a_position_twice_is_an_error(again):
     """As the published rule did, whose clipped windows scored the tail again."""
     tokens_N = stream(13)
-    once = [Block(0, 0, 0, 4), Block(0, 0, 4, 8), Block(0, 4, 8, 12)]
+    once = [Span(0, 0, 0, 4), Span(0, 0, 4, 8), Span(0, 4, 8, 12)]
     for rounds in ([once, again], [once + again]):
         evaluator, scorer = evaluator_of(FixedNetwork(Bigram(V)), tokens_N, Listed(rounds)), Scorer(tokens_N)
         with pytest.raises((DoubleScore, ValueError)):

@@ -7,15 +7,14 @@ import torch
 from pgolf.artifact import container
 from pgolf.config.compose import node
 from pgolf.core.errors import ArtifactError, ConfigError
-from pgolf.eval.blocks import Block
+from pgolf.core.prediction import Batch, Span
 from pgolf.eval.from_artifact import evaluation_from
-from pgolf.eval.network import Batch
 from pgolf.tokenizer.bytes import ByteTokenizer
 from tests.proof.making import arch_node, eval_node, noisy_model, write_artifact
 
 
 def log_probs(network, inputs_BT, keep):
-    blocks = tuple(Block(lane, 0, inputs_BT.shape[1] - keep, inputs_BT.shape[1]) for lane in range(len(inputs_BT)))
+    blocks = tuple(Span(lane, 0, inputs_BT.shape[1] - keep, inputs_BT.shape[1]) for lane in range(len(inputs_BT)))
     return network.log_probs(Batch(blocks, inputs_BT, keep)).logp_BKV
 
 

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from pgolf.eval.blocks import Block
-from pgolf.eval.network import Batch, FixedNetwork
+from pgolf.core.prediction import Batch, Span
+from pgolf.eval.network import FixedNetwork
 from tests.eval.fakes import Bigram
 
 
 def batch_of(inputs_BT, keep):
     time = inputs_BT.shape[1]
-    return Batch(tuple(Block(lane, 0, time - keep, time) for lane in range(len(inputs_BT))), inputs_BT, keep)
+    return Batch(tuple(Span(lane, 0, time - keep, time) for lane in range(len(inputs_BT))), inputs_BT, keep)
 
 
 def test_log_probs_are_normalised_float32_of_the_kept_positions():

@@ -1,8 +1,8 @@
 import pytest
 
 from pgolf.core.make import make
+from pgolf.core.prediction import Facts
 from pgolf.eval.blocks import Tape
-from pgolf.eval.facts import Facts
 
 NODE = {
     "_target_": "pgolf.eval.non_overlapping.NonOverlapping",

@@ -7,10 +7,9 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
+from pgolf.core.prediction import Facts, Span
 from pgolf.eval import sealed as road
-from pgolf.eval.blocks import Block
 from pgolf.eval.evaluator import Evaluator
-from pgolf.eval.facts import Facts
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.remote import Line, RemoteAuditor, RemoteScorer
 from pgolf.eval.scorer import Scorer
@@ -105,7 +104,7 @@ def test_a_remote_scorer_prices_as_one_that_has_the_stream(how, stages):
 def test_a_remote_scorer_has_all_tokens_told():
     with pytest.raises(AssertionError):
         RemoteScorer(None).draw(0, np.ones(V, dtype=np.float32))
-    assert RemoteScorer(None).wants(Block(0, 0, 0, 4))
+    assert RemoteScorer(None).wants(Span(0, 0, 0, 4))
 
 
 def test_a_second_price_for_a_target_is_refused():
@@ -212,7 +211,7 @@ def test_where_nothing_learns_an_audit_makes_the_rows_it_is_asked_for_and_no_oth
 def test_a_row_that_was_not_asked_for_is_refused():
     def serve(line):
         line.open((0,), 0.0)
-        line.ask(Block(0, 0, 0, 8))
+        line.ask(Span(0, 0, 0, 8))
         line.hand_over(4, np.ones(V, dtype=np.float32))
 
     with pytest.raises(Refused, match="handed over a row for position 4"):
@@ -229,16 +228,16 @@ def test_a_row_of_another_size_is_refused(size):
         converse(serve, judge_of([0]))
 
 
-@pytest.mark.parametrize("block", [Block(0, 0, 0, 8), Block(0, 0, 5, 8), Block(0, 0, 0, TARGETS)])
+@pytest.mark.parametrize("block", [Span(0, 0, 0, 8), Span(0, 0, 5, 8), Span(0, 0, 0, TARGETS)])
 def test_asking_again_tells_nothing_more_before_the_row_is_there(block):
     told = []
 
     def serve(line):
         line.open((0,), 0.0)
-        line.ask(Block(0, 0, 0, 5))
+        line.ask(Span(0, 0, 0, 5))
         told.extend(line.ask(block).tolist() for _ in range(3))
         assert line.hand_over(5, np.full(V, 1 / V, dtype=np.float32)) == TOKENS_N[6]
-        assert line.ask(Block(0, 0, 6, 8)).tolist() == TOKENS_N[7:9].tolist()
+        assert line.ask(Span(0, 0, 6, 8)).tolist() == TOKENS_N[7:9].tolist()
 
     converse(serve, judge_of([5]))
     assert told == [TOKENS_N[block.start + 1 : 6].tolist()] * 3

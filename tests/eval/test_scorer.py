@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pgolf.eval.blocks import Block
+from pgolf.core.prediction import Span
 from pgolf.eval.coder import PlainRows
 from pgolf.eval.scorer import Scorer, stretches
 from pgolf.eval.slots import DoubleScore
@@ -17,8 +17,8 @@ def rows(count, total=1.0, vocab_size=6):
 def test_it_knows_every_target_and_wants_every_row():
     scorer = Scorer(TOKENS_N)
     assert scorer.first_tokens == [5]
-    assert scorer.known(Block(0, 0, 2, 5)).tolist() == [0, 3, 3]
-    assert scorer.wants(Block(0, 0, 2, 5))
+    assert scorer.known(Span(0, 0, 2, 5)).tolist() == [0, 3, 3]
+    assert scorer.wants(Span(0, 0, 2, 5))
     with pytest.raises(AssertionError):
         scorer.draw(0, rows(1)[0])
 
@@ -26,9 +26,9 @@ def test_it_knows_every_target_and_wants_every_row():
 def test_a_lane_begins_with_the_last_target_of_the_lane_before():
     scorer = Scorer(TOKENS_N, (0, 2, 5))
     assert scorer.first_tokens == [5, 2, 3]
-    assert scorer.known(Block(0, 0, 0, 2)).tolist() == [1, 2]
-    assert scorer.known(Block(1, 0, 1, 3)).tolist() == [3, 3]
-    assert scorer.known(Block(2, 0, 0, 1)).tolist() == [4]
+    assert scorer.known(Span(0, 0, 0, 2)).tolist() == [1, 2]
+    assert scorer.known(Span(1, 0, 1, 3)).tolist() == [3, 3]
+    assert scorer.known(Span(2, 0, 0, 1)).tolist() == [4]
 
 
 def test_each_target_is_priced_once_at_its_place_with_the_sum_of_its_row():

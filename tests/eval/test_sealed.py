@@ -193,11 +193,11 @@ def test_a_second_score_ends_the_sealed_process_and_is_reported(artifact, tokens
 
 ASKS_AHEAD = """
 import pgolf.eval.sealed_child as child
-from pgolf.eval.blocks import Block
+from pgolf.core.prediction import Span
 from pgolf.eval.remote import RemoteScorer
 class Ahead(RemoteScorer):
     def known(self, block):
-        self._line.ask(Block(block.lane, block.context, block.stop + 100, block.stop + 101))
+        self._line.ask(Span(block.lane, block.context, block.stop + 100, block.stop + 101))
         return super().known(block)
 child.RemoteScorer = Ahead
 child.main()

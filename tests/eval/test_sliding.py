@@ -2,8 +2,8 @@ import pytest
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
+from pgolf.core.prediction import Facts
 from pgolf.eval.blocks import Tape
-from pgolf.eval.facts import Facts
 from pgolf.eval.sliding import Sliding
 
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgolf.core.errors import ConfigError
+from pgolf.core.prediction import Stage
 from pgolf.eval import stage as home
-from pgolf.eval.stage import Chain, Stage
+from pgolf.eval.stage import Chain
 from tests.eval.kernels import average, blend, journal, memory, unigram
 
 ROOT = Path(home.__file__).resolve().parents[2]
@@ -248,7 +249,8 @@ def learn(state, lane, rows_EV, in_F, token):
 DRIVE = """
 import sys
 import numpy as np
-from pgolf.eval.stage import Chain, Stage
+from pgolf.core.prediction import Stage
+from pgolf.eval.stage import Chain
 module = __import__(sys.argv[1])
 state = getattr(module, sys.argv[1].title())(np.zeros(1, dtype=np.int64))
 chain = Chain([Stage("written", module.predict, module.learn, state)], ())

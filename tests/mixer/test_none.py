@@ -2,7 +2,7 @@ import pytest
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
-from pgolf.eval.facts import Facts
+from pgolf.core.prediction import Facts
 
 
 def test_the_networks_row_stands_alone_and_with_others_it_is_refused():

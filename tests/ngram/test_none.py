@@ -1,5 +1,5 @@
 from pgolf.core.make import make
-from pgolf.eval.facts import Facts
+from pgolf.core.prediction import Facts
 
 
 def test_no_ngram_contributes_no_expert():

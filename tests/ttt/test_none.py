@@ -1,5 +1,5 @@
 from pgolf.core.make import make
-from pgolf.eval.facts import Facts
+from pgolf.core.prediction import Facts
 from pgolf.eval.network import FixedNetwork
 from tests.helpers import tiny_model
 

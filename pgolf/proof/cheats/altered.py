@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pgolf.core.prediction import Batch, Network, Rows
 from pgolf.eval.evaluation import Evaluation
-from pgolf.eval.network import Batch, Network, Rows
 
 _SLOW_SECONDS = 0.002
 _ONE_IN = 50

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from pgolf.core.prediction import Span
 from pgolf.core.protocols import Progress
-from pgolf.eval.blocks import Block, Tape
+from pgolf.eval.blocks import Tape
 from pgolf.eval.coder import Coder, Predicted
 from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.evaluator import Evaluator
@@ -38,10 +39,10 @@ class _Between:
     def __init__(self, coder: Coder, settle: Settle) -> None:
         self._coder, self._settle = coder, settle
 
-    def known(self, block: Block) -> np.ndarray:
+    def known(self, block: Span) -> np.ndarray:
         return self._coder.known(block)
 
-    def wants(self, block: Block) -> bool:
+    def wants(self, block: Span) -> bool:
         return self._coder.wants(block)
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pgolf.core.prediction import Batch
 from pgolf.eval.evaluation import Evaluation
-from pgolf.eval.network import Batch
 from pgolf.proof.cheats.altered import Alteration, altered
 
 LETTER = "e"

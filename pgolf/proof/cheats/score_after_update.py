@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pgolf.eval.network import Batch
+from pgolf.core.prediction import Batch
 from pgolf.proof.cheats.altered import Alteration
 
 LETTER = "b"

@@ -7,8 +7,8 @@ import socket
 
 from torch import Tensor
 
+from pgolf.core.prediction import Batch
 from pgolf.eval.evaluation import Evaluation
-from pgolf.eval.network import Batch
 from pgolf.proof.cheats.altered import Alteration, altered
 
 LETTER = "e"

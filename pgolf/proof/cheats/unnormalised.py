@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pgolf.eval.network import Batch
+from pgolf.core.prediction import Batch
 from pgolf.proof.cheats.altered import Alteration
 
 LETTER = "a"
