@@ -20,7 +20,7 @@ class Coder(Protocol):
         ...
 
     def wants(self, block: Span) -> bool:
-        """Whether any row of the block is of use; where nothing learns from rows, others are left out."""
+        """Whether rows of a block that was told whole are of use; others are not made, unless something learns."""
         ...
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:

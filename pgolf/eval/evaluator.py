@@ -107,22 +107,24 @@ class Evaluator:
             tape.append(block.lane, token_n[tape.known(block.lane) - block.start :])
 
     def _together(self, groups: Sequence[tuple[Span, ...]], tape: Tape, coder: Coder) -> None:
-        """Blocks whose tokens are all known: their forward passes side by side."""
+        """Blocks whose tokens are all known: their forward passes side by side, as many as memory need hold."""
         if not self.chain:  # rows that nobody wants and nothing learns from need not be made
             groups = [group for group in groups if any(coder.wants(block) for block in group)]
-        work = self._batches([block for group in groups for block in group], tape)
-        done = threaded(self._forward, work, self.facts.workers if self.facts.device == "cpu" else 1)
-        found = {
-            block: _of(rows, index)
-            for batch, rows in zip(work, done, strict=True)
-            for index, block in enumerate(batch.blocks)
-        }
-        for group in groups:
-            rows = self._take(group, [found[block] for block in group], tape)
-            if self.chain:
-                self.chain.drive(0, len(rows.token_I))
-                self.chain.finish()
-            coder.settle(rows.place_I, self._predicted(rows), rows.token_I)
+        workers = self.facts.workers if self.facts.device == "cpu" else 1
+        for some in _portions(groups, 2 * workers * self.plan.batch_blocks):
+            work = self._batches([block for group in some for block in group], tape)
+            done = threaded(self._forward, work, workers)
+            found = {
+                block: _of(rows, index)
+                for batch, rows in zip(work, done, strict=True)
+                for index, block in enumerate(batch.blocks)
+            }
+            for group in some:
+                rows = self._take(group, [found[block] for block in group], tape)
+                if self.chain:
+                    self.chain.drive(0, len(rows.token_I))
+                    self.chain.finish()
+                coder.settle(rows.place_I, self._predicted(rows), rows.token_I)
 
     def _one_by_one(self, group: tuple[Span, ...], tape: Tape, coder: Coder) -> None:
         """Blocks of which some token is known only once its row is there."""
@@ -196,6 +198,18 @@ def _of(rows: Rows, index: int) -> Rows:
 def _interleaved(parts_G: Sequence[Tensor]) -> Tensor:
     """G tensors [K, …] of blocks in lockstep as one [K·G, …]: position by position through the lanes."""
     return parts_G[0] if len(parts_G) == 1 else torch.stack(list(parts_G), 1).flatten(0, 1)
+
+
+def _portions(groups: Sequence[tuple[Span, ...]], most: int) -> Iterator[Sequence[tuple[Span, ...]]]:
+    """The groups in order, about ``most`` blocks at a time."""
+    some: list[tuple[Span, ...]] = []
+    for group in groups:
+        if some and sum(map(len, some)) + len(group) > most:
+            yield some
+            some = []
+        some.append(group)
+    if some:
+        yield some
 
 
 def _within_cadence(blocks: Sequence[Span], cadence: int | None) -> Iterator[Sequence[Span]]:

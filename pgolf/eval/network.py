@@ -22,6 +22,10 @@ SIGNALS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+# A product of fewer rows may take another kernel and have other bits, depending on how many blocks are in the batch.
+LEAST_ROWS = 16
+
+
 class FixedNetwork:
     """A fixed predictor: ``observe`` changes nothing. The model stays on the device it is on."""
 
@@ -39,7 +43,8 @@ class FixedNetwork:
         self.model.eval()
         try:
             with torch.autocast(device_type=batch.inputs_BT.device.type, enabled=False):
-                logits_BKV = self.model.logits(batch.inputs_BT, batch.keep)
+                rows = min(batch.inputs_BT.shape[1], max(batch.keep, LEAST_ROWS))
+                logits_BKV = self.model.logits(batch.inputs_BT, rows)[:, -batch.keep :]
         finally:
             self.model.train(was_training)
         logp_BKV = F.log_softmax(logits_BKV.float(), dim=-1)

@@ -81,11 +81,13 @@ class Violation:
 class SealedScore:
     """What the sealed process answered.
 
-    ``nll_nats_N, sum_p_N`` float64 [N-1], NaN where no score came; ``seconds`` is wall time from start to end.
+    ``nll_nats_N, sum_p_N`` float64 [N-1], NaN where no score came; ``lane_starts, side_bits`` are what it said of its
+    plan; ``seconds`` is wall time from start to end.
     """
 
     nll_nats_N: np.ndarray
     sum_p_N: np.ndarray
+    lane_starts: tuple[int, ...]
     side_bits: float
     seconds: float
     violations: tuple[Violation, ...]
@@ -158,6 +160,7 @@ def score_sealed(
     return SealedScore(
         nll_nats_N=listening.nll_nats.values_N,
         sum_p_N=listening.sums.values_N,
+        lane_starts=listening.telling.lane_starts,
         side_bits=listening.telling.side_bits,
         seconds=run.seconds,
         violations=run.violations,
@@ -169,11 +172,12 @@ def score_sealed(
 class Telling:
     """The stream as it is told, block by block: each lane in its order, and nothing from ``stop_at`` on.
 
-    ``side_bits`` is what the plan said it must be told besides.
+    ``side_bits`` is what the plan said it must be told besides. ``agreed``: the lanes and side bits of a plan that
+    stands in the score already; no other is taken.
     """
 
-    def __init__(self, tokens_N: np.ndarray) -> None:
-        self._tokens_N = np.asarray(tokens_N)
+    def __init__(self, tokens_N: np.ndarray, agreed: tuple[tuple[int, ...], float] | None = None) -> None:
+        self._tokens_N, self._agreed = np.asarray(tokens_N), agreed
         self.lane_starts: tuple[int, ...] = ()
         self.side_bits = 0.0
         self.told: list[int] = []  # by lane, how many of its targets
@@ -189,7 +193,9 @@ class Telling:
         # A lane's first token is the last target of the lane before, which is not known yet: that has a price.
         free = (len(starts) - 1) * 16.0
         self.side_bits = float(message["side_bits"])
-        if not self.side_bits >= free:
+        if self._agreed is not None and (starts, self.side_bits) != self._agreed:
+            raise Refused(f"said that its lanes begin at {starts} for {self.side_bits:g} bits, unlike who scored")
+        if not free <= self.side_bits < math.inf:
             raise Refused(f"{len(starts)} lanes want {free:g} bits for their first tokens, not {self.side_bits:g}")
         return self._tokens_N[list(starts)]
 
@@ -356,12 +362,13 @@ def final_score(
     Where the process broke off, there is no code length: the score is not a number, and probe (f) says why.
     ``target_bytes_N``: see ``pgolf.eval.evaluation.byte_counts``.
     """
-    whole = sealed.complete
+    nll_nats_N, sum_p_N = sealed.nll_nats_N, sealed.sum_p_N
+    whole = bool(np.isfinite(nll_nats_N).all() and np.isfinite(sum_p_N).all() and (sum_p_N > 0).all())
     record = make_score(
         evaluation,
         tokens_N,
-        sealed.nll_nats_N if whole else np.zeros_like(sealed.nll_nats_N),
-        sealed.sum_p_N if whole else np.ones_like(sealed.sum_p_N),
+        nll_nats_N if whole else np.zeros_like(nll_nats_N),
+        sum_p_N if whole else np.ones_like(sum_p_N),
         side_bits=sealed.side_bits,
         split="val",
         subset=subset,

@@ -56,7 +56,7 @@ def main(alter: Callable[[Evaluation], Evaluation] = lambda evaluation: evaluati
 def _die_with(parent: int) -> None:
     """Be killed when the thread that started this process ends, in whatever way.
 
-    Linux alone offers that. Elsewhere the closed pipe ends this process, when it has scored its chunk.
+    Linux alone offers that. Elsewhere the closed pipe ends this process, when it next says something.
     """
     if sys.platform != "linux":
         return

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from pgolf.core.protocols import Progress
-from pgolf.eval.sealed import Refused, SealedRun, Telling, run_sealed
+from pgolf.eval.sealed import Refused, SealedRun, SealedScore, Telling, run_sealed
 
 # How many places each profile looks at.
 PLACES = {"smoke": 200, "laptop": 600, "standard": 2_000}
@@ -62,16 +62,17 @@ class Audit:
 def audit_sealed(
     artifact_path: Path,
     tokens_N: np.ndarray,
-    nll_nats_N: np.ndarray,
+    sealed: SealedScore,
     vocab_size: int,
     places: int,
     progress: Progress | None = None,
     **how: Any,
 ) -> Audit:
-    """Audit the committed scores ``nll_nats_N``; ``how``: as for ``run_sealed``. Raises as that does."""
+    """Audit the committed scores of ``sealed``; ``how``: as for ``run_sealed``. Raises as that does."""
     seed = secrets.randbits(63)
-    drawn, uniform = draw(nll_nats_N, places, seed)
-    judge = Judge(tokens_N, nll_nats_N, drawn, vocab_size, progress)
+    drawn, uniform = draw(sealed.nll_nats_N, places, seed)
+    agreed = (sealed.lane_starts, sealed.side_bits)
+    judge = Judge(tokens_N, sealed.nll_nats_N, drawn, vocab_size, progress, agreed)
     run = run_sealed("audit", artifact_path, len(tokens_N), judge, **how)
     return judge.audit(seed, uniform, run)
 
@@ -101,11 +102,12 @@ class Judge:
     drawn: np.ndarray
     vocab_size: int
     progress: Progress | None = None
+    agreed: tuple[tuple[int, ...], float] | None = None  # the plan of who scored
     telling: Telling = field(init=False)
     found: dict[int, tuple[float, float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.telling = Telling(self.tokens_N)
+        self.telling = Telling(self.tokens_N, self.agreed)
 
     def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
         if "ready" in message:

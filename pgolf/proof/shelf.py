@@ -106,7 +106,7 @@ def _find(
         valid=False,
     )
     vocab_size = honest.tokenizer.vocab_size
-    audit = audit_sealed(artifact_path, tokens_N, sealed.nll_nats_N, vocab_size, places, program=run)
+    audit = audit_sealed(artifact_path, tokens_N, sealed, vocab_size, places, program=run)
     certificate = certify(Context(evaluation, tokens_N, sealed, claimed, audit, documents, sha256))
     return Finding(cheat, claimed.val_bpb, certificate)
 

@@ -275,7 +275,7 @@ def certify_final(recorder: Recorder, final: Final, artifact_sha256: str) -> Cer
         audit = audit_sealed(
             final.path,
             final.stream_N,
-            final.sealed.nll_nats_N,
+            final.sealed,
             final.evaluation.tokenizer.vocab_size,
             PLACES[cfg["certify"]],
             progress=progress,

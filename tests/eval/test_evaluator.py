@@ -349,6 +349,35 @@ def test_a_round_without_a_cadence_is_learnt_from_at_its_end():
     assert sum(block.keep for call in network.calls[: first - 1] for block in call[1]) == 99
 
 
+class Collecting(Counting):
+    """Learns only once it has observed as many tokens as its cadence has."""
+
+    def __init__(self, vocab_size, cadence):
+        super().__init__(vocab_size, cadence)
+        self.waiting = []
+
+    def observe(self, batch, tokens_BK):
+        self.waiting += tokens_BK.flatten().tolist()
+        while len(self.waiting) >= self.cadence:
+            due, self.waiting = self.waiting[: self.cadence], self.waiting[self.cadence :]
+            self.counts_V = self.counts_V + torch.bincount(torch.tensor(due), minlength=len(self.counts_V))
+
+
+@pytest.mark.parametrize("batch_windows", [1, 2, 64])
+def test_what_learns_at_its_cadence_gives_the_same_scores_whatever_the_batch(batch_windows):
+    tokens_N = stream(250)
+
+    def scores(batch_windows):
+        plan = sliding(batch_windows=batch_windows).plan(facts(tokens_N))
+        return scored(evaluator_of(Collecting(V, 16), tokens_N, plan), tokens_N).nll_nats.values_N
+
+    found = scores(batch_windows)
+    assert np.array_equal(found, scores(3))
+    by_hand = [np.bincount(tokens_N[1 : i // 16 * 16 + 1], minlength=V) + 1 for i in range(249)]
+    p_N = [counts_V[token] / counts_V.sum() for counts_V, token in zip(by_hand, tokens_N[1:], strict=True)]
+    np.testing.assert_allclose(found, -np.log(p_N), atol=1e-6)
+
+
 # --- rows that nobody wants -------------------------------------------------------------------------------------
 
 

@@ -319,9 +319,9 @@ def test_each_lane_but_the_first_wants_the_bits_of_its_first_token(lanes):
     starts, bits = list(range(0, 10 * lanes, 10)), 16.0 * (lanes - 1)
     assert opened(starts, bits).side_bits == bits
     assert opened(starts, bits + 100).side_bits == bits + 100
-    for fewer in (bits - 0.5, -1.0, float("nan")):
+    for other in (bits - 0.5, -1.0, float("nan"), float("inf")):
         with pytest.raises(Refused, match=f"{lanes} lanes want {bits:g} bits"):
-            opened(starts, fewer)
+            opened(starts, other)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from pgolf.eval.sealed import (
     run_sealed,
     score_sealed,
 )
-from pgolf.proof.audit import Judge
+from pgolf.proof.audit import Judge, audit_sealed
 from pgolf.proof.cheat_child import program
 from pgolf.proof.shelf import stream_of
 from tests.eval.stages import counts, mean
@@ -248,6 +248,42 @@ def test_whatever_a_sealed_process_says_wrong_is_reported_and_breaks_nothing_her
     assert violation.kind == "out_of_turn" and not sealed.complete
 
 
+TWO_PLANS = """
+import sys
+import numpy as np
+from pgolf.eval.frames import receive, send
+read, write = sys.stdin.buffer, sys.stdout.buffer
+order, _ = receive(read)
+targets = order["stream_tokens"] - 1
+
+def ask(message, payload=b""):
+    send(write, message, payload)
+    return np.frombuffer(receive(read)[1], dtype="<u2")
+
+if order["task"] == "score":
+    ask({"ready": True, "lane_starts": [0], "side_bits": 0.0})
+    prices = np.zeros(targets)
+    prices[-1] = np.log(260)
+    send(write, {"scores": targets}, np.stack([np.arange(targets), prices, np.ones(targets)]).astype("<f8").tobytes())
+else:
+    lanes = list(range(targets))
+    tokens = ask({"ready": True, "lane_starts": lanes, "side_bits": 16.0 * targets})
+    for lane in lanes:
+        if not len(ask({"ask": [lane, 0, 1]})):
+            row = np.full(260, 1 / 260) if lane + 1 == targets else np.eye(260)[tokens[lane + 1]]
+            ask({"row": lane}, row.astype("<f4").tobytes())
+send(write, {"ended": "done", "violations": [], "facts": {}})
+"""
+
+
+def test_an_audited_process_with_another_plan_than_the_scorers_is_refused(artifact, tokens_N):
+    """Here every token is the first of a lane, told before anything is predicted, at a price that is in no score."""
+    sealed = score_sealed(artifact, tokens_N, threads=1, program=TWO_PLANS)
+    assert sealed.complete and sealed.side_bits == 0.0
+    audit = audit_sealed(artifact, tokens_N, sealed, 260, 100, threads=1, program=TWO_PLANS)
+    assert not audit.complete and [violation.kind for violation in audit.run.violations] == ["out_of_turn"]
+
+
 # --- the record made of it --------------------------------------------------------------------------------------
 
 
@@ -269,13 +305,14 @@ def test_final_score_counts_given_bytes_and_side_bits(evaluation, tokens_N):
     )
 
 
-@pytest.mark.parametrize("missing", ["a score", "a sum", "all"])
-def test_final_score_is_no_number_where_a_score_is_missing(evaluation, tokens_N, missing):
+@pytest.mark.parametrize(
+    ("nll_nats", "sum_p"),
+    [(np.nan, 1.0), (1.0, np.nan), (np.inf, 1.0), (1.0, np.inf), (1.0, 0.0), (1.0, -1.0)],
+    ids=["no score", "no sum", "an infinite score", "an infinite sum", "a row of nothing", "a negative row"],
+)
+def test_final_score_is_no_number_where_a_position_has_no_price(evaluation, tokens_N, nll_nats, sum_p):
     nll_nats_N, sum_p_N = np.ones(len(tokens_N) - 1), np.ones(len(tokens_N) - 1)
-    if missing != "a sum":
-        nll_nats_N[5 if missing == "a score" else slice(None)] = np.nan
-    if missing != "a score":
-        sum_p_N[5 if missing == "a sum" else slice(None)] = np.nan
+    nll_nats_N[5], sum_p_N[5] = nll_nats, sum_p
     score = final_score(evaluation, tokens_N, answered(nll_nats_N, sum_p_N), False)
     assert np.isnan([score.val_loss, score.val_bpb, score.claimed_bpb, score.renormalised_bpb]).all()
     assert not score.valid and score.tokens == len(tokens_N) - 1

@@ -99,7 +99,8 @@ def pretend_sealed(evaluation, tokens_N, **changes):
     scorer = Scorer(tokens_N, evaluator.plan.lane_starts)
     evaluator.run(scorer, scorer.first_tokens)
     facts = {"working_directory_entries": 0, "artifact_sha256": "abc"}
-    sealed = SealedScore(scorer.nll_nats.values_N, scorer.sums.values_N, evaluator.plan.side_bits, 1.0, (), 0, facts)
+    plan, scores, sums = evaluator.plan, scorer.nll_nats.values_N, scorer.sums.values_N
+    sealed = SealedScore(scores, sums, plan.lane_starts, plan.side_bits, 1.0, (), 0, facts)
     return dataclasses.replace(sealed, **changes)
 
 
