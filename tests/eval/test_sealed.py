@@ -93,7 +93,7 @@ def test_sealed_processes_give_the_same_bits_whatever_their_number_of_threads(ar
 def test_a_score_of_other_numbers_has_another_commitment():
     targets = np.arange(5.0)
     first, second = (
-        SealedScore(nll_nats_N, np.ones(5), 0.0, 1.0, (), 0, {})
+        SealedScore(nll_nats_N, np.ones(5), (0,), 0.0, 1.0, (), 0, {})
         for nll_nats_N in (targets, np.nextafter(targets, np.inf))
     )
     assert first.commitment != second.commitment and len(first.commitment) == 64
@@ -288,7 +288,7 @@ def test_an_audited_process_with_another_plan_than_the_scorers_is_refused(artifa
 
 
 def answered(nll_nats_N, sum_p_N, side_bits=0.0):
-    return SealedScore(nll_nats_N, sum_p_N, side_bits, 1.0, (), 0, {})
+    return SealedScore(nll_nats_N, sum_p_N, (0,), side_bits, 1.0, (), 0, {})
 
 
 def test_final_score_counts_given_bytes_and_side_bits(evaluation, tokens_N):
