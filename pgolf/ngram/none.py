@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pgolf.core.prediction import Facts, Stage
+from pgolf.core.protocols import Expert
 
 
 class NoNGram:
     neutral: ClassVar[bool] = True
 
-    def stages(self, facts: Facts) -> tuple[Stage, ...]:
-        """No expert, for any stream."""
+    def experts(self, vocab_size: int) -> tuple[Expert, ...]:
+        """No expert, for a vocabulary of any size."""
         return ()

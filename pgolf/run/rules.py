@@ -20,6 +20,7 @@ from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make, trait
 from pgolf.core.process import choose_device, process_facts
+from pgolf.eval.windows import check_lengths
 from pgolf.qat.base import QATMethod
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 
@@ -89,7 +90,8 @@ class _Built:
 
 
 def _eval_rules(built: _Built) -> None:
-    method = make(built.cfg["eval"])
+    size, method = built.cfg["size"], make(built.cfg["eval"])
+    check_lengths("size", size["eval_window"], size["eval_window"], size["chunk_tokens"])
     if method.official_truncation and trait(built.cfg["tokenizer"], "metric", "raw") != "table":
         raise ConfigError(
             "eval.official_truncation: true drops the stream's tail, which only a published vocabulary's metric allows"
