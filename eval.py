@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
         print(HELP)
         return 0
     from pgolf.config.eval_words import read_words
-    from pgolf.config.launch import complain
+    from pgolf.core.command import complain
     from pgolf.core.errors import UserError
     from pgolf.core.signals import exit_status, heeding_signals
     from pgolf.core.threads import bound_spinning

@@ -73,13 +73,12 @@ def read_parent(run: Path) -> Parent:
         raise RunError(f"{run}: it ended as {result['status']!r}; only the weights of finished runs are taken")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        if "schedule" in saved:
-            raise RunError(f"{path}: written by an older pgolf, which this one does not read; train it again")
-        weights, route = dict(saved["weights"]), str(saved["route"])
-    except RunError:
-        raise
+        is_old = "schedule" in saved
+        weights, route = dict(saved["weights"]), str(saved["schedule" if is_old else "route"])
     except Exception as error:  # torch raises many kinds, by what is wrong with the file
         raise RunError(f"{path}: the run's weights cannot be read ({error})") from error
+    if is_old:
+        raise RunError(f"{path}: written by an older pgolf, which this one does not read; train it again")
     facts = result["train"]
     trained = TrainResult(weights, facts["seconds"], facts["steps"], facts["tokens"], facts["stopped_by"])
     return Parent(trained, route, (result["scores"]["prequant"] or {}).get("val_bpb"))
