@@ -20,7 +20,6 @@ SMOKE = (
     "budget=smoke",
     "budget.subset_tokens=2048",
     "logger=[jsonl]",
-    "budget.probe_seconds=0.2",
 )
 
 

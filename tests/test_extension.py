@@ -147,7 +147,7 @@ def test_a_run_of_nothing_but_new_options_ends_certified(copy, tmp_path):
     groups = [group for group in technique_groups() if not group.many]
     words = [f"{group.path}={NAME}" for group in groups if group.path != "quant/calibration"]
     words += ["hook=[dummy,ema,validate]", "logger=[dummy]", "arch/addon=[dummy]"]
-    words += ["size=tiny", "budget=smoke", "budget.probe_seconds=0.2"]
+    words += ["size=tiny", "budget=smoke"]
     done = run(copy, str(copy / "train.py"), *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     (result,) = tmp_path.glob("runs/*/seed=1337/result.json")

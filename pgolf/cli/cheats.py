@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import math
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgolf.core.command import guarded, home
+from pgolf.core.command import at_least, guarded, home
 from pgolf.core.errors import CertificateError, DataError
 
 if TYPE_CHECKING:
     from pgolf.proof.shelf import Finding
 
-_ROW = "{:<20} {:>10}  {:<10} {}"
+_ROW = "{:<30} {:>10}  {:<10} {}"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -28,19 +27,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--text", type=home, help="a UTF-8 text to score (default: this package's own source)")
     parser.add_argument("--only", metavar="CHEAT", nargs="+", default=[], help="only these cheats")
     parser.add_argument(
-        "--seconds", type=_probe_seconds, default=6.0, help="probe seconds for each (default: %(default)s)"
+        "--places", type=at_least(1), default=600, help="how many places each audit looks at (default: %(default)s)"
     )
     parser.set_defaults(run=guarded("cheats", _run))
-
-
-def _probe_seconds(value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a number above 0")
-    return seconds
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -50,9 +39,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     cheats = [by_name(name) for name in arguments.only] or list(shelf())
     documents = own_documents() if arguments.text is None else [_text(arguments.text)]
-    findings = run_shelf(
-        arguments.artifact, documents, [None, *cheats], probe_seconds=arguments.seconds, each=_print_row
-    )
+    findings = run_shelf(arguments.artifact, documents, [None, *cheats], places=arguments.places, each=_print_row)
     wrong = [finding for finding in findings if not finding.as_expected]
     if wrong:
         names = ", ".join(finding.cheat.name if finding.cheat else "the honest evaluation" for finding in wrong)

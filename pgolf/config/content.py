@@ -11,14 +11,14 @@ from typing import Any
 
 STEERING = (
     *("run_root", "cache_dir", "overwrite", "rerun", "resume", "dry_run", "print_model"),
-    *("notes", "hypothesis", "parent_run"),
+    *("notes", "hypothesis", "parent_run", "certify"),
 )
 """Where, whether and how often a run is written, and what is said about it."""
 
 BESIDE = ("seed", "logger", "machine", "choices", "hydra")
 """Neither content nor steering: what names repeat beside the content, and what accounts for the run."""
 
-SIZE_KEYS = ("name", "shard_tokens", "eval_window", "chunk_tokens", "eval_batch")
+SIZE_KEYS = ("name", "shard_tokens", "eval_window", "eval_batch")
 """What is read of ``size`` when a run runs; every other key of it has gone into the nodes that refer to it."""
 
 

@@ -43,6 +43,14 @@ class Compile(Enum):
     never = "never"
 
 
+class Profile(Enum):
+    """How many places a certificate looks at, see ``pgolf.proof.audit``."""
+
+    smoke = "smoke"
+    laptop = "laptop"
+    standard = "standard"
+
+
 @dataclass
 class Size:
     """Every number that several techniques share and that must scale together (style 3).
@@ -61,7 +69,6 @@ class Size:
     accumulation: int = MISSING
     eval_window: int = MISSING
     stride: int = MISSING
-    chunk_tokens: int = MISSING
     eval_batch: int = MISSING
     shard_tokens: int = MISSING
     recurrent_layers: list[int] = MISSING
@@ -79,7 +86,7 @@ class Budget:
     cap_bytes: int = MISSING
     count_tokenizer: bool = MISSING
     subset_tokens: Optional[int] = None  # noqa: UP045
-    probe_seconds: float = MISSING
+    certify: Profile = MISSING
 
 
 @dataclass
@@ -123,6 +130,7 @@ class Root:
     overwrite: bool = False
     rerun: bool = False
     print_model: bool = False
+    certify: Profile = MISSING  # the budget's, unless more is asked for
     notes: str = ""
     hypothesis: str = ""
     parent_run: str = ""

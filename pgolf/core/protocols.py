@@ -217,41 +217,6 @@ class Compressor(Protocol):
     def decode(self, packed: bytes, raw_length: int, layout: Layout) -> bytes: ...
 
 
-class Expert(Protocol):
-    """A predictor. Targets are no argument; only the evaluator holds them (style 17).
-
-    Between two ``observe`` calls the expert is a pure function of ``inputs_BT``. An expert may add
-    ``score(inputs_BT, targets_BT, keep) -> logp_BT`` as a fused hot path; probe (a) then calls that path
-    once per candidate token and holds it to ``log_probs``.
-    """
-
-    def log_probs(self, inputs_BT: Tensor, keep: int) -> Tensor:
-        """log-probabilities (nats) of the next token at the last ``keep`` positions: [B, keep, V] float32."""
-        ...
-
-    def observe(self, tokens_N: Tensor) -> None:
-        """Learn from tokens that have all been scored (the chunk just finished)."""
-        ...
-
-    def fork(self) -> Expert:
-        """An independent copy of the whole state."""
-        ...
-
-
-class Mixer(Protocol):
-    """Combines experts into one normalised distribution."""
-
-    def combine(self, logps: Sequence[Tensor]) -> Tensor:
-        """E tensors [B, K, V] to one [B, K, V]."""
-        ...
-
-    def observe(self, logps_target: Sequence[Tensor]) -> None:
-        """Learn from each expert's log-probability of the tokens just scored: E tensors [n]."""
-        ...
-
-    def fork(self) -> Mixer: ...
-
-
 @runtime_checkable
 class Logger(Protocol):
     """A sink for a run's facts. It may never fail a run."""

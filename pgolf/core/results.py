@@ -100,10 +100,18 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One measured code length (decisions 18). ``val_loss`` nats per target, ``val_bpb`` bits per byte."""
+    """One measured code length (decisions 18): see ``pgolf.eval.evaluation.make_score``.
+
+    ``val_loss`` nats per target, ``val_bpb`` bits per byte; ``sum_p`` of the rows that scored the targets.
+    """
 
     val_loss: float
     val_bpb: float
+    side_bits: float
+    sum_p_mean: float
+    sum_p_max: float
+    claimed_bpb: float
+    renormalised_bpb: float
     method: str
     window: int
     stride: int

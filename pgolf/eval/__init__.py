@@ -1,6 +1,7 @@
-"""From weights and a token stream to a score: windows, evaluator, metric and the sealed process.
+"""From weights and a token stream to a score: plans, the loop and its coders, the metric and the sealed process.
 
-Every module is a word of the command line, leaves apart. Contract: ``pgolf.eval.windows.WindowPlan``. Leaves:
-``evaluation``, ``evaluator``, ``frames``, ``from_artifact``, ``metric``, ``network``, ``sample``, ``seal``,
-``sealed``, ``sealed_child``, ``slots``, ``split``, ``windows``.
+Every module is a word of the command line, leaves apart. Contract: ``pgolf.eval.evaluation.Method``. Leaves:
+``blocks``, ``coder``, ``evaluation``, ``evaluator``, ``frames``, ``from_artifact``, ``metric``, ``network``,
+``remote``, ``sample``, ``scorer``, ``seal``, ``sealed``, ``sealed_child``, ``slots``, ``split``, ``stage``,
+``windows``.
 """

@@ -5,6 +5,7 @@ Shapes: N tokens of the stream, N-1 targets.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -13,60 +14,81 @@ import numpy as np
 import torch
 
 from pgolf.core.errors import ConfigError, DataError
-from pgolf.core.protocols import Expert, Mixer, Model, Progress, Tokenizer
+from pgolf.core.prediction import Facts, Network, Stage
+from pgolf.core.protocols import Model, Progress, Tokenizer
 from pgolf.core.results import Score
-from pgolf.eval.evaluator import Evaluator, chunks_of, count_chunks
+from pgolf.eval.blocks import RoundPlan
+from pgolf.eval.evaluator import Evaluator
 from pgolf.eval.metric import bits_per_byte
-from pgolf.eval.network import NetworkExpert
-from pgolf.eval.windows import WindowPlan, official_length
+from pgolf.eval.network import FixedNetwork
+from pgolf.eval.scorer import Scorer
+from pgolf.eval.windows import official_length
 from pgolf.mixer.none import Single
 from pgolf.ngram.none import NoNGram
 from pgolf.ttt.none import NoAdaptation
 
 
-class Adaptation(Protocol):
-    """What a ``ttt`` technique does: the network's expert in, the adapting expert out."""
+class Method(Protocol):
+    """An ``eval`` option. ``window`` and ``stride`` stand in the score's record."""
 
-    def wrap(self, expert: Expert, chunks: int) -> Expert: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def window(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+    @property
+    def official_truncation(self) -> bool: ...
+
+    def plan(self, facts: Facts) -> RoundPlan: ...
+
+
+class Adaptation(Protocol):
+    """What a ``ttt`` technique does: the network in, one that adapts out."""
+
+    def wrap(self, network: Network, facts: Facts) -> Network: ...
 
 
 class Counts(Protocol):
-    """What an ``ngram`` technique does: the experts it contributes."""
+    """What an ``ngram`` technique does: the experts it contributes, each a row beside the network's."""
 
-    def experts(self, vocab_size: int) -> tuple[Expert, ...]: ...
+    def stages(self, facts: Facts) -> tuple[Stage, ...]: ...
+
+
+class Mixture(Protocol):
+    """What a ``mixer`` technique does: one row of the network's and ``experts`` more; None leaves the network's."""
+
+    def stage(self, facts: Facts, experts: int) -> Stage | None: ...
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """A complete recipe for evaluators. ``evaluator`` starts a fresh one; nothing is shared between two."""
 
-    network: Expert
+    network: Network
     tokenizer: Tokenizer
-    method: WindowPlan
+    method: Method
     metric: Literal["raw", "table"]
-    mixer: Mixer = field(default_factory=Single)
+    mixer: Mixture = field(default_factory=Single)
     ttt: Adaptation = field(default_factory=NoAdaptation)
     ngram: Counts = field(default_factory=NoNGram)
     device: str = "cpu"
     workers: int = field(default_factory=torch.get_num_threads)
-    evaluator_type: type[Evaluator] = Evaluator
+
+    def facts(self, stream_tokens: int) -> Facts:
+        tokenizer = self.tokenizer
+        return Facts(tokenizer.vocab_size, tokenizer.bos_id, stream_tokens, self.device, self.workers)
 
     def evaluator(self, stream_tokens: int) -> Evaluator:
         """A fresh evaluator for a stream of that many tokens.
 
         Raises ConfigError where the mixer does not fit the experts, DataError for fewer than two tokens.
         """
-        chunks = count_chunks(stream_tokens, self.method.chunk_tokens)
-        network = self.ttt.wrap(self.network.fork(), chunks)
-        experts = [network, *self.ngram.experts(self.tokenizer.vocab_size)]
-        return self.evaluator_type(
-            experts,
-            self.mixer.fork(),
-            self.method,
-            stream_tokens=stream_tokens,
-            device=self.device,
-            workers=self.workers,
-        )
+        facts = self.facts(stream_tokens)
+        experts = self.ngram.stages(facts)
+        mixer = self.mixer.stage(facts, len(experts))
+        network = self.ttt.wrap(self.network.fork(), facts)
+        return Evaluator(network, self.method.plan(facts), facts, [*experts, *([mixer] if mixer is not None else [])])
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:
         """The part of ``tokens_N`` that is scored: all of it, unless the method truncates as published.
@@ -83,15 +105,15 @@ class Evaluation:
         return tokens_N
 
 
-def evaluation_of(model: Model, tokenizer: Tokenizer, method: WindowPlan) -> Evaluation:
+def evaluation_of(model: Model, tokenizer: Tokenizer, method: Method) -> Evaluation:
     """The evaluation of a live model as it is: no adaptation, no counts. ``method`` says how it is windowed."""
     metric: Literal["raw", "table"] = tokenizer.metric  # type: ignore[attr-defined]
     check_metric(method, metric)
     device = next((str(p.device) for p in model.parameters()), "cpu")
-    return Evaluation(NetworkExpert(model), tokenizer, method, metric, device=device)
+    return Evaluation(FixedNetwork(model), tokenizer, method, metric, device=device)
 
 
-def check_metric(method: WindowPlan, metric: str) -> None:
+def check_metric(method: Method, metric: str) -> None:
     """Raise ConfigError for the published truncation with the raw metric, which counts every byte."""
     if method.official_truncation and metric != "table":
         raise ConfigError(
@@ -117,19 +139,19 @@ def score_stream(
     started = time.perf_counter()
     tokens_N = evaluation.stream(tokens_N)
     evaluator = evaluation.evaluator(len(tokens_N))
-    for tokens_n in chunks_of(tokens_N, evaluation.method.chunk_tokens):
-        evaluator.feed(tokens_n)
-        if progress is not None:
-            progress(split, evaluator.position, len(tokens_N) - 1)
-    seconds = time.perf_counter() - started
+    scorer = Scorer(tokens_N, evaluator.plan.lane_starts)
+    told = None if progress is None else (lambda _, done, total: progress(split, done, total))
+    evaluator.run(scorer, scorer.first_tokens, told)
     return make_score(
         evaluation,
         tokens_N,
-        evaluator.slots.nll_nats_N,
+        scorer.nll_nats.values_N,
+        scorer.sums.values_N,
         split=split,
         subset=subset,
-        seconds=seconds,
+        seconds=time.perf_counter() - started,
         valid=valid,
+        side_bits=evaluator.plan.side_bits,
         target_bytes_N=target_bytes_N,
     )
 
@@ -152,22 +174,31 @@ def make_score(
     evaluation: Evaluation,
     tokens_N: np.ndarray,
     nll_nats_N: np.ndarray,
+    sum_p_N: np.ndarray,
     *,
     split: str,
     subset: bool,
     seconds: float,
     valid: bool,
+    side_bits: float = 0.0,
     target_bytes_N: np.ndarray | None = None,
 ) -> Score:
-    """The record of one code length, from the scores of the targets ``tokens_N[1:]``.
+    """The record of one code length, from the scores of the targets ``tokens_N[1:]`` and the sums of their rows.
 
-    ``target_bytes_N``: see ``byte_counts``. Raises ValueError where a target has no score.
+    ``claimed_bpb`` is what the numbers say as they stand; ``renormalised_bpb`` what they cost once each row is divided
+    by its sum, as a decoder would have to; ``val_bpb`` is the claim with ``side_bits``. ``target_bytes_N``: see
+    ``byte_counts``. Raises ValueError where a target has no score.
     """
     bytes_N = byte_counts(evaluation, tokens_N, target_bytes_N)
-    val_bpb = bits_per_byte(nll_nats_N, bytes_N)
+    side_nats = side_bits * math.log(2)
     return Score(
-        val_loss=float(nll_nats_N.sum(dtype=np.float64)) / len(nll_nats_N),
-        val_bpb=val_bpb,
+        val_loss=(float(nll_nats_N.sum(dtype=np.float64)) + side_nats) / len(nll_nats_N),
+        val_bpb=bits_per_byte(nll_nats_N, bytes_N, side_bits),
+        side_bits=side_bits,
+        sum_p_mean=float(sum_p_N.mean()),
+        sum_p_max=float(sum_p_N.max()),
+        claimed_bpb=bits_per_byte(nll_nats_N, bytes_N),
+        renormalised_bpb=bits_per_byte(nll_nats_N + np.log(sum_p_N), bytes_N, side_bits),
         method=evaluation.method.name,
         window=evaluation.method.window,
         stride=evaluation.method.stride,

@@ -1,186 +1,227 @@
-"""The evaluator: the only holder of targets, and the only one who decides when experts may learn.
+"""The loop: plan → network → stages → coder, round by round. Whether it scores or decodes is the coder's business.
 
-Shapes: B windows, T positions, K kept positions, V vocabulary, N tokens of the stream, n of one chunk.
+In a round the network's state is frozen. Its blocks are taken in order; of blocks in lockstep (one shape, different
+lanes) the positions are taken one after another through the lanes. Each position's row is written before anyone but
+the coder knows its token. Where the coder tells all tokens of a block, its rows are made together; where it stops, the
+same-shaped forward pass is repeated with zeros after what is known, for one row after the other. A row does not depend
+on what comes after it, on other blocks or on their number, to the bit, so that both ways give the same rows.
 
-The stream comes chunk by chunk (``feed``). A chunk's positions are scored with the experts' state frozen at
-the chunk's start; each score is written once; only then do the experts and the mixer see the chunk.
-Token 0 is free. Scores are fp32 log-probabilities, negated and summed in float64.
+Shapes: B blocks, G blocks in lockstep, T inputs, K kept positions, I = G·K positions, V vocabulary, E experts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pgolf.core.errors import ConfigError, DataError
+from pgolf.core.errors import DataError
+from pgolf.core.prediction import Batch, Facts, Network, Rows, Span, Stage
 from pgolf.core.process import one_kernel_thread
-from pgolf.core.protocols import Expert, Mixer
+from pgolf.core.protocols import Progress
 from pgolf.core.threads import CoreShare, threaded
-from pgolf.eval.slots import WriteOnce
-from pgolf.eval.windows import Window, WindowPlan, batches
+from pgolf.eval.blocks import RoundPlan, Tape, batches, in_lockstep, lane_targets
+from pgolf.eval.coder import Coder, LogRows, PlainRows
+from pgolf.eval.stage import Chain
 
-Tap = Callable[[tuple[Window, ...], "Tensor | None"], None]
+# Of a stage's probabilities; what a network's fp32 softmax has rounded to nothing would be divided by.
+LEAST = np.float32(1e-30)
 
 
 class Evaluator:
-    """Scores one stream of ``stream_tokens`` tokens. ``experts[0]`` is the network.
+    """One stream. ``stages``: experts that add rows to the network's, then the mixer that makes one row of all."""
 
-    ``workers`` batches of windows are scored side by side on a CPU, with equal results.
-
-    ``tap``, where a probe sets it, is shown each batch's windows and full distribution ([B, K, V], None on the
-    fused path) after the batch was scored. It is read by nothing else.
-    """
-
-    def __init__(
-        self,
-        experts: Sequence[Expert],
-        mixer: Mixer,
-        method: WindowPlan,
-        *,
-        stream_tokens: int,
-        device: torch.device | str = "cpu",
-        workers: int = 1,
-    ) -> None:
-        expected = getattr(mixer, "expects", None)
-        if not experts or (expected is not None and len(experts) != expected):
-            raise ConfigError(f"mixer: {type(mixer).__name__} cannot combine {len(experts)} experts")
-        if stream_tokens < 2:
-            raise DataError(f"a stream of {stream_tokens} tokens has nothing to score; two are the least")
-        self.experts = list(experts)
-        self.mixer = mixer
-        self.method = method
-        self.stream_tokens = stream_tokens
-        self.device, self.workers = torch.device(device), workers
-        self.slots = WriteOnce(stream_tokens - 1)
-        self.tap: Tap | None = None
-        self._seen = 0
-        self._history = np.zeros(0, dtype=np.int64)
+    def __init__(self, network: Network, plan: RoundPlan, facts: Facts, stages: Sequence[Stage] = ()) -> None:
+        if facts.targets < 1:
+            raise DataError(f"a stream of {facts.stream_tokens} tokens has nothing to score; two are the least")
+        self.network, self.plan, self.facts = network, plan, facts
+        self.chain = Chain(stages, network.offers)
         self.core_share = CoreShare()
 
     @property
-    def position(self) -> int:
-        """The first position not yet due: positions before it have had their chunk."""
-        return max(0, self._seen - 1)
+    def learns(self) -> bool:
+        """Whether anything changes with the tokens."""
+        return self.network.learns or bool(self.chain)
 
-    @property
-    def next_feed(self) -> int:
-        """How many tokens the next ``feed`` takes: one more for the first chunk, what is left for the last."""
-        chunk = self.method.chunk_tokens + (self._seen == 0)
-        return min(chunk, self.stream_tokens - self._seen)
-
-    def feed(self, tokens_n: np.ndarray) -> np.ndarray:
-        """Score the positions that ``tokens_n`` completes and let experts and mixer learn from them.
-
-        Returns float64 nats per target. Raises ValueError for a chunk of the wrong length.
-        """
-        first, tokens_n = self.position, self._accept(tokens_n)
-        last = self.position
-        logps_target = self._score_chunk(first, last)
-        for expert in self.experts:
-            expert.observe(torch.from_numpy(tokens_n))
-        self.mixer.observe(logps_target)
-        return self.slots.nll_nats_N[first:last].copy()
-
-    def skip(self, tokens_n: np.ndarray) -> None:
-        """Move past a chunk without scoring it: experts observe it, the mixer does not.
-
-        For probes that need the state at a later chunk, where the mixer has been seen not to learn.
-        """
-        tokens_n = self._accept(tokens_n)
-        for expert in self.experts:
-            expert.observe(torch.from_numpy(tokens_n))
-
-    def load(self, tokens_n: np.ndarray) -> None:
-        """Hold a chunk's tokens without scoring or showing them to anyone, so that probes can use ``inputs``."""
-        self._accept(tokens_n)
-
-    def score(self, inputs_BT: Tensor, targets_BK: Tensor) -> tuple[Tensor, list[Tensor], Tensor | None]:
-        """The one path that scores targets: the mixture's log-probabilities [B, K], each expert's, and the
-        full distribution [B, K, V] (None where a lone expert's fused ``score`` was used).
-        """
-        keep = targets_BK.shape[1]
-        fused = getattr(self.experts[0], "score", None)
-        if fused is not None and len(self.experts) == 1:
-            targets_BT = torch.cat([inputs_BT[:, 1:], targets_BK[:, -1:]], dim=1)
-            targets_BT[:, -keep:] = targets_BK
-            logp_BK = fused(inputs_BT, targets_BT, keep)
-            return self.mixer.combine([logp_BK]), [logp_BK], None
-        logps = [expert.log_probs(inputs_BT, keep) for expert in self.experts]
-        logp_BKV = self.mixer.combine(logps)
-        index = targets_BK.unsqueeze(-1)
-        return (
-            logp_BKV.gather(-1, index).squeeze(-1),
-            [logp.gather(-1, index).squeeze(-1) for logp in logps],
-            logp_BKV,
-        )
-
-    def distribution(self, inputs_BT: Tensor, keep: int) -> Tensor:
-        """The whole mixture at the last ``keep`` positions, [B, keep, V]."""
-        return self.mixer.combine([expert.log_probs(inputs_BT, keep) for expert in self.experts])
-
-    def inputs(self, windows: Sequence[Window]) -> tuple[Tensor, Tensor]:
-        """``inputs_BT`` and ``targets_BK`` of windows of one shape that lie in the tokens still held."""
-        offset = self._seen - len(self._history)
-        inputs_BT = np.stack([self._history[w.start - offset : w.stop - offset] for w in windows])
-        targets_BK = np.stack([self._history[w.first_scored + 1 - offset : w.stop + 1 - offset] for w in windows])
-        return torch.from_numpy(inputs_BT).to(self.device), torch.from_numpy(targets_BK).to(self.device)
+    def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
+        """Predict the whole stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts."""
+        targets = self.facts.targets
+        tape = Tape(first_tokens, lane_targets(self.plan.lane_starts, targets))
+        done = 0
+        with one_kernel_thread():
+            for blocks in self.plan.rounds(tape):
+                for part in _within_cadence(blocks, self.network.cadence):
+                    self._round(part, tape, coder)
+                    done += sum(block.keep for block in part)
+                if progress is not None:
+                    progress("positions", done, targets)
+        if done != targets:
+            raise ValueError(f"eval: the plan predicted {done} of {targets} targets")
+        return tape
 
     def fork(self) -> Evaluator:
-        """An independent evaluator in the same state, without the tap."""
-        copy = type(self).__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        copy.experts = [expert.fork() for expert in self.experts]
-        copy.mixer = self.mixer.fork()
-        copy.slots = self.slots.fork()
-        copy.tap = None
-        return copy
+        """An independent evaluator in the same state."""
+        twin = object.__new__(Evaluator)
+        twin.__dict__.update(self.__dict__)
+        twin.network, twin.chain = self.network.fork(), self.chain.fork()
+        return twin
 
-    def _accept(self, tokens_n: np.ndarray) -> np.ndarray:
-        """Append the chunk to the tokens held and forget those no window of this chunk can reach."""
-        if len(tokens_n) != self.next_feed or not len(tokens_n):
-            raise ValueError(f"the next chunk has {self.next_feed} tokens, not {len(tokens_n)}")
-        tokens_n = np.asarray(tokens_n).astype(np.int64)
-        self._history = np.concatenate([self._history[-(self.method.window + 1) :], tokens_n])
-        self._seen += len(tokens_n)
-        return tokens_n
+    def _round(self, blocks: Sequence[Span], tape: Tape, coder: Coder) -> None:
+        self.chain.reserve(sum(block.keep for block in blocks))
+        ready: list[tuple[Span, ...]] = []
+        for group in in_lockstep(blocks):
+            self._check(group, tape)
+            self._hear(group, tape, coder)
+            if all(tape.known(block.lane) == block.stop for block in group):
+                ready.append(group)
+                continue
+            self._together(ready, tape, coder)
+            ready = []
+            self._one_by_one(group, tape, coder)
+        self._together(ready, tape, coder)
+        if self.network.learns:
+            for batch in self._batches(blocks, tape):
+                self.network.log_probs(batch, self.chain.wanted)
+                targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
+                self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
 
-    def _score_chunk(self, first: int, last: int) -> list[Tensor]:
-        """Score the chunk's windows, several batches side by side; returns each expert's log-probabilities.
+    def _check(self, group: Sequence[Span], tape: Tape) -> None:
+        """Each block goes on where its lane has come to."""
+        sizes = lane_targets(self.plan.lane_starts, self.facts.targets)
+        for block in group:
+            inside = 0 <= block.lane < len(sizes) and block.stop <= sizes[block.lane]
+            if (
+                not inside
+                or not 0 <= block.context <= block.start < block.stop
+                or block.start != tape.known(block.lane)
+            ):
+                raise ValueError(f"eval: the plan goes on with {block}, which is not what comes next")
 
-        A batch depends on no other, since the experts' state is frozen; and on a CPU each has one kernel thread,
-        so that its bits depend neither on how many there are nor on how many run at a time.
-        """
-        per_expert: list[list[Tensor]] = [[] for _ in self.experts]
-        groups = list(batches(self.method.plan(first, last), self.method.batch_windows))
-        with one_kernel_thread():
-            done = threaded(self._score_batch, groups, self.workers if self.device.type == "cpu" else 1)
-        for windows, (logp_BK, logps, logp_BKV) in zip(groups, done, strict=True):
-            nll_nats_BK = -logp_BK.double().cpu().numpy()
-            for window, nll_nats in zip(windows, nll_nats_BK, strict=True):
-                self.slots.write(window.first_scored, nll_nats)
-            for stored, logp in zip(per_expert, logps, strict=True):
-                stored.append(logp.reshape(-1))
-            if self.tap is not None:
-                self.tap(windows, logp_BKV)
-        return [torch.cat(stored) if stored else torch.empty(0) for stored in per_expert]
+    def _hear(self, group: Sequence[Span], tape: Tape, coder: Coder) -> None:
+        """Reveal what the coder tells."""
+        for block in group:
+            token_n = coder.known(block)
+            tape.append(block.lane, token_n[tape.known(block.lane) - block.start :])
 
-    def _score_batch(self, windows: tuple[Window, ...]) -> tuple[Tensor, list[Tensor], Tensor | None]:
-        """As ``score``; the full distribution, which is large, is kept only for a tap."""
-        with torch.inference_mode(), self.core_share.counting():
-            logp_BK, logps, logp_BKV = self.score(*self.inputs(windows))
-        return logp_BK, logps, logp_BKV if self.tap is not None else None
+    def _together(self, groups: Sequence[tuple[Span, ...]], tape: Tape, coder: Coder) -> None:
+        """Blocks whose tokens are all known: their forward passes side by side, as many as memory need hold."""
+        if not self.chain:  # rows that nobody wants and nothing learns from need not be made
+            groups = [group for group in groups if any(coder.wants(block) for block in group)]
+        workers = self.facts.workers if self.facts.device == "cpu" else 1
+        for some in _portions(groups, 2 * workers * self.plan.batch_blocks):
+            work = self._batches([block for group in some for block in group], tape)
+            done = threaded(self._forward, work, workers)
+            found = {
+                block: _of(rows, index)
+                for batch, rows in zip(work, done, strict=True)
+                for index, block in enumerate(batch.blocks)
+            }
+            for group in some:
+                rows = self._take(group, [found[block] for block in group], tape)
+                if self.chain:
+                    self.chain.drive(0, len(rows.token_I))
+                    self.chain.finish()
+                coder.settle(rows.place_I, self._predicted(rows), rows.token_I)
+
+    def _one_by_one(self, group: tuple[Span, ...], tape: Tape, coder: Coder) -> None:
+        """Blocks of which some token is known only once its row is there."""
+        lanes, size = len(group), len(group) * group[0].keep
+        written = 0  # rows that the stages have written
+        while True:
+            known = min(tape.known(block.lane) - block.start for block in group)
+            if known * lanes == size and (not self.chain or written == size):
+                break  # nothing learns from the rows that are left
+            (batch,) = self._batches(group, tape, most=lanes)
+            forward = self._forward(batch)
+            rows = self._take(group, [_of(forward, index) for index in range(lanes)], tape)
+            if known * lanes == size:
+                self.chain.drive(written, size)
+                break
+            for index in range(known * lanes, (known + 1) * lanes):
+                if self.chain:
+                    self.chain.drive(written, index)
+                    written = index + 1
+                block = group[index % lanes]
+                if tape.known(block.lane) - block.start == known:
+                    token = coder.draw(int(rows.place_I[index]), self._predicted(rows).row(index))
+                    rows.token_I[index] = token
+                    tape.append(block.lane, rows.token_I[index : index + 1])
+            self._hear(group, tape, coder)
+        if self.chain:
+            self.chain.finish()
+
+    def _take(self, group: Sequence[Span], rows_G: Sequence[Rows], tape: Tape) -> _Group:
+        """The group's rows in the order of prediction, handed to the stages."""
+        logp_IV = _interleaved([rows.logp_BKV for rows in rows_G])
+        token_I = _interleaved([torch.from_numpy(tape.targets(block)) for block in group]).numpy().copy()
+        starts = self.plan.lane_starts
+        place_I = _interleaved([torch.arange(b.start, b.stop) + starts[b.lane] for b in group]).numpy()
+        if self.chain:
+            lane_I = _interleaved([torch.full((b.keep,), b.lane) for b in group]).numpy()
+            own_IV = np.maximum(logp_IV.exp().cpu().numpy(), LEAST)
+            signals = {
+                name: _interleaved([rows.signals[name] for rows in rows_G]).cpu().numpy() for name in self.chain.wanted
+            }
+            self.chain.take(own_IV, signals, lane_I, token_I)
+        return _Group(logp_IV, place_I, token_I)
+
+    def _predicted(self, group: _Group) -> LogRows | PlainRows:
+        return PlainRows(self.chain.row_IV) if self.chain else LogRows(group.logp_IV)
+
+    def _batches(self, blocks: Sequence[Span], tape: Tape, most: int | None = None) -> list[Batch]:
+        found = []
+        for batch in batches(blocks, most or self.plan.batch_blocks):
+            inputs_BT = torch.from_numpy(np.stack([tape.inputs(block) for block in batch]))
+            found.append(Batch(batch, inputs_BT.to(self.facts.device), batch[0].keep))
+        return found
+
+    def _forward(self, batch: Batch) -> Rows:
+        with self.core_share.counting():
+            return self.network.log_probs(batch, self.chain.wanted)
 
 
-def chunks_of(tokens_N: np.ndarray, chunk_tokens: int) -> Iterator[np.ndarray]:
-    """The stream as ``feed`` takes it: the first chunk brings the free token along."""
-    yield tokens_N[: chunk_tokens + 1]
-    for start in range(chunk_tokens + 1, len(tokens_N), chunk_tokens):
-        yield tokens_N[start : start + chunk_tokens]
+@dataclass(frozen=True, slots=True)
+class _Group:
+    logp_IV: Tensor
+    place_I: np.ndarray
+    token_I: np.ndarray
 
 
-def count_chunks(stream_tokens: int, chunk_tokens: int) -> int:
-    """How many chunks a stream has."""
-    return -(-(stream_tokens - 1) // chunk_tokens)
+def _of(rows: Rows, index: int) -> Rows:
+    """One block's share."""
+    return Rows(rows.logp_BKV[index], {name: value[index] for name, value in rows.signals.items()})
+
+
+def _interleaved(parts_G: Sequence[Tensor]) -> Tensor:
+    """G tensors [K, …] of blocks in lockstep as one [K·G, …]: position by position through the lanes."""
+    return parts_G[0] if len(parts_G) == 1 else torch.stack(list(parts_G), 1).flatten(0, 1)
+
+
+def _portions(groups: Sequence[tuple[Span, ...]], most: int) -> Iterator[Sequence[tuple[Span, ...]]]:
+    """The groups in order, about ``most`` blocks at a time."""
+    some: list[tuple[Span, ...]] = []
+    for group in groups:
+        if some and sum(map(len, some)) + len(group) > most:
+            yield some
+            some = []
+        some.append(group)
+    if some:
+        yield some
+
+
+def _within_cadence(blocks: Sequence[Span], cadence: int | None) -> Iterator[Sequence[Span]]:
+    """The round, ended wherever a block begins at a multiple of ``cadence``."""
+    if cadence is None:
+        yield blocks
+        return
+    part: list[Span] = []
+    for block in blocks:
+        if part and block.start % cadence == 0 and block.start != part[-1].start:
+            yield part
+            part = []
+        part.append(block)
+    if part:
+        yield part

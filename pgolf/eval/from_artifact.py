@@ -15,7 +15,7 @@ from pgolf.core.make import make
 from pgolf.core.results import QuantizedState
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.eval.evaluation import Evaluation, check_metric
-from pgolf.eval.network import NetworkExpert
+from pgolf.eval.network import FixedNetwork
 
 HEADER_KEYS = ("arch", "route", "vocab_size", "bos_id", "eval", "ttt", "ngram", "mixer", "metric")
 OVERRIDABLE = ("eval", "ttt", "ngram", "mixer")
@@ -64,7 +64,7 @@ def evaluation_from(
     method = make(header["eval"])
     check_metric(method, header["metric"])
     evaluation = Evaluation(
-        NetworkExpert(model.to(device)),
+        FixedNetwork(model.to(device)),
         tokenizer,
         method,
         header["metric"],

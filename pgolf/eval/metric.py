@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 
-def bits_per_byte(nll_nats_N: np.ndarray, bytes_N: np.ndarray) -> float:
-    """``Σ nll_nats / (ln 2 · Σ bytes)``: bits needed for the scored targets per byte they carry.
+def bits_per_byte(nll_nats_N: np.ndarray, bytes_N: np.ndarray, side_bits: float = 0.0) -> float:
+    """``(Σ nll_nats / ln 2 + side_bits) / Σ bytes``: bits needed for the scored targets per byte they carry.
 
     Both sums are taken over *all* scored targets before the one division; a mean of ratios over batches
     or documents is a different and meaningless number. ``nll_nats_N`` is summed in float64, ``bytes_N`` in
@@ -34,4 +34,4 @@ def bits_per_byte(nll_nats_N: np.ndarray, bytes_N: np.ndarray) -> float:
     total_bytes = int(bytes_N.sum(dtype=np.int64))
     if total_bytes == 0:
         raise ValueError("the scored targets carry no bytes")
-    return nll_nats / (math.log(2) * total_bytes)
+    return (nll_nats / math.log(2) + side_bits) / total_bytes

@@ -8,8 +8,9 @@ Hurts: the first positions of every window have hardly any context; about 0.03 b
 
 from __future__ import annotations
 
+from pgolf.core.prediction import Facts
 from pgolf.core.ranges import PositiveInt
-from pgolf.eval.windows import Window, check_lengths, plan_windows
+from pgolf.eval.windows import WindowPlan
 
 
 class NonOverlapping:
@@ -21,16 +22,13 @@ class NonOverlapping:
         self,
         *,
         window: PositiveInt,
-        chunk_tokens: PositiveInt,
         batch_windows: PositiveInt,
         official_truncation: bool,
     ) -> None:
-        check_lengths("eval", window, window, chunk_tokens)
         self.window = window
         self.stride = window
-        self.chunk_tokens = chunk_tokens
         self.batch_windows = batch_windows
         self.official_truncation = official_truncation
 
-    def plan(self, first: int, last: int) -> list[Window]:
-        return plan_windows(first, last, self.window, self.window)
+    def plan(self, facts: Facts) -> WindowPlan:
+        return WindowPlan(self.window, self.window, self.batch_windows, facts.targets)

@@ -1,16 +1,18 @@
-"""The final score: computed in a fresh, sealed process that has the artifact and gets the stream in chunks.
+"""The sealed process, seen from outside: it has the artifact, asks for the stream, and answers with scores or rows.
 
-``score_sealed`` starts ``python -I -B`` in an empty temporary folder with a minimal environment and feeds it.
-The sum of what it answers *is* the run's score; probe (f) then compares other processes with it. The seal is
-described, with its limits, in ``pgolf.eval.seal``. ``check_sealed`` refuses, before training, what would keep
-that process from importing what it needs.
+``score_sealed`` starts ``python -I -B`` in an empty temporary folder with a minimal environment; the sum of what it
+answers *is* the run's score. ``audit_sealed`` starts it again for the certificate: that process is told no target
+before its row is handed over, at the places the judge has drawn. The seal is described, with its limits, in
+``pgolf.eval.seal``. ``check_sealed`` refuses, before training, what would keep that process from importing what it
+needs.
 
-Shapes: N tokens of the stream, N-1 targets.
+Shapes: N tokens of the stream, N-1 targets, V vocabulary.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -22,7 +24,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 
@@ -31,8 +33,8 @@ from pgolf.core.errors import ConfigError, UserError
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
 from pgolf.eval.evaluation import Evaluation, make_score
-from pgolf.eval.evaluator import chunks_of
 from pgolf.eval.frames import receive, send
+from pgolf.eval.scorer import stretches
 from pgolf.eval.seal import SYSTEM_FILES, origin_of, package_path
 from pgolf.eval.slots import DoubleScore, WriteOnce
 
@@ -68,7 +70,7 @@ class SealedError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something the sealed process did that it may not. ``kind``: ``access`` or ``double_score``."""
+    """Something the sealed process did that it may not. ``kind``: ``access``, ``double_score``, ``out_of_turn``."""
 
     kind: str
     event: str
@@ -79,20 +81,49 @@ class Violation:
 class SealedScore:
     """What the sealed process answered.
 
-    ``nll_nats_N`` float64 [N-1], NaN where no score came; ``reveals`` lists for each chunk how many tokens had
-    been sent when how many positions had been answered; ``seconds`` is wall time from start to end.
+    ``nll_nats_N, sum_p_N`` float64 [N-1], NaN where no score came; ``lane_starts, side_bits`` are what it said of its
+    plan; ``seconds`` is wall time from start to end.
     """
 
     nll_nats_N: np.ndarray
+    sum_p_N: np.ndarray
+    lane_starts: tuple[int, ...]
+    side_bits: float
     seconds: float
     violations: tuple[Violation, ...]
-    reveals: tuple[tuple[int, int], ...]
     peak_bytes: int
     facts: Mapping[str, Any]
 
     @property
     def complete(self) -> bool:
-        return not np.isnan(self.nll_nats_N).any()
+        return not (np.isnan(self.nll_nats_N).any() or np.isnan(self.sum_p_N).any())
+
+    @property
+    def commitment(self) -> str:
+        """SHA-256 of the scores, which stand before any place to look at is drawn."""
+        return hashlib.sha256(self.nll_nats_N.astype("<f8").tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRun:
+    """How a sealed process ended: its last message, what was refused, how long it took."""
+
+    ended: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    violations: tuple[Violation, ...]
+    seconds: float
+
+
+class Answering(Protocol):
+    """The side that has the stream: answers a message of the sealed process by tokens, or keeps what it said."""
+
+    def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
+        """The tokens to send, None for a message that wants no answer. Raises DoubleScore, Refused."""
+        ...
+
+
+class Refused(RuntimeError):
+    """The sealed process asked or answered out of turn."""
 
 
 def score_sealed(
@@ -113,34 +144,167 @@ def score_sealed(
     Raises the sealed process's own UserError (a damaged artifact, settings that do not fit), SealedError where
     it crashed or ran longer than ``limit_seconds``. A refused access is no exception: see ``violations``.
     """
+    listening = _Listening(tokens_N, progress)
+    run = run_sealed(
+        "score",
+        artifact_path,
+        len(tokens_N),
+        listening,
+        device=device,
+        threads=threads,
+        limit_seconds=limit_seconds,
+        overrides=overrides,
+        program=program,
+    )
+    facts = dict(run.facts)
+    return SealedScore(
+        nll_nats_N=listening.nll_nats.values_N,
+        sum_p_N=listening.sums.values_N,
+        lane_starts=listening.telling.lane_starts,
+        side_bits=listening.telling.side_bits,
+        seconds=run.seconds,
+        violations=run.violations,
+        peak_bytes=int(facts.pop("peak_bytes", 0)),
+        facts=facts,
+    )
+
+
+class Telling:
+    """The stream as it is told, block by block: each lane in its order, and nothing from ``stop_at`` on.
+
+    ``side_bits`` is what the plan said it must be told besides. ``agreed``: the lanes and side bits of a plan that
+    stands in the score already; no other is taken.
+    """
+
+    def __init__(self, tokens_N: np.ndarray, agreed: tuple[tuple[int, ...], float] | None = None) -> None:
+        self._tokens_N, self._agreed = np.asarray(tokens_N), agreed
+        self.lane_starts: tuple[int, ...] = ()
+        self.side_bits = 0.0
+        self.told: list[int] = []  # by lane, how many of its targets
+
+    def open(self, message: Mapping[str, Any]) -> np.ndarray:
+        """The first token of each lane."""
+        if self.lane_starts:
+            raise Refused("said what its plan is, again")
+        starts = tuple(int(start) for start in message["lane_starts"])
+        if not starts or starts[0] != 0 or list(starts) != sorted(set(starts)) or starts[-1] >= len(self._tokens_N) - 1:
+            raise Refused(f"lanes that begin at {starts} are none of a stream with {len(self._tokens_N) - 1} targets")
+        self.lane_starts, self.told = starts, [0] * len(starts)
+        # A lane's first token is the last target of the lane before, which is not known yet: that has a price.
+        free = (len(starts) - 1) * 16.0
+        self.side_bits = float(message["side_bits"])
+        if self._agreed is not None and (starts, self.side_bits) != self._agreed:
+            raise Refused(f"said that its lanes begin at {starts} for {self.side_bits:g} bits, unlike who scored")
+        if not free <= self.side_bits < math.inf:
+            raise Refused(f"{len(starts)} lanes want {free:g} bits for their first tokens, not {self.side_bits:g}")
+        return self._tokens_N[list(starts)]
+
+    def targets(self, message: Mapping[str, Any], stop_at: int | None = None) -> np.ndarray:
+        """What may be told of the block that is asked for; ``stop_at``: a place of the stream."""
+        lane, start, stop = (int(number) for number in message["ask"])
+        if not 0 <= lane < len(self.told) or not 0 <= start <= self.told[lane] or stop > self.size(lane):
+            raise Refused(f"asked for the targets {start} to {stop} of lane {lane} out of turn")
+        first = self.lane_starts[lane]
+        stop = stop if stop_at is None else min(stop, stop_at - first)
+        self.told[lane] = max(self.told[lane], stop)
+        return self._tokens_N[first + 1 + start : first + 1 + max(start, stop)]
+
+    def one(self, lane: int) -> np.ndarray:
+        """The lane's next target alone."""
+        place = self.place(lane)
+        self.told[lane] += 1
+        return self._tokens_N[place + 1 : place + 2]
+
+    def place(self, lane: int) -> int:
+        """Where in the stream the lane's next target lies: the position that predicts it."""
+        return self.lane_starts[lane] + self.told[lane]
+
+    def unfinished(self) -> list[int]:
+        """Lanes that have targets left."""
+        return [lane for lane, told in enumerate(self.told) if told < self.size(lane)]
+
+    def size(self, lane: int) -> int:
+        """How many targets the lane has."""
+        ends = (*self.lane_starts[1:], len(self._tokens_N) - 1)
+        return ends[lane] - self.lane_starts[lane]
+
+
+class _Listening:
+    """Tells everything it is asked for, and writes down each score once."""
+
+    def __init__(self, tokens_N: np.ndarray, progress: Progress | None) -> None:
+        self.telling, self._progress = Telling(tokens_N), progress
+        self.nll_nats, self.sums = WriteOnce(len(tokens_N) - 1), WriteOnce(len(tokens_N) - 1)
+        self._done = 0
+
+    def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
+        if "ready" in message:
+            return self.telling.open(message)
+        if "ask" in message:
+            return self.telling.targets(message)
+        if "scores" not in message:
+            raise Refused(f"said {sorted(message)}, which is no answer of a scorer")
+        numbers = np.frombuffer(payload, dtype="<f8").reshape(3, -1)
+        place_I = numbers[0].astype(np.int64)
+        for values, slots in ((numbers[1], self.nll_nats), (numbers[2], self.sums)):
+            for start, stop in stretches(place_I):
+                self._write(slots, int(place_I[start]), values[start:stop])
+        self._done += len(place_I)
+        if self._progress is not None:
+            self._progress("validation", self._done, len(self.nll_nats.values_N))
+        return None
+
+    def _write(self, slots: WriteOnce, start: int, values: np.ndarray) -> None:
+        """NaN is no score and leaves its slot open."""
+        for first, last in _runs(~np.isnan(values)):
+            slots.write(start + first, values[first:last])
+
+
+def run_sealed(
+    task: str,
+    artifact_path: Path,
+    stream_tokens: int,
+    answering: Answering,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    limit_seconds: float | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    program: str = SERVE,
+) -> SealedRun:
+    """One sealed process from its start to its end; ``task``: ``score`` or ``audit``. See ``score_sealed``."""
     from pgolf.artifact.container import codecs
 
     if threads is None:
         import torch
 
         threads = torch.get_num_threads()
-    slots, ended = WriteOnce(len(tokens_N) - 1), {}
-    reveals: list[tuple[int, int]] = []
+    ended: Mapping[str, Any] = {}
     violations: list[Violation] = []
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="pgolf-sealed-") as empty, tempfile.TemporaryFile() as log:
         order = {
+            "task": task,
             "parent": os.getpid(),
             "artifact": os.path.realpath(artifact_path),
             "codecs": codecs(artifact_path),
             "working_directory": empty,
             "device": device,
             "threads": threads,
-            "stream_tokens": len(tokens_N),
+            "stream_tokens": stream_tokens,
             "overrides": dict(overrides or {}),
         }
         with _child(program, empty, log, threads, limit_seconds) as (child, overtime):
             assert child.stdin is not None and child.stdout is not None
             try:
                 send(child.stdin, order)
-                ended = _converse(child.stdin, child.stdout, tokens_N, slots, reveals, progress)
+                ended = _converse(child.stdin, child.stdout, answering)
             except DoubleScore as error:
                 violations.append(Violation("double_score", "write", str(error)))
+            except UserError:
+                raise
+            except (Refused, ArithmeticError, LookupError, TypeError, ValueError) as error:  # whatever it said wrong
+                violations.append(Violation("out_of_turn", task, str(error)))
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 child.wait()
                 raise _crash(child.returncode, log, overtime.is_set(), limit_seconds) from None
@@ -148,14 +312,7 @@ def score_sealed(
     facts = dict(ended.get("facts", {}))
     facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {})}
     facts |= {"environment": sorted(_environment(threads)), "system_files": list(SYSTEM_FILES)}
-    return SealedScore(
-        nll_nats_N=slots.nll_nats_N,
-        seconds=time.perf_counter() - started,
-        violations=tuple(dict.fromkeys(violations)),
-        reveals=tuple(reveals),
-        peak_bytes=int(facts.pop("peak_bytes", 0)),
-        facts=facts,
-    )
+    return SealedRun(ended, facts, tuple(dict.fromkeys(violations)), time.perf_counter() - started)
 
 
 def check_sealed() -> None:
@@ -205,48 +362,35 @@ def final_score(
     Where the process broke off, there is no code length: the score is not a number, and probe (f) says why.
     ``target_bytes_N``: see ``pgolf.eval.evaluation.byte_counts``.
     """
-    nll_nats_N = sealed.nll_nats_N if sealed.complete else np.zeros_like(sealed.nll_nats_N)
+    nll_nats_N, sum_p_N = sealed.nll_nats_N, sealed.sum_p_N
+    whole = bool(np.isfinite(nll_nats_N).all() and np.isfinite(sum_p_N).all() and (sum_p_N > 0).all())
     record = make_score(
         evaluation,
         tokens_N,
-        nll_nats_N,
+        nll_nats_N if whole else np.zeros_like(nll_nats_N),
+        sum_p_N if whole else np.ones_like(sum_p_N),
+        side_bits=sealed.side_bits,
         split="val",
         subset=subset,
         seconds=sealed.seconds,
         valid=False,
         target_bytes_N=target_bytes_N,
     )
-    return record if sealed.complete else replace(record, val_loss=math.nan, val_bpb=math.nan)
+    if whole:
+        return record
+    nan = math.nan
+    return replace(record, val_loss=nan, val_bpb=nan, claimed_bpb=nan, renormalised_bpb=nan)
 
 
-def _converse(
-    questions: IO[bytes],
-    answers: IO[bytes],
-    tokens_N: np.ndarray,
-    slots: WriteOnce,
-    reveals: list[tuple[int, int]],
-    progress: Progress | None,
-) -> dict[str, Any]:
-    """Feed the stream; returns the child's last message."""
-    ready, _ = receive(answers)
-    if "ended" in ready:
-        return _ended(ready)
-    sent = 0
-    for tokens_n in chunks_of(tokens_N, ready["chunk_tokens"]):
-        sent += len(tokens_n)
-        send(questions, {"tokens": len(tokens_n)}, np.asarray(tokens_n).astype("<u2").tobytes())
-        answer, payload = receive(answers)
-        if "ended" in answer:
-            return _ended(answer)
-        nll_nats = np.frombuffer(payload, dtype="<f8")
-        scored = ~np.isnan(nll_nats)
-        for start, stop in _runs(scored):
-            slots.write(answer["start"] + start, nll_nats[start:stop])
-        reveals.append((sent, answer["start"] + len(nll_nats)))
-        if progress is not None:
-            progress("validation", reveals[-1][1], len(tokens_N) - 1)
-    send(questions, {"end": True})
-    return _ended(receive(answers)[0])
+def _converse(questions: IO[bytes], answers: IO[bytes], answering: Answering) -> dict[str, Any]:
+    """Answer until the child ends; returns its last message."""
+    while True:
+        message, payload = receive(answers)
+        if "ended" in message:
+            return _ended(message)
+        tokens = answering.answer(message, payload)
+        if tokens is not None:
+            send(questions, {"tokens": len(tokens)}, tokens.astype("<u2").tobytes())
 
 
 def _ended(message: dict[str, Any]) -> dict[str, Any]:

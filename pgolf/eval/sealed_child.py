@@ -1,9 +1,9 @@
-"""The sealed process: artifact and stream in, scores out, and nothing else within reach.
+"""The sealed process: artifact and stream in, scores or rows out, and nothing else within reach.
 
-It lives in an empty folder, seals itself before it opens the artifact, and gets the next chunk of tokens only
-after it has answered with the scores of the last. Standard output is the channel; prints go to the error log.
-Only the process that started it ends it, or that process's death: where a scheduler signals a whole job, the run
-must say that it was stopped, not that its evaluation crashed.
+It lives in an empty folder, seals itself before it opens the artifact, and asks for the targets of each block.
+Standard output is the channel; prints go to the error log. Only the process that started it ends it, or that
+process's death: where a scheduler signals a whole job, the run must say that it was stopped, not that its evaluation
+crashed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-
 from pgolf.core.errors import UserError
 from pgolf.core.signals import HEEDED
 from pgolf.eval.frames import receive, send
+from pgolf.eval.remote import Line, RemoteAuditor, RemoteScorer
 from pgolf.eval.seal import Seal, SealBroken, seal
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def main(alter: Callable[[Evaluation], Evaluation] = lambda evaluation: evaluati
 def _die_with(parent: int) -> None:
     """Be killed when the thread that started this process ends, in whatever way.
 
-    Linux alone offers that. Elsewhere the closed pipe ends this process, when it has scored its chunk.
+    Linux alone offers that. Elsewhere the closed pipe ends this process, when it next says something.
     """
     if sys.platform != "linux":
         return
@@ -77,6 +76,9 @@ def _prepare(order: dict[str, Any]) -> Seal:
     import_module("pgolf.artifact.container")
     import_module("pgolf.eval.from_artifact")
     import_module("pgolf.compressor.registry").prepare(order["codecs"])
+    from pgolf.eval import stage
+
+    stage.KEEPS = False
     torch.set_num_threads(1)  # batches run side by side instead, order["threads"] of them
     order["working_directory_entries"] = len(os.listdir(order["working_directory"]))
     return seal(order["artifact"], sys.path[1:])
@@ -100,14 +102,10 @@ def _serve(
     evaluation = alter(replace(evaluation, workers=order["threads"]))
     evaluator = evaluation.evaluator(order["stream_tokens"])
     facts["setup_seconds"] = time.perf_counter() - started
-    send(answers, {"ready": True, "chunk_tokens": evaluation.method.chunk_tokens})
-    while True:
-        question, payload = receive(questions)
-        if question.get("end"):
-            break
-        start = evaluator.position
-        nll_nats = evaluator.feed(np.frombuffer(payload, dtype="<u2"))
-        send(answers, {"start": start, "violations": installed.violations}, nll_nats.astype("<f8").tobytes())
+    line = Line(questions, answers)
+    first_tokens = line.open(evaluator.plan.lane_starts, evaluator.plan.side_bits)
+    coder = RemoteAuditor(line) if order["task"] == "audit" else RemoteScorer(line)
+    evaluator.run(coder, first_tokens)
     facts["score_seconds"] = time.perf_counter() - started - facts["setup_seconds"]
     facts["peak_bytes"] = _peak_bytes()
     facts["core_share"] = evaluator.core_share.share

@@ -8,8 +8,9 @@ Hurts: evaluation time grows as 1/S; below S = L/8 little is left to gain.
 
 from __future__ import annotations
 
+from pgolf.core.prediction import Facts
 from pgolf.core.ranges import PositiveInt
-from pgolf.eval.windows import Window, check_lengths, plan_windows
+from pgolf.eval.windows import WindowPlan, check_lengths
 
 
 class Sliding:
@@ -22,16 +23,14 @@ class Sliding:
         *,
         window: PositiveInt,
         stride: PositiveInt,
-        chunk_tokens: PositiveInt,
         batch_windows: PositiveInt,
         official_truncation: bool,
     ) -> None:
-        check_lengths("eval", window, stride, chunk_tokens)
+        check_lengths("eval", window, stride)
         self.window = window
         self.stride = stride
-        self.chunk_tokens = chunk_tokens
         self.batch_windows = batch_windows
         self.official_truncation = official_truncation
 
-    def plan(self, first: int, last: int) -> list[Window]:
-        return plan_windows(first, last, self.window, self.stride)
+    def plan(self, facts: Facts) -> WindowPlan:
+        return WindowPlan(self.window, self.stride, self.batch_windows, facts.targets)

@@ -21,7 +21,6 @@ def plain_windows(cfg: Mapping[str, Any]) -> NonOverlapping:
     size = cfg["size"]
     return NonOverlapping(
         window=size["eval_window"],
-        chunk_tokens=size["chunk_tokens"],
         batch_windows=size["eval_batch"],
         official_truncation=False,
     )

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pgolf.core.protocols import Expert
+from pgolf.core.prediction import Facts, Stage
 
 
 class NoNGram:
     neutral: ClassVar[bool] = True
 
-    def experts(self, vocab_size: int) -> tuple[Expert, ...]:
-        """No expert, for a vocabulary of any size."""
+    def stages(self, facts: Facts) -> tuple[Stage, ...]:
+        """No expert, for any stream."""
         return ()

@@ -12,7 +12,7 @@ import numpy as np
 from pgolf.core.results import ProbeResult, Score
 from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.sealed import SealedScore
-from pgolf.proof.replay import Replay
+from pgolf.proof.audit import Audit
 
 _TOLD = 3  # complaints spelt out in a message
 
@@ -20,26 +20,20 @@ _TOLD = 3  # complaints spelt out in a message
 @dataclass(frozen=True)
 class Context:
     """``tokens_N`` is the stream as scored, ``sealed`` what the sealed process answered, ``reported`` the record
-    made of it. ``documents`` are the raw texts the stream was made of, in order, where they are at hand; the
-    stream may be a prefix of them. ``artifact_sha256`` is the hash written down before the stream was opened.
-    ``target_bytes_N`` are byte counts that came with the text, where the tokenizer does not count them.
+    made of it, ``audit`` what another one answered that could not see ahead. ``documents`` are the raw texts the stream
+    was made of, in order, where they are at hand; the stream may be a prefix of them. ``artifact_sha256`` is the hash
+    written down before the stream was opened. ``target_bytes_N`` are byte counts that came with the text, where the
+    tokenizer does not count them.
     """
 
     evaluation: Evaluation
     tokens_N: np.ndarray
     sealed: SealedScore
     reported: Score
+    audit: Audit
     documents: Sequence[str] | None
     artifact_sha256: str | None
-    replay: Replay
-    seed: int = 0
     target_bytes_N: np.ndarray | None = None
-
-    @property
-    def tolerance(self) -> float:
-        """Permitted difference of two computations of one score, in nats. On a CPU equal shapes give equal bits;
-        a GPU may choose another kernel. The largest difference met is recorded either way."""
-        return 1e-6 if self.evaluation.device == "cpu" else 1e-5
 
 
 class Verdict:
@@ -51,10 +45,6 @@ class Verdict:
         self.problems: list[str] = []
         self._started = time.perf_counter()
 
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._started
-
     def record(self, facts: Mapping[str, Any] | None = None, **more: Any) -> None:
         self.measured.update(facts or {}, **more)
 
@@ -62,8 +52,8 @@ class Verdict:
         if not holds and problem not in self.problems:
             self.problems.append(problem)
 
-    def result(self, summary: str) -> ProbeResult:
-        """``summary`` is the message where nothing was found wrong."""
+    def result(self, summary: str, seconds: float | None = None) -> ProbeResult:
+        """``summary`` is the message where nothing was found wrong; ``seconds`` what it took, by default here."""
         told = self.problems[:_TOLD]
         if len(self.problems) > _TOLD:
             told.append(f"and {len(self.problems) - _TOLD} more")
@@ -73,5 +63,5 @@ class Verdict:
             passed=not self.problems,
             measured=self.measured,
             message="; ".join(told) or summary,
-            seconds=self.seconds,
+            seconds=time.perf_counter() - self._started if seconds is None else seconds,
         )

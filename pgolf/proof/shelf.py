@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,12 +13,13 @@ from pgolf.core.results import Certificate
 from pgolf.eval.evaluation import Evaluation, make_score
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.sealed import SERVE, score_sealed
+from pgolf.proof.audit import audit_sealed
 from pgolf.proof.certificate import certify
 from pgolf.proof.cheat_child import program
 from pgolf.proof.cheats import Cheat
+from pgolf.proof.context import Context
 
-_CHUNK_WINDOWS = 4
-_CHUNKS = 3.4
+_WINDOWS = 14  # of the text that is scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +49,19 @@ def run_shelf(
     documents: Sequence[str],
     cheats: Sequence[Cheat | None],
     *,
-    probe_seconds: float,
+    places: int,
     each: Callable[[Finding], None] | None = None,
 ) -> list[Finding]:
-    """One Finding per entry of ``cheats`` (None: the honest evaluation), on the first few chunks of ``documents``.
+    """One Finding per entry of ``cheats`` (None: the honest evaluation), on the first windows of ``documents``.
 
-    Chunks are cut to a few windows so that there are several of them. Raises ArtifactError, DataError.
+    ``places``: how many each audit looks at. Raises ArtifactError, DataError.
     """
     loaded = read(artifact_path)
-    overrides = {"eval": _short_chunks(loaded.header["eval"])}
-    honest = evaluation_from(loaded, overrides=overrides)
+    honest = evaluation_from(loaded)
     tokens_N, used = stream_of(honest, documents)
     findings = []
     for cheat in cheats:
-        finding = _find(artifact_path, honest, overrides, cheat, tokens_N, used, loaded.sha256, probe_seconds)
+        finding = _find(artifact_path, honest, cheat, tokens_N, used, loaded.sha256, places)
         findings.append(finding)
         if each is not None:
             each(finding)
@@ -70,8 +69,8 @@ def run_shelf(
 
 
 def stream_of(evaluation: Evaluation, documents: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """The first chunks of ``documents`` as a stream, cut in the middle of a window, and the documents it holds."""
-    wanted = int(_CHUNKS * evaluation.method.chunk_tokens) + evaluation.method.window // 2 + 2
+    """The first windows of ``documents`` as a stream, cut in the middle of one, and the documents it holds."""
+    wanted = _WINDOWS * evaluation.method.window + evaluation.method.window // 2 + 2
     pieces, used, size = [], [], 0
     bos = np.array([evaluation.tokenizer.bos_id], dtype=np.uint16)
     for document in documents:
@@ -86,36 +85,30 @@ def stream_of(evaluation: Evaluation, documents: Sequence[str]) -> tuple[np.ndar
 def _find(
     artifact_path: Path,
     honest: Evaluation,
-    overrides: Mapping[str, Mapping[str, Any]],
     cheat: Cheat | None,
     tokens_N: np.ndarray,
     documents: Sequence[str],
     sha256: str,
-    probe_seconds: float,
+    places: int,
 ) -> Finding:
     evaluation = cheat.apply(honest) if cheat is not None else honest
     run = program(cheat.name) if cheat is not None else SERVE
-    sealed = score_sealed(artifact_path, tokens_N, overrides=overrides, program=run)
+    sealed = score_sealed(artifact_path, tokens_N, program=run)
     scored = ~np.isnan(sealed.nll_nats_N)
-    nll_nats_N = np.where(scored, sealed.nll_nats_N, 0.0)  # what has no score costs nothing in the claim
     claimed = make_score(
-        evaluation, tokens_N, nll_nats_N, split="shelf", subset=True, seconds=sealed.seconds, valid=False
-    )
-    certificate = certify(
         evaluation,
         tokens_N,
-        sealed,
-        claimed,
-        probe_seconds=probe_seconds,
-        documents=documents,
-        artifact_sha256=sha256,
+        np.where(scored, sealed.nll_nats_N, 0.0),  # what has no score costs nothing in the claim
+        np.nan_to_num(sealed.sum_p_N, nan=1.0),
+        split="shelf",
+        subset=True,
+        seconds=sealed.seconds,
+        valid=False,
     )
+    vocab_size = honest.tokenizer.vocab_size
+    audit = audit_sealed(artifact_path, tokens_N, sealed, vocab_size, places, program=run)
+    certificate = certify(Context(evaluation, tokens_N, sealed, claimed, audit, documents, sha256))
     return Finding(cheat, claimed.val_bpb, certificate)
-
-
-def _short_chunks(node: Mapping[str, Any]) -> dict[str, Any]:
-    chunk_tokens = min(node["chunk_tokens"], _CHUNK_WINDOWS * node["window"])
-    return dict(node) | {"chunk_tokens": chunk_tokens}
 
 
 def own_documents() -> list[str]:

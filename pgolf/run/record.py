@@ -27,6 +27,7 @@ from pgolf.core.process import choose_precision, hardware_name, process_facts
 from pgolf.core.protocols import Logger, Progress
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.core.signals import undisturbed
+from pgolf.run import stages
 from pgolf.run.listeners import Harmless, ParseableLog, Screen, Series
 from pgolf.run.recorder import Recorder
 from pgolf.track import textlog
@@ -255,6 +256,10 @@ class Run(Recorder):
         if self.artifact is not None and self.artifact.over_by:
             self.status = OverBudget.exit_status
             return "over_cap", f"{self.artifact.over_by:,} bytes over the cap of {self.artifact.cap_bytes:,}"
+        late = stages.over_time(self.cfg, self.scores.get("final"))
+        if late:
+            self.status = OverBudget.exit_status
+            return "over_time", late
         return "finished", ""
 
     def _keep_weights(self, error: BaseException | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from pgolf.artifact import container
 from pgolf.config.eval_words import EvalWords, overrides_of
 from pgolf.core.atomic import write_text_atomic
-from pgolf.core.errors import CertificateError
+from pgolf.core.errors import CertificateError, OverBudget
 from pgolf.core.events import Event
 from pgolf.core.process import Process
 from pgolf.core.protocols import Progress
@@ -51,10 +51,11 @@ class Rescore(Recorder):
     def result(self, name: str) -> dict[str, Any]:
         """What the summary of a run shows, as far as an evaluation alone knows it."""
         assert self.score is not None and self.certificate is not None
+        late, failed = stages.over_time(self.cfg, self.score), self.certificate.failed
         return to_plain(
             {
-                "status": "finished" if self.certificate.passed else "certificate_failed",
-                "reason": "; ".join(self.certificate.failed),
+                "status": "certificate_failed" if failed else "over_time" if late else "finished",
+                "reason": "; ".join(failed) or late,
                 "run": {"name": name, "seed": None, "rerun": 1},
                 "scores": {"final": self.score.as_dict()},
                 "train": None,
@@ -87,7 +88,9 @@ def evaluate(words: EvalWords) -> int:
         }
         write_text_atomic(words.out, to_json(record, indent=2) + "\n")
         recorder.tell("written", str(words.out))
-    return 0 if certificate.passed else CertificateError.exit_status
+    if not certificate.passed:
+        return CertificateError.exit_status
+    return OverBudget.exit_status if stages.over_time(words.settings, recorder.score) else 0
 
 
 def _changes(node: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

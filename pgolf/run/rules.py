@@ -20,7 +20,6 @@ from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make, trait
 from pgolf.core.process import choose_device, process_facts
-from pgolf.eval.windows import check_lengths
 from pgolf.qat.base import QATMethod
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 
@@ -90,8 +89,7 @@ class _Built:
 
 
 def _eval_rules(built: _Built) -> None:
-    size, method = built.cfg["size"], make(built.cfg["eval"])
-    check_lengths("size", size["eval_window"], size["eval_window"], size["chunk_tokens"])
+    method = make(built.cfg["eval"])
     if method.official_truncation and trait(built.cfg["tokenizer"], "metric", "raw") != "table":
         raise ConfigError(
             "eval.official_truncation: true drops the stream's tail, which only a published vocabulary's metric allows"

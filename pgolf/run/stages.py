@@ -37,10 +37,12 @@ from pgolf.data.base import raw_documents
 from pgolf.data.dataset import Dataset, check_long_enough, load
 from pgolf.eval.evaluation import Evaluation, evaluation_of
 from pgolf.eval.from_artifact import evaluation_from
-from pgolf.eval.network import NetworkExpert
+from pgolf.eval.network import FixedNetwork
 from pgolf.eval.sealed import PATIENCE, SealedScore, final_score, score_sealed
 from pgolf.eval.split import float_evaluation, plain_windows, score_split
+from pgolf.proof.audit import PLACES, audit_sealed
 from pgolf.proof.certificate import certify
+from pgolf.proof.context import Context
 from pgolf.quant.calibration.base import Calibration, CalibrationSource
 from pgolf.quant.calibration.measure import calibrate, stage_of
 from pgolf.run.recorder import Recorder
@@ -218,6 +220,8 @@ def measure_inputs(
 class Final:
     """What the final evaluation did, for the certificate: the recipe, the stream it scored, what came back."""
 
+    path: Path
+    overrides: Mapping[str, Mapping[str, Any]] | None
     evaluation: Evaluation
     stream_N: np.ndarray
     sealed: SealedScore
@@ -230,7 +234,7 @@ def score_dev(recorder: Recorder, dataset: Dataset, artifact: Artifact) -> Evalu
     with recorder.stage("dev scores"):
         evaluation = evaluation_from(container.read(artifact.path), device=str(recorder.device))
         network = evaluation.network
-        assert isinstance(network, NetworkExpert)
+        assert isinstance(network, FixedNetwork)
         plain = evaluation_of(network.model, dataset.tokenizer, plain_windows(recorder.cfg))
         recorder.tell("score", which="roundtrip", score=_score_dev(recorder, plain, dataset, "roundtrip"))
         recorder.tell("score", which="dev", score=_score_dev(recorder, evaluation, dataset, "dev"))
@@ -261,27 +265,53 @@ def score_final(
     target_bytes_N = dataset.sidecar_target_bytes("val", limit)
     score = final_score(evaluation, stream_N, sealed, limit is not None, target_bytes_N)
     recorder.tell("score", which="final", score=score)
-    return Final(evaluation, stream_N, sealed, score, target_bytes_N)
+    return Final(path, overrides, evaluation, stream_N, sealed, score, target_bytes_N)
 
 
 def certify_final(recorder: Recorder, final: Final, artifact_sha256: str) -> Certificate:
-    """Prove that the final score is a code length."""
+    """Prove that the final score is a code length: look at places drawn now that the scores stand."""
     cfg = recorder.cfg
-    with recorder.stage("certify"), recorder.progress("certify") as progress:
-        certificate = certify(
-            final.evaluation,
+    with recorder.stage("certify"), recorder.progress("certify", unit="rows") as progress:
+        audit = audit_sealed(
+            final.path,
             final.stream_N,
             final.sealed,
-            final.score,
-            probe_seconds=cfg["budget"]["probe_seconds"],
-            documents=raw_documents(make(cfg["data"]), Path(cfg["cache_dir"]), "val"),
-            artifact_sha256=artifact_sha256,
-            target_bytes_N=final.target_bytes_N,
-            progress=lambda probe: progress(f"certify {probe}", 0, None),
+            final.evaluation.tokenizer.vocab_size,
+            PLACES[cfg["certify"]],
+            progress=progress,
+            device=str(recorder.device),
+            limit_seconds=PATIENCE * cfg["budget"]["eval_seconds"],
+            overrides=final.overrides,
         )
-    score = replace(final.score, valid=certificate.passed)
+        certificate = certify(
+            Context(
+                final.evaluation,
+                final.stream_N,
+                final.sealed,
+                final.score,
+                audit,
+                raw_documents(make(cfg["data"]), Path(cfg["cache_dir"]), "val"),
+                artifact_sha256,
+                final.target_bytes_N,
+            )
+        )
+    late = over_time(cfg, final.score)
+    if late:
+        recorder.tell("late", late)
+    score = replace(final.score, valid=certificate.passed and not late)
     recorder.tell("certified", certificate=certificate, score=score)
     return certificate
+
+
+def over_time(cfg: Mapping[str, Any], score: Score | None) -> str:
+    """Why the final score came too late to count; empty where it did not."""
+    allowed = cfg["budget"]["eval_seconds"]
+    if score is None or score.seconds <= allowed:
+        return ""
+    return (
+        f"evaluation took {score.seconds:.0f} s of {allowed:g} allowed, so the score is not valid; on a busy machine "
+        "eval.py scores the artifact again"
+    )
 
 
 def score_validation(recorder: Recorder, evaluation: Evaluation, dataset: Dataset) -> Score:

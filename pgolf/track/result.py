@@ -21,11 +21,11 @@ from pgolf.track.jsonable import to_json, to_plain
 SCHEMA_VERSION = 1
 RESULT_NAME = "result.json"
 
-Status = Literal["finished", "over_cap", "certificate_failed", "interrupted", "nan_loss", "failed"]
+Status = Literal["finished", "over_cap", "over_time", "certificate_failed", "interrupted", "nan_loss", "failed"]
 STATUSES: tuple[str, ...] = get_args(Status)
 
 # These ran to their end and gave a number, legal or not; such a folder is never overwritten unasked.
-COMPLETE: tuple[str, ...] = ("finished", "over_cap", "certificate_failed")
+COMPLETE: tuple[str, ...] = ("finished", "over_cap", "over_time", "certificate_failed")
 
 SCORE_NAMES = ("dev", "prequant", "roundtrip", "final")
 

@@ -18,7 +18,7 @@ from pgolf.track.result import COMPLETE
 from pgolf.track.tabular import columns, wrapped
 from pgolf.track.words import count, duration, short
 
-_STATUS_STYLE = {"finished": "bold green", "over_cap": "bold red", "certificate_failed": "bold red"}
+_STATUS_STYLE = {"finished": "bold green"} | dict.fromkeys(("over_cap", "over_time", "certificate_failed"), "bold red")
 _SCORE_LABELS = {
     "prequant": "before quantization",
     "roundtrip": "after quantization",

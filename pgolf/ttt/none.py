@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pgolf.core.protocols import Expert
+from pgolf.core.prediction import Facts, Network
 
 
 class NoAdaptation:
     neutral: ClassVar[bool] = True
 
-    def wrap(self, expert: Expert, chunks: int) -> Expert:
-        """``expert`` itself. ``chunks`` is how many chunks the stream has; schedules over chunks need it."""
-        return expert
+    def wrap(self, network: Network, facts: Facts) -> Network:
+        """``network`` itself."""
+        return network

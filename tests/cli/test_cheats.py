@@ -1,24 +1,36 @@
-"""Every cheat on the shelf is rejected by the probe it offends, by name; the honest evaluation is not."""
+"""Every cheat on the shelf, under every modifier, is rejected by the probe it offends; the honest evaluation is not."""
 
 import argparse
 
+import numpy as np
 import pytest
 
 from pgolf.cli.cheats import add_parser
 from pgolf.core.errors import ConfigError
 from pgolf.proof import cheats
+from pgolf.proof.certificate import certify
 from pgolf.proof.cheats import by_name, names, shelf
 from pgolf.proof.shelf import own_documents, run_shelf
-from tests.proof.making import DOCUMENTS, write_artifact
+from tests.eval.stages import counts, mean
+from tests.proof.making import (
+    DOCUMENTS,
+    context_of,
+    network_evaluation,
+    pretend_audit,
+    pretend_sealed,
+    stream_of,
+    write_artifact,
+)
 
 PROBES = {
     "a": "normalisation",
-    "b": "prefix perturbation",
-    "c": "score before update",
-    "d": "single pass",
-    "e": "coverage and bytes",
-    "f": "artifact only",
+    "b": "prefix-only audit",
+    "c": "single pass",
+    "d": "coverage and bytes",
+    "e": "artifact only",
 }
+# What these do only a process can see: a second write, an access that is refused.
+OF_A_PROCESS = ("settles_twice", "file_reader", "socket_opener")
 
 
 @pytest.fixture(scope="module")
@@ -26,22 +38,45 @@ def artifact(tmp_path_factory):
     return write_artifact(tmp_path_factory.mktemp("cheats") / "a.pgolf")
 
 
-@pytest.fixture(scope="module")
-def honest(artifact):
-    return run_shelf(artifact, DOCUMENTS, [None], probe_seconds=2)[0]
+def judged(evaluation, cheat, tokens_N, places=10_000):
+    """(claimed nats, certificate) of the cheat where scorer and audited run in this process."""
+    cheating = cheat.apply(evaluation)
+    sealed = pretend_sealed(cheating, tokens_N)
+    audit = pretend_audit(cheating, tokens_N, sealed, places=places)
+    context = context_of(cheating, sealed=sealed, audit=audit, tokens_N=tokens_N)
+    return float(np.nansum(sealed.nll_nats_N)), certify(context)
 
 
-def test_honest_evaluation_passes_every_probe(honest):
-    assert honest.certificate.passed, honest.certificate.failed
+@pytest.mark.parametrize("learning", [False, True], ids=["network", "with counts"])
+@pytest.mark.parametrize("name", [name for name in names() if name not in OF_A_PROCESS])
+def test_cheat_is_caught_by_the_probe_it_offends(name, learning):
+    changes = {"ngram": counts(), "mixer": mean()} if learning else {}
+    evaluation, cheat = network_evaluation(**changes), by_name(name)
+    tokens_N = stream_of(evaluation)
+    honest = pretend_sealed(evaluation, tokens_N)
+    claimed, certificate = judged(evaluation, cheat, tokens_N)
+    failed = {probe.letter: probe for probe in certificate.probes if not probe.passed}
+    if name.startswith("unnormalised") and learning:
+        assert failed, "the mixture divides by nothing either"
+    else:
+        assert cheat.letter in failed, certificate
+        assert failed[cheat.letter].name == PROBES[cheat.letter]
+    assert claimed <= honest.nll_nats_N.sum() + 1e-6  # or it would not be worth cheating
 
 
-@pytest.mark.parametrize("name", names())
-def test_cheat_is_caught_by_the_probe_it_offends(artifact, honest, name):
-    (finding,) = run_shelf(artifact, DOCUMENTS, [by_name(name)], probe_seconds=2)
+@pytest.mark.parametrize("name", OF_A_PROCESS)
+def test_what_only_a_process_shows_is_caught_in_one(artifact, name):
+    (finding,) = run_shelf(artifact, DOCUMENTS, [by_name(name)], places=20)
     failed = {probe.letter: probe for probe in finding.certificate.probes if not probe.passed}
-    assert by_name(name).letter in failed, finding.certificate
-    assert failed[by_name(name).letter].name == PROBES[by_name(name).letter]
-    assert finding.claimed_bpb <= honest.claimed_bpb + 1e-9  # or it would not be worth cheating
+    assert by_name(name).letter in failed and failed[by_name(name).letter].name == PROBES[by_name(name).letter]
+
+
+def test_two_hundred_places_find_a_leak_in_one_context_of_fifty():
+    """Half of the places are drawn where targets are cheap, which is where a leak is worth anything."""
+    evaluation = network_evaluation()
+    tokens_N = stream_of(evaluation, DOCUMENTS * 8)
+    for cheat in ("in_chunk_peeker+conditional", "score_after_update+conditional", "smear_ahead+late"):
+        assert not judged(evaluation, by_name(cheat), tokens_N, places=200)[1].passed, cheat
 
 
 def test_the_shelf_has_a_cheat_for_every_probe_in_their_order():
@@ -56,7 +91,9 @@ def test_a_file_put_on_the_shelf_is_on_it(monkeypatch, tmp_path):
     assert by_name("dropped_in").letter == "a"
 
 
-@pytest.mark.parametrize("name", ["wrapped", "../shelf", "os.path", "", "Double_Scorer"])
+@pytest.mark.parametrize(
+    "name", ["altered", "../shelf", "os.path", "", "Double_Scorer", "double_scorer+slow", "smear_ahead+never"]
+)
 def test_what_is_no_cheat_is_refused(name):
     with pytest.raises(ConfigError, match="no '"):
         by_name(name)
@@ -67,37 +104,35 @@ def test_unknown_cheat_gets_the_nearest_name():
         by_name("double_score")
 
 
+def parsed(*words):
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    return parser.parse_args(["cheats", *map(str, words)])
+
+
 def test_command_prints_a_row_for_each(artifact, capsys, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("".join(DOCUMENTS), encoding="utf-8")
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    options = parser.parse_args(
-        ["cheats", str(artifact), "--text", str(text), "--only", "tail_dropper", "--seconds", "2"]
-    )
+    options = parsed(artifact, "--text", text, "--only", "tail_dropper", "in_chunk_peeker+late", "--places", 100)
     assert options.run(options) == 0
     printed = capsys.readouterr().out
     assert "none (honest)" in printed
-    assert "tail_dropper" in printed
-    assert "1 of 1 cheats caught" in printed
+    assert "tail_dropper" in printed and "in_chunk_peeker+late" in printed
+    assert "2 of 2 cheats caught" in printed
 
 
 def test_command_on_a_file_that_is_no_artifact_says_so(tmp_path, capsys):
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    options = parser.parse_args(["cheats", str(tmp_path / "missing.pgolf")])
+    options = parsed(tmp_path / "missing.pgolf")
     assert options.run(options) == 2
     shown = capsys.readouterr()
     assert "missing.pgolf" in shown.err and not shown.out, "no head of a table that does not come"
 
 
-@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1", "soon"])
-def test_probes_need_a_time_that_ends(seconds, capsys):
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
+@pytest.mark.parametrize("places", ["nan", "0", "-1", "many"])
+def test_an_audit_looks_somewhere(places, capsys):
     with pytest.raises(SystemExit) as stop:
-        parser.parse_args(["cheats", "x.pgolf", "--seconds", seconds])
-    assert stop.value.code == 2 and f"'{seconds}' is not a number above 0" in capsys.readouterr().err
+        parsed("x.pgolf", "--places", places)
+    assert stop.value.code == 2 and "--places" in capsys.readouterr().err
 
 
 def test_the_packages_own_source_is_text_enough():

@@ -7,7 +7,7 @@ from pgolf.core.errors import ConfigError
 from tests.proof.making import eval_node
 
 HEADER = {
-    "eval": eval_node(window=32, stride=8, chunk_tokens=128, batch_windows=4),
+    "eval": eval_node(window=32, stride=8, batch_windows=4),
     "ttt": {"_target_": "pgolf.ttt.none.NoAdaptation"},
     "ngram": {"_target_": "pgolf.ngram.none.NoNGram"},
     "mixer": {"_target_": "pgolf.mixer.none.Single"},
@@ -31,7 +31,7 @@ def test_words_about_the_text_override_nothing(tmp_path):
 def test_a_group_chosen_whole_keeps_the_artifacts_lengths(tmp_path):
     node = overrides(tmp_path, "eval=non_overlapping")["eval"]
     assert node["_target_"] == "pgolf.eval.non_overlapping.NonOverlapping"
-    assert (node["window"], node["chunk_tokens"], node["batch_windows"]) == (32, 128, 4)
+    assert (node["window"], node["batch_windows"]) == (32, 4)
     assert "stride" not in node and node["official_truncation"] is False
 
 
@@ -42,7 +42,7 @@ def test_the_same_method_chosen_again_overrides_nothing(tmp_path):
 def test_the_command_line_goes_before_the_artifact(tmp_path):
     assert overrides(tmp_path, "eval.stride=16") == {"eval": HEADER["eval"] | {"stride": 16}}
     node = overrides(tmp_path, "eval=non_overlapping", "eval.window=64")["eval"]
-    assert (node["window"], node["chunk_tokens"]) == (64, 128)
+    assert node["window"] == 64
 
 
 def test_everything_wrong_is_said_at_once(tmp_path):
@@ -100,7 +100,7 @@ def test_a_budget_beyond_every_integer_is_out_of_range(tmp_path):
 
 def test_the_keys_that_the_size_gives_are_known():
     scaled = read_words(["artifact=a.pgolf"]).scaled
-    assert scaled["eval"] == ("window", "stride", "chunk_tokens", "batch_windows") and scaled["ttt"] == ()
+    assert scaled["eval"] == ("window", "stride", "batch_windows") and scaled["ttt"] == ()
 
 
 def test_the_certificate_goes_beside_the_artifact_or_where_out_says(tmp_path):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -5,17 +7,23 @@ import torch
 from pgolf.artifact import container
 from pgolf.config.compose import node
 from pgolf.core.errors import ArtifactError, ConfigError
+from pgolf.core.prediction import Batch, Span
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.tokenizer.bytes import ByteTokenizer
 from tests.proof.making import arch_node, eval_node, noisy_model, write_artifact
 
 
+def log_probs(network, inputs_BT, keep):
+    blocks = tuple(Span(lane, 0, inputs_BT.shape[1] - keep, inputs_BT.shape[1]) for lane in range(len(inputs_BT)))
+    return network.log_probs(Batch(blocks, inputs_BT, keep)).logp_BKV
+
+
 def test_the_evaluation_is_the_packed_model(tmp_path):
     evaluation = evaluation_from(container.read(write_artifact(tmp_path / "a.pgolf")))
-    model = noisy_model(arch_node(), 260, 1)
+    model = noisy_model(arch_node(), 260, 1).requires_grad_(False)
     inputs_BT = torch.randint(260, (2, 32))
     expected = model.logits(inputs_BT, 8).log_softmax(-1)
-    torch.testing.assert_close(evaluation.network.log_probs(inputs_BT, 8), expected, rtol=0, atol=0)
+    torch.testing.assert_close(log_probs(evaluation.network, inputs_BT, 8), expected, rtol=0, atol=0)
     assert isinstance(evaluation.tokenizer, ByteTokenizer)
     assert (evaluation.method.window, evaluation.metric) == (32, "raw")
     assert len(evaluation.stream(np.array([1, 5, 6]))) == 3
@@ -34,14 +42,21 @@ def test_the_route_active_at_the_end_of_training_is_evaluated_with_its_own_weigh
     sizes = ["arch.heads=2", "arch.kv_heads=1", "arch.mlp_hidden=64"]
     arch = node("arch", "baseline", words + sizes)
     loaded = container.read(write_artifact(tmp_path / "a.pgolf", arch=arch, route=route))
-    model = noisy_model(arch, 260, 1)
+    model = noisy_model(arch, 260, 1).requires_grad_(False)
     own, layer = model.own_mlps["0_1"].down.weight, model.layers[0].mlp.down.weight
     assert not torch.equal(own, layer)
     model.use(route)
     inputs_BT = torch.randint(260, (2, 32))
     expected = model.logits(inputs_BT, 8).log_softmax(-1)
-    found = evaluation_from(loaded).network.log_probs(inputs_BT, 8)
+    found = log_probs(evaluation_from(loaded).network, inputs_BT, 8)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_a_header_without_what_is_needed_is_refused_with_all_that_it_lacks(tmp_path):
+    loaded = container.read(write_artifact(tmp_path / "a.pgolf"))
+    lacking = {key: value for key, value in loaded.header.items() if key not in ("eval", "mixer")}
+    with pytest.raises(ArtifactError, match=r"the header has no eval, mixer$"):
+        evaluation_from(dataclasses.replace(loaded, header=lacking))
 
 
 def test_headers_that_do_not_fit_are_refused(tmp_path):

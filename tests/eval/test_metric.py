@@ -55,6 +55,12 @@ def test_float32_scores_are_summed_in_float64():
     assert bits_per_byte(nll_nats, lengths) == pytest.approx(float(np.float32(0.1)) / math.log(2), rel=1e-12)
 
 
+def test_side_bits_are_added_to_the_sum_before_the_division():
+    nll_nats, lengths = np.array([10 * math.log(2)] * 2), np.array([4, 16])
+    assert bits_per_byte(nll_nats, lengths, side_bits=20.0) == pytest.approx(2.0)
+    assert bits_per_byte(nll_nats, lengths, side_bits=0.0) == bits_per_byte(nll_nats, lengths)
+
+
 def test_uniform_model_of_worked_example_a():
     # Σ bytes 14 over 8 targets, uniform over 16 ids.
     lengths = np.array([3, 1, 3, 0, 3, 1, 1, 2])
@@ -65,6 +71,7 @@ def test_uniform_model_of_worked_example_a():
     ("nll_nats", "lengths", "words"),
     [
         ([1.0, np.nan], [1, 1], "position 1 has no finite score"),
+        ([1.0, np.inf], [1, 1], "position 1 has no finite score"),
         ([1.0], [1, 1], "1 scores for 2 byte counts"),
         ([1.0, 1.0], [1, -1], "negative"),
         ([1.0], [1.5], "integers"),

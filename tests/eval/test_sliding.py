@@ -2,6 +2,8 @@ import pytest
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
+from pgolf.core.prediction import Facts
+from pgolf.eval.blocks import Tape
 from pgolf.eval.sliding import Sliding
 
 
@@ -10,7 +12,6 @@ def node(**changes):
         "_target_": "pgolf.eval.sliding.Sliding",
         "window": 8,
         "stride": 2,
-        "chunk_tokens": 16,
         "batch_windows": 4,
         "official_truncation": False,
     } | changes
@@ -19,11 +20,12 @@ def node(**changes):
 def test_first_window_scores_all_later_ones_their_last_stride():
     method = make(node())
     assert isinstance(method, Sliding)
-    windows = method.plan(0, 16)
-    assert (windows[0].start, windows[0].keep) == (0, 8)
-    assert [w.keep for w in windows[1:]] == [2, 2, 2, 2]
-    assert method.plan(16, 21)[0].start == 10
-    assert method.plan(16, 21)[-1].keep == 1
+    plan = method.plan(Facts(vocab_size=11, bos_id=1, stream_tokens=22))
+    blocks = [block for blocks in plan.rounds(Tape([1], [21])) for block in blocks]
+    assert (blocks[0].context, blocks[0].keep) == (0, 8)
+    assert [block.keep for block in blocks[1:]] == [2, 2, 2, 2, 2, 2, 1]
+    assert all(block.start - block.context == 6 for block in blocks[1:])
+    assert plan.batch_blocks == 4
 
 
 def test_stride_that_does_not_divide_the_window_is_a_config_error():

@@ -3,75 +3,77 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgolf.core.errors import ConfigError
-from pgolf.eval.windows import batches, check_lengths, official_length, plan_windows
+from pgolf.eval.blocks import Tape
+from pgolf.eval.windows import BATCHES, WindowPlan, check_lengths, official_length, windows
+
+LENGTHS = {"stride": st.integers(1, 8), "per_window": st.integers(1, 6), "targets": st.integers(1, 400)}
 
 
-def whole_plan(positions, window, stride, chunk):
+def published(targets, window, stride):
+    """(start, stop, kept) of the rule's windows as its formula has them: w = 0, S, 2S, … while w + L - S < T'."""
+    starts = [w for w in range(0, targets + window, stride) if w == 0 or w + window - stride < targets]
+    stops = [min(start + window, targets) for start in starts]
     return [
-        w
-        for first in range(0, positions, chunk)
-        for w in plan_windows(first, min(first + chunk, positions), window, stride)
+        (start, stop, stop if start == 0 else stop - start - (window - stride))
+        for start, stop in zip(starts, stops, strict=True)
     ]
 
 
 def test_worked_example_b():
-    windows = plan_windows(0, 15, 8, 3)
-    assert [w.start for w in windows] == [0, 3, 6, 9]
-    assert [(w.first_scored, w.stop) for w in windows] == [(0, 8), (8, 11), (11, 14), (14, 15)]
-    windows = plan_windows(0, 16, 8, 2)
-    assert [w.start for w in windows] == [0, 2, 4, 6, 8]
-    assert sum(w.keep for w in windows) == 16  # the old rule scores 22
+    found = list(windows(15, 8, 3))
+    assert [(block.context, block.start, block.stop) for block in found] == [
+        (0, 0, 8),
+        (3, 8, 11),
+        (6, 11, 14),
+        (9, 14, 15),
+    ]
+    found = list(windows(16, 8, 2))
+    assert [block.context for block in found] == [0, 2, 4, 6, 8]
+    assert sum(block.keep for block in found) == 16  # the old rule scores 22
 
 
-@given(
-    stride=st.integers(1, 8),
-    per_window=st.integers(1, 6),
-    per_chunk=st.integers(0, 9),
-    positions=st.integers(1, 400),
-)
-def test_each_position_once_with_full_context(stride, per_window, per_chunk, positions):
+@given(**LENGTHS)
+def test_each_position_is_predicted_once_in_order_with_its_context(stride, per_window, targets):
     window = stride * per_window
-    chunk = stride * (per_window + per_chunk)
-    windows = whole_plan(positions, window, stride, chunk)
-    scored = [i for w in windows for i in range(w.first_scored, w.stop)]
-    assert scored == list(range(positions))
-    assert all(w.length <= window and w.start % stride == 0 for w in windows)
-    assert all(w.first_scored - w.start >= window - stride for w in windows[1:])
-    assert all(w.start + window - stride < positions or w.start == 0 for w in windows)
+    found = list(windows(targets, window, stride))
+    assert [i for block in found for i in range(block.start, block.stop)] == list(range(targets))
+    assert all(block.lane == 0 and block.length <= window and block.context % stride == 0 for block in found)
+    assert all(block.start - block.context == window - stride for block in found[1:])
+    assert (found[0].context, found[0].start, found[0].stop) == (0, 0, min(window, targets))
+    assert all(block.keep == stride for block in found[1:-1])
 
 
-@given(
-    stride=st.integers(1, 8),
-    per_window=st.integers(1, 6),
-    per_chunk=st.integers(0, 9),
-    positions=st.integers(1, 400),
-)
-def test_chunks_do_not_change_the_plan(stride, per_window, per_chunk, positions):
+@given(**LENGTHS)
+def test_the_windows_are_those_of_the_published_formula(stride, per_window, targets):
     window = stride * per_window
-    chunk = stride * (per_window + per_chunk)
-    assert whole_plan(positions, window, stride, chunk) == plan_windows(0, positions, window, stride)
+    found = [(block.context, block.stop, block.keep) for block in windows(targets, window, stride)]
+    assert found == published(targets, window, stride)
 
 
-def test_batches_hold_windows_of_one_shape():
-    windows = plan_windows(0, 15, 8, 3)
-    assert [len(batch) for batch in batches(windows, 8)] == [1, 2, 1]
-    assert [len(batch) for batch in batches(plan_windows(0, 64, 8, 8), 3)] == [3, 3, 2]
-    for batch in batches(windows, 8):
-        assert len({(w.length, w.keep) for w in batch}) == 1
+@given(batch_blocks=st.integers(1, 5), **LENGTHS)
+def test_rounds_hold_the_windows_in_order_and_no_more_than_some_batches(batch_blocks, stride, per_window, targets):
+    plan = WindowPlan(stride * per_window, stride, batch_blocks, targets)
+    found = [list(blocks) for blocks in plan.rounds(Tape([0], [targets]))]
+    assert [block for blocks in found for block in blocks] == list(windows(targets, stride * per_window, stride))
+    assert all(0 < len(blocks) <= BATCHES * batch_blocks for blocks in found)
+    assert (plan.lane_starts, plan.side_bits) == ((0,), 0.0)
 
 
-@pytest.mark.parametrize(
-    ("window", "stride", "chunk", "words"),
-    [
-        (8, 3, 24, "does not divide"),
-        (8, 4, 30, "no multiple"),
-        (8, 4, 4, "shorter"),
-        (8, 16, 32, "does not divide"),
-    ],
-)
-def test_lengths_that_do_not_fit_are_refused_by_name(window, stride, chunk, words):
-    with pytest.raises(ConfigError, match=words):
-        check_lengths("eval", window, stride, chunk)
+@pytest.mark.parametrize(("window", "stride"), [(8, 3), (8, 16), (8, 5)])
+def test_a_stride_that_does_not_fit_the_window_is_refused_by_name(window, stride):
+    with pytest.raises(ConfigError, match=rf"eval\.stride: {stride} does not divide the window of {window}"):
+        check_lengths("eval", window, stride)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(8, 8), (8, 1), (8, 2), (1, 1)])
+def test_a_stride_that_divides_the_window_is_taken(window, stride):
+    check_lengths("eval", window, stride)
+
+
+@given(tokens=st.integers(1, 500), window=st.integers(1, 64))
+def test_the_published_truncation_leaves_whole_windows_of_targets(tokens, window):
+    left = official_length(tokens, window)
+    assert (left - 1) % window == 0 and left <= tokens < left + window
 
 
 def test_published_truncation():

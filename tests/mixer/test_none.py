@@ -1,15 +1,12 @@
 import pytest
-import torch
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
+from pgolf.core.prediction import Facts
 
 
-def test_one_expert_passes_unchanged_and_two_are_refused():
+def test_the_networks_row_stands_alone_and_with_others_it_is_refused():
     mixer = make({"_target_": "pgolf.mixer.none.Single"})
-    logp = torch.randn(2, 3, 5)
-    assert mixer.combine([logp]) is logp
-    mixer.observe([logp])
-    assert mixer.fork().combine([logp]) is logp
-    with pytest.raises(ConfigError, match="cannot combine 2"):
-        mixer.combine([logp, logp])
+    assert mixer.stage(Facts(10, 1, 100), experts=0) is None
+    with pytest.raises(ConfigError, match="cannot combine it with 2 more"):
+        mixer.stage(Facts(10, 1, 100), experts=2)

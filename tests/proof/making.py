@@ -12,12 +12,13 @@ from pgolf.compressor.zlib import Zlib
 from pgolf.config.compose import node
 from pgolf.core.make import make
 from pgolf.eval.evaluation import Evaluation, make_score
-from pgolf.eval.evaluator import chunks_of
-from pgolf.eval.network import NetworkExpert
-from pgolf.eval.sealed import SealedScore
+from pgolf.eval.network import FixedNetwork
+from pgolf.eval.remote import Line, RemoteAuditor
+from pgolf.eval.scorer import Scorer
+from pgolf.eval.sealed import SealedRun, SealedScore
 from pgolf.eval.sliding import Sliding
+from pgolf.proof.audit import Judge, draw
 from pgolf.proof.context import Context
-from pgolf.proof.replay import Replay
 from pgolf.quant.none import NoQuantizer
 from pgolf.tokenizer.bytes import ByteTokenizer
 
@@ -35,12 +36,11 @@ def arch_node(layers=2, width=32, heads=2, mlp_hidden=64):
     return node("arch", "baseline", [f"arch.{key}={value}" for key, value in words.items()])
 
 
-def eval_node(window=32, stride=8, chunk_tokens=128, batch_windows=4):
+def eval_node(window=32, stride=8, batch_windows=4):
     return {
         "_target_": "pgolf.eval.sliding.Sliding",
         "window": window,
         "stride": stride,
-        "chunk_tokens": chunk_tokens,
         "batch_windows": batch_windows,
         "official_truncation": False,
     }
@@ -79,40 +79,72 @@ def write_artifact(path: Path, tokenizer=None, **changes) -> Path:
     return path
 
 
-def pretend_sealed(evaluation, tokens_N):
-    """A SealedScore as the sealed process would answer, computed here to save its start."""
-    evaluator = evaluation.evaluator(len(tokens_N))
-    reveals = []
-    for tokens_n in chunks_of(tokens_N, evaluation.method.chunk_tokens):
-        evaluator.feed(tokens_n)
-        reveals.append((evaluator.position + 1, evaluator.position))
-    facts = {"working_directory_entries": 0, "artifact_sha256": "abc"}
-    return SealedScore(evaluator.slots.nll_nats_N, 1.0, (), tuple(reveals), 0, facts)
-
-
 def network_evaluation(network=None, **changes):
-    """The noisy model (or another expert) over bytes, in short windows."""
+    """The noisy model (or another network) over bytes, in short windows."""
     tokenizer = ByteTokenizer()
     method = Sliding(**{k: v for k, v in eval_node().items() if k != "_target_"})
-    network = network or NetworkExpert(noisy_model(arch_node(), tokenizer.vocab_size, tokenizer.bos_id))
+    network = network or FixedNetwork(noisy_model(arch_node(), tokenizer.vocab_size, tokenizer.bos_id))
     return dataclasses.replace(Evaluation(network, tokenizer, method, "raw"), **changes)
 
 
-def context_of(evaluation, documents=DOCUMENTS, sealed=None, reported=None, tokens_N=None, cut=None):
+def stream_of(evaluation, documents=DOCUMENTS):
+    bos = np.array([evaluation.tokenizer.bos_id], dtype=np.uint16)
+    pieces = [piece for text in documents for piece in (bos, evaluation.tokenizer.encode(text))]
+    return np.concatenate(pieces).astype(np.uint16)
+
+
+def pretend_sealed(evaluation, tokens_N, **changes):
+    """A SealedScore as the sealed process would answer, computed here to save its start."""
+    evaluator = evaluation.evaluator(len(tokens_N))
+    scorer = Scorer(tokens_N, evaluator.plan.lane_starts)
+    evaluator.run(scorer, scorer.first_tokens)
+    facts = {"working_directory_entries": 0, "artifact_sha256": "abc"}
+    plan, scores, sums = evaluator.plan, scorer.nll_nats.values_N, scorer.sums.values_N
+    sealed = SealedScore(scores, sums, plan.lane_starts, plan.side_bits, 1.0, (), 0, facts)
+    return dataclasses.replace(sealed, **changes)
+
+
+def pretend_audit(evaluation, tokens_N, sealed, places=600, seed=0, violations=()):
+    """An Audit as the audited process would answer, computed here."""
+    drawn, uniform = draw(sealed.nll_nats_N, places, seed)
+    judge = Judge(tokens_N, sealed.nll_nats_N, drawn, evaluation.tokenizer.vocab_size)
+    evaluator = evaluation.evaluator(len(tokens_N))
+    coder = RemoteAuditor(Here(judge))
+    evaluator.run(coder, coder._line.open(evaluator.plan.lane_starts, evaluator.plan.side_bits))
+    facts = {"working_directory_entries": 0, "artifact_sha256": "abc"}
+    return judge.audit(seed, uniform, SealedRun({}, facts, tuple(violations), 1.0))
+
+
+class Here(Line):
+    """The two pipes without the pipes."""
+
+    def __init__(self, answering):
+        self._answering = answering
+
+    def open(self, lane_starts, side_bits):
+        return self._answering.answer({"ready": True, "lane_starts": lane_starts, "side_bits": side_bits}, b"").tolist()
+
+    def ask(self, block):
+        return self._answering.answer({"ask": [block.lane, block.start, block.stop]}, b"").astype(np.int64)
+
+    def hand_over(self, place, row_V):
+        return int(self._answering.answer({"row": place}, row_V.astype("<f4").tobytes())[0])
+
+
+def context_of(evaluation, documents=DOCUMENTS, sealed=None, reported=None, tokens_N=None, audit=None, cut=None):
     """The probes' context for ``documents``, without a sealed process."""
     if tokens_N is None:
-        bos = np.array([evaluation.tokenizer.bos_id], dtype=np.uint16)
-        pieces = [piece for text in documents for piece in (bos, evaluation.tokenizer.encode(text))]
-        tokens_N = np.concatenate(pieces).astype(np.uint16)[:cut]
+        tokens_N = stream_of(evaluation, documents)[:cut]
     sealed = sealed or pretend_sealed(evaluation, tokens_N)
     reported = reported or make_score(
         evaluation,
         tokens_N,
         np.nan_to_num(sealed.nll_nats_N),
+        np.nan_to_num(sealed.sum_p_N, nan=1.0),
         split="val",
         subset=True,
         seconds=1.0,
         valid=False,
     )
-    replay = Replay(evaluation, tokens_N, sealed.nll_nats_N, advance_seconds=5)
-    return Context(evaluation, tokens_N, sealed, reported, documents, "abc", replay)
+    audit = audit or pretend_audit(evaluation, tokens_N, sealed)
+    return Context(evaluation, tokens_N, sealed, reported, audit, documents, "abc")

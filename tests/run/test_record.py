@@ -21,7 +21,6 @@ WORDS = (
     "budget=smoke",
     "budget.subset_tokens=300",
     "budget.train_steps=3",
-    "budget.probe_seconds=0.1",
     "quant=int5_rtn",
     "compressor=zlib",
     "hook=[]",
@@ -141,3 +140,11 @@ def test_weights_that_are_out_of_reach_leave_the_last_good_ones(tmp_path, cache,
     with pytest.raises(RuntimeError, match="device lost"):
         start(tmp_path, cache)
     assert "weights.pt" in left(tmp_path)[1]
+
+
+def test_a_score_that_came_too_late_is_kept_and_does_not_count(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(stages, "PATIENCE", 1e6)
+    assert start(tmp_path, cache, "budget.eval_seconds=0.001")[1] == 3
+    result, files = left(tmp_path)
+    assert result["status"] == "over_time" and "of 0.001 allowed" in result["reason"]
+    assert not result["scores"]["final"]["valid"] and result["certificate"]["passed"] and "weights.pt" in files

@@ -20,7 +20,7 @@ TOKENS = 300
 @pytest.fixture
 def words(tmp_path):
     artifact = write_artifact(tmp_path / "a.pgolf")
-    budget = [f"budget.subset_tokens={TOKENS}", "budget.probe_seconds=1", "budget.eval_seconds=50"]
+    budget = [f"budget.subset_tokens={TOKENS}", "budget.eval_seconds=50"]
     text = ["data=tiny", "data.document_count=10", f"cache_dir={tmp_path / 'cache'}", "device=cpu"]
     return read_words([f"artifact={artifact}", *text, *budget])
 
@@ -57,5 +57,13 @@ def test_sidecars_of_the_data_count_the_bytes(words, monkeypatch, tmp_path):
     record = json.loads(words.out.read_text())
     assert record["score"]["bytes"] == 3 * (TOKENS - 1)
     assert status == 4  # these sidecars are no text's bytes, and the coverage probe says so
-    (coverage,) = [probe for probe in record["certificate"]["probes"] if probe["letter"] == "e"]
+    (coverage,) = [probe for probe in record["certificate"]["probes"] if probe["letter"] == "d"]
     assert not coverage["passed"] and coverage["measured"]["bytes_from"] == "sidecar"
+
+
+def test_a_score_that_came_too_late_ends_with_3(words, monkeypatch, capsys):
+    monkeypatch.setattr(stages, "PATIENCE", 1e6)
+    words.settings["budget"]["eval_seconds"] = 0.001
+    assert road.evaluate(words) == 3
+    assert not json.loads(words.out.read_text())["score"]["valid"]
+    assert "of 0.001 allowed" in capsys.readouterr().out

@@ -18,9 +18,9 @@ from pgolf.track.textlog import parse_log
 from tests.helpers import SMOKE
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = [*SMOKE, "budget.probe_seconds=1"]
+TINY = [*SMOKE]
 # Where it is the ending that matters, not what is packed.
-QUICK = ["quant=int5_rtn", "compressor=zlib", "hook=[]", "budget.probe_seconds=0.2"]
+QUICK = ["quant=int5_rtn", "compressor=zlib", "hook=[]"]
 
 
 def environment(tmp: Path) -> dict[str, str]:
@@ -90,7 +90,7 @@ def test_a_smoke_run_ends_certified_with_all_its_records(finished):
     assert all(score["subset"] for score in facts["scores"].values() if score["split"] == "val")
     assert facts["scores"]["final"]["valid"] and facts["scores"]["final"]["split"] == "val"
     assert facts["artifact"]["bytes_total"] < 1_000_000
-    assert [probe["letter"] for probe in facts["certificate"]["probes"]] == list("abcdef")
+    assert [probe["letter"] for probe in facts["certificate"]["probes"]] == list("abcde")
     assert "certificate   passed" in done.stdout and "subset" in done.stdout
     (row,) = read_rows(tmp / "runs" / "experiments.csv")
     assert row["status"] == "finished"
@@ -143,7 +143,6 @@ def test_eval_reproduces_the_final_score_from_the_artifact_alone(finished, tmp_p
         "size=tiny",
         "budget=smoke",
         "budget.subset_tokens=2048",
-        "budget.probe_seconds=2",
         f"cache_dir={tmp / '.cache'}",
         tmp=tmp_path,
     )
@@ -164,7 +163,6 @@ def test_eval_prints_what_the_command_line_overrides(finished, tmp_path):
         "size=tiny",
         "budget=smoke",
         "budget.subset_tokens=2048",
-        "budget.probe_seconds=1",
         f"cache_dir={tmp / '.cache'}",
         tmp=tmp_path,
     )

@@ -32,7 +32,7 @@ def test_new_folder_is_named_by_run_and_seed_and_leaves_no_lock(tmp_path):
     assert names(folder.path) == ["config.yaml", "overrides"]
 
 
-@pytest.mark.parametrize("status", ["finished", "over_cap", "certificate_failed"])
+@pytest.mark.parametrize("status", ["finished", "over_cap", "over_time", "certificate_failed"])
 def test_complete_run_is_never_overwritten_unasked(tmp_path, status):
     with RunFolder.open(tmp_path, "base", 2) as folder:
         finish(folder, status, 1.2345)

@@ -24,7 +24,10 @@ def test_result_has_every_key_of_the_schema(tmp_path, sample):
     for part, keys in wanted.items():
         assert set(keys.split()) <= set(result[part]), part
     assert set(result) == {"schema_version", "status", "reason", *wanted}
-    score_keys = "val_loss val_bpb method window stride metric split subset tokens bytes seconds valid"
+    score_keys = (
+        "val_loss val_bpb side_bits sum_p_mean sum_p_max claimed_bpb renormalised_bpb "
+        "method window stride metric split subset tokens bytes seconds valid"
+    )
     assert set(result["scores"]["final"]) == set(score_keys.split())
 
 

@@ -1,7 +1,9 @@
 from pgolf.core.make import make
-from tests.eval.fakes import Counting
+from pgolf.core.prediction import Facts
+from pgolf.eval.network import FixedNetwork
+from tests.helpers import tiny_model
 
 
-def test_no_adaptation_gives_the_expert_back():
-    expert = Counting(3)
-    assert make({"_target_": "pgolf.ttt.none.NoAdaptation"}).wrap(expert, chunks=4) is expert
+def test_no_adaptation_gives_the_network_back():
+    network = FixedNetwork(tiny_model())
+    assert make({"_target_": "pgolf.ttt.none.NoAdaptation"}).wrap(network, Facts(10, 1, 100)) is network

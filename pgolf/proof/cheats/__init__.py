@@ -1,8 +1,9 @@
 """The shelf of cheats: each breaks one rule on purpose, and the probe of that rule must say so by name.
 
-A cheat turns an honest evaluation into a dishonest one. They exist to prove the probes, and run only in the
+A cheat turns an honest evaluation into a dishonest one. They exist to prove the certificate, and run only in the
 tests and under ``pgolf cheats``. A cheat is a module of this package with a ``LETTER`` (the probe that must catch it)
-and a function ``apply``; its name is the module's.
+and either a function ``apply`` or an ``ALTERATION`` of the network's rows, which then runs under every modifier too:
+slow, late, inside a block only, in one context of fifty. Its name is the module's, and ``name+modifier``.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.registry import module_named, stems
 from pgolf.eval.evaluation import Evaluation
+from pgolf.proof.cheats.altered import MODIFIERS, altered
 
 _SHELF = sys.modules[__name__]
-_LEAVES = ("wrapped",)
+_LEAVES = ("altered", "claims")
+PLAIN = "plain"
 
 
 @dataclass(frozen=True)
@@ -29,15 +33,23 @@ class Cheat:
 
 
 def names() -> list[str]:
-    """Of all cheats, sorted."""
-    return stems(_SHELF, _LEAVES)
+    """Of all cheats and their modified forms, sorted."""
+    found = []
+    for stem in stems(_SHELF, _LEAVES):
+        module = module_named(_SHELF, stem, _LEAVES)
+        modified = [f"{stem}+{modifier}" for modifier in MODIFIERS if modifier != PLAIN]
+        found += [stem, *(modified if hasattr(module, "ALTERATION") else [])]
+    return sorted(found)
 
 
 def by_name(name: str) -> Cheat:
     """Raises ConfigError for a name that is not on the shelf."""
-    module = module_named(_SHELF, name, _LEAVES)
-    if module is None:
+    stem, _, modifier = name.partition("+")
+    module = module_named(_SHELF, stem, _LEAVES)
+    if module is None or name not in names():
         raise ConfigError(f"cheats: no '{name}' among {', '.join(names())}.{did_you_mean(name, names())}")
+    if hasattr(module, "ALTERATION"):
+        return Cheat(name, module.LETTER, partial(altered, alteration=module.ALTERATION, modifier=modifier or PLAIN))
     return Cheat(name, module.LETTER, module.apply)
 
 

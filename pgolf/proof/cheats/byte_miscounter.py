@@ -1,4 +1,4 @@
-"""A tokenizer that counts the space a token begins with twice: probe (e).
+"""A tokenizer that counts the space a token begins with twice: probe (d).
 
 The denominator grows by about a sixth and the score falls by as much (#1545, #1576, #1632, #1672).
 """
@@ -14,7 +14,7 @@ import numpy as np
 from pgolf.core.protocols import Tokenizer
 from pgolf.eval.evaluation import Evaluation
 
-LETTER = "e"
+LETTER = "d"
 
 
 class SpacesTwice:

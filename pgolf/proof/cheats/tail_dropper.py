@@ -1,26 +1,21 @@
-"""A window plan that leaves out the windows it would have to clip, so the stream's tail is never scored: probe (e)."""
+"""The last positions are never scored, as by windows that leave out what they would have to clip: probe (d)."""
 
 from __future__ import annotations
 
-import dataclasses
+import numpy as np
 
+from pgolf.eval.coder import Coder, Predicted
 from pgolf.eval.evaluation import Evaluation
-from pgolf.eval.windows import Window, WindowPlan
+from pgolf.proof.cheats.claims import settling
 
-LETTER = "e"
-
-
-class WholeWindowsOnly:
-    def __init__(self, method: WindowPlan) -> None:
-        self.method = method
-        self.name, self.window, self.stride = method.name, method.window, method.stride
-        self.chunk_tokens, self.batch_windows = method.chunk_tokens, method.batch_windows
-        self.official_truncation = method.official_truncation
-
-    def plan(self, first: int, last: int) -> list[Window]:
-        whole = last // self.window * self.window
-        return [window for window in self.method.plan(first, last) if window.stop <= whole]
+LETTER = "d"
 
 
 def apply(evaluation: Evaluation) -> Evaluation:
-    return dataclasses.replace(evaluation, method=WholeWindowsOnly(evaluation.method))
+    window = evaluation.method.window
+
+    def settle(coder: Coder, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
+        if len(token_I) in (evaluation.method.stride, window):  # a clipped block is the stream's last
+            coder.settle(place_I, rows, token_I)
+
+    return settling(evaluation, settle)

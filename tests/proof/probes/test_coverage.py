@@ -22,7 +22,7 @@ class Table(ByteTokenizer):
 
 
 def test_whole_documents_are_compared_with_their_text():
-    result = coverage.probe(context_of(network_evaluation()), seconds=5)
+    result = coverage.probe(context_of(network_evaluation()))
     assert result.passed, result.message
     size = sum(len(text.encode()) for text in DOCUMENTS)
     assert result.measured["counted_bytes"] == result.measured["raw_bytes"] == size
@@ -31,13 +31,13 @@ def test_whole_documents_are_compared_with_their_text():
 
 @pytest.mark.parametrize("cut", [2, 200, 237, 238, 239, 300, 460])
 def test_a_stream_may_end_anywhere_even_inside_a_character(cut):
-    result = coverage.probe(context_of(network_evaluation(), cut=cut), seconds=5)
+    result = coverage.probe(context_of(network_evaluation(), cut=cut))
     assert result.passed, result.message
 
 
 def test_without_the_text_bytes_are_held_to_the_decoded_tokens():
     context = dataclasses.replace(context_of(network_evaluation()), documents=None)
-    result = coverage.probe(context, seconds=5)
+    result = coverage.probe(context)
     assert result.passed, result.message
     assert result.measured["raw_bytes"] is None
 
@@ -45,7 +45,7 @@ def test_without_the_text_bytes_are_held_to_the_decoded_tokens():
 def test_tokens_of_another_text_are_caught():
     context = context_of(network_evaluation())
     other = [*DOCUMENTS[:2], DOCUMENTS[2].replace("nine", "none")]
-    result = coverage.probe(dataclasses.replace(context, documents=other), seconds=5)
+    result = coverage.probe(dataclasses.replace(context, documents=other))
     assert "document 2: the tokens do not decode to its text" in result.message
     assert not result.passed
 
@@ -56,7 +56,6 @@ def test_unscored_targets_are_counted():
     nll_nats_N[100:103] = np.nan
     result = coverage.probe(
         dataclasses.replace(context, sealed=dataclasses.replace(context.sealed, nll_nats_N=nll_nats_N)),
-        seconds=5,
     )
     assert not result.passed
     assert "3 of" in result.message
@@ -65,10 +64,10 @@ def test_unscored_targets_are_counted():
 
 def test_table_profile_allows_a_little_and_no_more():
     evaluation = network_evaluation(tokenizer=Table(), metric="table")
-    assert coverage.probe(context_of(evaluation), seconds=5).passed
+    assert coverage.probe(context_of(evaluation)).passed
     generous = Table()
     generous.extra = 40  # some 6 % of the bytes
-    result = coverage.probe(context_of(network_evaluation(tokenizer=generous, metric="table")), seconds=5)
+    result = coverage.probe(context_of(network_evaluation(tokenizer=generous, metric="table")))
     assert not result.passed
     assert "the tokens decode to" in result.message
 
@@ -85,8 +84,8 @@ def test_sidecar_bytes_are_the_text_without_case_controls():
     assert carried.sum() == len(text)
     reported = dataclasses.replace(context.reported, bytes=int(carried.sum()))
     with_sidecar = dataclasses.replace(context, reported=reported, target_bytes_N=carried)
-    result = coverage.probe(with_sidecar, seconds=5)
+    result = coverage.probe(with_sidecar)
     assert result.passed, result.message
     assert result.measured["bytes_from"] == "sidecar"
-    assert not coverage.probe(dataclasses.replace(with_sidecar, reported=context.reported), seconds=5).passed
-    assert not coverage.probe(dataclasses.replace(context, reported=reported), seconds=5).passed
+    assert not coverage.probe(dataclasses.replace(with_sidecar, reported=context.reported)).passed
+    assert not coverage.probe(dataclasses.replace(context, reported=reported)).passed

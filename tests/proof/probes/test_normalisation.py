@@ -1,53 +1,55 @@
-import torch
+import dataclasses
+
+import numpy as np
+import pytest
 
 from pgolf.proof.probes import normalisation
-from tests.eval.fakes import Average, Counting
 from tests.proof.making import context_of, network_evaluation
 
 
-class Fused(Counting):
-    """An honest fused path: the counts are read for the target alone."""
-
-    def score(self, inputs_BT, targets_BT, keep):
-        return (self.counts_V / self.counts_V.sum())[targets_BT[:, -keep:]].log()
-
-    def fork(self):
-        copy = Fused(len(self.counts_V))
-        copy.counts_V = self.counts_V.clone()
-        return copy
+@pytest.fixture(scope="module")
+def context():
+    return context_of(network_evaluation())
 
 
-class ScalarExpert(Counting):
-    """The entropy 'expert': one constant for whatever token occurs (taxonomy 4)."""
-
-    def log_probs(self, inputs_BT, keep):
-        return torch.full((len(inputs_BT), keep, len(self.counts_V)), -1.5)
-
-    def fork(self):
-        return ScalarExpert(len(self.counts_V))
+def verdict(context, which, **changes):
+    part = dataclasses.replace(getattr(context, which), **changes)
+    return normalisation.probe(dataclasses.replace(context, **{which: part}))
 
 
-def test_network_passes_in_every_stratum():
-    result = normalisation.probe(context_of(network_evaluation()), seconds=10)
+def test_rows_of_the_network_sum_to_one(context):
+    result = normalisation.probe(context)
     assert result.passed, result.message
-    assert set(result.measured["strata"]) == {
-        "cold start",
-        "middle",
-        "end",
-        "document starts",
-        "highest gain",
-        "spread",
-    }
-    assert result.measured["positions_called_per_candidate"] == 0
+    assert result.measured["positions"] == len(context.tokens_N) - 1
+    assert result.measured["largest_deviation"] < 1e-6
 
 
-def test_fused_score_is_called_once_per_candidate():
-    result = normalisation.probe(context_of(network_evaluation(Fused(260))), seconds=10)
-    assert result.passed, result.message
-    assert result.measured["positions_called_per_candidate"] >= 8
+def test_one_row_that_sums_to_more_is_enough(context):
+    sums = context.sealed.sum_p_N.copy()
+    sums[77] = 1.0001
+    result = verdict(context, "sealed", sum_p_N=sums)
+    assert not result.passed and "scored position 77 sums to 1.0001" in result.message
 
 
-def test_constant_expert_is_no_distribution():
-    result = normalisation.probe(context_of(network_evaluation(ScalarExpert(260), mixer=Average())), seconds=10)
-    assert not result.passed
-    assert "sum to between 58.0" in result.message
+def test_a_row_that_is_handed_over_is_added_up_whatever_was_said_of_it(context):
+    sums = context.audit.sum_n.copy()
+    sums[3] = 2.0
+    place = context.audit.place_n[3]
+    assert f"handed over for position {place} sums to 2" in verdict(context, "audit", sum_n=sums).message
+    sums[3] = np.nan
+    assert not verdict(context, "audit", sum_n=sums).passed
+
+
+def test_entries_below_zero_and_scores_below_zero_are_caught(context):
+    least = context.audit.least_n.copy()
+    least[5] = -0.01
+    assert "has an entry of -0.01" in verdict(context, "audit", least_n=least).message
+    nll_nats = context.sealed.nll_nats_N.copy()
+    nll_nats[9] = -0.5
+    assert "position 9 is scored with -0.5 nats" in verdict(context, "sealed", nll_nats_N=nll_nats).message
+
+
+def test_a_scorer_that_keeps_silent_about_its_sums_is_caught(context):
+    sums = context.sealed.sum_p_N.copy()
+    sums[4] = np.nan
+    assert "of 1 positions the scorer does not say" in verdict(context, "sealed", sum_p_N=sums).message

@@ -1,0 +1,113 @@
+"""What predicts, and what it may know: the contracts between the evaluation loop and its techniques.
+
+The network gives rows of probabilities for blocks of positions (spans); stages rewrite them row by row. Neither is
+given targets: only a coder holds those, and a token reaches ``observe`` and ``learn`` after its row is written.
+
+Shapes: B spans of one batch, T inputs of a span, K kept positions, V vocabulary, E rows in, F signals in, S out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU."""
+
+    vocab_size: int
+    bos_id: int
+    stream_tokens: int
+    device: str = "cpu"
+    workers: int = 1
+
+    @property
+    def targets(self) -> int:
+        return self.stream_tokens - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Inputs x_context .. x_{stop-1} of a lane; predicts the targets of the positions start .. stop-1."""
+
+    lane: int
+    context: int
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        """How many inputs."""
+        return self.stop - self.context
+
+    @property
+    def keep(self) -> int:
+        """How many of its last positions are predicted."""
+        return self.stop - self.start
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.length, self.keep
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Blocks of one shape with their inputs; after the last revealed token the inputs are 0."""
+
+    blocks: tuple[Span, ...]
+    inputs_BT: Tensor
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """``logp_BKV`` float32, log-probabilities (nats) of each kept position's target; ``signals`` float32 [B, K]."""
+
+    logp_BKV: Tensor
+    signals: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Network(Protocol):
+    """``learns``: whether ``observe`` changes anything; ``cadence``: rounds end at its multiples, None: anywhere.
+
+    ``offers``: the signals that it can be asked for.
+    """
+
+    @property
+    def learns(self) -> bool: ...
+    @property
+    def cadence(self) -> int | None: ...
+    @property
+    def offers(self) -> tuple[str, ...]: ...
+
+    def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
+        """Targets are no argument: only a coder holds them."""
+        ...
+
+    def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
+        """Learn from that very batch, whose inputs were the true ones in its last ``log_probs``, and its targets."""
+        ...
+
+    def fork(self) -> Network:
+        """An independent copy of the whole state."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """``signals``: what ``predict`` writes; ``needs``: what both read, each bound by name to who offers it.
+
+    ``reserve(state, tokens)`` returns a state with room for that many more tokens; called between rounds.
+    """
+
+    name: str
+    predict: Callable[..., None]
+    learn: Callable[..., None]
+    state: Any
+    signals: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    reserve: Callable[[Any, int], Any] | None = None

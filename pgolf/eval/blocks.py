@@ -1,0 +1,94 @@
+"""What is predicted together: blocks of positions, rounds of blocks, and the tape of what is known so far.
+
+Position i of a lane has input x_i and target x_{i+1}. A plan cuts the stream into lanes and each lane into blocks; it
+knows how long the stream is and what has been revealed of it, never what comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from pgolf.core.prediction import Span
+
+
+class Tape:
+    """The tokens revealed so far, lane by lane; each lane begins with one token that nobody predicts."""
+
+    def __init__(self, first_tokens: Sequence[int], targets: Sequence[int]) -> None:
+        self._lanes = [np.zeros(count + 1, dtype=np.int64) for count in targets]
+        self._known = [1] * len(self._lanes)
+        for lane, token in zip(self._lanes, first_tokens, strict=True):
+            lane[0] = token
+
+    def known(self, lane: int) -> int:
+        """How many targets of the lane are revealed: the first position whose target is not."""
+        return self._known[lane] - 1
+
+    def append(self, lane: int, tokens_n: np.ndarray) -> None:
+        """Reveal the lane's next targets. Raises ValueError beyond its end."""
+        start = self._known[lane]
+        if start + len(tokens_n) > len(self._lanes[lane]):
+            raise ValueError(f"lane {lane} has {len(self._lanes[lane]) - 1} targets, all of them known")
+        self._lanes[lane][start : start + len(tokens_n)] = tokens_n
+        self._known[lane] = start + len(tokens_n)
+
+    def inputs(self, block: Span) -> np.ndarray:
+        """int64 [block.length]; tokens that are not revealed are 0."""
+        return self._lanes[block.lane][block.context : block.stop]
+
+    def targets(self, block: Span) -> np.ndarray:
+        """int64 [block.keep]; those that are not revealed are 0."""
+        return self._lanes[block.lane][block.start + 1 : block.stop + 1]
+
+
+class RoundPlan(Protocol):
+    """Which blocks are predicted together, for one stream; an ``eval`` option makes it (``eval.plan(facts)``).
+
+    ``lane_starts``: for each lane the place in the stream of its first target, ascending from 0; a lane ends where the
+    next begins. ``batch_blocks``: how many blocks go through the network at a time. ``side_bits``: what a decoder must
+    be told besides artifact and code; it counts into the score.
+    """
+
+    @property
+    def lane_starts(self) -> tuple[int, ...]: ...
+    @property
+    def batch_blocks(self) -> int: ...
+    @property
+    def side_bits(self) -> float: ...
+
+    def rounds(self, tape: Tape) -> Iterator[Sequence[Span]]:
+        """Rounds in order; in one, blocks share the network's state, and those of one lane follow each other."""
+        ...
+
+
+def batches(blocks: Sequence[Span], most: int) -> Iterator[tuple[Span, ...]]:
+    """Consecutive blocks of one shape, at most ``most`` at a time."""
+    batch: list[Span] = []
+    for block in blocks:
+        if batch and (len(batch) == most or block.shape != batch[0].shape):
+            yield tuple(batch)
+            batch = []
+        batch.append(block)
+    if batch:
+        yield tuple(batch)
+
+
+def in_lockstep(blocks: Sequence[Span]) -> Iterator[tuple[Span, ...]]:
+    """Consecutive blocks of one shape in as many lanes: what can be predicted token by token beside each other."""
+    group: list[Span] = []
+    for block in blocks:
+        if group and (block.shape != group[0].shape or any(block.lane == other.lane for other in group)):
+            yield tuple(group)
+            group = []
+        group.append(block)
+    if group:
+        yield tuple(group)
+
+
+def lane_targets(lane_starts: Sequence[int], targets: int) -> tuple[int, ...]:
+    """How many targets each lane has, of a stream with ``targets``."""
+    ends = (*lane_starts[1:], targets)
+    return tuple(end - start for start, end in zip(lane_starts, ends, strict=True))

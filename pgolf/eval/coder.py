@@ -1,0 +1,81 @@
+"""A coder: the only one who holds targets. One loop scores, audits, encodes, decodes and samples, by its coder.
+
+Shapes: I positions in the order of prediction, K of one block, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pgolf.core.prediction import Span
+
+
+class Coder(Protocol):
+    def known(self, block: Span) -> np.ndarray:
+        """The targets of the block that may be told now, from its first on: int64, at most ``block.keep``."""
+        ...
+
+    def wants(self, block: Span) -> bool:
+        """Whether rows of a block that was told whole are of use; others are not made, unless something learns."""
+        ...
+
+    def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
+        """Price or encode the tokens of blocks that were told whole. ``place_I``: where in the stream they lie."""
+        ...
+
+    def draw(self, place: int, row_V: np.ndarray) -> int:
+        """The token of a row that ``known`` stopped before: decoded, sampled, or told once the row is handed over."""
+        ...
+
+
+class Predicted(Protocol):
+    """Rows of probabilities for I targets."""
+
+    def nll_nats(self, token_I: np.ndarray) -> np.ndarray:
+        """float64 [I]."""
+        ...
+
+    def sums(self) -> np.ndarray:
+        """Of each row, float64 [I]."""
+        ...
+
+    def row(self, index: int) -> np.ndarray:
+        """float32 [V]; the same bits however many rows there are."""
+        ...
+
+
+class LogRows:
+    """Rows as the network alone gives them, log-probabilities on its device."""
+
+    def __init__(self, logp_IV: Tensor) -> None:
+        self._logp_IV = logp_IV
+
+    def nll_nats(self, token_I: np.ndarray) -> np.ndarray:
+        index_I1 = torch.from_numpy(token_I).to(self._logp_IV.device).unsqueeze(-1)
+        return -self._logp_IV.gather(-1, index_I1).squeeze(-1).double().cpu().numpy()
+
+    def sums(self) -> np.ndarray:
+        return self._logp_IV.exp().sum(-1).double().cpu().numpy()  # in float64 it would take ten times as long
+
+    def row(self, index: int) -> np.ndarray:
+        return self._logp_IV[index].exp().cpu().numpy()
+
+
+class PlainRows:
+    """Rows as stages write them: float32 [I, V], strictly positive."""
+
+    def __init__(self, row_IV: np.ndarray) -> None:
+        self._row_IV = row_IV
+
+    def nll_nats(self, token_I: np.ndarray) -> np.ndarray:
+        return -np.log(self._row_IV[np.arange(len(token_I)), token_I].astype(np.float64))
+
+    def sums(self) -> np.ndarray:
+        return self._row_IV.sum(-1, dtype=np.float64)
+
+    def row(self, index: int) -> np.ndarray:
+        return self._row_IV[index]

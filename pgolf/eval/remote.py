@@ -1,0 +1,81 @@
+"""Coders of the sealed process: what they know of the stream the process that started it tells them.
+
+Each asks for the targets of a block and gets as many as may be told. The scorer gets all and answers with prices; the
+auditor is told no target at or after a place that is looked at before it has handed over that place's row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import IO, Any
+
+import numpy as np
+
+from pgolf.core.prediction import Span
+from pgolf.eval.coder import Predicted
+from pgolf.eval.frames import receive, send
+
+
+class Line:
+    """The two pipes, and the lanes that the plan has."""
+
+    def __init__(self, questions: IO[bytes], answers: IO[bytes]) -> None:
+        self._questions, self._answers = questions, answers
+
+    def open(self, lane_starts: Sequence[int], side_bits: float) -> list[int]:
+        """Say what the plan is; returns the lanes' first tokens."""
+        self.say({"ready": True, "lane_starts": list(lane_starts), "side_bits": side_bits})
+        return [int(token) for token in np.frombuffer(receive(self._questions)[1], dtype="<u2")]
+
+    def ask(self, block: Span) -> np.ndarray:
+        """The targets of the block that are told now, from its first on."""
+        self.say({"ask": [block.lane, block.start, block.stop]})
+        return np.frombuffer(receive(self._questions)[1], dtype="<u2").astype(np.int64)
+
+    def hand_over(self, place: int, row_V: np.ndarray) -> int:
+        """Give the row of the target at ``place`` of the stream and get the target."""
+        self.say({"row": place}, row_V.astype("<f4").tobytes())
+        return int(np.frombuffer(receive(self._questions)[1], dtype="<u2")[0])
+
+    def say(self, message: dict[str, Any], payload: bytes = b"") -> None:
+        send(self._answers, message, payload)
+
+
+class RemoteScorer:
+    """Prices every target; ``answered`` counts them."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def known(self, block: Span) -> np.ndarray:
+        return self._line.ask(block)
+
+    def wants(self, block: Span) -> bool:
+        return True
+
+    def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
+        numbers = np.stack([place_I.astype(np.float64), rows.nll_nats(token_I), rows.sums()])
+        self._line.say({"scores": len(place_I)}, numbers.astype("<f8").tobytes())
+
+    def draw(self, place: int, row_V: np.ndarray) -> int:
+        raise AssertionError("a scorer is told every token")
+
+
+class RemoteAuditor:
+    """Hands over the rows of the places where the telling stops."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def known(self, block: Span) -> np.ndarray:
+        return self._line.ask(block)
+
+    def wants(self, block: Span) -> bool:
+        """Of a block that was told whole nothing is looked at."""
+        return False
+
+    def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
+        """Nobody asks for prices here."""
+
+    def draw(self, place: int, row_V: np.ndarray) -> int:
+        return self._line.hand_over(place, row_V)

@@ -1,0 +1,197 @@
+"""A stage: rows of probabilities in, one row out, and learning from each token after its row is written.
+
+An expert of counts, a mixer, a temperature are stages. Two kernels over one state make one:
+
+    predict(state, lane, rows_EV, in_F, row_V, out_S)   the row before the token; may note signals in out_S
+    learn(state, lane, rows_EV, in_F, token)            the same inputs, and now the token
+
+Both are plain functions that numba compiles (one home for the cache: their own module), or that run as they are where
+its compiler is switched off. ``state`` is a NamedTuple of arrays and nothing hides anywhere else, so that a copy of
+the arrays is a fork. The driver owns the order: no kernel is ever shown a token before its row is there.
+
+Shapes: I positions in the order of prediction, E rows in (the network's first), V vocabulary, F signals in, S out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+from numba import njit, typeof, types
+from numba.core.dispatcher import Dispatcher
+
+from pgolf.core.errors import ConfigError
+from pgolf.core.prediction import Stage
+
+# Whether compiled kernels are kept on disk; a sealed process, which may write nothing, compiles for itself.
+KEEPS = True
+
+
+class Chain:
+    """The stages of one stream at work: each reads the rows of the network and of all experts before it.
+
+    The last is the mixer, whose row is the mixture; with no stages the chain is empty and the network stands alone.
+    """
+
+    def __init__(self, stages: Sequence[Stage], offers: Sequence[str]) -> None:
+        self._stages = list(stages)
+        self._states = [_copied(stage.state) for stage in stages]
+        self._kernels = [
+            _compiled(stage.predict, stage.learn, typeof(state))
+            for stage, state in zip(stages, self._states, strict=True)
+        ]
+        self._sources, self.wanted = _bound(stages, offers)
+        self._buffers: dict[tuple[int, int], _Buffers] = {}
+        self._now: _Buffers | None = None
+
+    def __len__(self) -> int:
+        return len(self._stages)
+
+    def reserve(self, tokens: int) -> None:
+        """Make room for so many more tokens."""
+        for index, stage in enumerate(self._stages):
+            if stage.reserve is not None:
+                self._states[index] = stage.reserve(self._states[index], tokens)
+
+    def take(
+        self, own_IV: np.ndarray, signals: Mapping[str, np.ndarray], lane_I: np.ndarray, token_I: np.ndarray
+    ) -> None:
+        """The network's rows, float32, and signals of the positions to come; ``token_I`` may be filled in later."""
+        shape = own_IV.shape
+        if shape not in self._buffers:
+            self._buffers[shape] = _Buffers(self._stages, *shape)
+        self._now = now = self._buffers[shape]
+        for rows_IEV in now.rows_SIEV:
+            rows_IEV[:, 0] = own_IV
+        now.lane_I, now.token_I = lane_I, token_I
+        for name, value_I in signals.items():
+            self._pass_on(-1, self.wanted.index(name), value_I, 0, len(value_I))
+
+    def drive(self, begin: int, known: int) -> None:
+        """Rows from ``begin`` on, up to and including the first whose token is not among the ``known``.
+
+        Tokens before ``begin - 1`` have been learnt; that of ``begin - 1`` is now.
+        """
+        now = self._now
+        assert now is not None
+        stop = min(known + 1, len(now.lane_I))
+        for index, (drive, _) in enumerate(self._kernels):
+            row_IV, in_IF, out_IS = now.row_SIV[index], now.in_SIF[index], now.out_SIS[index]
+            rows_IEV = now.rows_SIEV[index]
+            drive(self._states[index], now.lane_I, rows_IEV, in_IF, now.token_I, row_IV, out_IS, begin, known)
+            for later_IEV in now.rows_SIEV[index + 1 :]:
+                later_IEV[begin:stop, index + 1] = row_IV[begin:stop]
+            for column in range(out_IS.shape[1]):
+                self._pass_on(index, column, out_IS[begin:stop, column], begin, stop)
+
+    def finish(self) -> None:
+        """Learn the last token."""
+        now = self._now
+        assert now is not None
+        last = len(now.lane_I) - 1
+        for index, (_, learn) in enumerate(self._kernels):
+            in_F = now.in_SIF[index][last]
+            learn(self._states[index], now.lane_I[last], now.rows_SIEV[index][last], in_F, now.token_I[last])
+
+    @property
+    def row_IV(self) -> np.ndarray:
+        """The mixture's rows, as far as they have been driven; overwritten by the next positions."""
+        assert self._now is not None
+        return self._now.row_SIV[-1]
+
+    def fork(self) -> Chain:
+        twin = object.__new__(Chain)
+        twin.__dict__.update(self.__dict__)
+        twin._states = [_copied(state) for state in self._states]
+        twin._buffers, twin._now = {}, None
+        return twin
+
+    def _pass_on(self, source: int, column: int, value_I: np.ndarray, begin: int, stop: int) -> None:
+        assert self._now is not None
+        for reader, sources in enumerate(self._sources):
+            for place, (offerer, theirs) in enumerate(sources):
+                if (offerer, theirs) == (source, column):
+                    self._now.in_SIF[reader][begin:stop, place] = value_I
+
+
+def _copied(state: Any) -> Any:
+    return type(state)(*(array.copy() for array in state))
+
+
+class _Buffers:
+    """What the stages read and write for I positions; kept, since fresh memory costs as much as the work in it.
+
+    Each stage has rows of its own, [I, E, V] with E the number of rows before its; nothing of others is there to read.
+    """
+
+    def __init__(self, stages: Sequence[Stage], size: int, vocab_size: int) -> None:
+        self.rows_SIEV = [np.empty((size, 1 + index, vocab_size), dtype=np.float32) for index in range(len(stages))]
+        self.row_SIV = [np.empty((size, vocab_size), dtype=np.float32) for _ in stages]
+        self.in_SIF = [np.zeros((size, len(stage.needs)), dtype=np.float32) for stage in stages]
+        self.out_SIS = [np.zeros((size, len(stage.signals)), dtype=np.float32) for stage in stages]
+        self.lane_I = self.token_I = np.zeros(size, dtype=np.int64)
+
+
+def _bound(stages: Sequence[Stage], offers: Sequence[str]) -> tuple[list[list[tuple[int, int]]], tuple[str, ...]]:
+    """For each stage where its signals come from, (stage or -1 for the network, column); what the network must give.
+
+    Raises ConfigError for one that nobody before it offers.
+    """
+    wanted = tuple(dict.fromkeys(name for stage in stages for name in stage.needs if name in offers))
+    places = {name: (-1, column) for column, name in enumerate(wanted)}
+    sources = []
+    for index, stage in enumerate(stages):
+        missing = [name for name in stage.needs if name not in places]
+        if missing:
+            known = ", ".join([*offers, *(name for before in stages[:index] for name in before.signals)]) or "none"
+            raise ConfigError(f"{stage.name}: needs the signal {missing[0]!r}, which nobody offers; there are {known}")
+        sources.append([places[name] for name in stage.needs])
+        places |= {name: (index, column) for column, name in enumerate(stage.signals)}
+    return sources, wanted
+
+
+def _drive_plain(predict, learn, state, lane_I, rows_IEV, in_IF, token_I, row_IV, out_IS, begin, known):
+    if begin > 0:
+        learn(state, lane_I[begin - 1], rows_IEV[begin - 1], in_IF[begin - 1], token_I[begin - 1])
+    for i in range(begin, len(lane_I)):
+        predict(state, lane_I[i], rows_IEV[i], in_IF[i], row_IV[i], out_IS[i])
+        if i >= known:
+            return  # the token of this row is still to come
+        if i + 1 < len(lane_I):
+            learn(state, lane_I[i], rows_IEV[i], in_IF[i], token_I[i])
+
+
+@cache
+def _compiled(predict: Callable[..., None], learn: Callable[..., None], state: Any) -> tuple[Any, Any]:
+    """(drive, learn) for these kernels and this type of state."""
+    if not isinstance(kernel(_nothing), Dispatcher):  # the compiler is switched off
+        return lambda *rest: _drive_plain(predict, learn, *rest), learn
+    line, lines, number = types.float32[::1], types.float32[:, ::1], types.int64
+    told = types.void(state, number, lines, line, line, line)
+    taught = types.void(state, number, lines, line, number)
+    driven = types.void(
+        types.FunctionType(told), types.FunctionType(taught),
+        state, types.int64[::1], types.float32[:, :, ::1], lines, types.int64[::1], lines, lines, number, number,
+    )  # fmt: skip
+    predicts, learns = kernel(predict, told), kernel(learn, taught)
+    # A name of its own for each technique: numba keeps one index for a name, and reading it needs every state's class.
+    drive_plain = FunctionType(_drive_plain.__code__, _drive_plain.__globals__)
+    drive_plain.__qualname__ = f"drive_{state.instance_class.__module__}.{state.instance_class.__qualname__}"
+    drive = kernel(drive_plain, driven)
+    return lambda *rest: drive(predicts, learns, *rest), learns
+
+
+def _nothing() -> None: ...
+
+
+def kernel(function: Callable[..., Any], signature: Any = None) -> Any:
+    """Compile by numba, now if a signature is given; keep the result on disk where there is a place for it."""
+    if not KEEPS:
+        return njit(signature, nogil=True, error_model="numpy")(function)
+    try:
+        return njit(signature, cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:  # no writable folder, or no file (a bundle)
+        return njit(signature, nogil=True, error_model="numpy")(function)

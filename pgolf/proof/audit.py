@@ -1,0 +1,147 @@
+"""The prefix-only audit: at places drawn after the scores stand, another sealed process predicts without the future.
+
+The scores of the whole stream are committed by their hash; only then are places drawn, from the system's entropy. A
+second sealed process gets the stream up to each of them, hands over its whole row, and only then gets the target.
+Whoever made the scores did not know where they would be looked at, and whoever makes the rows cannot see what they are
+about: reading ahead, rows that sum to more than one, learning before scoring, edges, memories are one and the same
+case, a committed score that the row does not have.
+
+Half of the places are uniform: no difference in n of them bounds the share of dishonest positions below 3/n at 95 %
+(the rule of three). The other half are drawn in proportion to how far a target is cheaper than the mean, which is where
+a gain lies. Both processes run the accused's code; this module and its process run none of it.
+
+Shapes: N-1 targets of the stream, n places, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pgolf.core.protocols import Progress
+from pgolf.eval.sealed import Refused, SealedRun, SealedScore, Telling, run_sealed
+
+# How many places each profile looks at.
+PLACES = {"smoke": 200, "laptop": 600, "standard": 2_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was found at the places looked at, in the order of the stream.
+
+    ``difference_n`` nats, the committed score less that of the row; ``sum_n`` of the row; ``least_n`` its least entry;
+    ``uniform`` of the places were drawn uniformly. ``planned``: places that were drawn; fewer have rows where the
+    process broke off.
+    """
+
+    seed: int
+    planned: int
+    uniform: int
+    place_n: np.ndarray
+    difference_n: np.ndarray
+    sum_n: np.ndarray
+    least_n: np.ndarray
+    run: SealedRun
+
+    @property
+    def complete(self) -> bool:
+        return len(self.place_n) == self.planned
+
+    @property
+    def bound(self) -> float:
+        """Of the share of positions whose score is not their row's, at 95 %, where no difference was found."""
+        return min(1.0, 3.0 / self.uniform)
+
+
+def audit_sealed(
+    artifact_path: Path,
+    tokens_N: np.ndarray,
+    sealed: SealedScore,
+    vocab_size: int,
+    places: int,
+    progress: Progress | None = None,
+    **how: Any,
+) -> Audit:
+    """Audit the committed scores of ``sealed``; ``how``: as for ``run_sealed``. Raises as that does."""
+    seed = secrets.randbits(63)
+    drawn, uniform = draw(sealed.nll_nats_N, places, seed)
+    agreed = (sealed.lane_starts, sealed.side_bits)
+    judge = Judge(tokens_N, sealed.nll_nats_N, drawn, vocab_size, progress, agreed)
+    run = run_sealed("audit", artifact_path, len(tokens_N), judge, **how)
+    return judge.audit(seed, uniform, run)
+
+
+def draw(nll_nats_N: np.ndarray, places: int, seed: int) -> tuple[np.ndarray, int]:
+    """(places, ascending, each once; how many of them uniformly). All places of a stream with fewer."""
+    count = len(nll_nats_N)
+    if count <= places:
+        return np.arange(count), count
+    random = np.random.default_rng(seed)
+    uniform_n = random.choice(count, places - places // 2, replace=False)
+    gain_N = np.maximum(np.nanmean(nll_nats_N) - np.nan_to_num(nll_nats_N, nan=math.inf), 0.0)
+    gain_N[uniform_n] = 0.0
+    wanted = min(places // 2, int((gain_N > 0).sum()))
+    cheap_n = random.choice(count, wanted, replace=False, p=gain_N / gain_N.sum()) if wanted else uniform_n[:0]
+    left_n = np.setdiff1d(np.arange(count), np.concatenate([uniform_n, cheap_n]))
+    more_n = random.choice(left_n, places - len(uniform_n) - wanted, replace=False)
+    return np.sort(np.concatenate([uniform_n, cheap_n, more_n])), len(uniform_n)
+
+
+@dataclass
+class Judge:
+    """Holds the stream and the committed scores; tells no target of a drawn place before its row is here."""
+
+    tokens_N: np.ndarray
+    nll_nats_N: np.ndarray
+    drawn: np.ndarray
+    vocab_size: int
+    progress: Progress | None = None
+    agreed: tuple[tuple[int, ...], float] | None = None  # the plan of who scored
+    telling: Telling = field(init=False)
+    found: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.telling = Telling(self.tokens_N, self.agreed)
+
+    def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
+        if "ready" in message:
+            return self.telling.open(message)
+        if "ask" in message:
+            lane = int(message["ask"][0])
+            return self.telling.targets(message, self._next_drawn(lane))
+        if "row" not in message:
+            raise Refused(f"said {sorted(message)}, which is no answer to an audit")
+        place = int(message["row"])
+        lanes = [lane for lane in self.telling.unfinished() if self.telling.place(lane) == place]
+        if len(lanes) != 1 or self._next_drawn(lanes[0]) != place:
+            raise Refused(f"handed over a row for position {place}, which it was not asked for")
+        self._look(place, payload)
+        if self.progress is not None:
+            self.progress("certify", len(self.found), len(self.drawn))
+        return self.telling.one(lanes[0])
+
+    def _next_drawn(self, lane: int) -> int | None:
+        """The first drawn place of the lane whose target is not told."""
+        if not 0 <= lane < len(self.telling.told):
+            raise Refused(f"asked for a lane {lane} that is not there")
+        index = int(np.searchsorted(self.drawn, self.telling.place(lane)))
+        return int(self.drawn[index]) if index < len(self.drawn) else None
+
+    def _look(self, place: int, payload: bytes) -> None:
+        row_V = np.frombuffer(payload, dtype="<f4").astype(np.float64)
+        if len(row_V) != self.vocab_size:
+            raise Refused(f"handed over a row of {len(row_V)} entries for a vocabulary of {self.vocab_size}")
+        p = row_V[int(self.tokens_N[place + 1])]
+        nll_nats = -math.log(p) if p > 0 else math.inf
+        self.found[place] = float(self.nll_nats_N[place]) - nll_nats, float(row_V.sum()), float(row_V.min())
+
+    def audit(self, seed: int, uniform: int, run: SealedRun) -> Audit:
+        place_n = np.array(sorted(self.found), dtype=np.int64)
+        columns = np.array([self.found[int(place)] for place in place_n], dtype=np.float64).reshape(-1, 3)
+        return Audit(seed, len(self.drawn), uniform, place_n, columns[:, 0], columns[:, 1], columns[:, 2], run)

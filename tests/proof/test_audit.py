@@ -1,0 +1,95 @@
+"""The judge: where it looks, what it tells, and what it takes as an answer."""
+
+import numpy as np
+import pytest
+
+from pgolf.eval.sealed import Refused
+from pgolf.proof.audit import PLACES, Judge, draw
+
+V = 8
+TOKENS = np.arange(101) % V
+
+
+def judge(drawn, nll_nats=None):
+    nll_nats = np.full(100, np.log(V)) if nll_nats is None else nll_nats
+    made = Judge(TOKENS, nll_nats, np.array(drawn), V)
+    assert made.answer({"ready": True, "lane_starts": [0], "side_bits": 0.0}, b"").tolist() == [TOKENS[0]]
+    return made
+
+
+def ask(made, start, stop):
+    return made.answer({"ask": [0, start, stop]}, b"").tolist()
+
+
+def uniform():
+    return np.full(V, 1 / V, dtype="<f4").tobytes()
+
+
+def test_half_the_places_are_uniform_and_half_where_targets_are_cheap():
+    nll_nats = np.full(10_000, 5.0)
+    nll_nats[::100] = 0.5  # a hundred cheap ones
+    drawn, count = draw(nll_nats, 600, seed=1)
+    assert len(set(drawn.tolist())) == len(drawn) and np.all(np.diff(drawn) > 0)
+    assert count == 300 and np.isin(np.arange(0, 10_000, 100), drawn).all()
+
+
+def test_every_place_is_looked_at_where_there_are_few():
+    drawn, count = draw(np.ones(50), 600, seed=1)
+    assert drawn.tolist() == list(range(50)) and count == 50
+
+
+def test_other_seeds_look_elsewhere_and_scores_that_are_missing_break_nothing():
+    nll_nats = np.random.default_rng(0).exponential(2.0, 5_000)
+    nll_nats[7] = np.nan
+    one, other = draw(nll_nats, 200, seed=1)[0], draw(nll_nats, 200, seed=2)[0]
+    assert not np.array_equal(one, other) and np.array_equal(one, draw(nll_nats, 200, seed=1)[0])
+
+
+def test_no_target_of_a_drawn_place_is_told_before_its_row_is_there():
+    made = judge([3, 5])
+    assert ask(made, 0, 8) == TOKENS[1:4].tolist()
+    assert ask(made, 0, 8) == TOKENS[1:4].tolist()  # however often it is asked
+    assert made.answer({"row": 3}, uniform()).tolist() == [TOKENS[4]]
+    assert ask(made, 0, 8) == TOKENS[1:6].tolist()
+    assert made.answer({"row": 5}, uniform()).tolist() == [TOKENS[6]]
+    assert ask(made, 0, 8) == TOKENS[1:9].tolist()
+    assert sorted(made.found) == [3, 5]
+
+
+@pytest.mark.parametrize("place", [2, 4, 5, 99, -1])
+def test_only_the_row_that_is_due_is_taken(place):
+    made = judge([3, 5])
+    ask(made, 0, 8)
+    with pytest.raises(Refused, match="was not asked for"):
+        made.answer({"row": place}, uniform())
+
+
+@pytest.mark.parametrize(("start", "stop"), [(4, 9), (-1, 3), (0, 101)])
+def test_what_lies_ahead_or_outside_is_not_told(start, stop):
+    with pytest.raises(Refused, match="out of turn"):
+        ask(judge([3]), start, stop)
+
+
+def test_a_row_of_another_length_and_a_message_of_another_kind_are_refused():
+    made = judge([0])
+    with pytest.raises(Refused, match="a row of 7 entries for a vocabulary of 8"):
+        made.answer({"row": 0}, uniform()[:-4])
+    with pytest.raises(Refused, match="no answer to an audit"):
+        made.answer({"scores": 3}, b"")
+    with pytest.raises(Refused, match="lane 4"):
+        made.answer({"ask": [4, 0, 1]}, b"")
+
+
+def test_the_judge_takes_the_entry_itself():
+    nll_nats = np.full(100, 1.0)
+    made = judge([2], nll_nats)
+    row = np.linspace(0.1, 0.8, V, dtype="<f4")
+    ask(made, 0, 5)
+    made.answer({"row": 2}, row.tobytes())
+    difference, total, least = made.found[2]
+    assert difference == pytest.approx(1.0 + np.log(row[TOKENS[3]]))
+    assert total == pytest.approx(row.sum()) and least == pytest.approx(0.1)
+
+
+def test_profiles_look_at_more_and_more():
+    assert list(PLACES.values()) == sorted(PLACES.values())
