@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +36,13 @@ def add_parser(subparsers: Any) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     """Print the table. Raises CertificateError if a cheat got away or the honest evaluation was refused."""
     from pgolf.proof.cheats import by_name, shelf
+    from pgolf.proof.profiles import PROFILES
     from pgolf.proof.shelf import own_documents, run_shelf
 
     cheats = [by_name(name) for name in arguments.only] or list(shelf())
     documents = own_documents() if arguments.text is None else [_text(arguments.text)]
-    findings = run_shelf(arguments.artifact, documents, [None, *cheats], places=arguments.places, each=_print_row)
+    profile = replace(PROFILES["smoke"], places=arguments.places)
+    findings = run_shelf(arguments.artifact, documents, [None, *cheats], profile=profile, each=_print_row)
     wrong = [finding for finding in findings if not finding.as_expected]
     if wrong:
         names = ", ".join(finding.cheat.name if finding.cheat else "the honest evaluation" for finding in wrong)

@@ -14,9 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pgolf.config.groups import GROUPS, Group
+from pgolf.config.schema import Profile
 from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.make import target_of
 from pgolf.core.ranges import Between
+
+LEAST_PROOF = Profile.smoke.name
 
 LARGEST = 2**63 - 1
 """The largest whole number that tensors, shards and random generators take."""
@@ -160,12 +163,23 @@ def budget_problems(budget: Mapping[str, Any]) -> Iterator[str]:
         yield "budget.subset_tokens: 1 is out of range: at least 2"
 
 
+def certify_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """A score of all of validation, which may stand in a report, is not proved by the least there is."""
+    if cfg["certify"] == LEAST_PROOF and cfg["budget"]["subset_tokens"] is None:
+        more = ", ".join(profile.name for profile in Profile if profile.name != LEAST_PROOF)
+        yield (
+            f"certify: {LEAST_PROOF} is for a slice of validation (budget.subset_tokens); a score of all of it takes "
+            f"one of {more}"
+        )
+
+
 def _fact_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
     size, train, budget = cfg["size"], cfg["train"], cfg["budget"]
     for place, node in (("size", size), ("train", train)):
         for key, value in node.items():
             yield from amount_problems(f"{place}.{key}", value)
     yield from budget_problems(budget)
+    yield from certify_problems(cfg)
     if train["batch_tokens"] % max(1, train["window"] * train["accumulation"]):
         yield (
             f"train.batch_tokens: {train['batch_tokens']} is no multiple of window × accumulation = "

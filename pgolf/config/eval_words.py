@@ -13,7 +13,7 @@ from pgolf.core.errors import ConfigError
 # What an artifact's header holds and a command line may replace; all else about the model is fixed by it.
 OVERRIDABLE = ("eval", "ttt", "ngram", "mixer")
 OWN = ("artifact", "out")
-FREE = ("data", "budget", "size", "device", "cache_dir")
+FREE = ("data", "budget", "certify", "size", "device", "cache_dir")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[
 
     A group that is chosen whole keeps the header's value of every ``scaled`` key that both have.
     """
-    from pgolf.config.check import bind_problems, budget_problems
+    from pgolf.config.check import bind_problems, budget_problems, certify_problems
     from pgolf.config.groups import group_of
 
     settings = words.settings
@@ -87,7 +87,7 @@ def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[
     for group in words.chosen:
         theirs = header.get(group, {})
         nodes[group] = settings[group] | {key: theirs[key] for key in words.scaled[group] if key in theirs}
-    problems = [*budget_problems(settings["budget"]), *_place_problems(words.out)]
+    problems = [*budget_problems(settings["budget"]), *certify_problems(settings), *_place_problems(words.out)]
     for dotted in words.changed:
         name, _, key = dotted.partition(".")
         node = nodes.setdefault(name, dict(header.get(name, {})))

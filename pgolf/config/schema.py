@@ -44,11 +44,12 @@ class Compile(Enum):
 
 
 class Profile(Enum):
-    """How many places a certificate looks at, see ``pgolf.proof.audit``."""
+    """How much a certificate proves, see ``pgolf.proof.profiles``."""
 
     smoke = "smoke"
     laptop = "laptop"
     standard = "standard"
+    full = "full"
 
 
 @dataclass

@@ -13,6 +13,9 @@ import numpy as np
 
 from pgolf.core.prediction import Span
 
+# A lane's first token is the last target of the lane before, which is not known yet when it is needed.
+FIRST_TOKEN_BITS = 16.0
+
 
 class Tape:
     """The tokens revealed so far, lane by lane; each lane begins with one token that nobody predicts."""
@@ -34,6 +37,10 @@ class Tape:
             raise ValueError(f"lane {lane} has {len(self._lanes[lane]) - 1} targets, all of them known")
         self._lanes[lane][start : start + len(tokens_n)] = tokens_n
         self._known[lane] = start + len(tokens_n)
+
+    def revealed(self, lane: int) -> np.ndarray:
+        """The lane's targets so far, int64."""
+        return self._lanes[lane][1 : self._known[lane]]
 
     def inputs(self, block: Span) -> np.ndarray:
         """int64 [block.length]; tokens that are not revealed are 0."""

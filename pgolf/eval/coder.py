@@ -13,8 +13,17 @@ from torch import Tensor
 
 from pgolf.core.prediction import Span
 
+# What a coder knows that can tell no token.
+NOTHING = np.zeros(0, dtype=np.int64)
+
+
+class Enough(Exception):
+    """A coder has what it came for: the loop ends here."""
+
 
 class Coder(Protocol):
+    """Any of its methods may raise ``Enough``."""
+
     def known(self, block: Span) -> np.ndarray:
         """The targets of the block that may be told now, from its first on: int64, at most ``block.keep``."""
         ...

@@ -11,6 +11,7 @@ Shapes: B blocks, G blocks in lockstep, T inputs, K kept positions, I = G·K pos
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Progress
 from pgolf.core.threads import CoreShare, threaded
 from pgolf.eval.blocks import RoundPlan, Tape, batches, in_lockstep, lane_targets
-from pgolf.eval.coder import Coder, LogRows, PlainRows
+from pgolf.eval.coder import Coder, Enough, LogRows, PlainRows
 from pgolf.eval.stage import Chain
 
 # Of a stage's probabilities; what a network's fp32 softmax has rounded to nothing would be divided by.
@@ -47,10 +48,14 @@ class Evaluator:
         return self.network.learns or bool(self.chain)
 
     def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
-        """Predict the whole stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts."""
-        targets = self.facts.targets
-        tape = Tape(first_tokens, lane_targets(self.plan.lane_starts, targets))
-        done = 0
+        """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts."""
+        tape = Tape(first_tokens, lane_targets(self.plan.lane_starts, self.facts.targets))
+        with contextlib.suppress(Enough):
+            self._run(coder, tape, progress)
+        return tape
+
+    def _run(self, coder: Coder, tape: Tape, progress: Progress | None) -> None:
+        targets, done = self.facts.targets, 0
         with one_kernel_thread():
             for blocks in self.plan.rounds(tape):
                 for part in _within_cadence(blocks, self.network.cadence):
@@ -60,7 +65,6 @@ class Evaluator:
                     progress("positions", done, targets)
         if done != targets:
             raise ValueError(f"eval: the plan predicted {done} of {targets} targets")
-        return tape
 
     def fork(self) -> Evaluator:
         """An independent evaluator in the same state."""
@@ -110,17 +114,10 @@ class Evaluator:
         """Blocks whose tokens are all known: their forward passes side by side, as many as memory need hold."""
         if not self.chain:  # rows that nobody wants and nothing learns from need not be made
             groups = [group for group in groups if any(coder.wants(block) for block in group)]
-        workers = self.facts.workers if self.facts.device == "cpu" else 1
-        for some in _portions(groups, 2 * workers * self.plan.batch_blocks):
-            work = self._batches([block for group in some for block in group], tape)
-            done = threaded(self._forward, work, workers)
-            found = {
-                block: _of(rows, index)
-                for batch, rows in zip(work, done, strict=True)
-                for index, block in enumerate(batch.blocks)
-            }
+        for some in _portions(groups, 2 * self._workers * self.plan.batch_blocks):
+            found = iter(self._side_by_side([block for group in some for block in group], tape))
             for group in some:
-                rows = self._take(group, [found[block] for block in group], tape)
+                rows = self._take(group, [next(found) for _ in group], tape)
                 if self.chain:
                     self.chain.drive(0, len(rows.token_I))
                     self.chain.finish()
@@ -134,9 +131,7 @@ class Evaluator:
             known = min(tape.known(block.lane) - block.start for block in group)
             if known * lanes == size and (not self.chain or written == size):
                 break  # nothing learns from the rows that are left
-            (batch,) = self._batches(group, tape, most=lanes)
-            forward = self._forward(batch)
-            rows = self._take(group, [_of(forward, index) for index in range(lanes)], tape)
+            rows = self._take(group, self._side_by_side(group, tape), tape)
             if known * lanes == size:
                 self.chain.drive(written, size)
                 break
@@ -152,6 +147,17 @@ class Evaluator:
             self._hear(group, tape, coder)
         if self.chain:
             self.chain.finish()
+
+    @property
+    def _workers(self) -> int:
+        return self.facts.workers if self.facts.device == "cpu" else 1
+
+    def _side_by_side(self, blocks: Sequence[Span], tape: Tape) -> list[Rows]:
+        """Each block's rows; batches of them are made by as many threads as there are."""
+        share = -(-len(blocks) // self._workers)
+        work = self._batches(blocks, tape, most=min(share, self.plan.batch_blocks))
+        done = threaded(self._forward, work, self._workers)
+        return [_of(rows, index) for batch, rows in zip(work, done, strict=True) for index in range(len(batch.blocks))]
 
     def _take(self, group: Sequence[Span], rows_G: Sequence[Rows], tape: Tape) -> _Group:
         """The group's rows in the order of prediction, handed to the stages."""

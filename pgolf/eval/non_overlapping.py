@@ -14,7 +14,7 @@ from pgolf.eval.windows import WindowPlan
 
 
 class NonOverlapping:
-    """See the module. ``batch_windows`` windows go through the network at a time."""
+    """See the module. ``batch_windows`` windows go through the network at a time; ``lanes``: see ``WindowPlan``."""
 
     name = "non_overlapping"
 
@@ -23,12 +23,14 @@ class NonOverlapping:
         *,
         window: PositiveInt,
         batch_windows: PositiveInt,
+        lanes: PositiveInt,
         official_truncation: bool,
     ) -> None:
         self.window = window
         self.stride = window
         self.batch_windows = batch_windows
+        self.lanes = lanes
         self.official_truncation = official_truncation
 
     def plan(self, facts: Facts) -> WindowPlan:
-        return WindowPlan(self.window, self.window, self.batch_windows, facts.targets)
+        return WindowPlan(self.window, self.window, self.batch_windows, facts.targets, self.lanes)

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from pgolf.core.prediction import Span
-from pgolf.eval.coder import Predicted
+from pgolf.eval.coder import Enough, Predicted
 from pgolf.eval.frames import receive, send
 
 
@@ -25,17 +25,24 @@ class Line:
     def open(self, lane_starts: Sequence[int], side_bits: float) -> list[int]:
         """Say what the plan is; returns the lanes' first tokens."""
         self.say({"ready": True, "lane_starts": list(lane_starts), "side_bits": side_bits})
-        return [int(token) for token in np.frombuffer(receive(self._questions)[1], dtype="<u2")]
+        return [int(token) for token in self._hear()]
 
     def ask(self, block: Span) -> np.ndarray:
         """The targets of the block that are told now, from its first on."""
         self.say({"ask": [block.lane, block.start, block.stop]})
-        return np.frombuffer(receive(self._questions)[1], dtype="<u2").astype(np.int64)
+        return self._hear()
 
     def hand_over(self, place: int, row_V: np.ndarray) -> int:
         """Give the row of the target at ``place`` of the stream and get the target."""
         self.say({"row": place}, row_V.astype("<f4").tobytes())
-        return int(np.frombuffer(receive(self._questions)[1], dtype="<u2")[0])
+        return int(self._hear()[0])
+
+    def _hear(self) -> np.ndarray:
+        """Tokens, int64. Raises Enough where no more rows are wanted."""
+        message, payload = receive(self._questions)
+        if "enough" in message:
+            raise Enough
+        return np.frombuffer(payload, dtype="<u2").astype(np.int64)
 
     def say(self, message: dict[str, Any], payload: bytes = b"") -> None:
         send(self._answers, message, payload)

@@ -32,6 +32,8 @@ from pgolf.core import errors
 from pgolf.core.errors import ConfigError, UserError
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
+from pgolf.eval.blocks import FIRST_TOKEN_BITS
+from pgolf.eval.coder import Enough
 from pgolf.eval.evaluation import Evaluation, make_score
 from pgolf.eval.frames import receive, send
 from pgolf.eval.scorer import stretches
@@ -118,7 +120,10 @@ class Answering(Protocol):
     """The side that has the stream: answers a message of the sealed process by tokens, or keeps what it said."""
 
     def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
-        """The tokens to send, None for a message that wants no answer. Raises DoubleScore, Refused."""
+        """The tokens to send, None for a message that wants no answer.
+
+        Raises DoubleScore, Refused, and Enough where nothing more is wanted of the process.
+        """
         ...
 
 
@@ -190,8 +195,7 @@ class Telling:
         if not starts or starts[0] != 0 or list(starts) != sorted(set(starts)) or starts[-1] >= len(self._tokens_N) - 1:
             raise Refused(f"lanes that begin at {starts} are none of a stream with {len(self._tokens_N) - 1} targets")
         self.lane_starts, self.told = starts, [0] * len(starts)
-        # A lane's first token is the last target of the lane before, which is not known yet: that has a price.
-        free = (len(starts) - 1) * 16.0
+        free = (len(starts) - 1) * FIRST_TOKEN_BITS
         self.side_bits = float(message["side_bits"])
         if self._agreed is not None and (starts, self.side_bits) != self._agreed:
             raise Refused(f"said that its lanes begin at {starts} for {self.side_bits:g} bits, unlike who scored")
@@ -215,13 +219,16 @@ class Telling:
         self.told[lane] += 1
         return self._tokens_N[place + 1 : place + 2]
 
+    def lane_at(self, place: int) -> int:
+        """The lane whose next target lies at ``place``. Raises Refused where there is none."""
+        for lane, told in enumerate(self.told):
+            if told < self.size(lane) and self.place(lane) == place:
+                return lane
+        raise Refused(f"handed over a row for position {place}, which it was not asked for")
+
     def place(self, lane: int) -> int:
         """Where in the stream the lane's next target lies: the position that predicts it."""
         return self.lane_starts[lane] + self.told[lane]
-
-    def unfinished(self) -> list[int]:
-        """Lanes that have targets left."""
-        return [lane for lane, told in enumerate(self.told) if told < self.size(lane)]
 
     def size(self, lane: int) -> int:
         """How many targets the lane has."""
@@ -388,7 +395,11 @@ def _converse(questions: IO[bytes], answers: IO[bytes], answering: Answering) ->
         message, payload = receive(answers)
         if "ended" in message:
             return _ended(message)
-        tokens = answering.answer(message, payload)
+        try:
+            tokens = answering.answer(message, payload)
+        except Enough:
+            send(questions, {"enough": True})
+            continue
         if tokens is not None:
             send(questions, {"tokens": len(tokens)}, tokens.astype("<u2").tobytes())
 

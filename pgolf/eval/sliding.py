@@ -14,7 +14,7 @@ from pgolf.eval.windows import WindowPlan, check_lengths
 
 
 class Sliding:
-    """See the module. ``batch_windows`` windows go through the network at a time."""
+    """See the module. ``batch_windows`` windows go through the network at a time; ``lanes``: see ``WindowPlan``."""
 
     name = "sliding"
 
@@ -24,13 +24,15 @@ class Sliding:
         window: PositiveInt,
         stride: PositiveInt,
         batch_windows: PositiveInt,
+        lanes: PositiveInt,
         official_truncation: bool,
     ) -> None:
         check_lengths("eval", window, stride)
         self.window = window
         self.stride = stride
         self.batch_windows = batch_windows
+        self.lanes = lanes
         self.official_truncation = official_truncation
 
     def plan(self, facts: Facts) -> WindowPlan:
-        return WindowPlan(self.window, self.stride, self.batch_windows, facts.targets)
+        return WindowPlan(self.window, self.stride, self.batch_windows, facts.targets, self.lanes)

@@ -22,6 +22,7 @@ def plain_windows(cfg: Mapping[str, Any]) -> NonOverlapping:
     return NonOverlapping(
         window=size["eval_window"],
         batch_windows=size["eval_batch"],
+        lanes=1,
         official_truncation=False,
     )
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Span
-from pgolf.eval.blocks import Tape
+from pgolf.eval.blocks import FIRST_TOKEN_BITS, Tape, lane_targets
 
 # So many batches make a round, to be scored side by side; it changes no score, as nothing learns inside a round.
 BATCHES = 8
@@ -27,33 +28,47 @@ def check_lengths(place: str, window: int, stride: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
-    """The rule above over one lane of ``targets`` positions."""
+    """The rule above in each of ``lanes`` stretches of the stream, as long as each other but for one position.
+
+    A lane begins without context, and its first token with a price of its own; a decoder goes forward in all lanes at
+    a time.
+    """
 
     window: int
     stride: int
     batch_blocks: int
     targets: int
-    lane_starts: tuple[int, ...] = (0,)
-    side_bits: float = 0.0
+    lanes: int = 1
+
+    @property
+    def lane_starts(self) -> tuple[int, ...]:
+        lanes = min(self.lanes, self.targets)
+        return tuple(lane * self.targets // lanes for lane in range(lanes))
+
+    @property
+    def side_bits(self) -> float:
+        return FIRST_TOKEN_BITS * (len(self.lane_starts) - 1)
 
     def rounds(self, tape: Tape) -> Iterator[Sequence[Span]]:
-        blocks = []
-        for block in windows(self.targets, self.window, self.stride):
-            blocks.append(block)
-            if len(blocks) == BATCHES * self.batch_blocks:
+        sizes = lane_targets(self.lane_starts, self.targets)
+        lanes = [windows(size, self.window, self.stride, lane) for lane, size in enumerate(sizes)]
+        blocks: list[Span] = []
+        for step in zip_longest(*lanes):
+            blocks += [block for block in step if block is not None]
+            if len(blocks) >= BATCHES * self.batch_blocks:
                 yield blocks
                 blocks = []
         if blocks:
             yield blocks
 
 
-def windows(targets: int, window: int, stride: int) -> Iterator[Span]:
-    """The windows of a stream, by the rule above."""
+def windows(targets: int, window: int, stride: int, lane: int = 0) -> Iterator[Span]:
+    """The windows of a lane, by the rule above."""
     start = 0
     while start < targets:
         context = max(0, start - (window - stride))
         stop = min(context + window if start == 0 else start + stride, targets)
-        yield Span(0, context, start, stop)
+        yield Span(lane, context, start, stop)
         start = stop
 
 

@@ -4,7 +4,8 @@ The scores of the whole stream are committed by their hash; only then are places
 second sealed process gets the stream up to each of them, hands over its whole row, and only then gets the target.
 Whoever made the scores did not know where they would be looked at, and whoever makes the rows cannot see what they are
 about: reading ahead, rows that sum to more than one, learning before scoring, edges, memories are one and the same
-case, a committed score that the row does not have.
+case, a committed score that the row does not have. With the rows of one stretch the judge writes its targets as a
+range coder does; ``pgolf.proof.decoding`` reads them.
 
 Half of the places are uniform: no difference in n of them bounds the share of dishonest positions below 3/n at 95 %
 (the rule of three). The other half are drawn in proportion to how far a target is cheaper than the mean, which is where
@@ -25,10 +26,9 @@ from typing import Any
 import numpy as np
 
 from pgolf.core.protocols import Progress
+from pgolf.eval.coder import Enough
 from pgolf.eval.sealed import Refused, SealedRun, SealedScore, Telling, run_sealed
-
-# How many places each profile looks at.
-PLACES = {"smoke": 200, "laptop": 600, "standard": 2_000}
+from pgolf.proof.range_coder import RangeWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,14 @@ class Audit:
 
     ``difference_n`` nats, the committed score less that of the row; ``sum_n`` of the row; ``least_n`` its least entry;
     ``uniform`` of the places were drawn uniformly. ``planned``: places that were drawn; fewer have rows where the
-    process broke off.
+    process broke off. ``coded``: the targets of the places in ``stretch``, all of which were looked at.
     """
 
     seed: int
     planned: int
     uniform: int
+    stretch: range
+    coded: bytes
     place_n: np.ndarray
     difference_n: np.ndarray
     sum_n: np.ndarray
@@ -52,6 +54,11 @@ class Audit:
     @property
     def complete(self) -> bool:
         return len(self.place_n) == self.planned
+
+    @property
+    def largest(self) -> float:
+        """Nats, of all differences, whatever their sign; infinite for one that is no number."""
+        return float(np.nan_to_num(np.abs(self.difference_n), nan=np.inf).max(initial=0.0))
 
     @property
     def bound(self) -> float:
@@ -65,16 +72,30 @@ def audit_sealed(
     sealed: SealedScore,
     vocab_size: int,
     places: int,
+    stretch_tokens: int,
     progress: Progress | None = None,
     **how: Any,
 ) -> Audit:
-    """Audit the committed scores of ``sealed``; ``how``: as for ``run_sealed``. Raises as that does."""
+    """Audit the committed scores of ``sealed``; ``how``: as for ``run_sealed``. Raises as that does.
+
+    ``stretch_tokens`` consecutive places, somewhere in the second half, are coded besides.
+    """
     seed = secrets.randbits(63)
     drawn, uniform = draw(sealed.nll_nats_N, places, seed)
+    stretch = draw_stretch(len(sealed.nll_nats_N), stretch_tokens, seed)
     agreed = (sealed.lane_starts, sealed.side_bits)
-    judge = Judge(tokens_N, sealed.nll_nats_N, drawn, vocab_size, progress, agreed)
+    judge = Judge(tokens_N, sealed.nll_nats_N, drawn, vocab_size, progress, agreed, stretch)
     run = run_sealed("audit", artifact_path, len(tokens_N), judge, **how)
     return judge.audit(seed, uniform, run)
+
+
+def draw_stretch(count: int, tokens: int, seed: int) -> range:
+    """So many places of ``count``, beginning in the second half where they fit there; late, since a start is cold."""
+    tokens = min(tokens, count)
+    last = count - tokens
+    first = count // 2 if count // 2 <= last else 0
+    start = int(np.random.default_rng([seed, 1]).integers(first, last + 1))
+    return range(start, start + tokens)
 
 
 def draw(nll_nats_N: np.ndarray, places: int, seed: int) -> tuple[np.ndarray, int]:
@@ -95,7 +116,10 @@ def draw(nll_nats_N: np.ndarray, places: int, seed: int) -> tuple[np.ndarray, in
 
 @dataclass
 class Judge:
-    """Holds the stream and the committed scores; tells no target of a drawn place before its row is here."""
+    """Holds the stream and the committed scores; tells no target of a drawn place before its row is here.
+
+    The places of ``stretch`` are looked at too, and their targets written to ``writer``.
+    """
 
     tokens_N: np.ndarray
     nll_nats_N: np.ndarray
@@ -103,28 +127,33 @@ class Judge:
     vocab_size: int
     progress: Progress | None = None
     agreed: tuple[tuple[int, ...], float] | None = None  # the plan of who scored
+    stretch: range = range(0)
     telling: Telling = field(init=False)
+    writer: RangeWriter = field(default_factory=RangeWriter)
     found: dict[int, tuple[float, float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.telling = Telling(self.tokens_N, self.agreed)
+        self.drawn = np.union1d(self.drawn, np.array(self.stretch, dtype=np.int64))
 
     def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
         if "ready" in message:
             return self.telling.open(message)
         if "ask" in message:
+            if len(self.found) == len(self.drawn):
+                raise Enough
             lane = int(message["ask"][0])
             return self.telling.targets(message, self._next_drawn(lane))
         if "row" not in message:
             raise Refused(f"said {sorted(message)}, which is no answer to an audit")
         place = int(message["row"])
-        lanes = [lane for lane in self.telling.unfinished() if self.telling.place(lane) == place]
-        if len(lanes) != 1 or self._next_drawn(lanes[0]) != place:
+        lane = self.telling.lane_at(place)
+        if self._next_drawn(lane) != place:
             raise Refused(f"handed over a row for position {place}, which it was not asked for")
         self._look(place, payload)
         if self.progress is not None:
             self.progress("certify", len(self.found), len(self.drawn))
-        return self.telling.one(lanes[0])
+        return self.telling.one(lane)
 
     def _next_drawn(self, lane: int) -> int | None:
         """The first drawn place of the lane whose target is not told."""
@@ -134,14 +163,35 @@ class Judge:
         return int(self.drawn[index]) if index < len(self.drawn) else None
 
     def _look(self, place: int, payload: bytes) -> None:
-        row_V = np.frombuffer(payload, dtype="<f4").astype(np.float64)
-        if len(row_V) != self.vocab_size:
-            raise Refused(f"handed over a row of {len(row_V)} entries for a vocabulary of {self.vocab_size}")
-        p = row_V[int(self.tokens_N[place + 1])]
+        target = int(self.tokens_N[place + 1])
+        told_V = row_of(payload, self.vocab_size)
+        row_V = told_V.astype(np.float64)
+        p = row_V[target]
         nll_nats = -math.log(p) if p > 0 else math.inf
         self.found[place] = float(self.nll_nats_N[place]) - nll_nats, float(row_V.sum()), float(row_V.min())
+        if place in self.stretch:
+            self.writer.write(target, told_V)
 
     def audit(self, seed: int, uniform: int, run: SealedRun) -> Audit:
         place_n = np.array(sorted(self.found), dtype=np.int64)
         columns = np.array([self.found[int(place)] for place in place_n], dtype=np.float64).reshape(-1, 3)
-        return Audit(seed, len(self.drawn), uniform, place_n, columns[:, 0], columns[:, 1], columns[:, 2], run)
+        return Audit(
+            seed=seed,
+            planned=len(self.drawn),
+            uniform=uniform,
+            stretch=self.stretch,
+            coded=self.writer.data(),
+            place_n=place_n,
+            difference_n=columns[:, 0],
+            sum_n=columns[:, 1],
+            least_n=columns[:, 2],
+            run=run,
+        )
+
+
+def row_of(payload: bytes, vocab_size: int) -> np.ndarray:
+    """The row that was handed over, float32 [V]. Raises Refused for one of another length."""
+    row_V = np.frombuffer(payload, dtype="<f4")
+    if len(row_V) != vocab_size:
+        raise Refused(f"handed over a row of {len(row_V)} entries for a vocabulary of {vocab_size}")
+    return row_V

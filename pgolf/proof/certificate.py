@@ -6,9 +6,9 @@ from typing import Literal
 
 from pgolf.core.results import Certificate
 from pgolf.proof.context import Context
-from pgolf.proof.probes import artifact_only, coverage, normalisation, prefix_only, single_pass
+from pgolf.proof.probes import artifact_only, coverage, decodes, normalisation, prefix_only, single_pass
 
-PROBES = (normalisation, prefix_only, single_pass, coverage, artifact_only)
+PROBES = (normalisation, prefix_only, single_pass, coverage, artifact_only, decodes)
 
 
 def certify(context: Context) -> Certificate:

@@ -13,6 +13,7 @@ from pgolf.core.results import ProbeResult, Score
 from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.sealed import SealedScore
 from pgolf.proof.audit import Audit
+from pgolf.proof.decoding import Decoding
 
 _TOLD = 3  # complaints spelt out in a message
 
@@ -20,10 +21,10 @@ _TOLD = 3  # complaints spelt out in a message
 @dataclass(frozen=True)
 class Context:
     """``tokens_N`` is the stream as scored, ``sealed`` what the sealed process answered, ``reported`` the record
-    made of it, ``audit`` what another one answered that could not see ahead. ``documents`` are the raw texts the stream
-    was made of, in order, where they are at hand; the stream may be a prefix of them. ``artifact_sha256`` is the hash
-    written down before the stream was opened. ``target_bytes_N`` are byte counts that came with the text, where the
-    tokenizer does not count them.
+    made of it, ``audit`` what another one answered that could not see ahead, ``decoding`` what a third made of bytes,
+    None where that was not tried. ``documents`` are the raw texts the stream was made of, in order, where they are at
+    hand; the stream may be a prefix of them. ``artifact_sha256`` is the hash written down before the stream was opened.
+    ``target_bytes_N`` are byte counts that came with the text, where the tokenizer does not count them.
     """
 
     evaluation: Evaluation
@@ -31,6 +32,7 @@ class Context:
     sealed: SealedScore
     reported: Score
     audit: Audit
+    decoding: Decoding | None
     documents: Sequence[str] | None
     artifact_sha256: str | None
     target_bytes_N: np.ndarray | None = None

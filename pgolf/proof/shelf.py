@@ -13,11 +13,12 @@ from pgolf.core.results import Certificate
 from pgolf.eval.evaluation import Evaluation, make_score
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.sealed import SERVE, score_sealed
-from pgolf.proof.audit import audit_sealed
 from pgolf.proof.certificate import certify
 from pgolf.proof.cheat_child import program
 from pgolf.proof.cheats import Cheat
 from pgolf.proof.context import Context
+from pgolf.proof.profiles import Profile
+from pgolf.proof.prove import prove
 
 _WINDOWS = 14  # of the text that is scored
 
@@ -49,19 +50,19 @@ def run_shelf(
     documents: Sequence[str],
     cheats: Sequence[Cheat | None],
     *,
-    places: int,
+    profile: Profile,
     each: Callable[[Finding], None] | None = None,
 ) -> list[Finding]:
     """One Finding per entry of ``cheats`` (None: the honest evaluation), on the first windows of ``documents``.
 
-    ``places``: how many each audit looks at. Raises ArtifactError, DataError.
+    ``profile``: how much is looked at. Raises ArtifactError, DataError.
     """
     loaded = read(artifact_path)
     honest = evaluation_from(loaded)
     tokens_N, used = stream_of(honest, documents)
     findings = []
     for cheat in cheats:
-        finding = _find(artifact_path, honest, cheat, tokens_N, used, loaded.sha256, places)
+        finding = _find(artifact_path, honest, cheat, tokens_N, used, loaded.sha256, profile)
         findings.append(finding)
         if each is not None:
             each(finding)
@@ -89,7 +90,7 @@ def _find(
     tokens_N: np.ndarray,
     documents: Sequence[str],
     sha256: str,
-    places: int,
+    profile: Profile,
 ) -> Finding:
     evaluation = cheat.apply(honest) if cheat is not None else honest
     run = program(cheat.name) if cheat is not None else SERVE
@@ -106,8 +107,8 @@ def _find(
         valid=False,
     )
     vocab_size = honest.tokenizer.vocab_size
-    audit = audit_sealed(artifact_path, tokens_N, sealed, vocab_size, places, program=run)
-    certificate = certify(Context(evaluation, tokens_N, sealed, claimed, audit, documents, sha256))
+    audit, decoding = prove(artifact_path, tokens_N, sealed, vocab_size, profile, program=run)
+    certificate = certify(Context(evaluation, tokens_N, sealed, claimed, audit, decoding, documents, sha256))
     return Finding(cheat, claimed.val_bpb, certificate)
 
 

@@ -40,9 +40,10 @@ from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.sealed import PATIENCE, SealedScore, final_score, score_sealed
 from pgolf.eval.split import float_evaluation, plain_windows, score_split
-from pgolf.proof.audit import PLACES, audit_sealed
 from pgolf.proof.certificate import certify
 from pgolf.proof.context import Context
+from pgolf.proof.profiles import PROFILES
+from pgolf.proof.prove import prove
 from pgolf.quant.calibration.base import Calibration, CalibrationSource
 from pgolf.quant.calibration.measure import calibrate, stage_of
 from pgolf.run.recorder import Recorder
@@ -272,12 +273,12 @@ def certify_final(recorder: Recorder, final: Final, artifact_sha256: str) -> Cer
     """Prove that the final score is a code length: look at places drawn now that the scores stand."""
     cfg = recorder.cfg
     with recorder.stage("certify"), recorder.progress("certify", unit="rows") as progress:
-        audit = audit_sealed(
+        audit, decoding = prove(
             final.path,
             final.stream_N,
             final.sealed,
             final.evaluation.tokenizer.vocab_size,
-            PLACES[cfg["certify"]],
+            PROFILES[cfg["certify"]],
             progress=progress,
             device=str(recorder.device),
             limit_seconds=PATIENCE * cfg["budget"]["eval_seconds"],
@@ -290,6 +291,7 @@ def certify_final(recorder: Recorder, final: Final, artifact_sha256: str) -> Cer
                 final.sealed,
                 final.score,
                 audit,
+                decoding,
                 raw_documents(make(cfg["data"]), Path(cfg["cache_dir"]), "val"),
                 artifact_sha256,
                 final.target_bytes_N,

@@ -17,7 +17,7 @@ TOKENIZER = ByteTokenizer()
 
 
 def method(**changes):
-    numbers = {"window": 16, "stride": 4, "batch_windows": 3, "official_truncation": False}
+    numbers = {"window": 16, "stride": 4, "batch_windows": 3, "lanes": 1, "official_truncation": False}
     return Sliding(**(numbers | changes))
 
 
@@ -102,7 +102,7 @@ def test_a_plans_side_bits_are_in_the_score():
         def plan(self, facts):
             return Lanes(facts.targets, (0, 5, 9), self.window, self.stride)
 
-    lanes = InLanes(window=16, stride=4, batch_windows=3, official_truncation=False)
+    lanes = InLanes(window=16, stride=4, batch_windows=3, lanes=1, official_truncation=False)
     tokens_N = stream("abc def ghi jkl")
     score = score_stream(evaluation(method=lanes), tokens_N, split="dev", subset=True)
     assert score.side_bits == 32.0

@@ -43,11 +43,11 @@ def facts(tokens_N, vocab_size=V, workers=1):
 
 
 def sliding(window=8, stride=4, batch_windows=3):
-    return Sliding(window=window, stride=stride, batch_windows=batch_windows, official_truncation=False)
+    return Sliding(window=window, stride=stride, batch_windows=batch_windows, lanes=1, official_truncation=False)
 
 
 def non_overlapping(window=8, batch_windows=3):
-    return NonOverlapping(window=window, batch_windows=batch_windows, official_truncation=False)
+    return NonOverlapping(window=window, batch_windows=batch_windows, lanes=1, official_truncation=False)
 
 
 def evaluator_of(network, tokens_N, plan=None, stages=(), vocab_size=V, workers=1):

@@ -8,6 +8,7 @@ NODE = {
     "_target_": "pgolf.eval.non_overlapping.NonOverlapping",
     "window": 8,
     "batch_windows": 4,
+    "lanes": 1,
     "official_truncation": False,
 }
 

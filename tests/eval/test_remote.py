@@ -239,7 +239,7 @@ def test_asking_again_tells_nothing_more_before_the_row_is_there(block):
         assert line.hand_over(5, np.full(V, 1 / V, dtype=np.float32)) == TOKENS_N[6]
         assert line.ask(Span(0, 0, 6, 8)).tolist() == TOKENS_N[7:9].tolist()
 
-    converse(serve, judge_of([5]))
+    converse(serve, judge_of([5, 9]))
     assert told == [TOKENS_N[block.start + 1 : 6].tolist()] * 3
 
 

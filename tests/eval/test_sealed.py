@@ -280,7 +280,7 @@ def test_an_audited_process_with_another_plan_than_the_scorers_is_refused(artifa
     """Here every token is the first of a lane, told before anything is predicted, at a price that is in no score."""
     sealed = score_sealed(artifact, tokens_N, threads=1, program=TWO_PLANS)
     assert sealed.complete and sealed.side_bits == 0.0
-    audit = audit_sealed(artifact, tokens_N, sealed, 260, 100, threads=1, program=TWO_PLANS)
+    audit = audit_sealed(artifact, tokens_N, sealed, 260, 100, 10, threads=1, program=TWO_PLANS)
     assert not audit.complete and [violation.kind for violation in audit.run.violations] == ["out_of_turn"]
 
 

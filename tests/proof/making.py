@@ -17,8 +17,10 @@ from pgolf.eval.remote import Line, RemoteAuditor
 from pgolf.eval.scorer import Scorer
 from pgolf.eval.sealed import SealedRun, SealedScore
 from pgolf.eval.sliding import Sliding
-from pgolf.proof.audit import Judge, draw
+from pgolf.proof.audit import Judge, draw, draw_stretch
 from pgolf.proof.context import Context
+from pgolf.proof.decoding import Decoding, DecodingJudge
+from pgolf.proof.range_coder import RangeReader
 from pgolf.quant.none import NoQuantizer
 from pgolf.tokenizer.bytes import ByteTokenizer
 
@@ -42,6 +44,7 @@ def eval_node(window=32, stride=8, batch_windows=4):
         "window": window,
         "stride": stride,
         "batch_windows": batch_windows,
+        "lanes": 1,
         "official_truncation": False,
     }
 
@@ -104,15 +107,27 @@ def pretend_sealed(evaluation, tokens_N, **changes):
     return dataclasses.replace(sealed, **changes)
 
 
-def pretend_audit(evaluation, tokens_N, sealed, places=600, seed=0, violations=()):
+def pretend_audit(evaluation, tokens_N, sealed, places=600, seed=0, violations=(), stretch_tokens=0):
     """An Audit as the audited process would answer, computed here."""
     drawn, uniform = draw(sealed.nll_nats_N, places, seed)
-    judge = Judge(tokens_N, sealed.nll_nats_N, drawn, evaluation.tokenizer.vocab_size)
+    stretch = draw_stretch(len(sealed.nll_nats_N), stretch_tokens, seed)
+    judge = Judge(tokens_N, sealed.nll_nats_N, drawn, evaluation.tokenizer.vocab_size, stretch=stretch)
+    return judge.audit(seed, uniform, pretend_run(evaluation, tokens_N, judge, violations))
+
+
+def pretend_decoding(evaluation, tokens_N, audit, violations=()):
+    """A Decoding as the decoding process would answer, computed here."""
+    judge = DecodingJudge(tokens_N, audit.stretch, RangeReader(audit.coded), evaluation.tokenizer.vocab_size)
+    run = pretend_run(evaluation, tokens_N, judge, violations)
+    return Decoding(audit.stretch, len(audit.coded), judge.decoded, run)
+
+
+def pretend_run(evaluation, tokens_N, judge, violations=()):
     evaluator = evaluation.evaluator(len(tokens_N))
     coder = RemoteAuditor(Here(judge))
     evaluator.run(coder, coder._line.open(evaluator.plan.lane_starts, evaluator.plan.side_bits))
     facts = {"working_directory_entries": 0, "artifact_sha256": "abc"}
-    return judge.audit(seed, uniform, SealedRun({}, facts, tuple(violations), 1.0))
+    return SealedRun({}, facts, tuple(violations), 1.0)
 
 
 class Here(Line):
@@ -131,8 +146,8 @@ class Here(Line):
         return int(self._answering.answer({"row": place}, row_V.astype("<f4").tobytes())[0])
 
 
-def context_of(evaluation, documents=DOCUMENTS, sealed=None, reported=None, tokens_N=None, audit=None, cut=None):
-    """The probes' context for ``documents``, without a sealed process."""
+def context_of(evaluation, documents=DOCUMENTS, sealed=None, reported=None, tokens_N=None, audit=None, cut=None, **how):
+    """The probes' context for ``documents``, without a sealed process; ``how``: as for ``pretend_audit``."""
     if tokens_N is None:
         tokens_N = stream_of(evaluation, documents)[:cut]
     sealed = sealed or pretend_sealed(evaluation, tokens_N)
@@ -146,5 +161,6 @@ def context_of(evaluation, documents=DOCUMENTS, sealed=None, reported=None, toke
         seconds=1.0,
         valid=False,
     )
-    audit = audit or pretend_audit(evaluation, tokens_N, sealed)
-    return Context(evaluation, tokens_N, sealed, reported, audit, documents, "abc")
+    audit = audit or pretend_audit(evaluation, tokens_N, sealed, **how)
+    decoding = pretend_decoding(evaluation, tokens_N, audit) if audit.complete and audit.largest < 1e-4 else None
+    return Context(evaluation, tokens_N, sealed, reported, audit, decoding, documents, "abc")

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from pgolf.eval.coder import Enough
 from pgolf.eval.sealed import Refused
-from pgolf.proof.audit import PLACES, Judge, draw
+from pgolf.proof.audit import Judge, draw, draw_stretch
+from pgolf.proof.range_coder import RangeReader
 
 V = 8
 TOKENS = np.arange(101) % V
@@ -52,8 +54,9 @@ def test_no_target_of_a_drawn_place_is_told_before_its_row_is_there():
     assert made.answer({"row": 3}, uniform()).tolist() == [TOKENS[4]]
     assert ask(made, 0, 8) == TOKENS[1:6].tolist()
     assert made.answer({"row": 5}, uniform()).tolist() == [TOKENS[6]]
-    assert ask(made, 0, 8) == TOKENS[1:9].tolist()
     assert sorted(made.found) == [3, 5]
+    with pytest.raises(Enough):  # nothing more is looked at
+        ask(made, 0, 8)
 
 
 @pytest.mark.parametrize("place", [2, 4, 5, 99, -1])
@@ -91,5 +94,24 @@ def test_the_judge_takes_the_entry_itself():
     assert total == pytest.approx(row.sum()) and least == pytest.approx(0.1)
 
 
-def test_profiles_look_at_more_and_more():
-    assert list(PLACES.values()) == sorted(PLACES.values())
+@pytest.mark.parametrize(("count", "tokens"), [(1_000, 100), (1_000, 900), (50, 100), (1, 1)])
+def test_a_stretch_lies_in_the_second_half_as_far_as_it_fits_there(count, tokens):
+    starts = set()
+    for seed in range(200):
+        stretch = draw_stretch(count, tokens, seed)
+        assert len(stretch) == min(count, tokens) and stretch.start >= 0 and stretch.stop <= count
+        assert stretch.start >= count // 2 or count - len(stretch) < count // 2
+        starts.add(stretch.start)
+    assert len(starts) > 1 or tokens >= count
+
+
+def test_the_targets_of_a_stretch_are_written_by_its_rows():
+    made = Judge(TOKENS, np.full(100, np.log(V)), np.array([3]), V, stretch=range(50, 60))
+    made.answer({"ready": True, "lane_starts": [0], "side_bits": 0.0}, b"")
+    rows = np.random.default_rng(0).dirichlet(np.ones(V), 100).astype("<f4")
+    for place in [3, *range(50, 60)]:
+        told = ask(made, 0, 100)
+        assert len(told) == place
+        made.answer({"row": place}, rows[place].tobytes())
+    reader = RangeReader(made.writer.data())
+    assert [reader.read(rows[place]) for place in range(50, 60)] == TOKENS[51:61].tolist()

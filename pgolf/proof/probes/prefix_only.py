@@ -18,6 +18,11 @@ TOLERANCE_NATS = 1e-4
 GPU_TOLERANCE_NATS = 0.05
 
 
+def tolerance_nats(device: str) -> float:
+    """Within which a committed score is that of a row."""
+    return TOLERANCE_NATS if device == "cpu" else GPU_TOLERANCE_NATS
+
+
 def probe(context: Context) -> ProbeResult:
     verdict, audit = Verdict(LETTER, NAME), context.audit
     for violation in audit.run.violations:
@@ -25,9 +30,8 @@ def probe(context: Context) -> ProbeResult:
     looked = len(audit.place_n)
     verdict.require(audit.complete, f"{looked:,} of {audit.planned:,} rows were handed over")
     difference_n = audit.difference_n
-    tolerance = TOLERANCE_NATS if context.evaluation.device == "cpu" else GPU_TOLERANCE_NATS
     size_n = np.nan_to_num(np.abs(difference_n), nan=np.inf)
-    apart = int((size_n > tolerance).sum())
+    apart = int((size_n > tolerance_nats(context.evaluation.device)).sum())
     if looked:
         at = int(np.argmax(size_n))
         verdict.require(
@@ -40,12 +44,11 @@ def probe(context: Context) -> ProbeResult:
             context.evaluation.device == "cpu" or abs(mean) <= half + 1e-6,
             f"committed scores are {mean:+.3g} ± {half:.2g} nats from those of a process that sees no future",
         )
-        verdict.record(mean_difference_nats=mean, half_width_nats=half, largest_difference_nats=float(size_n.max()))
+        verdict.record(mean_difference_nats=mean, half_width_nats=half, largest_difference_nats=audit.largest)
     verdict.record(looked_at=looked, planned=audit.planned, uniform=audit.uniform, apart=apart, seed=audit.seed)
     verdict.record(bound=audit.bound, commitment=context.sealed.commitment)
-    largest = float(size_n.max()) if looked else math.nan
     return verdict.result(
-        f"{looked:,} rows made without the future, largest difference {largest:.1e} nats; at 95 % fewer than "
+        f"{looked:,} rows made without the future, largest difference {audit.largest:.1e} nats; at 95 % fewer than "
         f"{audit.bound:.2%} of positions differ",
         seconds=audit.run.seconds,
     )

@@ -1,0 +1,159 @@
+"""Texts to bytes and back by an artifact: the proof of a score that needs no argument.
+
+Encoder and decoder are two coders of the loop that scores (``pgolf.eval.evaluator``), with whatever plan, counts and
+adaptation are composed. Both must compute the same bits: a print of the rows of fixed tokens stands in the file, so
+that a processor or library that computes others is refused by name and not decoded to rubbish.
+
+Cost: what scoring costs to encode, one forward pass a token and lane to decode. Lossless for every file: what is no
+UTF-8 goes beside the text, and what the model would make longer is kept as it is or by brotli.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import brotli
+import numpy as np
+import torch
+
+from pgolf.artifact import container
+from pgolf.core.errors import DataError
+from pgolf.core.prediction import Batch
+from pgolf.core.process import one_kernel_thread
+from pgolf.core.protocols import Progress, Tokenizer
+from pgolf.eval.blocks import Tape, in_lockstep, lane_targets
+from pgolf.eval.decoder import Decoder
+from pgolf.eval.encoder import Encoder
+from pgolf.eval.evaluator import Evaluator
+from pgolf.eval.from_artifact import evaluation_from
+from pgolf.proof.coded_file import PRINT_BYTES, CodedFile, Form, read_coded
+from pgolf.proof.escape import put_back, take_out
+from pgolf.proof.range_coder import RangeReader, RangeWriter
+
+# Of a file that is a text; with more that is none, the model has no say.
+MOST_TAKEN = 1 / 16
+
+
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """``form``: how the body is kept; ``tokens`` of the stream, BOS included, 0 where no model was asked."""
+
+    data: bytes
+    form: Form
+    tokens: int
+
+
+def compress(
+    artifact: Path,
+    data: bytes,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: Progress | None = None,
+) -> Compressed:
+    """Raises ArtifactError and ConfigError as ``evaluation_from``."""
+    loaded = container.read(artifact)
+    facts: dict[str, Any] = {"artifact_print": _print(loaded.sha256), "length": len(data), "checksum": zlib.crc32(data)}
+    kept = _kept(data, facts)
+    text, taken = take_out(data)
+    if sum(len(piece) for _, piece in taken) > MOST_TAKEN * len(data) or not text:
+        return Compressed(kept.to_bytes(), kept.form, 0)
+    evaluation = evaluation_from(loaded, overrides=overrides)
+    tokens_N = _stream(evaluation.tokenizer, text)
+    if tokens_N is None:
+        return Compressed(kept.to_bytes(), kept.form, 0)
+    evaluator = evaluation.evaluator(len(tokens_N))
+    row_print = rows_print(evaluator)
+    writer = RangeWriter()
+    coder = Encoder(tokens_N, writer, evaluator.plan.lane_starts)
+    evaluator.run(coder, coder.first_tokens, _labelled(progress, "encode"))
+    coded = CodedFile(
+        row_print=row_print,
+        form="coded",
+        body=writer.data(),
+        tokens=len(tokens_N),
+        first_tokens=tuple(coder.first_tokens),
+        taken=tuple(taken),
+        overrides=dict(overrides or {}),
+        **facts,
+    )
+    best = min(coded, kept, key=lambda file: len(file.to_bytes()))
+    return Compressed(best.to_bytes(), best.form, len(tokens_N))
+
+
+def decompress(artifact: Path, data: bytes, progress: Progress | None = None) -> bytes:
+    """Raises DataError for a damaged stream, another artifact's, or one of a machine that computes other bits."""
+    file = read_coded(data)
+    loaded = container.read(artifact)
+    if file.artifact_print != _print(loaded.sha256):
+        raise DataError(
+            f"compressed with an artifact whose SHA-256 begins with {file.artifact_print.hex()}; that of {artifact} "
+            f"begins with {_print(loaded.sha256).hex()}"
+        )
+    if file.form == "coded":
+        found = _decoded(file, loaded, progress)
+    else:
+        try:
+            found = brotli.decompress(file.body) if file.form == "brotli" else file.body
+        except brotli.error as error:
+            raise DataError(f"the compressed text was not written by pgolf ({error})") from error
+    if (len(found), zlib.crc32(found)) != (file.length, file.checksum):
+        raise DataError("what was decoded is not the text that was compressed: its checksum is another")
+    return found
+
+
+def rows_print(evaluator: Evaluator) -> bytes:
+    """Of the log-probabilities that fixed tokens get in the shape of the plan's first blocks, to the bit."""
+    plan, facts = evaluator.plan, evaluator.facts
+    tape = Tape([facts.bos_id] * len(plan.lane_starts), lane_targets(plan.lane_starts, facts.targets))
+    group = next(in_lockstep(next(iter(plan.rounds(tape)))))[: plan.batch_blocks]
+    count = len(group) * group[0].length
+    fixed = (np.arange(count, dtype=np.int64) * 7919 + 17) % facts.vocab_size
+    inputs_BT = torch.from_numpy(fixed.reshape(len(group), -1)).to(facts.device)
+    with one_kernel_thread():
+        rows = evaluator.fork().network.log_probs(Batch(group, inputs_BT, group[0].keep))
+    return hashlib.sha256(rows.logp_BKV.float().cpu().contiguous().numpy().tobytes()).digest()[:PRINT_BYTES]
+
+
+def _decoded(file: CodedFile, loaded: container.Loaded, progress: Progress | None) -> bytes:
+    evaluation = evaluation_from(loaded, overrides=file.overrides)
+    evaluator = evaluation.evaluator(file.tokens)
+    if len(file.first_tokens) != len(evaluator.plan.lane_starts):
+        raise DataError(f"{len(file.first_tokens)} lanes in the stream, {len(evaluator.plan.lane_starts)} in its plan")
+    if rows_print(evaluator) != file.row_print:
+        raise DataError(
+            "this machine computes other bits from the artifact than the one that compressed the text: another "
+            "processor, PyTorch or setting of its kernels. Only one that computes the same can decode it"
+        )
+    try:
+        decoder = Decoder(RangeReader(file.body))
+        tape = evaluator.run(decoder, file.first_tokens, _labelled(progress, "decode"))
+        tokens_n = np.concatenate([tape.revealed(lane) for lane in range(len(file.first_tokens))])
+        return put_back(evaluation.tokenizer.decode(tokens_n), file.taken)
+    except (AssertionError, ValueError) as error:
+        raise DataError(f"the compressed text does not decode ({error})") from error
+
+
+def _stream(tokenizer: Tokenizer, text: str) -> np.ndarray | None:
+    """BOS and the text's tokens; None where the tokenizer would give back another text."""
+    ids_n = tokenizer.encode(text)
+    if tokenizer.decode(ids_n) != text:
+        return None
+    return np.concatenate([np.array([tokenizer.bos_id]), ids_n]).astype(np.uint16)
+
+
+def _kept(data: bytes, facts: Mapping[str, Any]) -> CodedFile:
+    smaller = brotli.compress(data, quality=9)
+    form: Form = "brotli" if len(smaller) < len(data) else "stored"
+    return CodedFile(row_print=bytes(PRINT_BYTES), form=form, body=min(smaller, data, key=len), **facts)
+
+
+def _print(sha256: str) -> bytes:
+    return bytes.fromhex(sha256)[:PRINT_BYTES]
+
+
+def _labelled(progress: Progress | None, label: str) -> Progress | None:
+    return None if progress is None else (lambda _, done, total: progress(label, done, total))

@@ -1,0 +1,94 @@
+"""The decoder's proof: a stretch of the stream read from bytes, by the rows of a process that has never seen it.
+
+The audited process handed over the rows of a stretch, and the judge wrote its targets with them: see
+``pgolf.proof.audit``. Now a third sealed process is told the stream up to that stretch and nothing from there on. It
+hands over a row, the judge reads a token from the bytes by it, and that token is what the process learns and predicts
+the next one from. If the stretch comes out as it was, and its bytes are no more than its scores, then those scores are
+a code length: this was the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pgolf.core.protocols import Progress
+from pgolf.eval.coder import Enough
+from pgolf.eval.sealed import Refused, SealedRun, SealedScore, Telling, run_sealed
+from pgolf.proof.audit import Audit, row_of
+from pgolf.proof.range_coder import RangeReader
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """``decoded`` tokens of ``stretch`` came out as they were, of ``coded_bytes``."""
+
+    stretch: range
+    coded_bytes: int
+    decoded: int
+    run: SealedRun
+
+
+def decode_sealed(
+    artifact_path: Path,
+    tokens_N: np.ndarray,
+    sealed: SealedScore,
+    audit: Audit,
+    vocab_size: int,
+    progress: Progress | None = None,
+    **how: Any,
+) -> Decoding:
+    """Read the stretch that ``audit`` wrote; ``how``: as for ``run_sealed``. Raises as that does."""
+    agreed = (sealed.lane_starts, sealed.side_bits)
+    judge = DecodingJudge(tokens_N, audit.stretch, RangeReader(audit.coded), vocab_size, agreed, progress)
+    run = run_sealed("audit", artifact_path, len(tokens_N), judge, **how)
+    return Decoding(audit.stretch, len(audit.coded), judge.decoded, run)
+
+
+@dataclass
+class DecodingJudge:
+    """Tells the stream before the stretch, and in it what the bytes say."""
+
+    tokens_N: np.ndarray
+    stretch: range
+    reader: RangeReader
+    vocab_size: int
+    agreed: tuple[tuple[int, ...], float] | None = None
+    progress: Progress | None = None
+    telling: Telling = field(init=False)
+    decoded: int = 0
+
+    def __post_init__(self) -> None:
+        self.telling = Telling(self.tokens_N, self.agreed)
+
+    def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
+        if "ready" in message:
+            return self.telling.open(message)
+        if self.decoded == len(self.stretch):
+            raise Enough
+        if "ask" in message:
+            return self.telling.targets(message, self._stop(int(message["ask"][0])))
+        if "row" not in message:
+            raise Refused(f"said {sorted(message)}, which is no answer to a decoder")
+        place = int(message["row"])
+        lane = self.telling.lane_at(place)
+        if place not in self.stretch:
+            raise Refused(f"handed over a row for position {place}, which it was not asked for")
+        token = self.reader.read(row_of(payload, self.vocab_size))
+        if self.telling.one(lane)[0] != token:
+            raise Refused(f"position {place:,} decodes to another token, {self.decoded:,} tokens into the stretch")
+        self.decoded += 1
+        if self.progress is not None:
+            self.progress("decode", self.decoded, len(self.stretch))
+        return np.array([token])
+
+    def _stop(self, lane: int) -> int | None:
+        """The place from which on the lane is not told."""
+        if not 0 <= lane < len(self.telling.told):
+            raise Refused(f"asked for a lane {lane} that is not there")
+        place = self.telling.place(lane)
+        return max(place, self.stretch.start) if place < self.stretch.stop else None
