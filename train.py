@@ -45,6 +45,7 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
         evaluation = stages.score_dev(run, dataset, artifact)
         final = stages.score_final(run, dataset, artifact.path, evaluation)
         stages.certify_final(run, final, artifact.sha256)
+        stages.show_sample(run, evaluation)
     return run.objective, run.status
 
 

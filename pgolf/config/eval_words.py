@@ -74,20 +74,44 @@ def read_words(argv: Sequence[str]) -> EvalWords:
     return EvalWords(artifact, out, settings(cfg), tuple(chosen), tuple(changed), scaled)
 
 
+def evaluation_nodes(argv: Sequence[str], header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The nodes that replace the header's, for a command that takes words of evaluation beside an artifact.
+
+    Raises ConfigError.
+    """
+    if not argv:
+        return {}
+    foreign = [word for word in argv if word.lstrip("+~").partition("=")[0].partition(".")[0] not in OVERRIDABLE]
+    if foreign:
+        raise ConfigError(f"{' '.join(foreign)}: fixed by the artifact; its {', '.join(OVERRIDABLE)} can be replaced")
+    words = read_words(["artifact=given", *argv])
+    return _nodes(words, header)
+
+
 def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The nodes that replace the header's. Raises ConfigError listing everything that is wrong with the words.
 
     A group that is chosen whole keeps the header's value of every ``scaled`` key that both have.
     """
-    from pgolf.config.check import bind_problems, budget_problems, certify_problems
-    from pgolf.config.groups import group_of
+    from pgolf.config.check import budget_problems, certify_problems
 
     settings = words.settings
+    own = [*budget_problems(settings["budget"]), *certify_problems(settings), *_place_problems(words.out)]
+    return _nodes(words, header, own, {"data": settings["data"]})
+
+
+def _nodes(
+    words: EvalWords, header: Mapping[str, Any], problems: Sequence[str] = (), others: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Raises ConfigError listing ``problems`` and what is wrong with the nodes and ``others``."""
+    from pgolf.config.check import bind_problems
+    from pgolf.config.groups import group_of
+
+    settings, problems = words.settings, list(problems)
     nodes: dict[str, dict[str, Any]] = {}
     for group in words.chosen:
         theirs = header.get(group, {})
         nodes[group] = settings[group] | {key: theirs[key] for key in words.scaled[group] if key in theirs}
-    problems = [*budget_problems(settings["budget"]), *certify_problems(settings), *_place_problems(words.out)]
     for dotted in words.changed:
         name, _, key = dotted.partition(".")
         node = nodes.setdefault(name, dict(header.get(name, {})))
@@ -97,7 +121,7 @@ def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[
             problems.append(f"{dotted}: can be changed, not taken away")
         else:
             node[key] = settings[name][key]
-    for name, node in ({"data": settings["data"]} | nodes).items():
+    for name, node in (dict(others or {}) | nodes).items():
         technique = group_of(name)
         assert technique is not None
         problems += bind_problems(node, technique, name)

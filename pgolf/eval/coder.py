@@ -5,6 +5,7 @@ Shapes: I positions in the order of prediction, K of one block, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +40,29 @@ class Coder(Protocol):
     def draw(self, place: int, row_V: np.ndarray) -> int:
         """The token of a row that ``known`` stopped before: decoded, sampled, or told once the row is handed over."""
         ...
+
+
+class Informed:
+    """What is common to coders that know the whole stream ``tokens_N``; a lane begins at each of ``lane_starts``."""
+
+    def __init__(self, tokens_N: np.ndarray, lane_starts: Sequence[int] = (0,)) -> None:
+        self._tokens_N = np.asarray(tokens_N).astype(np.int64)
+        self._lane_starts = tuple(lane_starts)
+
+    @property
+    def first_tokens(self) -> list[int]:
+        """Of the lanes; nobody predicts them."""
+        return [int(self._tokens_N[start]) for start in self._lane_starts]
+
+    def known(self, block: Span) -> np.ndarray:
+        first = self._lane_starts[block.lane] + 1
+        return self._tokens_N[first + block.start : first + block.stop]
+
+    def wants(self, block: Span) -> bool:
+        return True
+
+    def draw(self, place: int, row_V: np.ndarray) -> int:
+        raise AssertionError("it was told every token")
 
 
 class Predicted(Protocol):

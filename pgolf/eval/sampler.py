@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Span
+from pgolf.core.protocols import Progress
 from pgolf.eval.coder import Predicted
+from pgolf.eval.evaluation import Evaluation
 
 
 class Sampler:
@@ -35,3 +38,28 @@ class Sampler:
             log_V = np.log(row_V.astype(np.float64)) / self._temperature
         p_V = np.exp(log_V - log_V.max())
         return int(self._random.choice(len(p_V), p=p_V / p_V.sum()))
+
+
+def sample_text(
+    evaluation: Evaluation,
+    prompt: str,
+    tokens: int,
+    temperature: float,
+    seed: int,
+    progress: Progress | None = None,
+) -> str:
+    """``prompt`` and so many tokens after it; where a document ends, a blank line and the next one.
+
+    Raises ConfigError for an evaluation in several lanes, DataError for a prompt without a UTF-8 form.
+    """
+    tokenizer = evaluation.tokenizer
+    prompt_n = tokenizer.encode(prompt)
+    evaluator = evaluation.evaluator(1 + len(prompt_n) + tokens)
+    lanes = len(evaluator.plan.lane_starts)
+    if lanes > 1:
+        raise ConfigError(f"eval.lanes: a text is made up from its beginning on, in one lane, not in {lanes}")
+    told = None if progress is None else (lambda _, done, total: progress("sample", done, total))
+    tape = evaluator.run(Sampler(prompt_n, temperature, seed), [tokenizer.bos_id], told)
+    ids_n = tape.revealed(0)
+    documents = np.split(ids_n, np.flatnonzero(ids_n == tokenizer.bos_id))
+    return "\n\n".join(tokenizer.decode(ids_n) for ids_n in documents)

@@ -10,38 +10,22 @@ from itertools import pairwise
 
 import numpy as np
 
-from pgolf.core.prediction import Span
-from pgolf.eval.coder import Predicted
+from pgolf.eval.coder import Informed, Predicted
 from pgolf.eval.slots import WriteOnce
 
 
-class Scorer:
+class Scorer(Informed):
     """``nll_nats`` and ``sums``: write-once slots, float64 [N-1]."""
 
     def __init__(self, tokens_N: np.ndarray, lane_starts: Sequence[int] = (0,)) -> None:
-        self._tokens_N = np.asarray(tokens_N).astype(np.int64)
-        self._lane_starts = tuple(lane_starts)
+        super().__init__(tokens_N, lane_starts)
         self.nll_nats, self.sums = WriteOnce(len(tokens_N) - 1), WriteOnce(len(tokens_N) - 1)
-
-    @property
-    def first_tokens(self) -> list[int]:
-        return [int(self._tokens_N[start]) for start in self._lane_starts]
-
-    def known(self, block: Span) -> np.ndarray:
-        first = self._lane_starts[block.lane] + 1
-        return self._tokens_N[first + block.start : first + block.stop]
-
-    def wants(self, block: Span) -> bool:
-        return True
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
         nll_nats_I, sum_I = rows.nll_nats(token_I), rows.sums()
         for start, stop in stretches(place_I):
             self.nll_nats.write(int(place_I[start]), nll_nats_I[start:stop])
             self.sums.write(int(place_I[start]), sum_I[start:stop])
-
-    def draw(self, place: int, row_V: np.ndarray) -> int:
-        raise AssertionError("a scorer knows every token")
 
 
 def stretches(place_I: np.ndarray) -> list[tuple[int, int]]:

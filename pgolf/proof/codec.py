@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,16 +66,12 @@ def compress(
     if tokens_N is None:
         return Compressed(kept.to_bytes(), kept.form, 0)
     evaluator = evaluation.evaluator(len(tokens_N))
-    row_print = rows_print(evaluator)
-    writer = RangeWriter()
-    coder = Encoder(tokens_N, writer, evaluator.plan.lane_starts)
-    evaluator.run(coder, coder.first_tokens, _labelled(progress, "encode"))
     coded = CodedFile(
-        row_print=row_print,
+        row_print=rows_print(evaluator),
         form="coded",
-        body=writer.data(),
+        body=encode(evaluator, tokens_N, progress),
         tokens=len(tokens_N),
-        first_tokens=tuple(coder.first_tokens),
+        first_tokens=tuple(tokens_N[list(evaluator.plan.lane_starts)].tolist()),
         taken=tuple(taken),
         overrides=dict(overrides or {}),
         **facts,
@@ -105,6 +101,22 @@ def decompress(artifact: Path, data: bytes, progress: Progress | None = None) ->
     return found
 
 
+def encode(evaluator: Evaluator, tokens_N: np.ndarray, progress: Progress | None = None) -> bytes:
+    """The stream, but for its lanes' first tokens."""
+    writer = RangeWriter()
+    coder = Encoder(tokens_N, writer, evaluator.plan.lane_starts)
+    evaluator.run(coder, coder.first_tokens, _labelled(progress, "encode"))
+    return writer.data()
+
+
+def decode(
+    evaluator: Evaluator, first_tokens: Sequence[int], body: bytes, progress: Progress | None = None
+) -> np.ndarray:
+    """The targets of the stream, int64 [N-1]. Raises ValueError, AssertionError for what no encoder wrote."""
+    tape = evaluator.run(Decoder(RangeReader(body)), first_tokens, _labelled(progress, "decode"))
+    return np.concatenate([tape.revealed(lane) for lane in range(len(first_tokens))])
+
+
 def rows_print(evaluator: Evaluator) -> bytes:
     """Of the log-probabilities that fixed tokens get in the shape of the plan's first blocks, to the bit."""
     plan, facts = evaluator.plan, evaluator.facts
@@ -129,10 +141,8 @@ def _decoded(file: CodedFile, loaded: container.Loaded, progress: Progress | Non
             "processor, PyTorch or setting of its kernels. Only one that computes the same can decode it"
         )
     try:
-        decoder = Decoder(RangeReader(file.body))
-        tape = evaluator.run(decoder, file.first_tokens, _labelled(progress, "decode"))
-        tokens_n = np.concatenate([tape.revealed(lane) for lane in range(len(file.first_tokens))])
-        return put_back(evaluation.tokenizer.decode(tokens_n), file.taken)
+        targets_n = decode(evaluator, file.first_tokens, file.body, progress)
+        return put_back(evaluation.tokenizer.decode(targets_n), file.taken)
     except (AssertionError, ValueError) as error:
         raise DataError(f"the compressed text does not decode ({error})") from error
 

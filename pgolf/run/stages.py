@@ -38,6 +38,7 @@ from pgolf.data.dataset import Dataset, check_long_enough, load
 from pgolf.eval.evaluation import Evaluation, evaluation_of
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import FixedNetwork
+from pgolf.eval.sampler import sample_text
 from pgolf.eval.sealed import PATIENCE, SealedScore, final_score, score_sealed
 from pgolf.eval.split import float_evaluation, plain_windows, score_split
 from pgolf.proof.certificate import certify
@@ -303,6 +304,17 @@ def certify_final(recorder: Recorder, final: Final, artifact_sha256: str) -> Cer
     score = replace(final.score, valid=certificate.passed and not late)
     recorder.tell("certified", certificate=certificate, score=score)
     return certificate
+
+
+# Of the text that a run shows in the end; about two lines.
+SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 48, 0.8
+
+
+def show_sample(recorder: Recorder, evaluation: Evaluation) -> None:
+    """Let the artifact say something; people like to see what they trained."""
+    with recorder.stage("sample"):
+        text = sample_text(evaluation, "", SAMPLE_TOKENS, SAMPLE_TEMPERATURE, recorder.cfg["seed"])
+    recorder.tell("sample", "".join(letter if letter.isprintable() else " " for letter in text))
 
 
 def over_time(cfg: Mapping[str, Any], score: Score | None) -> str:

@@ -155,3 +155,19 @@ class Stopping:
         token = int(self.tokens_N[place + 1])
         self.nll_nats_N[place] = -np.log(np.float64(row_V[token]))
         return token
+
+
+class Notes:
+    """Takes what an encoder writes, and gives it back in order."""
+
+    def __init__(self):
+        self.written, self._read = [], 0
+
+    def write(self, token, row_V):
+        self.written.append((token, row_V.copy()))
+
+    def read(self, row_V):
+        token, expected_V = self.written[self._read]
+        assert np.array_equal(row_V, expected_V), f"row {self._read} is another"
+        self._read += 1
+        return token
