@@ -12,11 +12,12 @@ from pgolf.core.errors import DataError
 from pgolf.core.protocols import Corpus, Progress
 from pgolf.data.audit import Overlap, text_hash
 from pgolf.data.dataset import SPLITS, Dataset, SplitFacts, building, is_made, load, write_manifest
+from pgolf.data.near import NearOverlap
 from pgolf.data.shards import ShardWriter, whole
 from pgolf.tokenizer.blob import identity
 from pgolf.tokenizer.recipe import PortableTokenizer, Recipe
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no search for documents that are nearly in two splits
 
 
 def silent(label: str, done: int, total: int | None) -> None:
@@ -111,7 +112,8 @@ def _encode(
     total, done = sum(found.raw_bytes.values()), 0
     shards: dict[str, Any] = {}
     facts: dict[str, SplitFacts] = {}
-    for split in SPLITS:
+    near = NearOverlap()
+    for split in reversed(SPLITS):  # what is held out comes before training
         writer = ShardWriter(
             directory=directory,
             split=split,
@@ -119,14 +121,19 @@ def _encode(
             bos_id=tokenizer.bos_id,
             tokens_per_shard=shard_tokens,
         )
-        for _, text in corpus.documents(split):
+        for document, text in corpus.documents(split):
             writer.add(tokenizer.encode(text))
+            if split == "train":
+                near.see(document, text)
+            else:
+                near.hold(split, document, text)
             done += len(text.encode())
             progress("encoding", done, total)
         shards[split] = whole(writer.close())
         facts[split] = SplitFacts(writer.tokens, writer.documents, found.raw_bytes[split])
     if done != total or {s: f.documents for s, f in facts.items()} != found.documents:
         raise DataError(f"data={name}: the text changed while it was being read; run again")
+    shared = near.require_none(f"data={name}")
     write_manifest(
         directory,
         name=name,
@@ -134,6 +141,6 @@ def _encode(
         shards=shards,
         facts=facts,
         sidecars={},
-        notes={"corpus_sha256": found.fingerprint, "overlapping_documents": 0},
+        notes={"corpus_sha256": found.fingerprint, "overlapping_documents": 0, "largest_shared_part": shared},
         progress=progress,
     )
