@@ -36,15 +36,16 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     check_sealed()
     with Run.open(cfg, overrides) as run:
         dataset = stages.prepare(run)
-        trainer = stages.build(run, dataset)
-        expected = report_model(run, dataset, trainer.model)
-        refuse_unreachable(expected)
-        trained = stages.fit(run, trainer)
-        artifact = stages.export(run, dataset, trainer.model, trained)
-        compare_forecast(run, dataset, trainer.model, expected, artifact)
-        evaluation = stages.score_dev(run, dataset, artifact)
+        with stages.validation_closed(run, dataset):
+            trainer = stages.build(run, dataset)
+            expected = report_model(run, dataset, trainer.model)
+            refuse_unreachable(expected)
+            trained = stages.fit(run, trainer)
+            artifact = stages.export(run, dataset, trainer.model, trained)
+            compare_forecast(run, dataset, trainer.model, expected, artifact)
+            evaluation = stages.score_dev(run, dataset, artifact)
         final = stages.score_final(run, dataset, artifact.path, evaluation)
-        stages.certify_final(run, final, artifact.sha256)
+        stages.certify_final(run, final, artifact.sha256, run.scores["dev"])
         stages.show_sample(run, evaluation)
     return run.objective, run.status
 

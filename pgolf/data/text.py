@@ -7,6 +7,7 @@ dev, the rest train. A .txt file larger than ``document_bytes`` is cut at blank 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated
 
 from pgolf.core.errors import DataError
@@ -24,6 +25,9 @@ class Text(TextSource):
         if isinstance(paths, str):
             raise DataError(f"data.paths: a list of globs is wanted, not {paths!r}; write data.paths=[{paths}]")
         self.paths, self.document_bytes = tuple(paths), document_bytes
+
+    def raw_places(self) -> tuple[Path, ...]:
+        return tuple(match_files(self.paths))
 
     def documents(self, split: str) -> Iterator[tuple[str, str]]:
         """(name, text) of the documents of a split. Raises DataError for empty, unreadable or non-UTF-8 text."""

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pgolf.core.results import Certificate
 from pgolf.proof.context import Context
-from pgolf.proof.probes import artifact_only, coverage, decodes, normalisation, prefix_only, single_pass
+from pgolf.proof.probes import artifact_only, coverage, decodes, normalisation, prefix_only, provenance, single_pass
 
-PROBES = (normalisation, prefix_only, single_pass, coverage, artifact_only, decodes)
+PROBES = (normalisation, prefix_only, single_pass, coverage, artifact_only, decodes, provenance)
 
 
 def certify(context: Context) -> Certificate:

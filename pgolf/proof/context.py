@@ -24,7 +24,8 @@ class Context:
     made of it, ``audit`` what another one answered that could not see ahead, ``decoding`` what a third made of bytes,
     None where that was not tried. ``documents`` are the raw texts the stream was made of, in order, where they are at
     hand; the stream may be a prefix of them. ``artifact_sha256`` is the hash written down before the stream was opened.
-    ``target_bytes_N`` are byte counts that came with the text, where the tokenizer does not count them.
+    ``target_bytes_N`` are byte counts that came with the text, where the tokenizer does not count them. ``dev`` is the
+    dev score of a run that kept validation closed while it made the weights, None where nobody watched.
     """
 
     evaluation: Evaluation
@@ -36,6 +37,7 @@ class Context:
     documents: Sequence[str] | None
     artifact_sha256: str | None
     target_bytes_N: np.ndarray | None = None
+    dev: Score | None = None
 
 
 class Verdict:

@@ -88,12 +88,13 @@ def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str]
     with Run.open(cfg, overrides) as run:
         _say_what_the_script_cannot(run, cfg)
         dataset = stages.prepare(run)
-        model = _restore(run, dataset, parent)
-        expected = report_model(run, dataset, model)
-        artifact = stages.export(run, dataset, model, parent.trained)
-        compare_forecast(run, dataset, model, expected, artifact)
-        _compare_with_parent(run, parent)
-        evaluation = stages.score_dev(run, dataset, artifact)
+        with stages.validation_closed(run, dataset):
+            model = _restore(run, dataset, parent)
+            expected = report_model(run, dataset, model)
+            artifact = stages.export(run, dataset, model, parent.trained)
+            compare_forecast(run, dataset, model, expected, artifact)
+            _compare_with_parent(run, parent)
+            evaluation = stages.score_dev(run, dataset, artifact)
         if final:
             scored = stages.score_final(run, dataset, artifact.path, evaluation)
             stages.certify_final(run, scored, artifact.sha256)

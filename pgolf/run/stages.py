@@ -8,6 +8,7 @@ own seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from pgolf.core.process import peak_memory, seed_everything
 from pgolf.core.protocols import Model
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.data.base import raw_documents
+from pgolf.data.closed import closed
 from pgolf.data.dataset import Dataset, check_long_enough, load
 from pgolf.eval.evaluation import Evaluation, evaluation_of
 from pgolf.eval.from_artifact import evaluation_from
@@ -72,6 +74,12 @@ def prepare(
     )
     recorder.tell("data", text, dataset=dataset)
     return dataset
+
+
+def validation_closed(recorder: Recorder, dataset: Dataset) -> AbstractContextManager[None]:
+    """Around everything that makes weights: what opens validation inside ends the run."""
+    pieces = (*dataset.shards["val"], *dataset.sidecars.get("val", ()))
+    return closed([*(piece.path for piece in pieces), *make(recorder.cfg["data"]).raw_places()])
 
 
 def build(recorder: Recorder, dataset: Dataset) -> Trainer:
@@ -270,8 +278,13 @@ def score_final(
     return Final(path, overrides, evaluation, stream_N, sealed, score, target_bytes_N)
 
 
-def certify_final(recorder: Recorder, final: Final, artifact_sha256: str) -> Certificate:
-    """Prove that the final score is a code length: look at places drawn now that the scores stand."""
+def certify_final(
+    recorder: Recorder, final: Final, artifact_sha256: str, watched_dev: Score | None = None
+) -> Certificate:
+    """Prove that the final score is a code length: look at places drawn now that the scores stand.
+
+    ``watched_dev``: the dev score of weights that were made here, while validation was closed.
+    """
     cfg = recorder.cfg
     with recorder.stage("certify"), recorder.progress("certify", unit="rows") as progress:
         audit, decoding = prove(
@@ -296,6 +309,7 @@ def certify_final(recorder: Recorder, final: Final, artifact_sha256: str) -> Cer
                 raw_documents(make(cfg["data"]), Path(cfg["cache_dir"]), "val"),
                 artifact_sha256,
                 final.target_bytes_N,
+                watched_dev,
             )
         )
     late = over_time(cfg, final.score)

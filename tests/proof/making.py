@@ -146,7 +146,9 @@ class Here(Line):
         return int(self._answering.answer({"row": place}, row_V.astype("<f4").tobytes())[0])
 
 
-def context_of(evaluation, documents=DOCUMENTS, sealed=None, reported=None, tokens_N=None, audit=None, cut=None, **how):
+def context_of(
+    evaluation, documents=DOCUMENTS, sealed=None, reported=None, tokens_N=None, audit=None, cut=None, dev=None, **how
+):
     """The probes' context for ``documents``, without a sealed process; ``how``: as for ``pretend_audit``."""
     if tokens_N is None:
         tokens_N = stream_of(evaluation, documents)[:cut]
@@ -163,4 +165,4 @@ def context_of(evaluation, documents=DOCUMENTS, sealed=None, reported=None, toke
     )
     audit = audit or pretend_audit(evaluation, tokens_N, sealed, **how)
     decoding = pretend_decoding(evaluation, tokens_N, audit) if audit.complete and audit.largest < 1e-4 else None
-    return Context(evaluation, tokens_N, sealed, reported, audit, decoding, documents, "abc")
+    return Context(evaluation, tokens_N, sealed, reported, audit, decoding, documents, "abc", dev=dev)

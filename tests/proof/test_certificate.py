@@ -13,7 +13,7 @@ def test_fixed_network_is_track_a_and_passes_all_probes():
     certificate = certificate_of(network_evaluation())
     assert certificate.passed, certificate.failed
     assert certificate.track == "A"
-    assert [probe.letter for probe in certificate.probes] == list("abcdef")
+    assert [probe.letter for probe in certificate.probes] == list("abcdefg")
 
 
 def test_stages_that_learn_at_every_token_are_track_b_and_pass_all_probes():
