@@ -12,6 +12,7 @@ from pgolf.core.command import at_least, guarded, home
 from pgolf.core.errors import CertificateError, DataError
 
 if TYPE_CHECKING:
+    from pgolf.proof.profiles import Profile
     from pgolf.proof.shelf import Finding
 
 _ROW = "{:<30} {:>10}  {:<10} {}"
@@ -30,6 +31,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--places", type=at_least(1), default=600, help="how many places each audit looks at (default: %(default)s)"
     )
+    parser.add_argument(
+        "--honest",
+        type=at_least(1),
+        metavar="TIMES",
+        help="no cheats: the honest evaluation so many times, each audited at other places; all must pass",
+    )
     parser.set_defaults(run=guarded("cheats", _run))
 
 
@@ -42,12 +49,32 @@ def _run(arguments: argparse.Namespace) -> None:
     cheats = [by_name(name) for name in arguments.only] or list(shelf())
     documents = own_documents() if arguments.text is None else [_text(arguments.text)]
     profile = replace(PROFILES["smoke"], places=arguments.places)
+    if arguments.honest is not None:
+        _repeat(arguments.artifact, documents, profile, arguments.honest)
+        return
     findings = run_shelf(arguments.artifact, documents, [None, *cheats], profile=profile, each=_print_row)
     wrong = [finding for finding in findings if not finding.as_expected]
     if wrong:
         names = ", ".join(finding.cheat.name if finding.cheat else "the honest evaluation" for finding in wrong)
         raise CertificateError(f"cheats: not judged as expected: {names}")
     print(f"{len(cheats)} of {len(cheats)} cheats caught by the probe they offend; the honest evaluation passed.")
+
+
+def _repeat(artifact: Path, documents: list[str], profile: Profile, times: int) -> None:
+    """Raises CertificateError where one was refused."""
+    from pgolf.proof.shelf import run_shelf
+
+    passed = 0
+    for done in range(1, times + 1):
+        (finding,) = run_shelf(artifact, documents, [None], profile=profile)
+        passed += finding.as_expected
+        if not finding.as_expected:
+            print(f"{done:>6}  refused: {finding.message}", flush=True)
+        elif done % 10 == 0 or done == times:
+            print(f"{passed:>6} of {done} passed", flush=True)
+    if passed < times:
+        raise CertificateError(f"cheats: the honest evaluation was refused {times - passed} times of {times}")
+    print(f"the honest evaluation passed {passed} times out of {times}")
 
 
 def _print_row(finding: Finding) -> None:
