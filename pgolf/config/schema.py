@@ -43,7 +43,7 @@ class Compile(Enum):
     never = "never"
 
 
-class Profile(Enum):
+class Certify(Enum):
     """How much a certificate proves, see ``pgolf.proof.profiles``."""
 
     smoke = "smoke"
@@ -87,7 +87,7 @@ class Budget:
     cap_bytes: int = MISSING
     count_tokenizer: bool = MISSING
     subset_tokens: Optional[int] = None  # noqa: UP045
-    certify: Profile = MISSING
+    certify: Certify = MISSING
 
 
 @dataclass
@@ -131,7 +131,7 @@ class Root:
     overwrite: bool = False
     rerun: bool = False
     print_model: bool = False
-    certify: Profile = MISSING  # the budget's, unless more is asked for
+    certify: Certify = MISSING  # the budget's, unless more is asked for
     notes: str = ""
     hypothesis: str = ""
     parent_run: str = ""

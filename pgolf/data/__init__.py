@@ -1,5 +1,5 @@
 """Corpora, their splits, and the token shards made of them.
 
 Every module is a word of the command line, leaves apart. Contract: ``pgolf.data.base.Source``. Leaves: ``audit``,
-``dataset``, ``documents``, ``hub``, ``prepare``, ``published``, ``shards``.
+``closed``, ``dataset``, ``documents``, ``hub``, ``near``, ``prepare``, ``published``, ``shards``.
 """

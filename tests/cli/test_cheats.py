@@ -10,6 +10,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.proof import cheats
 from pgolf.proof.certificate import certify
 from pgolf.proof.cheats import by_name, names, shelf
+from pgolf.proof.profiles import Profile
 from pgolf.proof.shelf import own_documents, run_shelf
 from tests.eval.stages import counts, mean
 from tests.proof.making import (
@@ -66,7 +67,7 @@ def test_cheat_is_caught_by_the_probe_it_offends(name, learning):
 
 @pytest.mark.parametrize("name", OF_A_PROCESS)
 def test_what_only_a_process_shows_is_caught_in_one(artifact, name):
-    (finding,) = run_shelf(artifact, DOCUMENTS, [by_name(name)], places=20)
+    (finding,) = run_shelf(artifact, DOCUMENTS, [by_name(name)], profile=Profile(places=20, decoded=10))
     failed = {probe.letter: probe for probe in finding.certificate.probes if not probe.passed}
     assert by_name(name).letter in failed and failed[by_name(name).letter].name == PROBES[by_name(name).letter]
 

@@ -196,3 +196,16 @@ def test_a_kernel_that_cannot_train_here_may_score_trained_weights():
     with pytest.raises(ConfigError, match="flex attention cannot train on a CPU"):
         check(settings)
     check(settings, trains=False)
+
+
+@pytest.mark.parametrize(
+    "words", [["certify=smoke"], ["budget.certify=smoke"], ["budget=smoke", "budget.subset_tokens=null"]]
+)
+def test_the_least_proof_is_for_a_slice_of_validation(words):
+    with pytest.raises(ConfigError, match=r"certify: smoke is for a slice of validation"):
+        check(settings(compose(words)))
+
+
+@pytest.mark.parametrize("words", [["budget=smoke"], ["certify=standard"], ["budget=smoke", "certify=full"]])
+def test_more_proof_can_always_be_asked_for(words):
+    check(settings(compose(words)))

@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from pgolf.config.schema import Profile
+from pgolf.config.schema import Certify
 from pgolf.proof.profiles import PROFILES
 
 
@@ -10,4 +10,4 @@ def test_each_profile_proves_at_least_what_the_one_before_it_does():
 
 
 def test_the_words_of_the_settings_are_the_profiles():
-    assert [profile.name for profile in Profile] == list(PROFILES)
+    assert [profile.name for profile in Certify] == list(PROFILES)
