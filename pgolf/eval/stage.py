@@ -164,6 +164,11 @@ class _Buffers:
         self.lane_I = self.token_I = np.zeros(size, dtype=np.int64)
 
 
+def check_signals(stages: Sequence[Stage], offers: Sequence[str]) -> None:
+    """Raise ConfigError for a signal that a stage needs and nobody before it offers."""
+    _bound(stages, offers)
+
+
 def _bound(stages: Sequence[Stage], offers: Sequence[str]) -> tuple[list[list[tuple[int, int]]], tuple[str, ...]]:
     """For each stage where its signals come from, (stage or -1 for the network, column); what the network must give.
 

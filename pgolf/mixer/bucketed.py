@@ -62,10 +62,10 @@ def _teach(logit_E, p_E, rate):
     """One step of gradient ascent on the logarithm of what the mixture gives to what came."""
     total, mixed = _sum(logit_E), 0.0
     for e in range(len(logit_E)):
-        mixed += math.exp(logit_E[e]) * p_E[e]
+        mixed += math.exp(logit_E[e]) * np.float64(p_E[e])
     mixed /= total
     for e in range(1, len(logit_E)):
-        step = rate * (math.exp(logit_E[e]) / total) * (p_E[e] / mixed - 1.0)
+        step = rate * (math.exp(logit_E[e]) / total) * (np.float64(p_E[e]) / mixed - 1.0)
         logit_E[e] = min(max(logit_E[e] + step, -MOST_LOGIT), MOST_LOGIT)
 
 
