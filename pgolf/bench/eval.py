@@ -49,9 +49,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "words", nargs="*", metavar="WORD", help="of train.py's command line, such as ngram.max_order=5"
     )
-    parser.add_argument(
-        "--only", nargs="+", choices=[measure.name for measure in MEASURES], help="(default: all measures)"
-    )
+    names = [measure.name for measure in MEASURES]
+    parser.add_argument("--only", action="append", choices=names, help="may be given again (default: all measures)")
     parser.add_argument(
         "--text", type=at_least(1_000), default=262_144, help="tokens of text (default: %(default)s)", metavar="TOKENS"
     )
