@@ -279,6 +279,11 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
 
 def learn(state, lane, rows_EV, in_F, token):
     state.seen_1[0] += token
+
+
+def score(state, lane, p_E, in_F, token, out_S):
+    state.seen_1[0] += token
+    return p_E[0]
 """
 
 DRIVE = """
@@ -288,10 +293,11 @@ from pgolf.core.prediction import Stage
 from pgolf.eval.stage import Chain
 module = __import__(sys.argv[1])
 state = getattr(module, sys.argv[1].title())(np.zeros(1, dtype=np.int64))
-chain = Chain([Stage("written", module.predict, module.learn, state)], ())
-chain.take(np.full((2, 3), 1 / 3, dtype=np.float32), {}, np.zeros(2, dtype=np.int64), np.array([1, 2]))
-chain.drive(0, 2)
+chain = Chain([Stage("written", module.predict, module.learn, state, score=module.score)], ())
+chain.take(np.full((1, 3), 1 / 3, dtype=np.float32), {}, np.zeros(1, dtype=np.int64), np.array([1]))
+chain.drive(0, 1)
 chain.finish()
+chain.score(np.full(1, 1 / 3, dtype=np.float32), {}, np.zeros(1, dtype=np.int64), np.array([2]))
 print(chain._states[0].seen_1[0])
 """
 
