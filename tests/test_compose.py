@@ -11,12 +11,15 @@ from pgolf.config.compose import conf_dir, settings
 from pgolf.config.groups import GROUPS
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import trait
 from pgolf.run.rules import check
 from tests.arch.causality import one_step
 from tests.helpers import tiny_model
 
 # Options that are complete only with a setting of the user's.
 NEEDS = {("data", "text"): ["data.paths=[some.txt]"]}
+# What experts and mixers, as far as they do anything, are complete only with.
+MATES = {"ngram": "mixer=bucketed", "mixer": "ngram=backoff"}
 # Options that refuse to live in the default model, with the reason their message gives.
 REFUSES = {("arch/attention", "flex"): "cannot train on a CPU"}
 
@@ -37,7 +40,10 @@ def test_every_option_composes_and_passes_the_check(group, option):
         words.append("quant=int5_rtn")  # its grid is known before training
     if group.path.startswith("quant/"):
         words.append("quant=int5_gptq")  # it has all children, and the Hessians some of them read
-    cfg = settings(compose_words([*words, f"{group.path}={value}", *extra, *NEEDS.get((group.path, option), [])]))
+    words += [f"{group.path}={value}", *extra, *NEEDS.get((group.path, option), [])]
+    cfg = settings(compose_words(words))
+    if group.path in MATES and not trait(cfg[group.path], "neutral", False):
+        cfg = settings(compose_words([*words, MATES[group.path]]))
     if (group.path, option) in REFUSES:
         with pytest.raises(ConfigError, match=REFUSES[group.path, option]):
             check(cfg)

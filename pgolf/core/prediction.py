@@ -17,13 +17,15 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU."""
+    """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU.
+    ``lanes``: of the plan, how many parts of the stream are predicted beside each other."""
 
     vocab_size: int
     bos_id: int
     stream_tokens: int
     device: str = "cpu"
     workers: int = 1
+    lanes: int = 1
 
     @property
     def targets(self) -> int:
@@ -102,6 +104,8 @@ class Stage:
     """``signals``: what ``predict`` writes; ``needs``: what both read, each bound by name to who offers it.
 
     ``reserve(state, tokens)`` returns a state with room for that many more tokens; called between rounds.
+    ``score``, where there is one, does the work of both for the price of the token alone: what ``predict`` would have
+    written for it, from what the rows before say of it, and then ``learn``.
     """
 
     name: str
@@ -111,3 +115,4 @@ class Stage:
     signals: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     reserve: Callable[[Any, int], Any] | None = None
+    score: Callable[..., float] | None = None

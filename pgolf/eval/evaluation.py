@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -85,10 +85,12 @@ class Evaluation:
         Raises ConfigError where the mixer does not fit the experts, DataError for fewer than two tokens.
         """
         facts = self.facts(stream_tokens)
+        plan = self.method.plan(facts)
+        facts = replace(facts, lanes=len(plan.lane_starts))
         experts = self.ngram.stages(facts)
         mixer = self.mixer.stage(facts, len(experts))
         network = self.ttt.wrap(self.network.fork(), facts)
-        return Evaluator(network, self.method.plan(facts), facts, [*experts, *([mixer] if mixer is not None else [])])
+        return Evaluator(network, plan, facts, [*experts, *([mixer] if mixer is not None else [])])
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:
         """The part of ``tokens_N`` that is scored: all of it, unless the method truncates as published.

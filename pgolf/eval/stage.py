@@ -5,9 +5,15 @@ An expert of counts, a mixer, a temperature are stages. Two kernels over one sta
     predict(state, lane, rows_EV, in_F, row_V, out_S)   the row before the token; may note signals in out_S
     learn(state, lane, rows_EV, in_F, token)            the same inputs, and now the token
 
-Both are plain functions that numba compiles (one home for the cache: their own module), or that run as they are where
+and, where no row is wanted, a third may do the work of both for the price of one token's entry:
+
+    score(state, lane, p_E, in_F, token, out_S) -> p    what the row would have had for the token; then learn it
+
+All are plain functions that numba compiles (one home for the cache: their own module), or that run as they are where
 its compiler is switched off. ``state`` is a NamedTuple of arrays and nothing hides anywhere else, so that a copy of
-the arrays is a fork. The driver owns the order: no kernel is ever shown a token before its row is there.
+the arrays is a fork. The driver of rows owns the order: no kernel is ever shown a token before its row is there. That
+``score`` prices what ``predict`` would have written is not the shape's doing but a test's; nothing that is certified
+goes through it so far: benchmarks do, and streams too long for whole rows may.
 
 Shapes: I positions in the order of prediction, E rows in (the network's first), V vocabulary, F signals in, S out.
 """
@@ -102,6 +108,29 @@ class Chain:
         assert self._now is not None
         return self._now.row_SIV[-1]
 
+    def score(
+        self, own_I: np.ndarray, signals: Mapping[str, np.ndarray], lane_I: np.ndarray, token_I: np.ndarray
+    ) -> np.ndarray:
+        """Probabilities of these tokens, float32 [I], and all of them learnt; ``own_I``: what the network gives them.
+
+        Room must have been reserved. Raises ConfigError for a stage that can only make whole rows.
+        """
+        for stage in self._stages:
+            if stage.score is None:
+                raise ConfigError(f"{stage.name}: makes whole rows only, none for a single token")
+        p_IE = np.empty((len(own_I), 1 + len(self._stages)), dtype=np.float32)
+        p_IE[:, 0] = own_I
+        told = {(-1, self.wanted.index(name)): value_I for name, value_I in signals.items()}
+        for index, (stage, state) in enumerate(zip(self._stages, self._states, strict=True)):
+            in_IF = np.zeros((len(own_I), len(stage.needs)), dtype=np.float32)
+            for place, source in enumerate(self._sources[index]):
+                in_IF[:, place] = told[source]
+            p_I, out_IS = p_IE[:, index + 1], np.zeros((len(own_I), len(stage.signals)), dtype=np.float32)
+            drive = _compiled_score(stage.score, typeof(state))
+            p_I[:] = drive(state, lane_I, np.ascontiguousarray(p_IE[:, : index + 1]), in_IF, token_I, out_IS)
+            told |= {(index, column): out_IS[:, column] for column in range(out_IS.shape[1])}
+        return p_IE[:, -1].copy()
+
     def fork(self) -> Chain:
         twin = object.__new__(Chain)
         twin.__dict__.update(self.__dict__)
@@ -135,6 +164,11 @@ class _Buffers:
         self.lane_I = self.token_I = np.zeros(size, dtype=np.int64)
 
 
+def check_signals(stages: Sequence[Stage], offers: Sequence[str]) -> None:
+    """Raise ConfigError for a signal that a stage needs and nobody before it offers."""
+    _bound(stages, offers)
+
+
 def _bound(stages: Sequence[Stage], offers: Sequence[str]) -> tuple[list[list[tuple[int, int]]], tuple[str, ...]]:
     """For each stage where its signals come from, (stage or -1 for the network, column); what the network must give.
 
@@ -164,6 +198,13 @@ def _drive_plain(predict, learn, state, lane_I, rows_IEV, in_IF, token_I, row_IV
             learn(state, lane_I[i], rows_IEV[i], in_IF[i], token_I[i])
 
 
+def _score_plain(score, state, lane_I, p_IE, in_IF, token_I, out_IS):
+    p_I = np.empty(len(lane_I), dtype=np.float32)
+    for i in range(len(lane_I)):
+        p_I[i] = score(state, lane_I[i], p_IE[i], in_IF[i], token_I[i], out_IS[i])
+    return p_I
+
+
 @cache
 def _compiled(predict: Callable[..., None], learn: Callable[..., None], state: Any) -> tuple[Any, Any]:
     """(drive, learn) for these kernels and this type of state."""
@@ -177,11 +218,27 @@ def _compiled(predict: Callable[..., None], learn: Callable[..., None], state: A
         state, types.int64[::1], types.float32[:, :, ::1], lines, types.int64[::1], lines, lines, number, number,
     )  # fmt: skip
     predicts, learns = kernel(predict, told), kernel(learn, taught)
-    # A name of its own for each technique: numba keeps one index for a name, and reading it needs every state's class.
-    drive_plain = FunctionType(_drive_plain.__code__, _drive_plain.__globals__)
-    drive_plain.__qualname__ = f"drive_{state.instance_class.__module__}.{state.instance_class.__qualname__}"
-    drive = kernel(drive_plain, driven)
+    drive = kernel(_named(_drive_plain, state), driven)
     return lambda *rest: drive(predicts, learns, *rest), learns
+
+
+@cache
+def _compiled_score(score: Callable[..., float], state: Any) -> Any:
+    """What drives ``score`` with this type of state; returns the probabilities."""
+    if not isinstance(kernel(_nothing), Dispatcher):
+        return lambda *rest: _score_plain(score, *rest)
+    line, lines, number = types.float32[::1], types.float32[:, ::1], types.int64
+    priced = types.float32(state, number, line, line, number, line)
+    driven = line(types.FunctionType(priced), state, types.int64[::1], lines, lines, types.int64[::1], lines)
+    scores, drive = kernel(score, priced), kernel(_named(_score_plain, state), driven)
+    return lambda *rest: drive(scores, *rest)
+
+
+def _named(function: Any, state: Any) -> FunctionType:
+    """A copy named after the technique: numba keeps one index for a name, and reading it needs every state's class."""
+    named = FunctionType(function.__code__, function.__globals__)
+    named.__qualname__ = f"{function.__name__}_{state.instance_class.__module__}.{state.instance_class.__qualname__}"
+    return named
 
 
 def _nothing() -> None: ...

@@ -19,7 +19,10 @@ from pgolf.config.check import node_problems
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make, trait
+from pgolf.core.prediction import Facts
 from pgolf.core.process import choose_device, process_facts
+from pgolf.eval.network import FixedNetwork
+from pgolf.eval.stage import check_signals
 from pgolf.qat.base import QATMethod
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 
@@ -48,10 +51,12 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         passes_on_one, no_expert = (trait(cfg[group], "neutral", False) for group in ("mixer", "ngram"))
         if passes_on_one and not no_expert:
             yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
+            broken = broken | {"mixer"}
     built = _Built(cfg)
     model = {"arch", "size", "tokenizer"}
     for part, groups, of_training in (
         (_eval_rules, {"eval", "size"}, False),
+        (_stage_rules, {"mixer", "ngram", "tokenizer"}, False),
         (_machine_rules, set(), False),
         (_model_rules, model, False),
         (_attention_rules, model, True),
@@ -94,6 +99,14 @@ def _eval_rules(built: _Built) -> None:
         raise ConfigError(
             "eval.official_truncation: true drops the stream's tail, which only a published vocabulary's metric allows"
         )
+
+
+def _stage_rules(built: _Built) -> None:
+    """Experts and mixer can be built for a stream, and somebody offers each signal that they need."""
+    facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2)
+    experts = make(built.cfg["ngram"]).stages(facts)
+    mixer = make(built.cfg["mixer"]).stage(facts, len(experts))
+    check_signals([*experts, *([mixer] if mixer is not None else [])], FixedNetwork.offers)
 
 
 def _machine_rules(built: _Built) -> None:

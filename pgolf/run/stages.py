@@ -31,6 +31,7 @@ from pgolf.build import (
 )
 from pgolf.core.budget import seconds_left
 from pgolf.core.make import make
+from pgolf.core.prediction import Facts
 from pgolf.core.process import peak_memory, seed_everything
 from pgolf.core.protocols import Model
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
@@ -67,6 +68,7 @@ def prepare(
         dataset = prepare_dataset(cfg, progress, recipe) if directory is None else load(directory)
         if trains:
             check_long_enough(dataset, max(cfg["train"]["window"], cfg["size"]["eval_window"]))
+            _check_counts(cfg, dataset)
     facts = dataset.facts
     text = (
         f"{dataset.name}, {dataset.tokenizer.name}: {facts['train'].tokens:,} training tokens in "
@@ -80,6 +82,14 @@ def validation_closed(recorder: Recorder, dataset: Dataset) -> AbstractContextMa
     """Around everything that makes weights: what opens validation inside ends the run."""
     pieces = (*dataset.shards["val"], *dataset.sidecars.get("val", ()))
     return closed([*(piece.path for piece in pieces), *make(recorder.cfg["data"]).raw_places()])
+
+
+def _check_counts(cfg: Mapping[str, Any], dataset: Dataset) -> None:
+    """Raise ConfigError where the counts of a stream that is to be scored might not fit, before anything is trained."""
+    limit, tokenizer = cfg["budget"]["subset_tokens"], dataset.tokenizer
+    tokens = max(dataset.facts[split].tokens for split in ("dev", "val"))
+    tokens = tokens if limit is None else min(tokens, limit)
+    make(cfg["ngram"]).stages(Facts(tokenizer.vocab_size, tokenizer.bos_id, tokens))
 
 
 def build(recorder: Recorder, dataset: Dataset) -> Trainer:

@@ -32,6 +32,21 @@ def _learn_count(state, lane, rows_EV, in_F, token):
     state.counts_V[token] += np.float32(1) + state.seen_L[lane] * rows_EV[0, token]
 
 
+def price_count(state, lane, p_E, in_F, token, out_S):
+    """What ``_count`` and ``_learn_count`` do, for the token alone."""
+    total = state.counts_V[0]
+    for v in range(1, len(state.counts_V)):
+        total += state.counts_V[v]
+    p = state.counts_V[token] / total
+    out_S[0] = total
+    out_S[1] = state.seen_L[lane]
+    for v in range(len(state.counts_V)):
+        state.counts_V[v] *= np.float32(0.99)
+    state.seen_L[lane] += np.float32(1)
+    state.counts_V[token] += np.float32(1) + state.seen_L[lane] * p_E[0]
+    return p
+
+
 def unigram(vocab_size, lanes=1):
     """An expert: counts of what was learnt, old ones fading; offers their ``total`` and how many its lane has seen."""
     state = Unigram(np.ones(vocab_size, dtype=np.float32), np.zeros(lanes, dtype=np.float32))
@@ -57,6 +72,19 @@ def _blend(state, lane, rows_EV, in_F, row_V, out_S):
 def _learn_blend(state, lane, rows_EV, in_F, token):
     for e in range(len(state.weights_E)):
         state.weights_E[e] = np.float32(0.9) * state.weights_E[e] + rows_EV[e, token] + in_F[1] / np.float32(1000)
+
+
+def price_blend(state, lane, p_E, in_F, token, out_S):
+    """What ``_blend`` and ``_learn_blend`` do, for the token alone."""
+    own = state.weights_E[0] * (np.float32(1) + in_F[0] / in_F[1])
+    total, p = own, own * p_E[0]
+    for e in range(1, len(state.weights_E)):
+        total += state.weights_E[e]
+    for e in range(1, len(state.weights_E)):
+        p += state.weights_E[e] * p_E[e]
+    for e in range(len(state.weights_E)):
+        state.weights_E[e] = np.float32(0.9) * state.weights_E[e] + p_E[e] + in_F[1] / np.float32(1000)
+    return p / total
 
 
 def blend(experts):

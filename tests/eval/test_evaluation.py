@@ -14,11 +14,11 @@ from tests.eval.fakes import Bigram, Counting, Lanes
 from tests.eval.stages import counts, mean
 
 TOKENIZER = ByteTokenizer()
+NUMBERS = {"window": 16, "stride": 4, "lanes": 1, "batch_windows": 3, "official_truncation": False}
 
 
 def method(**changes):
-    numbers = {"window": 16, "stride": 4, "batch_windows": 3, "lanes": 1, "official_truncation": False}
-    return Sliding(**(numbers | changes))
+    return Sliding(**(NUMBERS | changes))
 
 
 def evaluation(**changes):
@@ -97,12 +97,13 @@ def test_loss_and_bits_per_byte_say_the_same():
     assert score.val_bpb == bits_per_byte(np.array([1.0, 2.0, 3.0]), np.array([2, 0, 5]), 9.0)
 
 
-def test_a_plans_side_bits_are_in_the_score():
-    class InLanes(Sliding):
-        def plan(self, facts):
-            return Lanes(facts.targets, (0, 5, 9), self.window, self.stride)
+class InLanes(Sliding):
+    def plan(self, facts):
+        return Lanes(facts.targets, (0, 5, 9), self.window, self.stride)
 
-    lanes = InLanes(window=16, stride=4, batch_windows=3, lanes=1, official_truncation=False)
+
+def test_a_plans_side_bits_are_in_the_score():
+    lanes = InLanes(**NUMBERS)
     tokens_N = stream("abc def ghi jkl")
     score = score_stream(evaluation(method=lanes), tokens_N, split="dev", subset=True)
     assert score.side_bits == 32.0
@@ -134,7 +135,9 @@ def test_techniques_are_told_the_facts_of_the_stream():
     assert seen == [evaluator.facts]
     assert (evaluator.facts.vocab_size, evaluator.facts.bos_id) == (TOKENIZER.vocab_size, TOKENIZER.bos_id)
     assert (evaluator.facts.stream_tokens, evaluator.facts.targets) == (20, 19)
-    assert (evaluator.facts.device, evaluator.facts.workers) == ("cpu", 3)
+    assert (evaluator.facts.device, evaluator.facts.workers, evaluator.facts.lanes) == ("cpu", 3, 1)
+    with_lanes = evaluation(ttt=Wrapping(), method=InLanes(**NUMBERS)).evaluator(20)
+    assert seen[1:] == [with_lanes.facts] and with_lanes.facts.lanes == len(with_lanes.plan.lane_starts) == 3
 
 
 def test_experts_that_nobody_mixes_are_refused():

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Stage
 from pgolf.eval import stage as home
 from pgolf.eval.stage import Chain
-from tests.eval.kernels import average, blend, journal, memory, unigram
+from tests.eval.kernels import average, blend, journal, memory, price_blend, price_count, unigram
 
 ROOT = Path(home.__file__).resolve().parents[2]
 V, LANES = 11, 3
@@ -48,6 +49,12 @@ def driven(chain, given_positions, stops=()):
 
 def two_stages():
     return [unigram(V, LANES), blend(experts=1)]
+
+
+def pricing_stages():
+    """The same, which can price a token alone."""
+    counts, mixer = two_stages()
+    return [replace(counts, score=price_count), replace(mixer, score=price_blend)]
 
 
 def state_of(chain):
@@ -221,6 +228,34 @@ def test_room_is_made_for_the_tokens_to_come():
     assert state.tokens.tolist() == [token for seed, n in enumerate((4, 1, 7)) for token in positions(n, seed)[3]]
 
 
+def test_tokens_are_priced_alone_through_all_stages_which_learn_them_in_order():
+    """``blend`` weighs by what ``unigram`` says of itself; what they price is what their rows hold, to the bit."""
+    rows, alone = Chain(two_stages(), OFFERS), Chain(pricing_stages(), OFFERS)
+    for seed in range(2):
+        own_IV, signals, lane_I, token_I = positions(20, seed)
+        row_IV, each = driven(rows, (own_IV, signals, lane_I, token_I)), np.arange(20)
+        p_I = alone.score(own_IV[each, token_I], wanted(alone, signals), lane_I, token_I)
+        assert p_I.dtype == np.float32 and np.array_equal(p_I, row_IV[each, token_I])
+    assert same(state_of(rows), state_of(alone))
+
+
+def test_pricing_alone_gives_the_bits_of_plain_python(monkeypatch):
+    own_IV, signals, lane_I, token_I = positions(20)
+    given_positions = own_IV[np.arange(20), token_I], {"entropy": signals["entropy"]}, lane_I, token_I
+    compiled = Chain(pricing_stages(), OFFERS).score(*given_positions)
+    monkeypatch.setattr(home, "_compiled_score", lambda score, state: lambda *rest: home._score_plain(score, *rest))
+    assert np.array_equal(Chain(pricing_stages(), OFFERS).score(*given_positions), compiled)
+
+
+def test_a_stage_that_makes_whole_rows_only_is_refused_by_name_before_anything_is_learnt():
+    unpriced = [pricing_stages()[0], two_stages()[1]]
+    chain = Chain(unpriced, OFFERS)
+    own_IV, signals, lane_I, token_I = positions(3)
+    with pytest.raises(ConfigError, match="blend: makes whole rows only"):
+        chain.score(own_IV[:, 0].copy(), {"entropy": signals["entropy"]}, lane_I, token_I)
+    assert same(state_of(chain), [array for stage in unpriced for array in stage.state])
+
+
 def test_an_empty_chain_is_false_and_wants_nothing():
     chain = Chain([], OFFERS)
     assert not chain and chain.wanted == ()
@@ -244,6 +279,11 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
 
 def learn(state, lane, rows_EV, in_F, token):
     state.seen_1[0] += token
+
+
+def score(state, lane, p_E, in_F, token, out_S):
+    state.seen_1[0] += token
+    return p_E[0]
 """
 
 DRIVE = """
@@ -253,10 +293,11 @@ from pgolf.core.prediction import Stage
 from pgolf.eval.stage import Chain
 module = __import__(sys.argv[1])
 state = getattr(module, sys.argv[1].title())(np.zeros(1, dtype=np.int64))
-chain = Chain([Stage("written", module.predict, module.learn, state)], ())
-chain.take(np.full((2, 3), 1 / 3, dtype=np.float32), {}, np.zeros(2, dtype=np.int64), np.array([1, 2]))
-chain.drive(0, 2)
+chain = Chain([Stage("written", module.predict, module.learn, state, score=module.score)], ())
+chain.take(np.full((1, 3), 1 / 3, dtype=np.float32), {}, np.zeros(1, dtype=np.int64), np.array([1]))
+chain.drive(0, 1)
 chain.finish()
+chain.score(np.full(1, 1 / 3, dtype=np.float32), {}, np.zeros(1, dtype=np.int64), np.array([2]))
 print(chain._states[0].seen_1[0])
 """
 

@@ -1,0 +1,307 @@
+"""``pgolf bench eval``: what evaluation costs a token, part by part: the network's windows, counts and mixer, prices.
+
+Each line of the table is one measure, on the settings that the words of a command line compose. They take turns, round
+by round, and a line shows the median. One thread; times are its CPU seconds, which other processes disturb little.
+
+    network    the loop as it scores, without stages: the eval option's windows through a model of random weights
+    stages     experts and mixer write whole rows for given rows of the network, and each is priced and summed, as in
+               a scored stream; after the stages have learnt all of the text but its end
+    experts    the same of the experts alone, whose last row is priced
+    price      targets alone through experts and mixer, from the first token of the text on, no row written
+    counts     the same of the experts alone
+
+The tokens are those of the data's training text: pieces of words, the commonest numbered as far as the vocabulary
+goes, all others as one; so no tokenizer needs to be trained. To add a measure, add a class to ``MEASURES``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pgolf.core.command import at_least, guarded
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pgolf.core.prediction import Facts, Stage
+    from pgolf.eval.stage import Chain
+
+WORDS = ("size=laptop", "ngram=backoff", "mixer=bucketed")
+BLOCK = 128  # positions whose rows are made together
+_PIECE = re.compile(r" ?\w{1,5}|\s|[^\w\s]")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``eval``; its handler is set as ``run``."""
+    parser = subparsers.add_parser(
+        "eval",
+        help="what evaluation costs a token: windows, counts and mixer, prices alone",
+        description=f"Times the parts of evaluation as composed by {' '.join(WORDS)} and further words.",
+    )
+    parser.add_argument(
+        "words", nargs="*", metavar="WORD", help="of train.py's command line, such as ngram.max_order=5"
+    )
+    names = [measure.name for measure in MEASURES]
+    parser.add_argument("--only", action="append", choices=names, help="may be given again (default: all measures)")
+    parser.add_argument(
+        "--text", type=at_least(1_000), default=262_144, help="tokens of text (default: %(default)s)", metavar="TOKENS"
+    )
+    parser.add_argument(
+        "--rows", type=at_least(BLOCK), default=8_192, help="of them with whole rows (default: %(default)s)"
+    )
+    parser.add_argument("--rounds", type=at_least(1), default=3, help="of each measure (default: %(default)s)")
+    parser.set_defaults(run=guarded("bench eval", _run))
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    """Print the table. Raises ConfigError for words that do not compose or fit, DataError for too little text."""
+    from pgolf.core.process import one_kernel_thread
+
+    given = Given(arguments.words, arguments.text, arguments.rows)
+    wanted = [measure for measure in MEASURES if not arguments.only or measure.name in arguments.only]
+    with one_kernel_thread():
+        found = timed([measure(given) for measure in wanted], arguments.rounds)
+    print(f"{given.title}; one thread, median of {arguments.rounds} rounds in turn")
+    print(f"{'measure':<9} {'tokens':>9} {'µs a token':>11} {'tokens/s':>11}  what")
+    for measure in wanted:
+        seconds, tokens = statistics.median(found[measure.name]), measure.tokens(given)
+        rate, cost = tokens / seconds, 1e6 * seconds / tokens
+        print(f"{measure.name:<9} {tokens:>9,} {cost:>11.2f} {rate:>11,.0f}  {measure.what(given)}")
+
+
+class Given:
+    """What is measured on: settings, text, and rows as a network might give them."""
+
+    def __init__(self, words: Sequence[str], text_tokens: int, rows: int) -> None:
+        from pgolf.config.compose import compose, settings
+        from pgolf.core.prediction import Facts
+        from pgolf.tokenizer.recipe import BOS_ID, vocab_size
+
+        self.cfg: Mapping[str, Any] = settings(compose([*WORDS, *words]))
+        self.words, self.text_tokens, self.rows = words, text_tokens, min(rows, text_tokens) // BLOCK * BLOCK
+        self.facts: Facts = Facts(vocab_size(self.cfg["tokenizer"]), BOS_ID, text_tokens + 1)
+
+    @property
+    def title(self) -> str:
+        said = f"{' '.join([*WORDS, *self.words])}; vocabulary {self.facts.vocab_size:,}"
+        return f"{said}, text of {self.text_tokens:,} tokens"
+
+    @cached_property
+    def token_N(self) -> np.ndarray:
+        """Raises DataError where the text is too short."""
+        import numpy as np
+
+        from pgolf.core.errors import DataError
+        from pgolf.core.make import make
+
+        texts = (text for _, text in make(self.cfg["data"]).documents("train"))
+        pieces = list(islice((piece for text in texts for piece in _PIECE.findall(text)), self.text_tokens))
+        if len(pieces) < self.text_tokens:
+            raise DataError(f"--text: {self.text_tokens:,} tokens; the data's training text has {len(pieces):,}")
+        commonest = Counter(pieces).most_common(self.facts.vocab_size - 1)
+        number = {piece: index for index, (piece, _) in enumerate(commonest, start=1)}
+        return np.array([number.get(piece, 0) for piece in pieces], dtype=np.int64)
+
+    @cached_property
+    def experts(self) -> list[Stage]:
+        from pgolf.core.make import make
+
+        return list(make(self.cfg["ngram"]).stages(self.facts))
+
+    @cached_property
+    def stages(self) -> list[Stage]:
+        from pgolf.core.make import make
+
+        mixer = make(self.cfg["mixer"]).stage(self.facts, len(self.experts))
+        return [*self.experts, *([mixer] if mixer is not None else [])]
+
+    @cached_property
+    def own_KV(self) -> np.ndarray:
+        """Rows for a block, float32."""
+        import numpy as np
+
+        logit_KV = np.random.default_rng(0).normal(0, 2, (BLOCK, self.facts.vocab_size))
+        own_KV = np.exp(logit_KV)
+        return (own_KV / own_KV.sum(-1, keepdims=True)).astype(np.float32)
+
+    def chain(self, stages: Sequence[Stage]) -> Chain:
+        """With room for the whole text. Raises ConfigError where there is no stage."""
+        from pgolf.core.errors import ConfigError
+        from pgolf.eval.network import FixedNetwork
+        from pgolf.eval.stage import Chain
+
+        chain = Chain(stages, FixedNetwork.offers)
+        if not chain:
+            raise ConfigError("ngram, mixer: nothing that could be measured; --only network")
+        chain.reserve(self.text_tokens)
+        return chain
+
+    def signals(self, chain: Chain, count: int) -> dict[str, np.ndarray]:
+        """The network's that the chain wants, all of them 1."""
+        import numpy as np
+
+        return {name: np.ones(count, dtype=np.float32) for name in chain.wanted}
+
+    def priced(self, chain: Chain, start: int, stop: int) -> None:
+        """Learn that part of the text by ``score``."""
+        import numpy as np
+
+        count = stop - start
+        own_I = np.full(count, 1 / self.facts.vocab_size, dtype=np.float32)
+        chain.score(own_I, self.signals(chain, count), np.zeros(count, dtype=np.int64), self.token_N[start:stop])
+
+
+class NetworkWindows:
+    name: ClassVar[str] = "network"
+
+    def __init__(self, given: Given) -> None:
+        import numpy as np
+        import torch
+
+        from pgolf.core.make import make
+        from pgolf.core.prediction import Facts
+        from pgolf.eval.evaluator import Evaluator
+        from pgolf.eval.network import FixedNetwork
+
+        torch.manual_seed(0)
+        about = given.facts
+        model = make(given.cfg["arch"], vocab_size=about.vocab_size, bos_id=about.bos_id)
+        facts = Facts(about.vocab_size, about.bos_id, given.rows + 1)
+        self.evaluator = Evaluator(FixedNetwork(model).fork(), make(given.cfg["eval"]).plan(facts), facts)
+        self.tokens_N = np.concatenate([[about.bos_id], given.token_N[: given.rows]])
+
+    @staticmethod
+    def tokens(given: Given) -> int:
+        return given.rows
+
+    @staticmethod
+    def what(given: Given) -> str:
+        return f"{given.cfg['eval']['_target_'].rpartition('.')[2].lower()} windows"
+
+    def measure(self) -> float:
+        from pgolf.eval.scorer import Scorer
+
+        evaluator, scorer = self.evaluator.fork(), Scorer(self.tokens_N)
+        began = time.process_time()
+        evaluator.run(scorer, scorer.first_tokens)
+        return time.process_time() - began
+
+
+class StageRows:
+    name: ClassVar[str] = "stages"
+
+    def __init__(self, given: Given) -> None:
+        self.given = given
+        self.chain = given.chain(self.part(given))
+        learnt = given.text_tokens - given.rows
+        if all(stage.score is not None for stage in self.part(given)):
+            given.priced(self.chain, 0, learnt)
+        else:
+            self.rows(self.chain, 0, learnt)
+        self.rows(self.chain.fork(), learnt, learnt + BLOCK)  # loads what is compiled
+
+    @staticmethod
+    def part(given: Given) -> Sequence[Stage]:
+        return given.stages
+
+    @staticmethod
+    def tokens(given: Given) -> int:
+        return given.rows
+
+    @staticmethod
+    def what(given: Given) -> str:
+        return "whole rows of " + " + ".join([*(stage.name for stage in given.stages), "Σp"])
+
+    def rows(self, chain: Chain, start: int, stop: int) -> None:
+        import numpy as np
+
+        from pgolf.eval.coder import PlainRows
+
+        given, lane_I = self.given, np.zeros(BLOCK, dtype=np.int64)
+        for first in range(start, stop, BLOCK):
+            token_I = given.token_N[first : min(first + BLOCK, stop)]
+            count = len(token_I)
+            chain.take(given.own_KV[:count], given.signals(chain, count), lane_I[:count], token_I)
+            chain.drive(0, count)
+            chain.finish()
+            rows = PlainRows(chain.row_IV)
+            rows.nll_nats(token_I)
+            rows.sums()
+
+    def measure(self) -> float:
+        chain, stop = self.chain.fork(), self.given.text_tokens
+        began = time.process_time()
+        self.rows(chain, stop - self.given.rows, stop)
+        return time.process_time() - began
+
+
+class ExpertRows(StageRows):
+    name: ClassVar[str] = "experts"
+
+    @staticmethod
+    def part(given: Given) -> Sequence[Stage]:
+        return given.experts
+
+    @staticmethod
+    def what(given: Given) -> str:
+        return "whole rows of " + " + ".join([*(stage.name for stage in given.experts), "Σp"])
+
+
+class StagePrices:
+    name: ClassVar[str] = "price"
+
+    def __init__(self, given: Given) -> None:
+        self.given = given
+        self.chain = given.chain(self.part(given))
+        given.priced(self.chain.fork(), 0, BLOCK)  # loads what is compiled; refuses a stage that cannot
+
+    @staticmethod
+    def part(given: Given) -> Sequence[Stage]:
+        return given.stages
+
+    @staticmethod
+    def tokens(given: Given) -> int:
+        return given.text_tokens
+
+    @staticmethod
+    def what(given: Given) -> str:
+        return "targets alone through " + " + ".join(stage.name for stage in given.stages)
+
+    def measure(self) -> float:
+        chain = self.chain.fork()
+        began = time.process_time()
+        self.given.priced(chain, 0, self.given.text_tokens)
+        return time.process_time() - began
+
+
+class ExpertPrices(StagePrices):
+    name: ClassVar[str] = "counts"
+
+    @staticmethod
+    def part(given: Given) -> Sequence[Stage]:
+        return given.experts
+
+    @staticmethod
+    def what(given: Given) -> str:
+        return "targets alone through " + " + ".join(stage.name for stage in given.experts)
+
+
+# ``name``, ``tokens(given)``, ``what(given)`` make its line; made once, ``measure()`` gives the CPU seconds of a round.
+MEASURES: tuple[Any, ...] = (NetworkWindows, StageRows, ExpertRows, StagePrices, ExpertPrices)
+
+
+def timed(measures: Sequence[Any], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each by name, in turns."""
+    found: dict[str, list[float]] = {measure.name: [] for measure in measures}
+    for _ in range(rounds):
+        for measure in measures:
+            found[measure.name].append(measure.measure())
+    return found

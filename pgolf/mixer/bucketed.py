@@ -1,0 +1,151 @@
+"""A linear mixture whose weights are learnt at every token, one set of them for each bucket of signals.
+
+Formula: p = sum_e w_e p_e with w = softmax(0, a_1 … a_E) of the position's bucket b, which is where each signal of
+``edges`` lies between its edges; after the token x, a_e += rate · w_e (p_e(x) / p(x) - 1), the gradient of ln p(x).
+Rows that sum to one stay so.
+Source: online gradient descent on the code length; buckets by order, total and distinct as PPM's escape estimators have
+them (Cleary and Witten 1984).
+Bytes: none. Memory: 8 bytes for each expert and bucket. Time: O(E V) a token.
+Hurts: more buckets than the stream can teach; each begins anew at ``initial_share``.
+
+All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
+"""
+
+# E rows, the network's first; V vocabulary, F signals in, M edges of the signal that has most, B buckets, S signals out
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, ClassVar, NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+from pgolf.core.errors import ConfigError
+from pgolf.core.prediction import Facts, Stage
+from pgolf.core.ranges import Between, PositiveFloat
+
+MOST_BUCKETS = 1 << 20
+MOST_LOGIT = 30.0  # so that no weight, and no row, comes to nothing
+
+
+class BucketedWeights(NamedTuple):
+    logit_BE: np.ndarray  # float64; the network's stay 0
+    edge_FM: np.ndarray  # float32, each signal's ascending, then infinity
+    buckets_F: np.ndarray  # int64: how many each signal has, one more than edges
+    rate_1: np.ndarray  # float64
+
+
+@register_jitable
+def _bucket(edge_FM, buckets_F, in_F):
+    bucket = np.int64(0)
+    for f in range(len(buckets_F)):
+        place = 0
+        while place + 1 < buckets_F[f] and in_F[f] >= edge_FM[f, place]:
+            place += 1
+        bucket = bucket * buckets_F[f] + place
+    return bucket
+
+
+@register_jitable
+def _sum(logit_E):
+    total = 1.0
+    for e in range(1, len(logit_E)):
+        total += math.exp(logit_E[e])
+    return total
+
+
+@register_jitable
+def _teach(logit_E, p_E, rate):
+    """One step of gradient ascent on the logarithm of what the mixture gives to what came."""
+    total, mixed = _sum(logit_E), 0.0
+    for e in range(len(logit_E)):
+        mixed += math.exp(logit_E[e]) * np.float64(p_E[e])
+    mixed /= total
+    for e in range(1, len(logit_E)):
+        step = rate * (math.exp(logit_E[e]) / total) * (np.float64(p_E[e]) / mixed - 1.0)
+        logit_E[e] = min(max(logit_E[e] + step, -MOST_LOGIT), MOST_LOGIT)
+
+
+def predict(state, lane, rows_EV, in_F, row_V, out_S):
+    """The mixture by the weights of this bucket."""
+    logit_E = state.logit_BE[_bucket(state.edge_FM, state.buckets_F, in_F)]
+    total = _sum(logit_E)
+    weight = np.float32(1.0 / total)
+    for v in range(len(row_V)):
+        row_V[v] = weight * rows_EV[0, v]
+    for e in range(1, len(logit_E)):
+        weight = np.float32(math.exp(logit_E[e]) / total)
+        for v in range(len(row_V)):
+            row_V[v] += weight * rows_EV[e, v]
+
+
+def learn(state, lane, rows_EV, in_F, token):
+    """Move the weights that were used towards those who expected the token."""
+    logit_E = state.logit_BE[_bucket(state.edge_FM, state.buckets_F, in_F)]
+    _teach(logit_E, rows_EV[:, token], state.rate_1[0])
+
+
+def score(state, lane, p_E, in_F, token, out_S):
+    """The token's entry of the row, to the bit, without the row; then learn it."""
+    logit_E = state.logit_BE[_bucket(state.edge_FM, state.buckets_F, in_F)]
+    total = _sum(logit_E)
+    p = np.float32(1.0 / total) * p_E[0]
+    for e in range(1, len(logit_E)):
+        p += np.float32(math.exp(logit_E[e]) / total) * p_E[e]
+    _teach(logit_E, p_E, state.rate_1[0])
+    return p
+
+
+class Bucketed:
+    """See the module. ``edges``: of each signal, ascending; a value from the i-th edge on is in its i-th bucket."""
+
+    neutral: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        edges: Mapping[str, Sequence[float]],
+        rate: PositiveFloat,
+        initial_share: Annotated[float, Between(0, 1, open_low=True)],
+    ) -> None:
+        """``initial_share``: of all experts together. Raises ConfigError for edges that do not ascend, a share of 1."""
+        for name, values in edges.items():
+            _check_edges(f"mixer.edges.{name}", values)
+        self.buckets = math.prod(len(values) + 1 for values in edges.values())
+        if self.buckets > MOST_BUCKETS:
+            raise ConfigError(f"mixer.edges: they make {self.buckets:,} buckets; {MOST_BUCKETS:,} are the most")
+        if initial_share == 1:
+            raise ConfigError("mixer.initial_share: 1 leaves nothing to the network; less than 1")
+        self.edges, self.rate, self.initial_share = edges, rate, initial_share
+
+    def stage(self, facts: Facts, experts: int) -> Stage:
+        """Raises ConfigError where there is no expert to mix."""
+        if not experts:
+            raise ConfigError(
+                "mixer: bucketed has nothing to mix with the network's row; choose an ngram, or mixer=none"
+            )
+        logit_BE = np.zeros((self.buckets, experts + 1))
+        logit_BE[:, 1:] = math.log(self.initial_share / experts / (1 - self.initial_share))
+        edge_FM = np.full((len(self.edges), max(map(len, self.edges.values()), default=0)), np.inf, dtype=np.float32)
+        for row_M, values in zip(edge_FM, self.edges.values(), strict=True):
+            row_M[: len(values)] = values
+        state = BucketedWeights(
+            logit_BE,
+            edge_FM,
+            np.array([len(values) + 1 for values in self.edges.values()], dtype=np.int64),
+            np.array([self.rate], dtype=np.float64),
+        )
+        return Stage("bucketed", predict, learn, state, needs=tuple(self.edges), score=score)
+
+
+def _check_edges(place: str, values: Sequence[float]) -> None:
+    numbers = isinstance(values, list | tuple) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
+    )
+    if not numbers or not values:
+        raise ConfigError(f"{place}: {values!r} is no list of numbers")
+    if any(second <= first for first, second in pairwise(values)):
+        raise ConfigError(f"{place}: {list(values)!r} does not ascend")

@@ -1,0 +1,61 @@
+"""The bench of evaluation: a line for each measure, on what the words compose."""
+
+import re
+
+import pytest
+
+from pgolf.bench import eval as bench
+from pgolf.cli.main import main
+
+WORDS = ["size=tiny", "data=tiny", "tokenizer=bytes"]
+SMALL = ["--text", "3000", "--rows", "300", "--rounds", "1"]
+
+
+def lines(shown):
+    """(measure, tokens, what) of each line."""
+    return re.findall(r"^(\w+) +([\d,]+) +[\d.]+ +[\d,]+  (.+)$", shown, re.M)
+
+
+def test_every_measure_has_a_line(capsys):
+    assert main(["bench", "eval", *WORDS, *SMALL]) == 0
+    shown = capsys.readouterr().out
+    assert "vocabulary 260, text of 3,000 tokens; one thread, median of 1 rounds in turn" in shown
+    assert lines(shown) == [
+        ("network", "256", "sliding windows"),
+        ("stages", "256", "whole rows of backoff + bucketed + Σp"),
+        ("experts", "256", "whole rows of backoff + Σp"),
+        ("price", "3,000", "targets alone through backoff + bucketed"),
+        ("counts", "3,000", "targets alone through backoff"),
+    ]
+    assert {measure.name for measure in bench.MEASURES} == {name for name, _, _ in lines(shown)}
+
+
+def test_words_choose_what_is_measured(capsys):
+    words = [*WORDS, "eval=non_overlapping", "ngram.max_order=3", "+mixer.edges.entropy=[1]"]
+    assert main(["bench", "eval", *words, *SMALL, "--only", "network", "--only", "stages"]) == 0
+    shown = capsys.readouterr().out
+    assert [line[0] for line in lines(shown)] == ["network", "stages"]
+    assert lines(shown)[0][2] == "nonoverlapping windows" and "ngram.max_order=3" in shown
+
+
+def test_measures_begin_each_round_where_the_one_before_began():
+    given = bench.Given(WORDS, 2000, 256)
+    for measure in (bench.StageRows(given), bench.StagePrices(given)):
+        for _ in range(2):
+            measure.measure()
+        learnt = measure.chain._states[0].size_4[3]
+        assert learnt == (2000 - 256 if isinstance(measure, bench.StageRows) else 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "message"),
+    [
+        (["ngram=none", "mixer=none"], ["--only", "counts"], "ngram, mixer: nothing that could be measured"),
+        (["mixer=none"], ["--only", "price"], "mixer: none passes on the network's row and cannot combine it with 1"),
+        (["ngram=backof"], [], "backof"),
+        ([], ["--text", "3000000"], "--text: 3,000,000 tokens; the data's training text has"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(words, options, message, capsys):
+    assert main(["bench", "eval", *WORDS, *words, *SMALL, *options]) == 2
+    assert message in capsys.readouterr().err

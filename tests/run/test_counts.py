@@ -1,0 +1,36 @@
+"""A run whose evaluation learns at every token, from its words to its certificate."""
+
+import json
+
+import pytest
+
+from pgolf.core.errors import ConfigError
+from pgolf.run import stages
+from tests.helpers import tiny_settings
+from tests.run.test_stages import only_run, result, train
+
+QUICK = ("quant=int5_rtn", "compressor=zlib", "hook=[]", "ngram=backoff", "mixer=bucketed")
+
+
+def test_a_run_with_counts_and_a_mixer_ends_certified(tmp_path):
+    done = train(*QUICK, "budget.eval_seconds=300", tmp=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = only_run(tmp_path)
+    assert "backoff-bucketed" in folder.parent.name
+    facts, certificate = result(folder), json.loads((folder / "certificate.json").read_text())
+    assert facts["certificate"]["passed"] and facts["scores"]["final"]["valid"]
+    assert "track B" in done.stdout  # it learns from what it has scored
+    measured = {probe["letter"]: probe["measured"] for probe in certificate["probes"]}
+    assert measured["b"]["looked_at"] == 200 and measured["b"]["largest_difference_nats"] == 0.0
+    assert measured["a"]["positions"] == 2047 and measured["a"]["largest_deviation"] < 1e-6
+    # Twenty steps teach a network less than two thousand bytes teach counts.
+    assert facts["scores"]["dev"]["val_bpb"] < facts["scores"]["roundtrip"]["val_bpb"] - 0.5
+
+
+def test_counts_that_might_not_fit_are_refused_before_training(tmp_path):
+    cfg = tiny_settings("data=tiny", "tokenizer=bytes", "ngram=backoff", "mixer=bucketed", "ngram.max_memory_mb=1")
+    dataset = stages.prepare_dataset({**cfg, "cache_dir": str(tmp_path)}, lambda *told: None)
+    with pytest.raises(ConfigError, match=r"ngram\.max_memory_mb: 1; counts up to order 7 of [\d,]+ tokens"):
+        stages._check_counts(cfg, dataset)
+    cfg["budget"]["subset_tokens"] = 2048
+    stages._check_counts(cfg, dataset)
