@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from pgolf.core.protocols import Model
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -95,6 +97,14 @@ class Network(Protocol):
     def fork(self) -> Network:
         """An independent copy of the whole state."""
         ...
+
+
+class ModelNetwork(Network, Protocol):
+    """A network whose rows come from a model, which may be trained between two calls; out of training mode."""
+
+    @property
+    def model(self) -> Model: ...
+    def fork(self) -> ModelNetwork: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ from pgolf.config.check import node_problems
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make, trait
+from pgolf.core.prediction import Facts
 from pgolf.core.process import choose_device, process_facts
+from pgolf.eval.evaluation import check_cadence
+from pgolf.eval.network import FixedNetwork
 from pgolf.qat.base import QATMethod
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 
@@ -54,6 +57,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_eval_rules, {"eval", "size"}, False),
         (_machine_rules, set(), False),
         (_model_rules, model, False),
+        (_adaptation_rules, model | {"eval", "ttt"}, False),
         (_attention_rules, model, True),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
@@ -103,6 +107,16 @@ def _machine_rules(built: _Built) -> None:
 
 def _model_rules(built: _Built) -> None:
     _ = built.model
+
+
+def _adaptation_rules(built: _Built) -> None:
+    """What changes the network during evaluation fits the windows."""
+    try:
+        model = built.model
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2)
+    check_cadence(make(built.cfg["eval"]), make(built.cfg["ttt"]).wrap(FixedNetwork(model), facts))
 
 
 def _attention_rules(built: _Built) -> None:
