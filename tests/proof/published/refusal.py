@@ -3,10 +3,10 @@
 from pgolf.proof.certificate import certify
 from tests.proof.making import DOCUMENTS, context_of, pretend_audit, pretend_sealed, stream_of
 
-TEXT = DOCUMENTS * 2
+TEXT = DOCUMENTS
 
 
-def judged(evaluation, places=200):
+def judged(evaluation, places=60):
     """(nats claimed, letters of the probes that refuse it, messages)."""
     tokens_N = stream_of(evaluation, TEXT)
     sealed = pretend_sealed(evaluation, tokens_N)
