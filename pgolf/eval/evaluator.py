@@ -84,7 +84,8 @@ class Evaluator:
         self._together(ready, tape, coder)
         if self.network.learns:
             for batch in self._batches(blocks, tape):
-                self.network.log_probs(batch, self.chain.wanted)
+                if self.network.replayed:
+                    self.network.log_probs(batch, self.chain.wanted)
                 targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
                 self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
 

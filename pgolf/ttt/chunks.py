@@ -78,6 +78,10 @@ class ChunkTrained:
         return self.chunks.chunk_tokens
 
     @property
+    def replayed(self) -> bool:
+        return self.network.replayed
+
+    @property
     def offers(self) -> tuple[str, ...]:
         return self.network.offers
 

@@ -74,7 +74,7 @@ class Altered:
         self.network, self.alteration = network, alteration
         self.modifier, self.targets = modifier, targets
         self.offers: tuple[str, ...] = network.offers
-        self.cadence = network.cadence
+        self.cadence, self.replayed = network.cadence, network.replayed
         self.learns = network.learns or alteration.learns
 
     def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
