@@ -81,6 +81,8 @@ def _print_row(finding: Finding) -> None:
     failed = ",".join(f"({probe.letter})" for probe in finding.certificate.probes if not probe.passed) or "-"
     name = finding.cheat.name if finding.cheat else "none (honest)"
     expected = f"({finding.cheat.letter}) " if finding.cheat else ""
+    if finding.cheat and finding.cheat.source:
+        expected = f"published, {finding.cheat.source}: {expected}"
     if finding.cheat is None:  # the first
         print(_ROW.format("cheat", "claims bpb", "caught by", "message"))
     message = textwrap.shorten(expected + finding.message, 150, placeholder=" …")

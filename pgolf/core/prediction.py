@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from pgolf.core.protocols import Model
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -76,11 +78,14 @@ class Rows:
 class Network(Protocol):
     """``learns``: whether ``observe`` changes anything; ``cadence``: rounds end at its multiples, None: anywhere.
 
+    ``replayed``: ``observe`` builds on a ``log_probs`` of the same batch right before, with its true inputs.
     ``offers``: the signals that it can be asked for.
     """
 
     @property
     def learns(self) -> bool: ...
+    @property
+    def replayed(self) -> bool: ...
     @property
     def cadence(self) -> int | None: ...
     @property
@@ -91,12 +96,20 @@ class Network(Protocol):
         ...
 
     def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
-        """Learn from that very batch, whose inputs were the true ones in its last ``log_probs``, and its targets."""
+        """Learn from that very batch, which has its true inputs, and its targets."""
         ...
 
     def fork(self) -> Network:
         """An independent copy of the whole state."""
         ...
+
+
+class ModelNetwork(Network, Protocol):
+    """A network whose rows come from a model, which may be trained between two calls; out of training mode."""
+
+    @property
+    def model(self) -> Model: ...
+    def fork(self) -> ModelNetwork: ...
 
 
 @dataclass(frozen=True, slots=True)

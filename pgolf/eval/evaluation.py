@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pgolf.core.errors import ConfigError, DataError
-from pgolf.core.prediction import Facts, Network, Stage
+from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage
 from pgolf.core.protocols import Model, Progress, Tokenizer
 from pgolf.core.results import Score
 from pgolf.eval.blocks import RoundPlan
@@ -46,7 +46,7 @@ class Method(Protocol):
 class Adaptation(Protocol):
     """What a ``ttt`` technique does: the network in, one that adapts out."""
 
-    def wrap(self, network: Network, facts: Facts) -> Network: ...
+    def wrap(self, network: ModelNetwork, facts: Facts) -> Network: ...
 
 
 class Counts(Protocol):
@@ -65,7 +65,7 @@ class Mixture(Protocol):
 class Evaluation:
     """A complete recipe for evaluators. ``evaluator`` starts a fresh one; nothing is shared between two."""
 
-    network: Network
+    network: ModelNetwork
     tokenizer: Tokenizer
     method: Method
     metric: Literal["raw", "table"]
@@ -82,7 +82,8 @@ class Evaluation:
     def evaluator(self, stream_tokens: int) -> Evaluator:
         """A fresh evaluator for a stream of that many tokens.
 
-        Raises ConfigError where the mixer does not fit the experts, DataError for fewer than two tokens.
+        Raises ConfigError where the mixer does not fit the experts or the adaptation not the windows, DataError for
+        fewer than two tokens.
         """
         facts = self.facts(stream_tokens)
         plan = self.method.plan(facts)
@@ -90,6 +91,7 @@ class Evaluation:
         experts = self.ngram.stages(facts)
         mixer = self.mixer.stage(facts, len(experts))
         network = self.ttt.wrap(self.network.fork(), facts)
+        check_cadence(self.method, network)
         return Evaluator(network, plan, facts, [*experts, *([mixer] if mixer is not None else [])])
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:
@@ -113,6 +115,15 @@ def evaluation_of(model: Model, tokenizer: Tokenizer, method: Method) -> Evaluat
     check_metric(method, metric)
     device = next((str(p.device) for p in model.parameters()), "cpu")
     return Evaluation(FixedNetwork(model), tokenizer, method, metric, device=device)
+
+
+def check_cadence(method: Method, network: Network) -> None:
+    """Raise ConfigError where blocks of positions would lie across the moment at which the network changes."""
+    if network.cadence is not None and network.cadence % method.stride:
+        raise ConfigError(
+            f"ttt.chunk_tokens: {network.cadence} is no multiple of eval.stride, {method.stride}: the positions that "
+            "are predicted together would not end where a chunk does"
+        )
 
 
 def check_metric(method: Method, metric: str) -> None:

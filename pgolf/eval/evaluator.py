@@ -88,7 +88,8 @@ class Evaluator:
         self._together(ready, tape, coder)
         if self.network.learns:
             for batch in self._batches(blocks, tape):
-                self.network.log_probs(batch, self.chain.wanted)
+                if self.network.replayed:
+                    self.network.log_probs(batch, self.chain.wanted)
                 targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
                 self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
 
@@ -219,13 +220,13 @@ def _portions(groups: Sequence[tuple[Span, ...]], most: int) -> Iterator[Sequenc
 
 
 def _within_cadence(blocks: Sequence[Span], cadence: int | None) -> Iterator[Sequence[Span]]:
-    """The round, ended wherever a block begins at a multiple of ``cadence``."""
+    """The round, ended wherever a block is the first to begin at or after a multiple of ``cadence``."""
     if cadence is None:
         yield blocks
         return
     part: list[Span] = []
     for block in blocks:
-        if part and block.start % cadence == 0 and block.start != part[-1].start:
+        if part and block.start // cadence != part[-1].start // cadence:
             yield part
             part = []
         part.append(block)

@@ -21,6 +21,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.make import make, trait
 from pgolf.core.prediction import Facts
 from pgolf.core.process import choose_device, process_facts
+from pgolf.eval.evaluation import check_cadence
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.stage import check_signals
 from pgolf.qat.base import QATMethod
@@ -59,6 +60,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_stage_rules, {"mixer", "ngram", "tokenizer"}, False),
         (_machine_rules, set(), False),
         (_model_rules, model, False),
+        (_adaptation_rules, model | {"eval", "ttt"}, False),
         (_attention_rules, model, True),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
@@ -116,6 +118,16 @@ def _machine_rules(built: _Built) -> None:
 
 def _model_rules(built: _Built) -> None:
     _ = built.model
+
+
+def _adaptation_rules(built: _Built) -> None:
+    """What changes the network during evaluation fits the windows."""
+    try:
+        model = built.model
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2)
+    check_cadence(make(built.cfg["eval"]), make(built.cfg["ttt"]).wrap(FixedNetwork(model), facts))
 
 
 def _attention_rules(built: _Built) -> None:

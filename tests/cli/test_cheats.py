@@ -1,6 +1,7 @@
 """Every cheat on the shelf, under every modifier, is rejected by the probe it offends; the honest evaluation is not."""
 
 import argparse
+import re
 
 import numpy as np
 import pytest
@@ -30,8 +31,8 @@ PROBES = {
     "d": "coverage and bytes",
     "e": "artifact only",
 }
-# What these do only a process can see: a second write, an access that is refused.
-OF_A_PROCESS = ("settles_twice", "file_reader", "socket_opener")
+# What these do only a process can show: a second write, a refused access, a patch that must not reach the judge.
+OF_A_PROCESS = ("settles_twice", "file_reader", "socket_opener", "judge_patcher")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,14 @@ def test_cheat_is_caught_by_the_probe_it_offends(name, learning):
         assert cheat.letter in failed, certificate
         assert failed[cheat.letter].name == PROBES[cheat.letter]
     assert claimed <= honest.nll_nats_N.sum() + 1e-6  # or it would not be worth cheating
+
+
+def test_a_published_form_is_refused_in_processes_of_its_own_and_said_to_be_one(artifact, capsys):
+    name = "two_pass"
+    options = parsed(artifact, "--only", name, "--places", 20)
+    assert options.run(options) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(name)]
+    assert re.search(r"\s[\d.]+  \(b\) +published, #.*: \(b\) \d+ of 20 committed scores are not", row)
 
 
 @pytest.mark.parametrize("name", OF_A_PROCESS)

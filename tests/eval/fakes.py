@@ -50,7 +50,7 @@ class Counting:
     ``calls``: (what, blocks, inputs, tokens or None), in order. Its one signal is how many tokens it has observed.
     """
 
-    learns = True
+    learns = replayed = True
     offers = ("observed",)
 
     def __init__(self, vocab_size, cadence=None):

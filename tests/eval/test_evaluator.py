@@ -308,6 +308,18 @@ def test_what_a_network_observes_is_the_batch_that_it_saw_last_with_its_true_inp
             assert before[0] == "log_probs" and before[1] == call[1] and torch.equal(before[2], call[2])
 
 
+def test_a_network_that_does_not_build_on_its_last_rows_is_not_asked_for_them_again():
+    class Aloof(Counting):
+        replayed = False
+
+    tokens_N, network, plain = stream(60), Aloof(V), Counting(V)
+    found = scored(evaluator_of(network, tokens_N), tokens_N).nll_nats.values_N
+    assert np.array_equal(found, scored(evaluator_of(plain, tokens_N), tokens_N).nll_nats.values_N)
+    assert network.observed == plain.observed
+    asked = [block for call in network.calls if call[0] == "log_probs" for block in call[1]]
+    assert sorted(asked, key=lambda block: block.start) == list(windows(59, 8, 4))
+
+
 def test_within_a_round_a_networks_rows_are_made_from_one_state():
     """Nothing of a round is observed before all of its rows are there: 8 batches of 3 windows, the first of 8."""
     tokens_N, network = stream(250), Counting(V)

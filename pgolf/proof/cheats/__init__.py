@@ -4,6 +4,9 @@ A cheat turns an honest evaluation into a dishonest one. They exist to prove the
 tests and under ``pgolf cheats``. A cheat is a module of this package with a ``LETTER`` (the probe that must catch it)
 and either a function ``apply`` or an ``ALTERATION`` of the network's rows, which then runs under every modifier too:
 slow, late, inside a block only, in one context of fifty. Its name is the module's, and ``name+modifier``.
+
+Beside them stand the published forms that break the order of scoring (``pgolf.proof.published``): modules of the same
+shape, with a ``SOURCE``.
 """
 
 from __future__ import annotations
@@ -12,47 +15,54 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 
 from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.registry import module_named, stems
 from pgolf.eval.evaluation import Evaluation
+from pgolf.proof import published
 from pgolf.proof.cheats.altered import MODIFIERS, altered
 
-_SHELF = sys.modules[__name__]
-_LEAVES = ("altered", "claims")
+# Where the cheats are, each place with its modules that are none.
+_SHELVES = ((sys.modules[__name__], ("altered", "claims")), (published, ("adapting", "driver")))
 PLAIN = "plain"
 
 
 @dataclass(frozen=True)
 class Cheat:
-    """``letter`` is the probe that must catch it."""
+    """``letter`` is the probe that must catch it; ``source``, of a published form, the pull requests that had it."""
 
     name: str
     letter: str
     apply: Callable[[Evaluation], Evaluation]
+    source: str = ""
 
 
 def names() -> list[str]:
     """Of all cheats and their modified forms, sorted."""
     found = []
-    for stem in stems(_SHELF, _LEAVES):
-        module = module_named(_SHELF, stem, _LEAVES)
-        modified = [f"{stem}+{modifier}" for modifier in MODIFIERS if modifier != PLAIN]
-        found += [stem, *(modified if hasattr(module, "ALTERATION") else [])]
+    for package, leaves in _SHELVES:
+        for stem in stems(package, leaves):
+            modified = [f"{stem}+{modifier}" for modifier in MODIFIERS if modifier != PLAIN]
+            found += [stem, *(modified if hasattr(_module(stem), "ALTERATION") else [])]
     return sorted(found)
 
 
 def by_name(name: str) -> Cheat:
     """Raises ConfigError for a name that is not on the shelf."""
     stem, _, modifier = name.partition("+")
-    module = module_named(_SHELF, stem, _LEAVES)
+    module = _module(stem)
     if module is None or name not in names():
         raise ConfigError(f"cheats: no '{name}' among {', '.join(names())}.{did_you_mean(name, names())}")
-    if hasattr(module, "ALTERATION"):
-        return Cheat(name, module.LETTER, partial(altered, alteration=module.ALTERATION, modifier=modifier or PLAIN))
-    return Cheat(name, module.LETTER, module.apply)
+    apply = getattr(module, "apply", None) or partial(altered, alteration=module.ALTERATION, modifier=modifier or PLAIN)
+    return Cheat(name, module.LETTER, apply, getattr(module, "SOURCE", ""))
 
 
 def shelf() -> tuple[Cheat, ...]:
     """Every cheat, in the order of the probes."""
     return tuple(sorted(map(by_name, names()), key=lambda cheat: (cheat.letter, cheat.name)))
+
+
+def _module(stem: str) -> ModuleType | None:
+    found = (module_named(package, stem, leaves) for package, leaves in _SHELVES)
+    return next((module for module in found if module is not None), None)

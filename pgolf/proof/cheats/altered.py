@@ -70,12 +70,11 @@ class Alteration:
 class Altered:
     """The honest network, its rows altered where the modifier says so."""
 
-    cadence = None
-
     def __init__(self, network: Network, alteration: Alteration, modifier: str, targets: int) -> None:
         self.network, self.alteration = network, alteration
         self.modifier, self.targets = modifier, targets
         self.offers: tuple[str, ...] = network.offers
+        self.cadence, self.replayed = network.cadence, network.replayed
         self.learns = network.learns or alteration.learns
 
     def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:

@@ -3,10 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from pgolf.proof.cheats import by_name
+from pgolf.proof.context import Context, Verdict
 from pgolf.proof.probes import coverage
 from pgolf.tokenizer.bytes import ByteTokenizer
 from pgolf.tokenizer.caseops import CONTROLS, transform
-from tests.proof.making import DOCUMENTS, context_of, network_evaluation
+from pgolf.tokenizer.published import Published
+from tests.proof.making import DOCUMENTS, context_of, network_evaluation, stream_of
+from tests.tokenizer.test_published import train
 
 CONTROL_BYTES = set(CONTROLS.encode())  # in none of the other characters of the ASCII texts here
 
@@ -64,12 +68,47 @@ def test_unscored_targets_are_counted():
 
 def test_table_profile_allows_a_little_and_no_more():
     evaluation = network_evaluation(tokenizer=Table(), metric="table")
-    assert coverage.probe(context_of(evaluation)).passed
-    generous = Table()
-    generous.extra = 40  # some 6 % of the bytes
-    result = coverage.probe(context_of(network_evaluation(tokenizer=generous, metric="table")))
-    assert not result.passed
-    assert "the tokens decode to" in result.message
+    assert coverage.probe(unaudited(evaluation)).passed
+    for extra in (7, 40):  # 1 % and some 6 % of the bytes
+        generous = Table()
+        generous.extra = extra
+        result = coverage.probe(unaudited(network_evaluation(tokenizer=generous, metric="table")))
+        assert not result.passed
+        assert "the tokens decode to" in result.message
+
+
+def test_half_a_percent_more_bytes_are_too_many_by_the_table_too():
+    evaluation = network_evaluation(tokenizer=Table(), metric="table")
+    honest = unaudited(evaluation, DOCUMENTS * 4)
+    assert coverage.probe(honest).passed
+    padded = unaudited(by_name("byte_padder").apply(evaluation), DOCUMENTS * 4)
+    assert 1.004 < padded.reported.bytes / honest.reported.bytes < 1.005
+    assert "the tokens decode to" in coverage.probe(padded).message
+
+
+def test_the_bytes_of_a_published_vocabulary_are_those_of_its_decoded_tokens(tmp_path):
+    """Of every prefix: the tolerance is for what a cut character decodes to."""
+    tokenizer = Published(name="sp300", vocab_size=300, model_file=str(train(tmp_path))).build(
+        lambda: iter(()), tmp_path, ""
+    )
+    evaluation = network_evaluation(tokenizer=tokenizer, metric="table")
+    texts = ["Hello  world\n\nthe café ½ costs 5 € …", " ﬁne™ — 日本語 🎈", "a"]
+    tokens_N = stream_of(evaluation, texts)
+    for size in range(3, len(tokens_N) + 1):
+        verdict = Verdict("d", "bytes")
+        carried_N = np.concatenate([[0], tokenizer.byte_lengths(tokens_N[:size])])
+        coverage._bytes_of_documents(bytes_only(evaluation, tokens_N[:size]), verdict, carried_N)
+        assert not verdict.problems, verdict.problems
+
+
+def bytes_only(evaluation, tokens_N):
+    """A context without scores."""
+    return Context(evaluation, tokens_N, None, None, None, None, None)
+
+
+def unaudited(evaluation, documents=DOCUMENTS):
+    """A context whose rows nobody has looked at."""
+    return context_of(evaluation, documents, audit=object())
 
 
 def test_sidecar_bytes_are_the_text_without_case_controls():

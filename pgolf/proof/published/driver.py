@@ -1,0 +1,49 @@
+"""Common ground of the forms that use targets out of order: a loop that asks for the whole stream first. Not a form.
+
+Who scores is told all of it and can be given away to the future; who is audited is not, and there the loop is the
+honest one, as a decoder's would have to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pgolf.core.prediction import Span
+from pgolf.core.protocols import Progress
+from pgolf.eval.blocks import Tape, lane_targets
+from pgolf.eval.coder import Coder
+from pgolf.eval.evaluation import Evaluation
+from pgolf.eval.evaluator import Evaluator
+
+
+class OutOfOrder(Evaluator):
+    """``with_all`` takes the place of ``run`` where the coder tells every target before any row."""
+
+    def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
+        sizes = lane_targets(self.plan.lane_starts, self.facts.targets)
+        targets = [coder.known(Span(lane, 0, 0, size)) for lane, size in enumerate(sizes)]
+        if any(len(told) < size for told, size in zip(targets, sizes, strict=True)):
+            return super().run(coder, first_tokens, progress)
+        return self.with_all(coder, np.concatenate([first_tokens[:1], *targets]), progress)
+
+    def with_all(self, coder: Coder, tokens_N: np.ndarray, progress: Progress | None) -> Tape:
+        raise NotImplementedError
+
+    def honestly(self, coder: Coder, tokens_N: np.ndarray, progress: Progress | None) -> Tape:
+        """The loop as it is."""
+        return super().run(coder, [int(tokens_N[start]) for start in self.plan.lane_starts], progress)
+
+
+def driven(evaluation: Evaluation, driver: type[OutOfOrder], **changes: Any) -> Evaluation:
+    """``evaluation`` with ``changes``, whose evaluators are of the class ``driver``."""
+
+    class Driven(Evaluation):
+        def evaluator(self, stream_tokens: int) -> Evaluator:
+            made: Any = super().evaluator(stream_tokens)
+            made.__class__ = driver
+            return made
+
+    return Driven(**{name: getattr(evaluation, name) for name in Evaluation.__dataclass_fields__} | changes)

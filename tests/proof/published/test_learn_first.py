@@ -1,0 +1,31 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pgolf.proof.published import learn_first
+from tests.eval.stages import counts, mean
+from tests.proof.making import network_evaluation, pretend_audit, pretend_sealed, stream_of
+from tests.proof.published.refusal import judged
+
+STAGES = {"network": {}, "with counts": {"ngram": counts(), "mixer": mean()}}
+
+
+@pytest.mark.parametrize("stages", STAGES)
+def test_it_claims_less_than_the_same_adaptation_in_order_and_is_refused_by_the_audit_alone(stages):
+    evaluation = network_evaluation(**STAGES[stages])
+    form = learn_first.apply(evaluation)
+    honest, failed, messages = judged(dataclasses.replace(evaluation, ttt=form.ttt))
+    assert not failed, messages
+    claimed, failed, (message,) = judged(form)
+    assert claimed < honest < judged(evaluation)[0]
+    assert failed == [learn_first.LETTER] == ["b"] and "of a process that sees no future" in message
+
+
+def test_who_sees_no_future_makes_the_rows_of_the_adaptation_in_order():
+    evaluation = network_evaluation()
+    form = learn_first.apply(evaluation)
+    in_order = dataclasses.replace(evaluation, ttt=form.ttt)
+    tokens_N = stream_of(evaluation)
+    audit = pretend_audit(form, tokens_N, pretend_sealed(in_order, tokens_N), places=100)
+    assert audit.complete and np.abs(audit.difference_n).max() < 1e-5

@@ -1,0 +1,360 @@
+"""Adaptation by SGD. The reference takes one window at a time, and torch's own optimizer.
+
+Shapes: N tokens of the stream, V vocabulary.
+"""
+
+import copy
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pgolf.artifact import container
+from pgolf.config.compose import compose, conf_dir, settings
+from pgolf.config.preflight import options
+from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
+from pgolf.core.prediction import Batch, Facts
+from pgolf.eval.evaluator import Evaluator
+from pgolf.eval.from_artifact import evaluation_from
+from pgolf.eval.network import FixedNetwork
+from pgolf.eval.scorer import Scorer
+from pgolf.eval.sealed import score_sealed
+from pgolf.eval.sliding import Sliding
+from pgolf.eval.windows import windows
+from pgolf.proof.audit import audit_sealed
+from pgolf.run.rules import check
+from pgolf.ttt.sgd import SGD, Momentum
+from tests.eval.fakes import Bigram, Lanes, Stopping
+from tests.helpers import VOCAB, randomise, tiny_model, tiny_settings
+from tests.proof.making import DOCUMENTS, network_evaluation, pretend_audit, pretend_sealed, stream_of, write_artifact
+
+WINDOW, STRIDE = 48, 16
+PRESETS = options(conf_dir(), "arch")
+
+
+def sgd(**changes):
+    plain = {"chunk_tokens": 32, "window": 32, "epochs": 2, "lr": 0.1, "final_lr": 0.5, "momentum": 0.5, "clip": 1.0}
+    return SGD(**plain | changes)
+
+
+def made(*words):
+    model = tiny_model(*words).eval().requires_grad_(False)
+    randomise(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return made()
+
+
+def stream(tokens, seed=0):
+    """Random tokens with repetitions, so that there is something to learn."""
+    random = np.random.default_rng(seed)
+    return random.choice(random.integers(1, VOCAB, 12), tokens).astype(np.uint16)
+
+
+def evaluator_of(model, tokens_N, ttt, plan=None, batch_windows=3, workers=1):
+    facts = Facts(VOCAB, 1, len(tokens_N), workers=workers)
+    method = Sliding(window=WINDOW, stride=STRIDE, batch_windows=batch_windows, official_truncation=False)
+    return Evaluator(ttt.wrap(FixedNetwork(model), facts), plan or method.plan(facts), facts)
+
+
+def run(evaluator, coder):
+    evaluator.run(coder, coder.first_tokens)
+    return coder
+
+
+def scored(model, tokens_N, ttt, **how):
+    evaluator = evaluator_of(model, tokens_N, ttt, **how)
+    return run(evaluator, Scorer(tokens_N, evaluator.plan.lane_starts)).nll_nats.values_N
+
+
+class AllRows(Stopping):
+    """A coder like a decoder at its stops, that writes down every row."""
+
+    def settle(self, place_I, rows, token_I):
+        super().settle(place_I, rows, token_I)
+        self.row |= {int(place): rows.row(index).copy() for index, place in enumerate(place_I)}
+
+
+def rows_of(evaluator, tokens_N, stops=()):
+    """By place: those that are shown, the stops among them; and the weights that are left."""
+    coder = run(evaluator, AllRows(tokens_N, stops, evaluator.plan.lane_starts))
+    weights = [weight.clone() for weight in evaluator.network.network.model.parameters()]
+    assert coder.row.keys() >= set(stops)
+    return coder.row, weights
+
+
+def same(some, whole):
+    (rows, weights), (others, other_weights) = some, whole
+    equal = [np.array_equal(row_V, others[place]) for place, row_V in rows.items()]
+    return all(equal) and all(map(torch.equal, weights, other_weights))
+
+
+# --- what is learnt, and when -----------------------------------------------------------------------------------
+
+
+def by_hand(model, tokens_N, *, chunk_tokens, window, epochs, lr, final_lr, momentum, clip):
+    """Prices of the targets: score a chunk by windows of the evaluation, then train on it in windows of its own."""
+    model, targets = copy.deepcopy(model).requires_grad_(True), len(tokens_N) - 1
+    tokens_N = torch.from_numpy(tokens_N.astype(np.int64))
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+    chunks, trained, nll_nats, start = -(-targets // chunk_tokens), 0, [], 0
+    while start < targets:
+        context, stop = max(0, start - WINDOW + STRIDE), min(targets, start + STRIDE if start else WINDOW)
+        with torch.no_grad():
+            logp_KV = model.logits(tokens_N[None, context:stop], stop - start)[0].log_softmax(-1)
+        nll_nats += (-logp_KV.gather(-1, tokens_N[start + 1 : stop + 1, None])).flatten().tolist()
+        while (trained + 1) * chunk_tokens <= stop < targets:
+            first, last = trained * chunk_tokens, (trained + 1) * chunk_tokens
+            for group in optimizer.param_groups:
+                group["lr"] = lr * (final_lr + (1 - final_lr) * 0.5 * (1 + np.cos(np.pi * trained / (chunks - 1))))
+            for _ in range(epochs):
+                optimizer.zero_grad()
+                if chunk_tokens >= window:
+                    input_BT = tokens_N[first:last].view(-1, window)
+                    logits_BTV = model.logits(input_BT)
+                else:
+                    logits_BTV = model.logits(tokens_N[None, max(0, last - window) : last], chunk_tokens)
+                F.cross_entropy(logits_BTV.flatten(0, 1), tokens_N[first + 1 : last + 1]).backward()
+                if clip is not None:
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+                optimizer.step()
+            trained += 1
+        start = stop
+    return np.array(nll_nats)
+
+
+SETTINGS = [
+    {},
+    {"chunk_tokens": 96},
+    {"chunk_tokens": 16, "window": 48, "momentum": 0.0},
+    {"chunk_tokens": 16, "clip": 0.05, "final_lr": 0.0},
+    {"chunk_tokens": 64, "epochs": 1, "clip": None, "final_lr": 1.0, "lr": 0.02, "momentum": 0.9},
+]
+
+
+@pytest.mark.parametrize("changes", SETTINGS, ids=str)
+@pytest.mark.parametrize("tokens", [193, 300])
+def test_each_chunk_is_scored_and_then_trained_on(model, tokens, changes):
+    tokens_N, ttt = stream(tokens), sgd(**changes)
+    settings = dataclasses.asdict(ttt.chunks) | {name: getattr(ttt, name) for name in ("lr", "final_lr", "momentum")}
+    found = scored(model, tokens_N, ttt)
+    np.testing.assert_allclose(found, by_hand(model, tokens_N, **settings), atol=2e-4)
+    fixed = scored(model, tokens_N, sgd(epochs=0))
+    assert np.array_equal(found[:WINDOW], fixed[:WINDOW]) and np.abs(found - fixed).max() > 0.01
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 0}, {"lr": 0.0}], ids=str)
+def test_no_epochs_or_no_rate_is_the_network_as_it_is(model, changes):
+    tokens_N = stream(300)
+    facts = Facts(VOCAB, 1, len(tokens_N))
+    plan = Sliding(window=WINDOW, stride=STRIDE, batch_windows=3, official_truncation=False).plan(facts)
+    plain = run(Evaluator(FixedNetwork(model), plan, facts), Scorer(tokens_N)).nll_nats.values_N
+    assert np.array_equal(scored(model, tokens_N, sgd(**changes)), plain)
+
+
+def test_learning_makes_a_text_that_repeats_cheaper(model):
+    tokens_N = np.tile(stream(40), 12)
+    fixed, adapted = scored(model, tokens_N, sgd(epochs=0)), scored(model, tokens_N, sgd(lr=0.3))
+    half = len(fixed) // 2
+    assert adapted[half:].mean() < 0.9 * fixed[half:].mean()
+
+
+def test_the_rate_falls_along_half_a_cosine():
+    rule = Momentum(lr=2.0, final_lr=0.0, momentum=0.0)
+    assert [rule.rate(progress) for progress in (0.0, 0.5, 1.0)] == pytest.approx([2.0, 1.0, 0.0])
+    assert [Momentum(2.0, 1.0, 0.0).rate(progress) for progress in (0.0, 0.3, 1.0)] == [2.0] * 3
+    assert Momentum(2.0, 0.5, 0.0).rate(1.0) == pytest.approx(1.0)
+
+
+class Watched(Bigram):
+    """What was asked of it with gradients on: the inputs, and how many of them were kept."""
+
+    trained_on: ClassVar[list] = []
+
+    def logits(self, ids_BT, keep=None):
+        if torch.is_grad_enabled():
+            self.trained_on.append((ids_BT.tolist(), keep))
+        return super().logits(ids_BT, keep)
+
+
+def test_every_target_is_trained_on_once_an_epoch_but_those_after_which_nothing_comes():
+    tokens_N = stream(193)
+    Watched.trained_on.clear()
+    scored(Watched(VOCAB), tokens_N, sgd(chunk_tokens=64, epochs=3))  # three chunks exactly
+    windows = [tokens_N[first : first + 32].tolist() for first in (0, 32, 64, 96)]
+    epochs = [windows[:2]] * 3 + [windows[2:]] * 3
+    assert Watched.trained_on == [([window], 32) for epoch in epochs for window in epoch]
+
+
+def test_a_chunk_shorter_than_the_window_has_the_tokens_before_it_as_context():
+    tokens_N = stream(100)
+    Watched.trained_on.clear()
+    scored(Watched(VOCAB), tokens_N, sgd(chunk_tokens=16, epochs=1))
+    places = [(max(0, stop - 32), stop) for stop in range(16, 99, 16)]
+    assert Watched.trained_on == [([tokens_N[first:stop].tolist()], 16) for first, stop in places]
+
+
+# --- the same bits, whoever predicts ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", SETTINGS, ids=str)
+@pytest.mark.parametrize("lane_starts", [(0,), (0, 96, 160)], ids=["one lane", "three lanes"])
+def test_a_coder_that_is_told_each_token_after_its_row_gets_the_same_bits(model, lane_starts, changes):
+    tokens_N = stream(240)
+    plan = Lanes(239, lane_starts, WINDOW, STRIDE)
+    together = rows_of(evaluator_of(model, tokens_N, sgd(**changes), plan), tokens_N)
+    for stops in (range(239), np.random.default_rng(0).choice(239, 20, replace=False).tolist()):
+        assert same(rows_of(evaluator_of(model, tokens_N, sgd(**changes), plan), tokens_N, stops), together)
+
+
+@pytest.mark.parametrize(("batch_windows", "workers"), [(1, 1), (2, 3), (64, 8)])
+@pytest.mark.parametrize("chunk_tokens", [16, 96])
+def test_batches_and_workers_change_no_bit(model, chunk_tokens, batch_windows, workers):
+    tokens_N, ttt = stream(400), sgd(chunk_tokens=chunk_tokens)
+    found = rows_of(evaluator_of(model, tokens_N, ttt, batch_windows=batch_windows, workers=workers), tokens_N)
+    assert same(found, rows_of(evaluator_of(model, tokens_N, ttt), tokens_N))
+
+
+def test_gradients_are_on_whatever_the_caller_has_switched_off(model):
+    tokens_N = stream(150)
+    expected = scored(model, tokens_N, sgd())
+    with torch.no_grad():
+        assert np.array_equal(scored(model, tokens_N, sgd()), expected)
+        evaluator = evaluator_of(model, tokens_N, sgd())
+    with torch.inference_mode():
+        assert np.array_equal(run(evaluator, Scorer(tokens_N)).nll_nats.values_N, expected)
+
+
+def test_what_comes_later_changes_no_score(model):
+    tokens_N, ttt = stream(240), sgd(chunk_tokens=16)
+    before = scored(model, tokens_N, ttt)
+    for place in (1, 47, 48, 63, 64, 65, 238):
+        other_N = tokens_N.copy()
+        other_N[place + 1 :] = (other_N[place + 1 :] * 7 + 3) % (VOCAB - 1) + 1
+        assert np.array_equal(scored(model, other_N, ttt)[:place], before[:place])
+
+
+def test_a_fork_goes_on_as_its_original_would_and_leaves_it_alone(model):
+    tokens_N = stream(200)
+
+    network = evaluator_of(model, tokens_N, sgd(momentum=0.9)).network
+    blocks = list(windows(199, WINDOW, STRIDE))
+
+    def show(network, blocks):
+        for block in blocks:
+            token_T = torch.from_numpy(tokens_N[block.context : block.stop + 1].astype(np.int64))
+            network.observe(Batch((block,), token_T[None, :-1], block.keep), token_T[None, -block.keep :])
+        return [weight.clone() for weight in network.network.model.parameters()]
+
+    before = show(network, blocks[:5])
+    fork = network.fork()
+    after = show(fork, blocks[5:])
+    assert all(map(torch.equal, show(network, []), before)) and not all(map(torch.equal, after, before))
+    assert all(map(torch.equal, show(network, blocks[5:]), after))
+
+
+def test_the_network_that_is_wrapped_keeps_its_weights(model):
+    before = [weight.clone() for weight in model.parameters()]
+    scored(model, stream(200), sgd())
+    assert all(map(torch.equal, before, model.parameters()))
+    assert not any(weight.requires_grad for weight in model.parameters())
+
+
+def adapts_alike(preset):
+    """Together and one by one; the first stops lie in one chunk, and what is learnt from it is used after it."""
+    model = made(f"arch={preset}")
+    for route in model.routes:
+        model.activate(route)
+        tokens_N, ttt = stream(150), sgd(chunk_tokens=32, window=64)
+        together = rows_of(evaluator_of(model, tokens_N, ttt), tokens_N)
+        assert all(torch.isfinite(weight).all() for weight in together[1])
+        stops = [*range(52, 64), 100, 148]
+        assert same(rows_of(evaluator_of(model, tokens_N, ttt, batch_windows=1), tokens_N, stops), together)
+
+
+@pytest.mark.parametrize("preset", ["pr1204", "mamba_hybrid", "pr1855"])
+def test_every_kind_of_layer_adapts_with_the_same_bits(preset):
+    adapts_alike(preset)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_architecture_adapts_with_the_same_bits(preset):
+    adapts_alike(preset)
+
+
+# --- proof ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def node():
+    return tiny_settings("ttt=sgd", "ttt.chunk_tokens=32", "ttt.window=32", "ttt.lr=0.2")["ttt"]
+
+
+def test_rows_handed_over_before_their_targets_have_the_committed_scores(node):
+    evaluation = network_evaluation(ttt=make(node))
+    tokens_N = stream_of(evaluation)
+    sealed = pretend_sealed(evaluation, tokens_N)
+    audit = pretend_audit(evaluation, tokens_N, sealed, places=200)
+    assert audit.complete and np.abs(audit.difference_n).max() < 1e-5
+
+
+def test_a_sealed_process_adapts_and_its_audit_passes(node, tmp_path):
+    path = write_artifact(tmp_path / "a.pgolf", ttt=node)
+    evaluation = evaluation_from(container.read(path))
+    tokens_N = stream_of(evaluation, DOCUMENTS)
+    sealed = score_sealed(path, tokens_N, threads=2)
+    assert sealed.violations == () and np.array_equal(
+        sealed.nll_nats_N, pretend_sealed(evaluation, tokens_N).nll_nats_N
+    )
+    audit = audit_sealed(path, tokens_N, sealed, evaluation.tokenizer.vocab_size, 100, threads=1)
+    assert audit.run.violations == () and audit.complete and np.abs(audit.difference_n).max() < 1e-5
+    fixed = pretend_sealed(dataclasses.replace(evaluation, ttt=sgd(epochs=0)), tokens_N)
+    assert sealed.nll_nats_N.sum() < fixed.nll_nats_N.sum()
+
+
+# --- what does not fit ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("chunk_tokens", "window"), [(48, 32), (20, 32), (33, 32)])
+def test_a_chunk_that_windows_do_not_fill_is_refused(chunk_tokens, window):
+    with pytest.raises(
+        ConfigError, match=rf"ttt\.chunk_tokens: {chunk_tokens} is no multiple of ttt\.window, {window}"
+    ):
+        sgd(chunk_tokens=chunk_tokens, window=window)
+
+
+@pytest.mark.parametrize("chunk_tokens", [4, 2])
+def test_a_chunk_shorter_than_the_stride_is_refused(chunk_tokens):
+    evaluation = network_evaluation(ttt=sgd(chunk_tokens=chunk_tokens))
+    with pytest.raises(ConfigError, match=rf"ttt\.chunk_tokens: {chunk_tokens} is no multiple of eval\.stride, 8"):
+        evaluation.evaluator(100)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["ttt.chunk_tokens=8"], "ttt.chunk_tokens: 8 is no multiple of eval.stride, 16"),
+        (["ttt.chunk_tokens=96", "eval.stride=32"], "ttt.chunk_tokens: 96 is no multiple of ttt.window, 64"),
+        (["eval=non_overlapping", "ttt.chunk_tokens=32"], "ttt.chunk_tokens: 32 is no multiple of eval.stride, 64"),
+        (["ttt.momentum=1.5"], "ttt.momentum: 1.5 is out of range"),
+        (["ttt.clip=0"], "ttt.clip: 0 is out of range"),
+        (["ttt.chunk_tokens=0"], "ttt.chunk_tokens: 0 is out of range"),
+    ],
+)
+def test_a_run_is_refused_before_it_begins(words, problem):
+    with pytest.raises(ConfigError) as refused:
+        check(tiny_settings("ttt=sgd", *words))
+    assert [found for found in refused.value.problems if problem in found], refused.value.problems
+
+
+@pytest.mark.parametrize("size", ["tiny", "laptop", "record"])
+def test_the_option_fits_every_size_and_both_ways_of_windowing(size):
+    check(settings(compose([f"size={size}", "ttt=sgd"])))
