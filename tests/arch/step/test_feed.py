@@ -1,14 +1,14 @@
-"""One position at a time gives the logits of the whole prefix, for every option of arch, or is refused by name."""
+"""A model fed in pieces says what it says of the whole, for every option of arch, or is refused by name."""
 
 import pytest
 import torch
 from torch import nn
 
+from pgolf.arch.step.feed import Feed, unknown_parts
 from pgolf.config.compose import conf_dir
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
-from pgolf.quant.calibration.incremental import incremental, unknown_parts
 from tests.helpers import ids, randomise, tiny_model, tiny_settings
 
 TIME = 13
@@ -43,8 +43,8 @@ def ready(*words):
 
 def largest_difference(model, tokens_BT):
     """Between each step's logits and those of a full pass over its prefix."""
-    with incremental(model) as past:
-        steps = [past.step(ids_B) for ids_B in tokens_BT.unbind(1)]
+    feed = Feed(model)
+    steps = [feed.step(ids_B) for ids_B in tokens_BT.unbind(1)]
     full = [model.logits(tokens_BT[:, : t + 1])[:, -1] for t in range(tokens_BT.size(1))]
     return max((a - b).abs().max().item() for a, b in zip(steps, full, strict=True))
 
@@ -78,8 +78,7 @@ def test_steps_are_exact_where_the_rotary_base_grows_with_the_length(arch):
 def test_the_model_is_as_before_afterwards():
     model = ready("arch=pr1204")
     before = model.logits(ids())
-    with incremental(model) as past:
-        past.step(ids()[:, 0])
+    Feed(model).step(ids()[:, 0])
     assert torch.equal(model.logits(ids()), before)
     assert all("forward" not in vars(m) and "mix" not in vars(m) for m in model.modules())
 
