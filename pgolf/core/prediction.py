@@ -72,13 +72,18 @@ class Rows:
 
 
 class Network(Protocol):
-    """``learns``: whether ``observe`` changes anything; ``cadence``: rounds end at its multiples, None: anywhere.
+    """``learns``: whether ``observe`` changes what it would predict of the same past; ``cadence``: rounds end at its
+    multiples, None: anywhere.
 
+    ``remembers``: it is not given the past with each batch and must observe all of them: every batch as soon as its
+    targets are known, before the next, and where nobody wants its rows without a ``log_probs`` before.
     ``offers``: the signals that it can be asked for.
     """
 
     @property
     def learns(self) -> bool: ...
+    @property
+    def remembers(self) -> bool: ...
     @property
     def cadence(self) -> int | None: ...
     @property

@@ -40,6 +40,14 @@ class Method(Protocol):
     @property
     def official_truncation(self) -> bool: ...
 
+    def check(self, model: Model) -> None:
+        """Raise ConfigError for a model that it cannot be used with."""
+        ...
+
+    def network(self, network: Network, facts: Facts) -> Network:
+        """What the plan's blocks go through, made of the network of the weights."""
+        ...
+
     def plan(self, facts: Facts) -> RoundPlan: ...
 
 
@@ -87,7 +95,7 @@ class Evaluation:
         facts = self.facts(stream_tokens)
         experts = self.ngram.stages(facts)
         mixer = self.mixer.stage(facts, len(experts))
-        network = self.ttt.wrap(self.network.fork(), facts)
+        network = self.ttt.wrap(self.method.network(self.network.fork(), facts), facts)
         return Evaluator(network, self.method.plan(facts), facts, [*experts, *([mixer] if mixer is not None else [])])
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:

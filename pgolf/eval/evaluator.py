@@ -81,12 +81,13 @@ class Evaluator:
             self._together(ready, tape, coder)
             ready = []
             self._one_by_one(group, tape, coder)
+            if self.network.remembers:
+                self._observe(self._batches(group, tape)[0], tape)
         self._together(ready, tape, coder)
-        if self.network.learns:
+        if self.network.learns and not self.network.remembers:
             for batch in self._batches(blocks, tape):
                 self.network.log_probs(batch, self.chain.wanted)
-                targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
-                self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
+                self._observe(batch, tape)
 
     def _check(self, group: Sequence[Span], tape: Tape) -> None:
         """Each block goes on where its lane has come to."""
@@ -108,23 +109,38 @@ class Evaluator:
 
     def _together(self, groups: Sequence[tuple[Span, ...]], tape: Tape, coder: Coder) -> None:
         """Blocks whose tokens are all known: their forward passes side by side, as many as memory need hold."""
-        if not self.chain:  # rows that nobody wants and nothing learns from need not be made
-            groups = [group for group in groups if any(coder.wants(block) for block in group)]
+        # Rows that nobody wants and nothing learns from need not be made.
+        wanted = [group for group in groups if self.chain or any(coder.wants(block) for block in group)]
+        remembers = self.network.remembers
         workers = self.facts.workers if self.facts.device == "cpu" else 1
-        for some in _portions(groups, 2 * workers * self.plan.batch_blocks):
+        for some in _portions(groups if remembers else wanted, 2 * workers * self.plan.batch_blocks):
             work = self._batches([block for group in some for block in group], tape)
-            done = threaded(self._forward, work, workers)
+            done = self._in_turn(work, wanted, tape) if remembers else threaded(self._forward, work, workers)
             found = {
                 block: _of(rows, index)
                 for batch, rows in zip(work, done, strict=True)
                 for index, block in enumerate(batch.blocks)
+                if rows is not None
             }
             for group in some:
+                if group[0] not in found:
+                    continue
                 rows = self._take(group, [found[block] for block in group], tape)
                 if self.chain:
                     self.chain.drive(0, len(rows.token_I))
                     self.chain.finish()
                 coder.settle(rows.place_I, self._predicted(rows), rows.token_I)
+
+    def _in_turn(self, work: Sequence[Batch], wanted: Sequence[tuple[Span, ...]], tape: Tape) -> Iterator[Rows | None]:
+        """Rows of one batch after another, each observed before the next; None where none are wanted."""
+        blocks = {block for group in wanted for block in group}
+        for batch in work:
+            yield self._forward(batch) if blocks.intersection(batch.blocks) else None
+            self._observe(batch, tape)
+
+    def _observe(self, batch: Batch, tape: Tape) -> None:
+        targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
+        self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
 
     def _one_by_one(self, group: tuple[Span, ...], tape: Tape, coder: Coder) -> None:
         """Blocks of which some token is known only once its row is there."""

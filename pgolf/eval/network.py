@@ -30,6 +30,7 @@ class FixedNetwork:
     """A fixed predictor: ``observe`` changes nothing. The model stays on the device it is on."""
 
     learns: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
     cadence: ClassVar[int | None] = None
     offers: ClassVar[tuple[str, ...]] = tuple(SIGNALS)
 

@@ -123,14 +123,16 @@ class RunningMean(Step):
 
 
 class MeanOfWindow(Step):
-    """``_pooled`` of a causal mean in a moving window: the mean of the inputs from its start up to each."""
+    """``_pooled`` of a causal mean in a moving window: of the last inputs up to each. E places before and in a block
+    of Q positions; S blocks."""
 
     def step(self, memory: Any, x_BND: Tensor) -> tuple[Tensor, Any]:
         past = self.past
         x_BTD = past.extended(memory, x_BND)
-        total_SQD = past.windows(x_BTD).cumsum(1)[:, -past.size :]
-        count_SQ = (past.seen() >= 0).cumsum(1)[:, -past.size :]
-        return past.joined(total_SQD / count_SQ[..., None]), past.rest(x_BTD)
+        x_SED = past.windows(x_BTD)
+        seen_SQE = past.band().tril(past.length - past.size).float()
+        share_SQE = seen_SQE / seen_SQE.sum(-1, keepdim=True)
+        return past.joined(share_SQE.expand(len(x_SED), -1, -1).bmm(x_SED)), past.rest(x_BTD)
 
 
 def declare_routing(part: Part, name: str, value: Tensor) -> None:

@@ -1,14 +1,14 @@
 """Attention fed in pieces: keys and values of the past are kept, and its new positions look back at them.
 
-Shapes: B sequences, T places so far, N new positions, S blocks, Q positions of a block, W places of a window, H query
-heads, G key/value heads, K head size.
+Shapes: B sequences, T places so far, N new positions, S blocks, Q positions of a block, W positions of a window, E = W
++ Q places before and in a block, H query heads, G key/value heads, K head size.
 
 Without a window keys and values grow for ever. Where the rotary base grows with the length (NTK), every new position
 turns all keys anew, so they are kept unturned; else each is turned once, at its place.
 With a window each key is turned once, at its place in the stream: attention knows distances only. The angles are
 made in double precision, so that a place a million tokens on is as exact as the first, and the base is always that
 of the window's length, as when a whole window is run.
-Cost: 2·G·K numbers a place and attention visit; attention over W places for each block, and over the prefix without.
+Cost: 2·G·K numbers a place and attention visit; attention over E places for each block, and over the prefix without.
 """
 
 from __future__ import annotations
@@ -64,22 +64,19 @@ class AttentionStep(Step):
 
     def _over_windows(self, memory: Any, q_BNHK: Tensor, k_BNGK: Tensor, v_BNGK: Tensor) -> tuple[Tensor, Any]:
         past, new, device = self.past, q_BNHK.size(1), self.past.ids_BT.device
-        length, key = past.kept + past.block, (type(self.rotary), self.rotary.settings)
-        cos, sin = past.once(key, lambda: self.rotary.tables_from(past.start, new, length, device))
+        window, key = past.length - past.size, (type(self.rotary), self.rotary.settings)
+        cos, sin = past.once(key, lambda: self.rotary.tables_from(past.start, new, window, device))
         keys, values = memory or (None, None)
         k_BTGK = past.extended(keys, self.rotary.turn(k_BNGK, cos, sin))
         v_BTGK = past.extended(values, v_BNGK)
         q_SQHK = past.blocks(self.rotary.turn(q_BNHK, cos, sin))
-        mask_SQW = past.once(type(self.kernel), self._mask)
-        y_SQHK = look_back(q_SQHK, past.windows(k_BTGK), past.windows(v_BTGK), mask_SQW)
+        mask_SQE = past.once(type(self.kernel), self._mask)
+        y_SQHK = look_back(q_SQHK, past.windows(k_BTGK), past.windows(v_BTGK), mask_SQE)
         return past.joined(y_SQHK), (past.rest(k_BTGK), past.rest(v_BTGK))
 
     def _mask(self) -> Tensor:
         past = self.past
-        mask_SQW = self.kernel.visible(past.windows(past.ids_BT), past.size)
-        if past.start < past.kept:
-            mask_SQW = mask_SQW & (past.seen() >= 0)[:, None]
-        return mask_SQW
+        return self.kernel.visible(past.windows(past.ids_BT), past.size) & past.band()
 
 
 def look_back(q_BNHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, visible_BNT: Tensor) -> Tensor:

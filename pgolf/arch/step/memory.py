@@ -1,14 +1,14 @@
 """Stand-ins with which a model is fed in pieces: the parts that look at other positions remember what they need.
 
 Shapes: B sequences, T places (those kept, then the new ones), N new positions, S blocks of them, Q positions of a
-block, P places kept, W places of a window (P + Q).
+block, W positions of a window, E places before and in a block (W + Q).
 
 A part says through ``Part.stand_ins`` which of its methods look at other positions, and gives a ``Step`` for each. A
 step is a pure function from a memory and the new inputs to the outputs and the next memory, which counts only once
 ``commit`` is called: until then the same or other positions can be tried again. Tensors in a memory are never changed.
 
-Without a window a position sees all that was fed. With one, positions come in blocks of Q, and those of a block see
-the W − Q places before the block and, up to themselves, the block; so the window can move on for ever. Blocks fed
+Without a window a position sees all that was fed. With one it sees the last W positions, itself included, however many
+come together: W places are kept, and the window can move on for ever. Positions come in blocks of Q. Blocks fed
 together have the bits of blocks fed one after another: every product, sum and function here and in the parts has the
 same shape for each block, or treats rows and elements alike, in full vectors, which is why Q is a multiple of 32.
 """
@@ -50,19 +50,19 @@ class Past:
     """
 
     def __init__(self, window: int | None = None, block: int = 1) -> None:
-        assert window is None or (window % block == 0 and window > block and block % VECTOR == 0)
+        assert window is None or block % VECTOR == 0
         self.window, self.block = window, block
         self.start = 0
         self.ids_BT = torch.empty(0)
-        self._kept_BP: Tensor | None = None
+        self._kept_BW: Tensor | None = None
         self._new = 0
         self._shared: dict[Hashable, Any] = {}
 
     @property
-    def kept(self) -> int:
-        """P, with a window."""
+    def length(self) -> int:
+        """E, with a window."""
         assert self.window is not None
-        return self.window - self.block
+        return self.window + self.size
 
     @property
     def size(self) -> int:
@@ -75,16 +75,16 @@ class Past:
         if self.window is not None and self._new > self.block and self._new % self.block:
             raise ValueError(f"{self._new} positions are no blocks of {self.block}")
         self._shared.clear()
-        self.ids_BT = self.extended(self._kept_BP, ids_BN)
+        self.ids_BT = self.extended(self._kept_BW, ids_BN)
 
     def commit(self) -> None:
         """The new positions are past."""
         self.start += self._new
-        self._kept_BP = self.rest(self.ids_BT)
+        self._kept_BW = self.rest(self.ids_BT)
 
     def take_over(self, other: Past) -> None:
         """What is committed there."""
-        self.start, self._kept_BP = other.start, other._kept_BP
+        self.start, self._kept_BW = other.start, other._kept_BW
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """``make()``, made once in a pass."""
@@ -92,22 +92,22 @@ class Past:
             self._shared[key] = make()
         return self._shared[key]
 
-    def extended(self, kept_BP: Tensor | None, new_BN: Tensor) -> Tensor:
+    def extended(self, kept_BW: Tensor | None, new_BN: Tensor) -> Tensor:
         """[B, T, …]: the new after what was kept; with a window, zeros at places before the start."""
-        if kept_BP is None and self.window is not None:
-            kept_BP = new_BN.new_zeros(new_BN.size(0), self.kept, *new_BN.shape[2:])
-        return join(kept_BP, new_BN)
+        if kept_BW is None and self.window is not None:
+            kept_BW = new_BN.new_zeros(new_BN.size(0), self.window, *new_BN.shape[2:])
+        return join(kept_BW, new_BN)
 
     def rest(self, x_BT: Tensor) -> Tensor:
         """What of [B, T, …] is kept for the next pass."""
-        return x_BT if self.window is None else x_BT[:, x_BT.size(1) - self.kept :]
+        return x_BT if self.window is None else x_BT[:, -self.window :]
 
     def windows(self, x_BT: Tensor) -> Tensor:
-        """[B·S, W, …]: what each block sees, itself included; a view where B is 1."""
+        """[B·S, E, …]: the places before and in each block; a view where B is 1."""
         batch, rest = x_BT.size(0), x_BT.shape[2:]
         count = self._new // self.size
         step, *strides = x_BT.stride()[1:]
-        shape = (batch, count, self.kept + self.size, *rest)
+        shape = (batch, count, self.length, *rest)
         return x_BT.as_strided(shape, (x_BT.stride(0), self.size * step, step, *strides)).flatten(0, 1)
 
     def blocks(self, x_BN: Tensor) -> Tensor:
@@ -118,11 +118,15 @@ class Past:
         """``blocks`` undone: [B, N, …]."""
         return x_SQ.unflatten(0, (self.ids_BT.size(0), -1)).flatten(1, 2)
 
-    def seen(self) -> Tensor:
-        """int64 [B·S, W]: which place of the stream each place of a window is; negative before its start."""
-        first = self.start - self.kept
-        place_BT = torch.arange(first, first + self.ids_BT.size(1), device=self.ids_BT.device)
-        return self.windows(place_BT.expand(self.ids_BT.shape))
+    def band(self) -> Tensor:
+        """Which places lie in the window of a block's positions, or after them: bool [1 or B·S, Q, E]."""
+        device = self.ids_BT.device
+        inside_QE = torch.ones(self.size, self.length, dtype=torch.bool, device=device).triu(1)
+        before = self.length - self.size - self.start
+        if before <= 0:
+            return inside_QE[None]
+        place_BT = torch.arange(self.ids_BT.size(1), device=device).expand(self.ids_BT.shape)
+        return inside_QE & (self.windows(place_BT) >= before)[:, None]  # the stream has a start
 
 
 class Step:
@@ -159,7 +163,8 @@ class LastInputs(Step):
 
     def __init__(self, past: Past, stands_for: Callable[..., Any], reach: int) -> None:
         super().__init__(past, stands_for)
-        self.reach = -(-reach // past.block) * past.block  # whole blocks, for full vectors
+        unit = 1 if past.window is None else VECTOR  # full vectors
+        self.reach = -(-reach // unit) * unit
 
     def step(self, memory: Any, *args: Any) -> tuple[Tensor, Any]:
         tensors = [value for value in args if isinstance(value, Tensor)]
