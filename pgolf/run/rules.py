@@ -55,6 +55,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_machine_rules, set(), False),
         (_model_rules, model, False),
         (_attention_rules, model, True),
+        (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
         (_qat_rules, model | {"schedule", "quant", "qat"}, True),
@@ -94,6 +95,15 @@ def _eval_rules(built: _Built) -> None:
         raise ConfigError(
             "eval.official_truncation: true drops the stream's tail, which only a published vocabulary's metric allows"
         )
+
+
+def _memory_rules(built: _Built) -> None:
+    """The evaluation can be made with the model."""
+    try:
+        model = built.model
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    make(built.cfg["eval"]).check(model)
 
 
 def _machine_rules(built: _Built) -> None:
