@@ -116,7 +116,7 @@ def test_the_tests_of_options_take_a_new_option_of_every_group(copy):
         "tests/compressor",
         "tests/quant/test_presets.py",
     ]
-    places += ["tests/quant/calibration/test_incremental.py", "tests/arch/test_covering.py"]
+    places += ["tests/arch/step/test_feed.py", "tests/arch/test_covering.py"]
     done = run(
         *(
             copy,

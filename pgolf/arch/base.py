@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.stepping import Prefix, Step
+from pgolf.arch.step.memory import Past, Step
 from pgolf.core.results import OptimizerGroup, ParamSpec, StorageRole
 
 NORM_EPSILON = 1.19e-7
@@ -34,14 +34,14 @@ def all_of_the_first(width: int) -> Tensor:
 class Part(nn.Module):
     """A module whose direct parameters are all declared through ``declare``.
 
-    ``alone``: its methods treat each position by itself, so that a model can be fed one position at a time with
-    it as it is. By default nobody assumes so; a part that looks at other positions overrides ``one_position``.
+    ``alone``: its methods treat each position by itself, so that a model can be fed in pieces with it as it is. By
+    default nobody assumes so; a part that looks at other positions overrides ``stand_ins``.
     ``why_not`` ends the sentence that refuses one that can do neither.
     ``follows_progress``: ``at_progress`` wants to know how far the run is.
     """
 
     alone: bool = False
-    why_not: str = "has no form for one position at a time"
+    why_not: str = "has no memory of the positions before"
     follows_progress: bool = False
 
     def __init__(self) -> None:
@@ -57,9 +57,9 @@ class Part(nn.Module):
         """A scalar or vector that steers others: AdamW as for all scalars, stored in fp32."""
         self.declare(name, value, group="scalar", storage="keep_fp32", component=component)
 
-    def one_position(self, prefix: Prefix) -> Mapping[str, Step] | None:
-        """Stand-ins, by name, for its own methods (not its children's) while the model is fed one position at a
-        time; None where it cannot be."""
+    def stand_ins(self, past: Past) -> Mapping[str, Step] | None:
+        """Stand-ins, by name, for its own methods (not its children's) while the model is fed in pieces; None where it
+        cannot be."""
         return {} if self.alone else None
 
     def at_progress(self, fraction: float) -> None:

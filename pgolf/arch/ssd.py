@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from pgolf.arch.base import Linear, SequenceMixer
 from pgolf.arch.dims import Dims
-from pgolf.arch.stepping import Prefix, Step, join
+from pgolf.arch.step.memory import LastInputs, Past, Step
 from pgolf.arch.taps import causal_taps
 from pgolf.core.errors import ConfigError
 from pgolf.core.results import ParamSpec
@@ -109,42 +109,48 @@ class SSD(SequenceMixer):
         self.declare_control("a_log", torch.arange(1, heads + 1, dtype=torch.float32).log(), COMPONENT)
         self.declare_control("d", torch.ones(heads), COMPONENT)
 
-    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
-        return {"forward": StateStep(self)}
+    def stand_ins(self, past: Past) -> Mapping[str, Step]:
+        return {"scan": StateStep(past, self.scan), "taps": LastInputs(past, self.taps, self.conv.size(0) - 1)}
 
     def forward(
         self, h_BTD: Tensor, gain_H: Tensor | None, sites: Mapping[str, Sequence[nn.Module]], context: Any
     ) -> Tensor:
         value_BTI, gate_BTI = self.into(h_BTD).chunk(2, dim=-1)
-        x_BTHP = F.silu(causal_taps(value_BTI, self.conv, self.conv_bias)).unflatten(-1, (self.heads, -1))
+        x_BTHP = F.silu(self.taps(value_BTI)).unflatten(-1, (self.heads, -1))
         b_BTHN, c_BTHN = (layer(h_BTD).unflatten(-1, (self.heads, -1)) for layer in (self.b, self.c))
         step_H = F.softplus(self.dt_bias)
         log_decay_H = -torch.exp(self.a_log) * step_H
-        y_BTHP = ssd(step_H[:, None] * x_BTHP, b_BTHN, c_BTHN, log_decay_H, self.chunk_tokens)
+        y_BTHP = self.scan(step_H[:, None] * x_BTHP, b_BTHN, c_BTHN, log_decay_H)
         y_BTHP = y_BTHP + self.d[:, None] * x_BTHP
         return self.out(y_BTHP.flatten(2) * F.silu(gate_BTI))
 
+    def taps(self, value_BTI: Tensor) -> Tensor:
+        """The convolution; what feeds a model in pieces stands in for it and for ``scan``."""
+        return causal_taps(value_BTI, self.conv, self.conv_bias)
+
+    def scan(self, u_BTHP: Tensor, b_BTHN: Tensor, c_BTHN: Tensor, log_decay_H: Tensor) -> Tensor:
+        """From the zero state."""
+        return ssd(u_BTHP, b_BTHN, c_BTHN, log_decay_H, self.chunk_tokens)
+
 
 class StateStep(Step):
-    """``forward`` one position at a time: the recurrence as it is written, and the taps' last inputs."""
+    """``scan`` from the state that was left: S blocks of Q positions each, one after another."""
 
-    def __init__(self, mixer: SSD) -> None:
-        super().__init__(mixer.forward)
-        self.mixer = mixer
-
-    def step(self, memory: Any, h_B1D: Tensor, *unused: Any) -> tuple[Tensor, Any]:
-        mixer = self.mixer
-        value_B1I, gate_B1I = mixer.into(h_B1D).chunk(2, dim=-1)
-        old_values, state = memory or (None, 0.0)
-        values_BTI = join(old_values, value_B1I)[:, -mixer.conv.size(0) :]
-        taps_B1I = causal_taps(values_BTI, mixer.conv, mixer.conv_bias)[:, -1:]
-        x_BHP = F.silu(taps_B1I).unflatten(-1, (mixer.heads, -1))[:, 0]
-        b_BHN, c_BHN = (layer(h_B1D).unflatten(-1, (mixer.heads, -1))[:, 0] for layer in (mixer.b, mixer.c))
-        step_H1 = F.softplus(mixer.dt_bias)[:, None]
-        decay_H1 = torch.exp(-torch.exp(mixer.a_log)[:, None] * step_H1)
-        state = decay_H1[..., None] * state + b_BHN[..., None] * (step_H1 * x_BHP)[..., None, :]
-        y_BHP = (c_BHN[..., None] * state).sum(-2) + mixer.d[:, None] * x_BHP
-        return mixer.out(y_BHP.flatten(1)[:, None] * F.silu(gate_B1I)), (values_BTI, state)
+    def step(self, memory: Any, u_BTHP: Tensor, b_BTHN: Tensor, c_BTHN: Tensor, log_H: Tensor) -> tuple[Tensor, Any]:
+        past = self.past
+        # Of one layout, whatever S is: a product of transposed factors may have other bits.
+        u_SQHP, b_SQHN, c_SQHN = (past.blocks(x.contiguous()) for x in (u_BTHP, b_BTHN, c_BTHN))
+        place_Q1 = torch.arange(past.size, device=log_H.device)[:, None]
+        decay_HQ = torch.exp(log_H * (place_Q1 + 1)).T
+        left_QH1 = torch.exp(log_H * (past.size - 1 - place_Q1))[..., None]
+        added = past.joined(torch.einsum("sqhn,sqhp->shnp", b_SQHN * left_QH1, u_SQHP)[:, None])  # [B, S, H, N, P]
+        states = [torch.zeros_like(added[:, 0]) if memory is None else memory]
+        for one_BHNP in added.unbind(1):
+            states.append(decay_HQ[:, -1, None, None] * states[-1] + one_BHNP)
+        before_SHNP = torch.stack(states[:-1], 1).flatten(0, 1)
+        carried_SHQP = (c_SQHN.transpose(1, 2) * decay_HQ[..., None]) @ before_SHNP
+        y_SQHP = ssd(u_SQHP, b_SQHN, c_SQHN, log_H, past.size) + carried_SHQP.transpose(1, 2)
+        return past.joined(y_SQHP), states[-1]
 
 
 def _kept(layer: Linear) -> Linear:

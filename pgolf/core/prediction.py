@@ -76,9 +76,12 @@ class Rows:
 
 
 class Network(Protocol):
-    """``learns``: whether ``observe`` changes anything; ``cadence``: rounds end at its multiples, None: anywhere.
+    """``learns``: whether ``observe`` changes what it would predict of the same past; ``cadence``: rounds end at its
+    multiples, None: anywhere.
 
     ``replayed``: ``observe`` builds on a ``log_probs`` of the same batch right before, with its true inputs.
+    ``remembers``: it is not given the past with each batch and must observe all of them: every batch as soon as its
+    targets are known, before the next, and where nobody wants its rows without a ``log_probs`` before.
     ``offers``: the signals that it can be asked for.
     """
 
@@ -86,6 +89,8 @@ class Network(Protocol):
     def learns(self) -> bool: ...
     @property
     def replayed(self) -> bool: ...
+    @property
+    def remembers(self) -> bool: ...
     @property
     def cadence(self) -> int | None: ...
     @property

@@ -118,6 +118,10 @@ class Model(Protocol):
         """The normed final stream [B, T, D], which ``output_table`` turns into logits."""
         ...
 
+    def project(self, x_BTD: Tensor) -> Tensor:
+        """fp32 logits [B, T, V] of rows of ``hidden``."""
+        ...
+
     @property
     def output_table(self) -> Tensor:
         """The matrix [V, D] that scores words."""

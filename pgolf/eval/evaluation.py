@@ -40,6 +40,14 @@ class Method(Protocol):
     @property
     def official_truncation(self) -> bool: ...
 
+    def check(self, model: Model) -> None:
+        """Raise ConfigError for a model that it cannot be used with."""
+        ...
+
+    def network(self, network: Network, facts: Facts) -> Network:
+        """What the plan's blocks go through, made of the network of the weights."""
+        ...
+
     def plan(self, facts: Facts) -> RoundPlan: ...
 
 
@@ -90,7 +98,7 @@ class Evaluation:
         facts = replace(facts, lanes=len(plan.lane_starts))
         experts = self.ngram.stages(facts)
         mixer = self.mixer.stage(facts, len(experts))
-        network = self.ttt.wrap(self.network.fork(), facts)
+        network = self.method.network(self.ttt.wrap(self.network.fork(), facts), facts)
         check_cadence(self.method, network)
         return Evaluator(network, plan, facts, [*experts, *([mixer] if mixer is not None else [])])
 

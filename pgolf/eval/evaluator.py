@@ -85,13 +85,14 @@ class Evaluator:
             self._together(ready, tape, coder)
             ready = []
             self._one_by_one(group, tape, coder)
+            if self.network.remembers:
+                self._observe(self._batches(group, tape)[0], tape)
         self._together(ready, tape, coder)
-        if self.network.learns:
+        if self.network.learns and not self.network.remembers:
             for batch in self._batches(blocks, tape):
                 if self.network.replayed:
                     self.network.log_probs(batch, self.chain.wanted)
-                targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
-                self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
+                self._observe(batch, tape)
 
     def _check(self, group: Sequence[Span], tape: Tape) -> None:
         """Each block goes on where its lane has come to."""
@@ -113,16 +114,36 @@ class Evaluator:
 
     def _together(self, groups: Sequence[tuple[Span, ...]], tape: Tape, coder: Coder) -> None:
         """Blocks whose tokens are all known: their forward passes side by side, as many as memory need hold."""
-        if not self.chain:  # rows that nobody wants and nothing learns from need not be made
-            groups = [group for group in groups if any(coder.wants(block) for block in group)]
-        for some in _portions(groups, 2 * self._workers * self.plan.batch_blocks):
-            found = iter(self._side_by_side([block for group in some for block in group], tape))
+        # Rows that nobody wants and nothing learns from need not be made.
+        wanted = [group for group in groups if self.chain or any(coder.wants(block) for block in group)]
+        remembers = self.network.remembers
+        for some in _portions(groups if remembers else wanted, 2 * self._workers * self.plan.batch_blocks):
+            blocks = [block for group in some for block in group]
+            made = self._in_turn(blocks, wanted, tape) if remembers else self._side_by_side(blocks, tape)
+            found = dict(zip(blocks, made, strict=True))
             for group in some:
-                rows = self._take(group, [next(found) for _ in group], tape)
+                own = [rows for block in group if (rows := found[block]) is not None]
+                if not own:
+                    continue
+                taken = self._take(group, own, tape)
                 if self.chain:
-                    self.chain.drive(0, len(rows.token_I))
+                    self.chain.drive(0, len(taken.token_I))
                     self.chain.finish()
-                coder.settle(rows.place_I, self._predicted(rows), rows.token_I)
+                coder.settle(taken.place_I, self._predicted(taken), taken.token_I)
+
+    def _in_turn(self, blocks: Sequence[Span], wanted: Sequence[tuple[Span, ...]], tape: Tape) -> list[Rows | None]:
+        """Each block's rows, None where they are not wanted; each batch is observed before the next."""
+        are_wanted = {block for group in wanted for block in group}
+        made: list[Rows | None] = []
+        for batch in self._batches(blocks, tape):
+            rows = self._forward(batch) if are_wanted.intersection(batch.blocks) else None
+            made += [None if rows is None else _of(rows, index) for index in range(len(batch.blocks))]
+            self._observe(batch, tape)
+        return made
+
+    def _observe(self, batch: Batch, tape: Tape) -> None:
+        targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
+        self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
 
     def _one_by_one(self, group: tuple[Span, ...], tape: Tape, coder: Coder) -> None:
         """Blocks of which some token is known only once its row is there."""

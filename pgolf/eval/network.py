@@ -31,6 +31,7 @@ class FixedNetwork:
 
     learns: ClassVar[bool] = False
     replayed: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
     cadence: ClassVar[int | None] = None
     offers: ClassVar[tuple[str, ...]] = tuple(SIGNALS)
 

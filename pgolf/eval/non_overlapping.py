@@ -8,7 +8,8 @@ Hurts: the first positions of every window have hardly any context; about 0.03 b
 
 from __future__ import annotations
 
-from pgolf.core.prediction import Facts
+from pgolf.core.prediction import Facts, Network
+from pgolf.core.protocols import Model
 from pgolf.core.ranges import PositiveInt
 from pgolf.eval.windows import WindowPlan
 
@@ -31,6 +32,13 @@ class NonOverlapping:
         self.batch_windows = batch_windows
         self.lanes = lanes
         self.official_truncation = official_truncation
+
+    def check(self, model: Model) -> None:
+        """Fits any."""
+
+    def network(self, network: Network, facts: Facts) -> Network:
+        """As it is: every window brings its context."""
+        return network
 
     def plan(self, facts: Facts) -> WindowPlan:
         return WindowPlan(self.window, self.window, self.batch_windows, facts.targets, self.lanes)

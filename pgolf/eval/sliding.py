@@ -8,7 +8,8 @@ Hurts: evaluation time grows as 1/S; below S = L/8 little is left to gain.
 
 from __future__ import annotations
 
-from pgolf.core.prediction import Facts
+from pgolf.core.prediction import Facts, Network
+from pgolf.core.protocols import Model
 from pgolf.core.ranges import PositiveInt
 from pgolf.eval.windows import WindowPlan, check_lengths
 
@@ -33,6 +34,13 @@ class Sliding:
         self.batch_windows = batch_windows
         self.lanes = lanes
         self.official_truncation = official_truncation
+
+    def check(self, model: Model) -> None:
+        """Fits any."""
+
+    def network(self, network: Network, facts: Facts) -> Network:
+        """As it is: every window brings its context."""
+        return network
 
     def plan(self, facts: Facts) -> WindowPlan:
         return WindowPlan(self.window, self.stride, self.batch_windows, facts.targets, self.lanes)

@@ -62,6 +62,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_model_rules, model, False),
         (_adaptation_rules, model | {"eval", "ttt"}, False),
         (_attention_rules, model, True),
+        (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
         (_qat_rules, model | {"schedule", "quant", "qat"}, True),
@@ -109,6 +110,15 @@ def _stage_rules(built: _Built) -> None:
     experts = make(built.cfg["ngram"]).stages(facts)
     mixer = make(built.cfg["mixer"]).stage(facts, len(experts))
     check_signals([*experts, *([mixer] if mixer is not None else [])], FixedNetwork.offers)
+
+
+def _memory_rules(built: _Built) -> None:
+    """The evaluation can be made with the model."""
+    try:
+        model = built.model
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    make(built.cfg["eval"]).check(model)
 
 
 def _machine_rules(built: _Built) -> None:

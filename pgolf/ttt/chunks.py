@@ -67,6 +67,7 @@ class ChunkTrained:
     """``network``, whose weights are this one's own, trained by ``rule`` on each chunk after it has been scored."""
 
     learns: ClassVar[bool] = True
+    remembers: ClassVar[bool] = False
 
     def __init__(self, network: ModelNetwork, facts: Facts, chunks: Chunks, rule: UpdateRule) -> None:
         self.network, self.facts, self.chunks, self.rule = network, facts, chunks, rule

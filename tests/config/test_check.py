@@ -53,6 +53,13 @@ def test_a_wrong_key_type_and_range_are_all_reported(cfg):
     assert any("optimizer.nesterov: 'yes' is not true or false" in p for p in found)
 
 
+def test_an_evaluation_that_the_model_has_no_memory_for_is_found_before_training():
+    words = ["size=tiny", "eval=streaming", "arch/mlp=polyglu_routed"]
+    check(settings(compose([*words, "arch.mlp.routing=causal_mean"])))
+    (problem,) = problems(settings(compose([*words, "arch.mlp.routing=sequence_mean"])))
+    assert problem.startswith("eval: streaming") and "polyglu_routed.Router" in problem
+
+
 def test_a_missing_key_is_reported(cfg):
     del cfg["schedule"]["fraction"]
     assert "schedule.fraction: missing" in problems(cfg)[0]

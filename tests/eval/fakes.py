@@ -51,6 +51,7 @@ class Counting:
     """
 
     learns = replayed = True
+    remembers = False
     offers = ("observed",)
 
     def __init__(self, vocab_size, cadence=None):

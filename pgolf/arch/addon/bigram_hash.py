@@ -27,7 +27,7 @@ from torch import Tensor
 from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Linear, Part
 from pgolf.arch.dims import Dims
-from pgolf.arch.stepping import LastInputs, Prefix, Step
+from pgolf.arch.step.memory import LastInputs, Past, Step
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -72,8 +72,8 @@ class BigramEmbedding(Part):
         else:
             self.declare_control("scale", torch.tensor(settings.scale), "bigram")
 
-    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
-        return {"forward": LastInputs(self.forward, 1)}
+    def stand_ins(self, past: Past) -> Mapping[str, Step]:
+        return {"forward": LastInputs(past, self.forward, 1)}
 
     def forward(self, x_BTD: Tensor, ids_BT: Tensor) -> Tensor:
         rows_BT = pair_rows(ids_BT, self.rows, self.hash_name, self.bos_id)

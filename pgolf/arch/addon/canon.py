@@ -20,7 +20,7 @@ from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Part
 from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
-from pgolf.arch.stepping import LastInputs, Prefix, Step
+from pgolf.arch.step.memory import LastInputs, Past, Step
 from pgolf.arch.taps import causal_taps
 from pgolf.arch.visits import Visit
 from pgolf.core.ranges import PositiveInt
@@ -48,8 +48,8 @@ class CanonConvolution(Part):
         zeros_JD = torch.zeros(taps, width)
         self.declare("weight", zeros_JD, group="scalar", storage="keep_fp16", component="canon")
 
-    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
-        return {"forward": LastInputs(self.forward, self.weight.size(0) - 1)}
+    def stand_ins(self, past: Past) -> Mapping[str, Step]:
+        return {"forward": LastInputs(past, self.forward, self.weight.size(0) - 1)}
 
     def forward(self, h_BTD: Tensor, context: ForwardContext) -> Tensor:
         return h_BTD + causal_taps(h_BTD, self.weight)

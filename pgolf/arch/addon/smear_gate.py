@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from pgolf.arch.addon.base import Addon, ModelOutline
 from pgolf.arch.base import Part
 from pgolf.arch.dims import Dims
-from pgolf.arch.stepping import LastInputs, Prefix, Step
+from pgolf.arch.step.memory import LastInputs, Past, Step
 from pgolf.arch.visits import Visit
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import PositiveInt
@@ -40,8 +40,8 @@ class Smear(Part):
         super().__init__()
         self.bos_id = bos_id
 
-    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
-        return {"forward": LastInputs(self.forward, 1)}
+    def stand_ins(self, past: Past) -> Mapping[str, Step]:
+        return {"forward": LastInputs(past, self.forward, 1)}
 
     def previous(self, x_BTD: Tensor) -> Tensor:
         """``x_{t−1}``, zero at the first position."""

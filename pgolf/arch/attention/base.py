@@ -30,7 +30,8 @@ class Kernel(ABC):
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
         """Causal attention, y_BTHK; query head h reads key/value head ⌊h·G/H⌋."""
 
-    def visible(self, ids_BT: Tensor) -> Tensor:
-        """Which positions the last one sees, bool [B, T]: every one, itself included, unless a kernel says
+    def visible(self, ids_BT: Tensor, count: int) -> Tensor:
+        """Which positions the last ``count`` see, bool [B or 1, count, T]: all up to themselves, unless a kernel says
         otherwise."""
-        return torch.ones_like(ids_BT, dtype=torch.bool)
+        length = ids_BT.size(1)
+        return torch.ones(1, count, length, dtype=torch.bool, device=ids_BT.device).tril(length - count)

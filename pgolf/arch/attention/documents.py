@@ -57,9 +57,10 @@ class Documents(Kernel):
                 context.shared[mask] = _block_mask(document_BT)
         return _run(kernel)(q_BTHK, k_BTGK, v_BTGK, context.shared[mask])
 
-    def visible(self, ids_BT: Tensor) -> Tensor:
+    def visible(self, ids_BT: Tensor, count: int) -> Tensor:
         document_BT = document_index(ids_BT, self.dims.bos_id)
-        return document_BT == document_BT[:, -1:]
+        same_BNT = document_BT[:, -count:, None] == document_BT[:, None, :]
+        return same_BNT & super().visible(ids_BT, count)
 
 
 def _run(kernel: str) -> Callable[..., Tensor]:

@@ -8,7 +8,7 @@ head ⌊h·G/H⌋. Source: spec arch §2 (the public baseline), partial RoPE §3
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any
 
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from pgolf.arch.attention.base import Kernel
 from pgolf.arch.base import Linear, Part, SequenceMixer, rms_norm
 from pgolf.arch.dims import Dims
-from pgolf.arch.stepping import AttentionStep, Passed, Prefix, Step
+from pgolf.arch.step.attention import AttentionStep
+from pgolf.arch.step.memory import Passed, Past, Step
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.ranges import PositiveFloat, PositiveInt
@@ -48,8 +49,21 @@ class Rotary(Part):
         angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), base**-exponent)
         return angles.cos()[:, None, :], angles.sin()[:, None, :]
 
-    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
-        return {"forward": Passed(self.forward)}
+    def tables_from(self, start: int, count: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """cos and sin of ``count`` places from ``start`` on with the base of ``length``, as exact far out as near 0."""
+        exponent = torch.arange(0, self.rotary, 2, dtype=torch.float32, device=device) / self.rotary
+        frequency = self.effective_base(length) ** -exponent
+        place = torch.arange(start, start + count, dtype=torch.float64, device=device)
+        angles = torch.outer(place, frequency.double())
+        return angles.cos().float()[:, None, :], angles.sin().float()[:, None, :]
+
+    @property
+    def settings(self) -> Hashable:
+        """Equal where the tables are."""
+        return self.rotary, self.base, self.reference, self.ntk
+
+    def stand_ins(self, past: Past) -> Mapping[str, Step]:
+        return {"forward": Passed(past, self.forward)}
 
     def forward(self, x_BTHK: Tensor) -> Tensor:
         return self.turn(x_BTHK, *self.tables(x_BTHK.size(1), x_BTHK.device))
@@ -96,11 +110,11 @@ class Attention(SequenceMixer):
         self.v = Linear(dims.width, dims.kv_width, "attention")
         self.out = Linear(dims.width, dims.width, "attention", writes_residual=True)
 
-    def one_position(self, prefix: Prefix) -> Mapping[str, Step]:
-        return {"mix": AttentionStep(self.mix, self.rotary, prefix, self.kernel.visible)}
+    def stand_ins(self, past: Past) -> Mapping[str, Step]:
+        return {"mix": AttentionStep(past, self.mix, self.rotary, self.kernel)}
 
     def mix(self, q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, context: Any) -> Tensor:
-        """What the kernel makes of them, y_BTHK. Feeding one position at a time stands in for this method."""
+        """What the kernel makes of them, y_BTHK. What feeds a model in pieces stands in for this method."""
         return self.kernel.mix(q_BTHK, k_BTGK, v_BTGK, context)
 
     def forward(self, h_BTD: Tensor, gain_H: Tensor, sites: Mapping[str, Sequence[nn.Module]], context: Any) -> Tensor:

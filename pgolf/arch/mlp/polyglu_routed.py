@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from pgolf.arch.base import FeedForward, Linear, Part
 from pgolf.arch.dims import Dims
-from pgolf.arch.stepping import Prefix, Step
+from pgolf.arch.step.memory import Past, Step
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 
 Routes = Literal["static", "causal_mean", "sequence_mean"]
@@ -68,9 +68,9 @@ class Router(Part):
             self.hidden = Affine(dims.width, router_hidden)
             self.out = Affine(router_hidden, functions)
 
-    def one_position(self, prefix: Prefix) -> Mapping[str, Step] | None:
+    def stand_ins(self, past: Past) -> Mapping[str, Step] | None:
         if self.routing == "causal_mean":
-            return {"_pooled": RunningMean(self._pooled)}
+            return {"_pooled": (RunningMean if past.window is None else MeanOfWindow)(past, self._pooled)}
         return {} if self.routing == "static" else None
 
     def at_progress(self, fraction: float) -> None:
@@ -112,12 +112,27 @@ class Router(Part):
 
 
 class RunningMean(Step):
-    """``_pooled`` of a causal mean: the mean of the inputs up to this one."""
+    """``_pooled`` of a causal mean: the mean of all inputs up to each."""
 
-    def step(self, memory: Any, x_B1D: Tensor) -> tuple[Tensor, Any]:
-        total, count = memory or (0.0, 0)
-        total, count = total + x_B1D, count + 1
-        return total / count, (total, count)
+    def step(self, memory: Any, x_BND: Tensor) -> tuple[Tensor, Any]:
+        total_B1D, count = memory or (0.0, 0)
+        total_BND = total_B1D + x_BND.cumsum(1)
+        after = count + x_BND.size(1)
+        count_N1 = torch.arange(count + 1, after + 1, device=x_BND.device, dtype=torch.float32)[:, None]
+        return total_BND / count_N1, (total_BND[:, -1:], after)
+
+
+class MeanOfWindow(Step):
+    """``_pooled`` of a causal mean in a moving window: of the last inputs up to each. E places before and in a block
+    of Q positions; S blocks."""
+
+    def step(self, memory: Any, x_BND: Tensor) -> tuple[Tensor, Any]:
+        past = self.past
+        x_BTD = past.extended(memory, x_BND)
+        x_SED = past.windows(x_BTD)
+        seen_SQE = past.band().tril(past.length - past.size).float()
+        share_SQE = seen_SQE / seen_SQE.sum(-1, keepdim=True)
+        return past.joined(share_SQE.expand(len(x_SED), -1, -1).bmm(x_SED)), past.rest(x_BTD)
 
 
 def declare_routing(part: Part, name: str, value: Tensor) -> None:

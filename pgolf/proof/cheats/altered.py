@@ -75,7 +75,7 @@ class Altered:
         self.modifier, self.targets = modifier, targets
         self.offers: tuple[str, ...] = network.offers
         self.cadence, self.replayed = network.cadence, network.replayed
-        self.learns = network.learns or alteration.learns
+        self.learns, self.remembers = network.learns or alteration.learns, network.remembers
 
     def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
         rows = self.network.log_probs(batch, wanted)

@@ -31,7 +31,7 @@ _EPOCHS = 5
 class _Ahead:
     """``network``, shown a chunk's targets when the first of its rows is asked for."""
 
-    learns = replayed = False  # from what the loop shows it
+    learns = replayed = remembers = False  # from what the loop shows it
 
     def __init__(self, network: Network, tokens_N: np.ndarray, sizes: Sequence[int], starts: Sequence[int]) -> None:
         assert network.cadence is not None

@@ -4,11 +4,11 @@
 the sequences.
 Source: #1019 and #1204, 64 sequences of 2,048 words, eight at a time, temperature 0.8 (spec quant §3.6). They ran
 the whole prefix for every word, which took 186 to 247 s; here each word is one step of
-``pgolf.quant.calibration.incremental``.
+``pgolf.arch.step.feed``.
 Cost in bytes: none. Cost in time: one step per position and group of ``batch`` sequences, then two forward passes,
 all outside the training budget, as no training text is read.
 Hurts: 0.0003 bits per byte behind forbidden text where random tokens are 0.0020 behind (#756); a weak model
-calibrates on weak text. Refused for a model with a part that cannot be fed one position at a time.
+calibrates on weak text. Refused for a model with a part that has no memory.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pgolf.arch.step.feed import Feed, unknown_parts
 from pgolf.core.errors import ConfigError
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import NonNegativeInt, PositiveFloat, PositiveInt
 from pgolf.quant.calibration.base import Batches, Calibration
 from pgolf.quant.calibration.hessian import HessianSums
-from pgolf.quant.calibration.incremental import incremental, unknown_parts
 
 
 class SelfGenerated:
@@ -43,7 +43,7 @@ class SelfGenerated:
         self.temperature, self.seed = float(temperature), seed
 
     def check(self, model: Model) -> None:
-        """Raise ConfigError naming every part that cannot be fed one position at a time."""
+        """Raise ConfigError naming every part that cannot be fed in pieces."""
         unknown = unknown_parts(model)
         if unknown:
             raise ConfigError(
@@ -63,9 +63,9 @@ class SelfGenerated:
         words = model.output_table.size(0)
         ids_B = torch.randint(words, (sequences,), generator=generator, device=generator.device)
         written = [ids_B]
-        with incremental(model) as past:
-            while len(written) < self.tokens:
-                share_BV = torch.softmax(past.step(ids_B) / self.temperature, dim=-1)
-                ids_B = torch.multinomial(share_BV, 1, generator=generator)[:, 0]
-                written.append(ids_B)
+        feed = Feed(model)
+        while len(written) < self.tokens:
+            share_BV = torch.softmax(feed.step(ids_B) / self.temperature, dim=-1)
+            ids_B = torch.multinomial(share_BV, 1, generator=generator)[:, 0]
+            written.append(ids_B)
         return torch.stack(written, dim=1)

@@ -1,0 +1,111 @@
+"""Attention fed in pieces: keys and values of the past are kept, and its new positions look back at them.
+
+Shapes: B sequences, T places so far, N new positions, S blocks, Q positions of a block, W positions of a window, E = W
++ Q places before and in a block, H query heads, G key/value heads, K head size.
+
+Without a window keys and values grow for ever. Where the rotary base grows with the length (NTK), every new position
+turns all keys anew, so they are kept unturned; else each is turned once, at its place.
+With a window each key is turned once, at its place in the stream: attention knows distances only. The angles are
+made in double precision, so that a place a million tokens on is as exact as the first, and the base is always that
+of the window's length, as when a whole window is run.
+Cost: 2·G·K numbers a place and attention visit; attention over E places for each block, and over the prefix without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from pgolf.arch.step.memory import Past, Step, Turns
+
+FIRST_ROOM = 64  # positions
+
+
+class Sees(Protocol):
+    """A kernel of attention, as far as it is asked here."""
+
+    def visible(self, ids_BT: Tensor, count: int) -> Tensor: ...
+
+
+class AttentionStep(Step):
+    """``mix`` of an attention whose rotary positions are ``Passed``: they are applied here."""
+
+    def __init__(
+        self,
+        past: Past,
+        stands_for: Callable[..., Any],
+        rotary: Turns,
+        kernel: Sees,
+    ) -> None:
+        super().__init__(past, stands_for)
+        self.rotary, self.kernel = rotary, kernel
+
+    def step(self, memory: Any, q_BNHK: Tensor, k_BNGK: Tensor, v_BNGK: Tensor, context: Any) -> tuple[Tensor, Any]:
+        if self.past.window is None:
+            return self._over_all(memory, q_BNHK, k_BNGK, v_BNGK)
+        return self._over_windows(memory, q_BNHK, k_BNGK, v_BNGK)
+
+    def _over_all(self, memory: Any, q_BNHK: Tensor, k_BNGK: Tensor, v_BNGK: Tensor) -> tuple[Tensor, Any]:
+        past, new = self.past, q_BNHK.size(1)
+        length, device = past.ids_BT.size(1), past.ids_BT.device
+        key = (type(self.rotary), self.rotary.settings)
+        cos, sin = past.once(key, lambda: self.rotary.tables(length, device))
+        q_BNHK = self.rotary.turn(q_BNHK, cos[-new:], sin[-new:])
+        if not self.rotary.ntk:
+            k_BNGK = self.rotary.turn(k_BNGK, cos[-new:], sin[-new:])
+        keys, values = memory or (History(), History())
+        keys, values = keys.append(k_BNGK), values.append(v_BNGK)
+        k_BTGK = self.rotary.turn(keys.all, cos, sin) if self.rotary.ntk else keys.all
+        mask_BNT = past.once(type(self.kernel), lambda: self.kernel.visible(past.ids_BT, new))
+        return look_back(q_BNHK, k_BTGK, values.all, mask_BNT), (keys, values)
+
+    def _over_windows(self, memory: Any, q_BNHK: Tensor, k_BNGK: Tensor, v_BNGK: Tensor) -> tuple[Tensor, Any]:
+        past, new, device = self.past, q_BNHK.size(1), self.past.ids_BT.device
+        window, key = past.length - past.size, (type(self.rotary), self.rotary.settings)
+        cos, sin = past.once(key, lambda: self.rotary.tables_from(past.start, new, window, device))
+        keys, values = memory or (None, None)
+        k_BTGK = past.extended(keys, self.rotary.turn(k_BNGK, cos, sin))
+        v_BTGK = past.extended(values, v_BNGK)
+        q_SQHK = past.blocks(self.rotary.turn(q_BNHK, cos, sin))
+        mask_SQE = past.once(type(self.kernel), self._mask)
+        y_SQHK = look_back(q_SQHK, past.windows(k_BTGK), past.windows(v_BTGK), mask_SQE)
+        return past.joined(y_SQHK), (past.rest(k_BTGK), past.rest(v_BTGK))
+
+    def _mask(self) -> Tensor:
+        past = self.past
+        return self.kernel.visible(past.windows(past.ids_BT), past.size) & past.band()
+
+
+def look_back(q_BNHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, visible_BNT: Tensor) -> Tensor:
+    """``softmax(q kᵀ / √K) v`` over the visible places: [B, N, H, K]."""
+    q, k, v = (x.transpose(1, 2) for x in (q_BNHK, k_BTGK, v_BTGK))
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=visible_BNT[:, None], enable_gqa=q.size(1) != k.size(1))
+    return y.transpose(1, 2)
+
+
+class History:
+    """Positions one after another, in memory that doubles when it is full; what is in it is never changed."""
+
+    def __init__(self, room: Tensor | None = None, length: int = 0) -> None:
+        self._room, self._length = room, length
+        self._ended = False  # whether somebody has appended to it: the room behind it is theirs
+
+    @property
+    def all(self) -> Tensor:
+        """[B, T, …]."""
+        assert self._room is not None
+        return self._room[:, : self._length]
+
+    def append(self, new: Tensor) -> History:
+        """This and then ``new`` [B, N, …]."""
+        length, room = self._length + new.size(1), self._room
+        if room is None or length > room.size(1) or self._ended:
+            room = new.new_empty(new.size(0), max(FIRST_ROOM, 2 * self._length, length), *new.shape[2:])
+            if self._room is not None:
+                room[:, : self._length] = self.all
+        self._ended = self._ended or room is self._room
+        room[:, self._length : length] = new
+        return History(room, length)

@@ -1,0 +1,45 @@
+"""Keys and values of the past: what is kept is never changed, and looking back is attention written out."""
+
+import pytest
+import torch
+
+from pgolf.arch.attention.documents import Documents
+from pgolf.arch.attention.sdpa import SDPA
+from pgolf.arch.dims import Dims
+from pgolf.arch.step.attention import History, look_back
+from tests.arch.attention.reference import document_ids, inputs, relative, written_out
+from tests.helpers import BOS, VOCAB
+
+DIMS = Dims(VOCAB, BOS, layers=2, width=32, heads=4, kv_heads=2, mlp_hidden=64)
+
+
+@pytest.mark.parametrize("piece", [1, 3, 70])
+def test_a_history_is_what_was_appended(piece):
+    x_BTK = torch.randn(2, 210, 3)
+    history = History()
+    for part in x_BTK.split(piece, 1):
+        history = history.append(part)
+    assert torch.equal(history.all, x_BTK)
+
+
+def test_a_history_that_two_go_on_from_is_that_of_both():
+    first, one, other = torch.randn(3, 1, 5, 2)
+    history = History().append(first)
+    a, b = history.append(one), history.append(other)
+    c = a.append(other)
+    assert torch.equal(history.all, first)
+    assert torch.equal(a.all, torch.cat([first, one], 1)) and torch.equal(b.all, torch.cat([first, other], 1))
+    assert torch.equal(c.all, torch.cat([first, one, other], 1))
+
+
+@pytest.mark.parametrize("kind", ["sdpa", "documents"])
+@pytest.mark.parametrize("count", [1, 32])
+@torch.no_grad()
+def test_the_last_positions_look_back_as_all_do(kind, count):
+    q, k, v = inputs((4, 2, 8), time=90)
+    ids_BT = document_ids(2, 90)
+    kernel = SDPA(dims=DIMS) if kind == "sdpa" else Documents(dims=DIMS, kernel="mask", block=32, blocked_up_to=512)
+    document_BT = (ids_BT == BOS).cumsum(1)
+    see = document_BT[:, :, None] == document_BT[:, None, :] if kind == "documents" else None
+    found = look_back(q[:, -count:], k, v, kernel.visible(ids_BT, count))
+    assert relative(found, written_out(q, k, v, see)[:, -count:]) < 1e-6
