@@ -160,11 +160,17 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """All probes of one evaluation. ``track`` is A (fixed predictor) or B (adaptive)."""
+    """All probes of one evaluation. ``track`` is A (fixed predictor) or B (adaptive).
+
+    ``isolation``: what kept the processes that were judged from all but the counted files, such as ``landlock 7`` or
+    ``audit hook only``; ``code``: what they ran.
+    """
 
     probes: tuple[ProbeResult, ...]
     profile: Literal["raw", "table"]
     track: Literal["A", "B"]
+    isolation: str
+    code: str
 
     @property
     def passed(self) -> bool:
@@ -179,5 +185,7 @@ class Certificate:
             "passed": self.passed,
             "profile": self.profile,
             "track": self.track,
+            "isolation": self.isolation,
+            "code": self.code,
             "probes": [asdict(probe) | {"measured": dict(probe.measured)} for probe in self.probes],
         }
