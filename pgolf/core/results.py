@@ -79,7 +79,8 @@ class Artifact:
     """The packed file and its byte ledger. All sizes in bytes; decimal, not binary, megabytes.
 
     ``bytes_total`` is what the cap is held against: weights + code (+ tokenizer where the budget counts it).
-    ``bytes_weights`` is the file less its tokenizer section, ``bytes_by_role`` splits it further.
+    ``bytes_weights`` is the file less its tokenizer section, ``bytes_by_role`` splits it further. ``sha256`` is of the
+    file, ``code_sha256`` of the script that ``bytes_code`` counts.
     """
 
     path: Path
@@ -92,6 +93,7 @@ class Artifact:
     counts_tokenizer: bool
     code_label: str
     sha256: str
+    code_sha256: str
 
     @property
     def over_by(self) -> int:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-SCRIPT, REBUILT, PACKAGE = "counted script", "script rebuilt", "package"
+# What a certificate calls the code that made its scores.
+SCRIPT = "counted script"
+REBUILT = "script: rebuilt"
+REBUILT_OTHERWISE = "script: rebuilt, not the artifact's own settings"
+PACKAGE = "package"
 # The names are given: what was ordered, and the two pipes.
 SERVE = "from pgolf.eval.serve import serve; facts = serve(order, questions, answers)"
 
@@ -13,7 +17,7 @@ SERVE = "from pgolf.eval.serve import serve; facts = serve(order, questions, ans
 @dataclass(frozen=True, slots=True)
 class ScriptSource:
     """A ``train_gpt.py``, which brings its own modules and its own ``pgolf.eval.serve``; no other file of this package
-    is within reach. ``label``: REBUILT where it is not the one whose bytes were counted.
+    is within reach. ``label`` says so where it is not the one whose bytes were counted.
     """
 
     script: bytes = field(repr=False)

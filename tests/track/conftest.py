@@ -32,6 +32,7 @@ def make_sample(folder, *, status="finished", reason="", subset=False, over=0, b
         counts_tokenizer=True,
         code_label="bundle",
         sha256="3f9c21ab" * 8,
+        code_sha256="ab3f9c21" * 8,
     )
     probes = (
         ProbeResult("a", "normalised", True, {"positions": 1024, "largest_error": 2.4e-7}, "", 1.2),
