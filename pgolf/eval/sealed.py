@@ -94,7 +94,7 @@ class SealedScore:
     """What the sealed process answered.
 
     ``nll_nats_N, sum_p_N`` float64 [N-1], NaN where no score came; ``lane_starts, side_bits`` are what it said of its
-    plan; ``seconds`` is wall time from start to end.
+    plan; ``seconds`` is wall time, from when the process was closed and let others in until it ended.
     """
 
     nll_nats_N: np.ndarray
@@ -288,6 +288,7 @@ def run_sealed(
         import torch
 
         threads = torch.get_num_threads()
+    closed: Mapping[str, Any] = {}
     ended: Mapping[str, Any] = {}
     violations: list[Violation] = []
     started = time.perf_counter()
@@ -311,6 +312,8 @@ def run_sealed(
             assert child.stdin is not None and child.stdout is not None
             try:
                 send(child.stdin, order)
+                closed = _closed(child.stdout)
+                started = time.perf_counter()  # what came before is the judge's work
                 ended = _converse(child.stdin, child.stdout, answering)
             except DoubleScore as error:
                 violations.append(Violation("double_score", "write", str(error)))
@@ -322,7 +325,7 @@ def run_sealed(
                 child.wait()
                 raise _crash(child.returncode, log, overtime.is_set(), limit_seconds) from None
     violations += [Violation("access", event, what) for event, what in ended.get("violations", ())]
-    facts = dict(ended.get("facts", {}))
+    facts = {**ended.get("facts", {}), **closed}
     facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {}), "code": source.label}
     facts |= {"environment": sorted(_environment(threads, "")), "system_files": list(SYSTEM_FILES)}
     facts |= {"script_sha256": source.sha256} if isinstance(source, ScriptSource) else {}
@@ -453,6 +456,12 @@ def _converse(questions: IO[bytes], answers: IO[bytes], answering: Answering) ->
         tokens = answering.answer(message, payload)
         if tokens is not None:
             send(questions, {"tokens": len(tokens)}, tokens.astype("<u2").tobytes())
+
+
+def _closed(answers: IO[bytes]) -> Mapping[str, Any]:
+    """What the judge's part of the child found when it had closed it, before it let others in."""
+    message, _ = receive(answers)
+    return message["closed"] if "closed" in message else _ended(message)
 
 
 def _ended(message: dict[str, Any]) -> dict[str, Any]:

@@ -48,12 +48,13 @@ def main() -> None:
         _import_from(order)
         facts |= _read(order)
         closed = _close(order)
+        send(answers, {"closed": facts})  # before anyone else can say so
         told = _run(order, {"order": order, "questions": questions, "answers": answers})
-        facts = told | facts | {"peak_bytes": _peak_bytes()}
-        send(answers, {"ended": "done", "violations": closed.violations, "facts": facts})
+        told |= {"peak_bytes": _peak_bytes()}
+        send(answers, {"ended": "done", "violations": closed.violations, "facts": told})
     except SealBroken as error:
-        traceback.print_exc()
-        violations = closed.violations if closed else [("seal", str(error))]
+        violations = list(closed.violations) if closed else [("seal", str(error))]
+        traceback.print_exc()  # it may look for sources that are out of reach
         send(answers, {"ended": "refused", "violations": violations})
     except NotIsolated as error:
         send(answers, {"ended": "error", "class": "UserError", "message": str(error)})

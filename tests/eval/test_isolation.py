@@ -207,6 +207,25 @@ def test_a_kernel_that_agrees_and_does_not_refuse_is_an_error(tmp_path):
 
 
 @needs_linux
+def test_nothing_to_try_is_an_error(tmp_path):
+    (line,) = alone(tmp_path, "os.remove(secret)")
+    assert "secret is not there to try" in line
+
+
+BOASTS = """
+from pgolf.eval.frames import send
+boast = {"isolation": "everything", "artifact_sha256": "another", "working_directory_entries": 7}
+send(answers, {"ended": "done", "violations": [], "facts": boast})
+"""
+
+
+def test_what_held_is_said_before_others_are_let_in(tmp_path, sealed):
+    boasting = score_sealed(write_artifact(tmp_path / "a.pgolf"), TOKENS_N, threads=1, source=PackageSource(BOASTS))
+    for fact in ("isolation", "artifact_sha256", "working_directory_entries"):
+        assert boasting.facts[fact] == sealed.facts[fact]
+
+
+@needs_linux
 def test_a_process_with_threads_is_not_isolated(tmp_path):
     before = "import threading, time\nthreading.Thread(target=time.sleep, args=(5,), daemon=True).start()"
     (line,) = alone(tmp_path, before)

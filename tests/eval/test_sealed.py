@@ -32,6 +32,7 @@ from pgolf.eval.source import PackageSource
 from pgolf.proof.audit import Judge, audit_sealed
 from pgolf.proof.cheat_child import cheating
 from pgolf.proof.shelf import stream_of
+from tests.eval.adamw import AdamW
 from tests.eval.stages import counts, mean
 from tests.processes import descendants, until
 from tests.proof.making import DOCUMENTS, eval_node, write_artifact
@@ -126,6 +127,7 @@ def test_an_audited_process_hands_over_the_rows_of_the_score(artifact, tokens_N,
 WITH_STAGES = """
 from dataclasses import replace
 from pgolf.eval.serve import serve
+from tests.eval.adamw import AdamW
 from tests.eval.stages import counts, mean
 facts = serve(order, questions, answers, lambda evaluation: replace(evaluation, ngram=counts(), mixer=mean()))
 """
@@ -137,6 +139,26 @@ def test_stages_work_in_the_sealed_process_and_ask_for_nothing_that_is_refused(a
     sealed = score_sealed(artifact, tokens_N, threads=1, source=PackageSource(WITH_STAGES, (str(ROOT),)))
     assert final_score(with_stages, tokens_N, sealed, True).val_bpb == pytest.approx(here.val_bpb, abs=1e-7)
     assert sealed.violations == ()
+
+
+WITH_ADAMW = """
+from dataclasses import replace
+from pgolf.eval.serve import serve
+from tests.eval.adamw import AdamW
+facts = serve(order, questions, answers, lambda evaluation: replace(evaluation, ttt=AdamW()))
+"""
+
+
+def test_an_optimizer_of_torch_works_in_the_sealed_process_and_asks_for_nothing_that_is_refused(
+    artifact, evaluation, tokens_N
+):
+    """torch.optim brings torch's compiler along, which wants a temporary folder."""
+    adapting = dataclasses.replace(evaluation, ttt=AdamW())
+    here = score_stream(adapting, tokens_N, split="val", subset=True)
+    sealed = score_sealed(artifact, tokens_N, threads=1, source=PackageSource(WITH_ADAMW, (str(ROOT),)))
+    assert sealed.violations == ()
+    assert final_score(adapting, tokens_N, sealed, True).val_bpb == pytest.approx(here.val_bpb, abs=1e-7)
+    assert here.val_bpb != score_stream(evaluation, tokens_N, split="val", subset=True).val_bpb
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------

@@ -7,11 +7,14 @@ import pytest
 
 import pgolf
 from pgolf.artifact import container
+from pgolf.bundle.script import make_serving, script_of
 from pgolf.eval import source
 from pgolf.eval.sealed import run_sealed, score_sealed
 from pgolf.eval.source import PackageSource, ScriptSource
 from pgolf.proof.audit import Judge
 from pgolf.run.rescore import source_of
+from pgolf.tokenizer.bytes import ByteTokenizer
+from tests.eval import stages
 from tests.proof.making import write_artifact
 
 PACKAGE = Path(pgolf.__file__).resolve().parent
@@ -48,6 +51,22 @@ def test_the_script_hands_over_the_rows_of_its_scores(artifact, script, sealed):
     run = run_sealed("audit", artifact, len(TOKENS_N), judge, threads=1, source=ScriptSource(script))
     assert (run.violations, sorted(judge.found)) == ((), drawn)
     assert max(abs(difference) for difference, _, _ in judge.found.values()) < 1e-5
+
+
+def test_stages_are_compiled_in_the_script_as_in_the_package(artifact, tmp_path):
+    """As a technique's module, which is none of a script's file: numba has no place to keep what it compiles."""
+    text = Path(stages.__file__).read_text()
+    named = {"ngram": {"_target_": "pgolf.ngram.of_a_test.counts"}, "mixer": {"_target_": "pgolf.ngram.of_a_test.mean"}}
+    made = make_serving(container.read(artifact).header, ["zlib"], ["fp32", "fp16"], ByteTokenizer)
+    script = script_of({**made.sources, "pgolf.ngram.of_a_test": text}, made.config)
+    learning = write_artifact(tmp_path / "a.pgolf", **named)
+    sealed = score_sealed(learning, TOKENS_N, threads=1, source=ScriptSource(script))
+    assert sealed.violations == () and sealed.complete
+    program = "from dataclasses import replace\nfrom pgolf.eval.serve import serve\n"
+    program += "from tests.eval.stages import counts, mean\n"
+    program += "serve(order, questions, answers, lambda e: replace(e, ngram=counts(), mixer=mean()))"
+    package = score_sealed(artifact, TOKENS_N, threads=1, source=PackageSource(program, (str(PACKAGE.parent),)))
+    assert np.array_equal(sealed.nll_nats_N, package.nll_nats_N)
 
 
 # A data file beside a module, and a module that is imported by a name which is nowhere written: what is counted is not
