@@ -1,7 +1,7 @@
 """From weights and a token stream to a score: plans, the loop and its coders, the metric and the sealed process.
 
 Every module is a word of the command line, leaves apart. Contract: ``pgolf.eval.evaluation.Method``. Leaves:
-``blocks``, ``coder``, ``evaluation``, ``evaluator``, ``frames``, ``from_artifact``, ``isolation``, ``library``,
-``metric``, ``network``, ``remote``, ``sample``, ``scorer``, ``seal``, ``sealed``, ``sealed_child``, ``serve``,
-``slots``, ``source``, ``split``, ``stage``, ``windows``.
+``blocks``, ``coder``, ``evaluation``, ``evaluator``, ``frames``, ``from_artifact``, ``home``, ``isolation``,
+``library``, ``metric``, ``network``, ``remote``, ``sample``, ``scorer``, ``seal``, ``sealed``, ``sealed_child``,
+``serve``, ``slots``, ``source``, ``split``, ``stage``, ``windows``.
 """

@@ -36,33 +36,12 @@ from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
 from pgolf.eval.evaluation import Evaluation, make_score
 from pgolf.eval.frames import receive, send
-from pgolf.eval.library import (
-    DEVICE_FILES,
-    DRIVER_FILES,
-    IMPORTED,
-    SYSTEM_FILES,
-    expanded,
-    library,
-    origin_of,
-    shared_libraries,
-)
+from pgolf.eval.home import Home, environment
+from pgolf.eval.library import IMPORTED, SYSTEM_FILES, origin_of
 from pgolf.eval.scorer import stretches
 from pgolf.eval.slots import DoubleScore, WriteOnce
 from pgolf.eval.source import PackageSource, ScriptSource, Source
 
-# Passed on because libraries or the GPU's driver need them, or because they choose the kernels that compute, which
-# must be those that this process replays with; nothing else of the environment is.
-ENVIRONMENT = (
-    "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
-    "SYSTEMROOT",
-    "ATEN_CPU_CAPABILITY",
-    "ONEDNN_MAX_CPU_ISA",
-    "MKL_CBWR",
-    "MKL_ENABLE_INSTRUCTIONS",
-    "OPENBLAS_CORETYPE",
-    "NPY_DISABLE_CPU_FEATURES",
-)
 _MAIN = "from pgolf.eval.sealed_child import main; main()"
 _REPORT = "from pgolf.eval.sealed_child import report; report()"
 _START_SECONDS = 60
@@ -292,7 +271,7 @@ def run_sealed(
     ended: Mapping[str, Any] = {}
     violations: list[Violation] = []
     started = time.perf_counter()
-    with _Home(source, device) as home, tempfile.TemporaryFile() as log:
+    with Home(source, device) as home, tempfile.TemporaryFile() as log:
         artifact = os.path.realpath(artifact_path)
         order = {
             "task": task,
@@ -327,58 +306,9 @@ def run_sealed(
     violations += [Violation("access", event, what) for event, what in ended.get("violations", ())]
     facts = {**ended.get("facts", {}), **closed}
     facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {}), "code": source.label}
-    facts |= {"environment": sorted(_environment(threads, "")), "system_files": list(SYSTEM_FILES)}
+    facts |= {"environment": sorted(environment(threads, "")), "system_files": list(SYSTEM_FILES)}
     facts |= {"script_sha256": source.sha256} if isinstance(source, ScriptSource) else {}
     return SealedRun(ended, facts, tuple(dict.fromkeys(violations)), time.perf_counter() - started)
-
-
-class _Home:
-    """The temporary folder around one sealed process: its script, and inside a folder of its own."""
-
-    def __init__(self, source: Source, device: str = "cpu") -> None:
-        is_package = isinstance(source, PackageSource)
-        self.source, self.device, self.library = source, device, library(own=is_package)
-        self.folders = source.folders if isinstance(source, PackageSource) else ()
-        self.script: str | None = None
-
-    def __enter__(self) -> _Home:
-        self._folder = tempfile.TemporaryDirectory(prefix="pgolf-sealed-")
-        place = Path(os.path.realpath(self._folder.name))
-        self.scratch, self.forbidden = place / "scratch", place / "forbidden"
-        self.scratch.mkdir()
-        self.forbidden.write_text("Whoever reads this is not isolated.\n")
-        if isinstance(self.source, ScriptSource):
-            (place / "train_gpt.py").write_bytes(self.source.script)
-            self.script = str(place / "train_gpt.py")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
-
-    def reach(self, artifact: str) -> dict[str, Any]:
-        """What is given to ``pgolf.eval.isolation.Reach``."""
-        gpu = self.device.startswith("cuda")
-        readable = [artifact, *([self.script] if self.script else []), *self.library.files, *self.folders]
-        readable += [*shared_libraries(), *SYSTEM_FILES, *(expanded(DRIVER_FILES) if gpu else [])]
-        return {
-            "readable": readable,
-            "scratch": str(self.scratch),
-            "devices": expanded(DEVICE_FILES) if gpu else [],
-            "forbidden": str(self.forbidden),
-        }
-
-    def start(self, program: str, threads: int, **how: Any) -> subprocess.Popen[bytes]:
-        """Python with ``program``: at first with the standard library and this package to import from."""
-        root = str(Path(__file__).resolve().parents[2])
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", "-c", f"import sys; sys.path.append(sys.argv[1]); {program}", root],
-            cwd=self.scratch,
-            env=_environment(threads, str(self.scratch)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C and a closed terminal reach this process, which ends the child
-            **how,
-        )
 
 
 def check_sealed() -> None:
@@ -388,7 +318,7 @@ def check_sealed() -> None:
     find another copy of it.
     """
     here = {name: origin for name in IMPORTED if (origin := origin_of(name))}
-    with _Home(_HERE) as home:
+    with Home(_HERE) as home:
         order = {"names": list(here), "places": home.library.places, "folders": []}
         asking = io.BytesIO()
         send(asking, order)
@@ -468,6 +398,9 @@ def _ended(message: dict[str, Any]) -> dict[str, Any]:
     """The child's last message; its user errors are raised here under their own class."""
     if message["ended"] == "error":
         raise getattr(errors, message["class"], UserError)(message["message"])
+    pairs = message.setdefault("violations", [])
+    if not isinstance(message.setdefault("facts", {}), dict) or any(len(pair) != 2 for pair in pairs):
+        raise Refused("ended in words that nobody reads")
     return message
 
 
@@ -479,7 +412,7 @@ def _runs(scored: np.ndarray) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def _child(
-    home: _Home, log: Any, threads: int, limit_seconds: float | None
+    home: Home, log: Any, threads: int, limit_seconds: float | None
 ) -> Iterator[tuple[subprocess.Popen[bytes], threading.Event]]:
     """The sealed process, killed at the latest when the block ends or its time is over."""
     child = home.start(_MAIN, threads, stderr=log)
@@ -507,13 +440,6 @@ def _child(
             child.kill()
             child.wait()
         child.stdout.close()  # type: ignore[union-attr]
-
-
-def _environment(threads: int, scratch: str) -> dict[str, str]:
-    """``scratch`` is for temporary files, and for what numba compiles: what another process kept is counted nowhere."""
-    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    kept |= dict.fromkeys(("HOME", "NUMBA_CACHE_DIR", "TMPDIR"), scratch) | {"LOGNAME": "sealed"}
-    return kept | {"LANG": "C.UTF-8", "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 
 def _crash(status: int, log: Any, overtime: bool, limit_seconds: float | None) -> SealedError:

@@ -10,9 +10,11 @@ import pytest
 import pgolf
 from pgolf.core.errors import UserError
 from pgolf.eval import sealed as road
+from pgolf.eval.home import Home
 from pgolf.eval.isolation import HOOK_ONLY
 from pgolf.eval.sealed import score_sealed
 from pgolf.eval.source import PackageSource
+from pgolf.proof.cheat_child import cheating
 from tests.proof.making import write_artifact
 
 ROOT = Path(pgolf.__file__).resolve().parents[1]
@@ -212,6 +214,23 @@ def test_nothing_to_try_is_an_error(tmp_path):
     assert "secret is not there to try" in line
 
 
+WITHOUT = """
+from pgolf.eval import isolation
+isolation._landlock = isolation._new_namespaces = isolation._filter_calls = lambda *rest: False
+"""
+
+
+def test_without_the_kernel_it_is_the_same_run_under_its_label(tmp_path, monkeypatch):
+    artifact = write_artifact(tmp_path / "a.pgolf")
+    closed = score_sealed(artifact, TOKENS_N, threads=1)
+    monkeypatch.setattr(road, "_MAIN", WITHOUT + road._MAIN)
+    sealed = score_sealed(artifact, TOKENS_N, threads=1)
+    assert sealed.facts["isolation"] == HOOK_ONLY and sealed.violations == ()
+    assert np.array_equal(sealed.nll_nats_N, closed.nll_nats_N)
+    (violation,) = score_sealed(artifact, TOKENS_N, threads=1, source=cheating("file_reader")).violations
+    assert violation.event == "open"
+
+
 BOASTS = """
 from pgolf.eval.frames import send
 boast = {"isolation": "everything", "artifact_sha256": "another", "working_directory_entries": 7}
@@ -235,12 +254,12 @@ def test_a_process_with_threads_is_not_isolated(tmp_path):
 @needs_linux
 def test_a_process_that_is_not_isolated_as_the_kernel_says_gives_no_score(tmp_path, sealed, monkeypatch):
     closed_by_landlock(sealed)
-    reach = road._Home.reach
+    reach = Home.reach
 
     def wide(self, artifact):
         found = reach(self, artifact)
         return found | {"readable": [*found["readable"], found["forbidden"]]}
 
-    monkeypatch.setattr(road._Home, "reach", wide)
+    monkeypatch.setattr(Home, "reach", wide)
     with pytest.raises(UserError, match=r"the kernel was to refuse .*forbidden, and it could be opened"):
         score_sealed(write_artifact(tmp_path / "a.pgolf"), TOKENS_N, threads=1)

@@ -18,6 +18,7 @@ from pgolf.eval import library
 from pgolf.eval import sealed as road
 from pgolf.eval.evaluation import make_score, score_stream
 from pgolf.eval.from_artifact import evaluation_from
+from pgolf.eval.home import environment
 from pgolf.eval.library import IMPORTED
 from pgolf.eval.sealed import (
     SealedError,
@@ -257,6 +258,9 @@ NONSENSE = {
     "scores beyond the end": ({"scores": 1}, np.array([1e9, 1.0, 1.0]).astype("<f8").tobytes()),
     "scores nowhere": ({"scores": 1}, np.array([np.nan, 1.0, 1.0]).astype("<f8").tobytes()),
     "another plan": READY,
+    "an end without violations": ({"ended": "done", "violations": 5}, b""),
+    "an end with half of one": ({"ended": "done", "violations": [["open"]]}, b""),
+    "an end without facts": ({"ended": "done", "facts": [1]}, b""),
 }
 
 
@@ -345,7 +349,7 @@ def test_final_score_is_no_number_where_a_position_has_no_price(evaluation, toke
 def test_kernels_chosen_by_the_environment_are_the_sealed_processs_too(monkeypatch):
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
     monkeypatch.setenv("PYTHONPATH", "/texts")
-    passed_on = road._environment(1, "/scratch")
+    passed_on = environment(1, "/scratch")
     assert passed_on["ATEN_CPU_CAPABILITY"] == "avx2" and "PYTHONPATH" not in passed_on
     assert passed_on["TMPDIR"] == passed_on["NUMBA_CACHE_DIR"] == "/scratch"
 
