@@ -25,6 +25,7 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     """One run; returns what a sweep minimises (dev bits per byte) and the exit status."""
     from pgolf.artifact.forecast import refuse_unreachable
     from pgolf.eval.sealed import check_sealed
+    from pgolf.eval.source import ScriptSource
     from pgolf.run import stages
     from pgolf.run.model_report import compare_forecast, print_model, report_model
     from pgolf.run.record import Run
@@ -44,7 +45,7 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
             artifact = stages.export(run, dataset, trainer.model, trained)
             compare_forecast(run, dataset, trainer.model, expected, artifact)
             evaluation = stages.score_dev(run, dataset, artifact)
-        final = stages.score_final(run, dataset, artifact.path, evaluation)
+        final = stages.score_final(run, dataset, artifact.path, ScriptSource(run.script), evaluation)
         stages.certify_final(run, final, artifact.sha256, run.scores["dev"])
         stages.show_sample(run, evaluation)
     return run.objective, run.status

@@ -156,8 +156,7 @@ def read(path: Path | str) -> Loaded:
 
 
 def codecs(path: Path | str) -> tuple[str, ...]:
-    """Ids of the codecs that reading ``path`` takes, for ``pgolf.compressor.registry.prepare``. Raises
-    ArtifactError."""
+    """Ids of the codecs that reading ``path`` takes. Raises ArtifactError."""
     return _of_file(path, _codecs)
 
 

@@ -16,6 +16,7 @@ def artifact_record(
     loaded: Loaded,
     *,
     bytes_code: int,
+    code_sha256: str,
     cap_bytes: int,
     counts_tokenizer: bool,
 ) -> Artifact:
@@ -37,6 +38,7 @@ def artifact_record(
         counts_tokenizer=counts_tokenizer,
         code_label=CODE_LABEL,
         sha256=loaded.sha256,
+        code_sha256=code_sha256,
     )
 
 

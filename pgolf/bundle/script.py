@@ -19,7 +19,7 @@ import bz2
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,11 @@ from pgolf.config.content import content
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import target_of
 from pgolf.data.base import Source
+from pgolf.quant.schemes import home_of
 
 SCRIPT_NAME = "train_gpt.py"
-MAIN: tuple[Entry, ...] = (("pgolf.run.bundled", "main"), ("pgolf.core.threads", "bound_spinning"))
+SERVE: tuple[Entry, ...] = (("pgolf.eval.serve", "serve"),)
+MAIN: tuple[Entry, ...] = (("pgolf.run.bundled", "main"), ("pgolf.core.threads", "bound_spinning"), *SERVE)
 
 # Python looks for the encoding in the first line (PEP 263), which is also the one a reader sees.
 _HEAD = "# coding:latin-1 - one pgolf run in one file: trains; with an artifact as argument, scores it. See --help.\n"
@@ -56,8 +58,8 @@ class L:
   if p or n in M:return importlib.util.spec_from_loader(n,s,is_package=p)
  def create_module(s,p):0
  def exec_module(s,m):n=m.__name__;t=M.get(n,'');exec(compile(t,__file__ if'njit'in t else n,'exec'),m.__dict__)
+sys.meta_path.insert(0,L())
 if __name__=='__main__':
- sys.meta_path.insert(0,L())
  from pgolf.core.threads import bound_spinning;bound_spinning()
  from pgolf.run.bundled import main;sys.exit(main(json.loads(M[''])))
 """
@@ -78,6 +80,16 @@ def make_bundle(cfg: Mapping[str, Any]) -> Bundle:
     found = shaken([*MAIN, *targets(config)], words(config))
     sources = {name: minified(ast.unparse(tree)) for name, tree in found.items()}
     return Bundle(script_of(sources, config), sources, config)
+
+
+def make_serving(header: Mapping[str, Any], codecs: Iterable[str], schemes: Iterable[str], tokenizer: type) -> Bundle:
+    """A bundle that cannot train: what scoring takes of an artifact with that header, its streams packed by ``codecs``,
+    its tensors stored by ``schemes``, and that class of tokenizer."""
+    decoders = [(f"pgolf.compressor.{codec}", "decode") for codec in codecs]
+    entries = [*SERVE, *targets(header), *decoders, (tokenizer.__module__, tokenizer.__qualname__)]
+    found = shaken(entries, words(header), sorted(set(map(home_of, schemes))))
+    sources = {name: minified(ast.unparse(tree)) for name, tree in found.items()}
+    return Bundle(script_of(sources, header), sources, header)
 
 
 def bundled_config(cfg: Mapping[str, Any]) -> dict[str, Any]:

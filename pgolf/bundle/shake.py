@@ -66,13 +66,16 @@ class _Module:
     kept: set[int] = field(default_factory=set)  # ids of statements, and of methods in kept classes
 
 
-def shaken(entries: Iterable[Entry], words: Iterable[str] = ()) -> dict[str, ast.Module]:
+def shaken(entries: Iterable[Entry], words: Iterable[str] = (), modules: Iterable[str] = ()) -> dict[str, ast.Module]:
     """What is reached from ``entries``: a tree by module name, sorted; modules without content are left out.
 
-    ``words``: further strings that may name attributes, such as those of the config. Raises ConfigError for an
-    entry that does not exist or a module that is reached and not bundled.
+    ``words``: further strings that may name attributes, such as those of the config. ``modules``: further ones that
+    are looked up by name, for what they do when they are imported. Raises ConfigError for an entry that does not exist
+    or a module that is reached and not bundled.
     """
     shaker = _Shaker(words)
+    for name in modules:
+        shaker.module(name)
     for module, attribute in entries:
         if attribute not in shaker.module(module).binds:
             raise ConfigError(f"bundle: {module} has no {attribute!r}")

@@ -6,7 +6,7 @@ only when their codec is met, so that a run carries no compressor it does not us
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pgolf.compressor
 from pgolf.core.errors import ArtifactError, did_you_mean
@@ -30,12 +30,3 @@ def decoder(codec_id: str) -> Decoder:
         known = ", ".join(codecs()) or "only those of this script's run"
         raise ArtifactError(f"artifact: unknown codec {codec_id!r} (known: {known}).{did_you_mean(codec_id, codecs())}")
     return module.decode
-
-
-def prepare(codec_ids: Iterable[str]) -> None:
-    """Load the decoders of ``codec_ids`` now, for a process that is about to close itself to files.
-
-    A module that has something to compile or to load does it when it is imported. Unknown ids are left to ``decoder``.
-    """
-    for codec_id in codec_ids:
-        module_named(pgolf.compressor, codec_id, _LEAVES)

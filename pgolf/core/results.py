@@ -79,7 +79,8 @@ class Artifact:
     """The packed file and its byte ledger. All sizes in bytes; decimal, not binary, megabytes.
 
     ``bytes_total`` is what the cap is held against: weights + code (+ tokenizer where the budget counts it).
-    ``bytes_weights`` is the file less its tokenizer section, ``bytes_by_role`` splits it further.
+    ``bytes_weights`` is the file less its tokenizer section, ``bytes_by_role`` splits it further. ``sha256`` is of the
+    file, ``code_sha256`` of the script that ``bytes_code`` counts.
     """
 
     path: Path
@@ -92,6 +93,7 @@ class Artifact:
     counts_tokenizer: bool
     code_label: str
     sha256: str
+    code_sha256: str
 
     @property
     def over_by(self) -> int:
@@ -160,11 +162,17 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """All probes of one evaluation. ``track`` is A (fixed predictor) or B (adaptive)."""
+    """All probes of one evaluation. ``track`` is A (fixed predictor) or B (adaptive).
+
+    ``isolation``: what kept the processes that were judged from all but the counted files, such as ``landlock 7`` or
+    ``audit hook only``; ``code``: what they ran.
+    """
 
     probes: tuple[ProbeResult, ...]
     profile: Literal["raw", "table"]
     track: Literal["A", "B"]
+    isolation: str
+    code: str
 
     @property
     def passed(self) -> bool:
@@ -179,5 +187,7 @@ class Certificate:
             "passed": self.passed,
             "profile": self.profile,
             "track": self.track,
+            "isolation": self.isolation,
+            "code": self.code,
             "probes": [asdict(probe) | {"measured": dict(probe.measured)} for probe in self.probes],
         }

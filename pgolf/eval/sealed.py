@@ -1,9 +1,10 @@
 """The sealed process, seen from outside: it has the artifact, asks for the stream, and answers with scores or rows.
 
-``score_sealed`` starts ``python -I -B`` in an empty temporary folder with a minimal environment; the sum of what it
-answers *is* the run's score. ``audit_sealed`` starts it again for the certificate: that process is told no target
-before its row is handed over, at the places the judge has drawn. The seal is described, with its limits, in
-``pgolf.eval.seal``. ``check_sealed`` refuses, before training, what would keep that process from importing what it
+``score_sealed`` starts Python in an empty temporary folder with a minimal environment; the sum of what it answers *is*
+the run's score. ``audit_sealed`` starts it again for the certificate: that process is told no target before its row is
+handed over, at the places the judge has drawn. What it runs is a ``Source``: the counted script, and then no file of
+this package is within its reach. What closes it, and what that leaves open, is described in ``pgolf.eval.isolation``
+and ``pgolf.eval.seal``. ``check_sealed`` refuses, before training, what would keep that process from importing what it
 needs.
 
 Shapes: N tokens of the stream, N-1 targets, V vocabulary.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import os
@@ -36,29 +38,18 @@ from pgolf.eval.blocks import FIRST_TOKEN_BITS
 from pgolf.eval.coder import Enough
 from pgolf.eval.evaluation import Evaluation, make_score
 from pgolf.eval.frames import receive, send
+from pgolf.eval.home import Home, environment
+from pgolf.eval.library import IMPORTED, SYSTEM_FILES, origin_of
 from pgolf.eval.scorer import stretches
-from pgolf.eval.seal import SYSTEM_FILES, origin_of, package_path
 from pgolf.eval.slots import DoubleScore, WriteOnce
+from pgolf.eval.source import PackageSource, ScriptSource, Source
 
-# Passed on because libraries or the GPU's driver need them, or because they choose the kernels that compute, which
-# must be those that this process replays with; nothing else of the environment is.
-ENVIRONMENT = (
-    "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
-    "SYSTEMROOT",
-    "ATEN_CPU_CAPABILITY",
-    "ONEDNN_MAX_CPU_ISA",
-    "MKL_CBWR",
-    "MKL_ENABLE_INSTRUCTIONS",
-    "OPENBLAS_CORETYPE",
-    "NPY_DISABLE_CPU_FEATURES",
-)
-# What evaluation imports of other people's packages, where it is installed.
-IMPORTED = ("numpy", "torch", "brotli", "zstandard", "numba", "sentencepiece")
-SERVE = "from pgolf.eval.sealed_child import main; main()"
-_REPORT = "import json; from pgolf.eval.seal import reachable; print(json.dumps(reachable({names!r})))"
+_MAIN = "from pgolf.eval.sealed_child import main; main()"
+_REPORT = "from pgolf.eval.sealed_child import report; report()"
 _START_SECONDS = 60
 _STDERR_TAIL_BYTES = 4000
+
+_HERE = PackageSource()
 
 # The sealed process is ended after so many times budget.eval_seconds: late scores are reported, hangs end.
 PATIENCE = 4
@@ -84,7 +75,7 @@ class SealedScore:
     """What the sealed process answered.
 
     ``nll_nats_N, sum_p_N`` float64 [N-1], NaN where no score came; ``lane_starts, side_bits`` are what it said of its
-    plan; ``seconds`` is wall time from start to end.
+    plan; ``seconds`` is wall time, from when the process was closed and let others in until it ended.
     """
 
     nll_nats_N: np.ndarray
@@ -139,13 +130,12 @@ def score_sealed(
     threads: int | None = None,
     limit_seconds: float | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
-    program: str = SERVE,
+    source: Source = _HERE,
     progress: Progress | None = None,
 ) -> SealedScore:
     """Score the stream ``tokens_N`` (uint16 [N], as ``Evaluation.stream`` gives it) from the artifact alone.
 
-    ``threads`` None: as many as this process uses. ``program`` is what the process runs: Python that
-    ends in ``pgolf.eval.sealed_child.main``.
+    ``threads`` None: as many as this process uses. ``source`` is what the process runs.
     Raises the sealed process's own UserError (a damaged artifact, settings that do not fit), SealedError where
     it crashed or ran longer than ``limit_seconds``. A refused access is no exception: see ``violations``.
     """
@@ -159,7 +149,7 @@ def score_sealed(
         threads=threads,
         limit_seconds=limit_seconds,
         overrides=overrides,
-        program=program,
+        source=source,
     )
     facts = dict(run.facts)
     return SealedScore(
@@ -277,34 +267,39 @@ def run_sealed(
     threads: int | None = None,
     limit_seconds: float | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
-    program: str = SERVE,
+    source: Source = _HERE,
 ) -> SealedRun:
     """One sealed process from its start to its end; ``task``: ``score`` or ``audit``. See ``score_sealed``."""
-    from pgolf.artifact.container import codecs
-
     if threads is None:
         import torch
 
         threads = torch.get_num_threads()
+    closed: Mapping[str, Any] = {}
     ended: Mapping[str, Any] = {}
     violations: list[Violation] = []
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="pgolf-sealed-") as empty, tempfile.TemporaryFile() as log:
+    with Home(source, device) as home, tempfile.TemporaryFile() as log:
+        artifact = os.path.realpath(artifact_path)
         order = {
             "task": task,
             "parent": os.getpid(),
-            "artifact": os.path.realpath(artifact_path),
-            "codecs": codecs(artifact_path),
-            "working_directory": empty,
+            "artifact": artifact,
+            "script": home.script,
+            "program": source.program,
+            "places": home.library.places,
+            "folders": home.folders,
+            "reach": home.reach(artifact),
             "device": device,
             "threads": threads,
             "stream_tokens": stream_tokens,
             "overrides": dict(overrides or {}),
         }
-        with _child(program, empty, log, threads, limit_seconds) as (child, overtime):
+        with _child(home, log, threads, limit_seconds) as (child, overtime):
             assert child.stdin is not None and child.stdout is not None
             try:
                 send(child.stdin, order)
+                closed = _closed(child.stdout)
+                started = time.perf_counter()  # what came before is the judge's work
                 ended = _converse(child.stdin, child.stdout, answering)
             except DoubleScore as error:
                 violations.append(Violation("double_score", "write", str(error)))
@@ -316,9 +311,10 @@ def run_sealed(
                 child.wait()
                 raise _crash(child.returncode, log, overtime.is_set(), limit_seconds) from None
     violations += [Violation("access", event, what) for event, what in ended.get("violations", ())]
-    facts = dict(ended.get("facts", {}))
-    facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {})}
-    facts |= {"environment": sorted(_environment(threads)), "system_files": list(SYSTEM_FILES)}
+    facts = {**ended.get("facts", {}), **closed}
+    facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {}), "code": source.label}
+    facts |= {"environment": sorted(environment(threads, "")), "system_files": list(SYSTEM_FILES)}
+    facts |= {"script_sha256": source.sha256} if isinstance(source, ScriptSource) else {}
     return SealedRun(ended, facts, tuple(dict.fromkeys(violations)), time.perf_counter() - started)
 
 
@@ -329,31 +325,30 @@ def check_sealed() -> None:
     find another copy of it.
     """
     here = {name: origin for name in IMPORTED if (origin := origin_of(name))}
-    with tempfile.TemporaryDirectory(prefix="pgolf-sealed-") as empty:
+    with Home(_HERE) as home:
+        order = {"names": list(here), "places": home.library.places, "folders": []}
+        asking = io.BytesIO()
+        send(asking, order)
         try:
-            asked = subprocess.run(
-                _command(_REPORT.format(names=tuple(here))),
-                cwd=empty,
-                env=_environment(1),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_START_SECONDS,
-                start_new_session=True,
-            )
+            with home.start(_REPORT, 1, stderr=subprocess.PIPE) as asked:
+                try:
+                    out, err = asked.communicate(asking.getvalue(), _START_SECONDS)
+                finally:
+                    asked.kill()
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ConfigError(f"evaluation: {sys.executable or 'python'} -I does not start: {error}") from error
     if asked.returncode:
-        tail = asked.stderr.decode(errors="replace").strip()[-_STDERR_TAIL_BYTES:]
+        tail = err.decode(errors="replace").strip()[-_STDERR_TAIL_BYTES:]
         raise ConfigError(f"evaluation: {sys.executable} -I ended with status {asked.returncode}:\n{tail}")
-    there = json.loads(asked.stdout)
-    missing = {name: origin for name, origin in here.items() if there.get(name) != origin}
+    there = json.loads(out)
+    missing = {name: origin for name, origin in here.items() if there[name] != origin}
     if missing:
         files = [Path(origin) for origin in missing.values()]
         places = sorted({str(f.parents[1] if f.name == "__init__.py" else f.parent) for f in files})
         raise ConfigError(
             f"evaluation: the sealed process, which makes the final score, would not find {', '.join(missing)} of "
-            f"{', '.join(places)}. It gets the folders of this process's import path that hold packages as pip "
-            "installs them; have them there, best in a virtual environment"
+            f"{', '.join(places)}. It gets the packages that evaluation needs as pip installs them; have them there, "
+            "best in a virtual environment"
         )
 
 
@@ -404,10 +399,19 @@ def _converse(questions: IO[bytes], answers: IO[bytes], answering: Answering) ->
             send(questions, {"tokens": len(tokens)}, tokens.astype("<u2").tobytes())
 
 
+def _closed(answers: IO[bytes]) -> Mapping[str, Any]:
+    """What the judge's part of the child found when it had closed it, before it let others in."""
+    message, _ = receive(answers)
+    return message["closed"] if "closed" in message else _ended(message)
+
+
 def _ended(message: dict[str, Any]) -> dict[str, Any]:
     """The child's last message; its user errors are raised here under their own class."""
     if message["ended"] == "error":
         raise getattr(errors, message["class"], UserError)(message["message"])
+    pairs = message.setdefault("violations", [])
+    if not isinstance(message.setdefault("facts", {}), dict) or any(len(pair) != 2 for pair in pairs):
+        raise Refused("ended in words that nobody reads")
     return message
 
 
@@ -419,18 +423,10 @@ def _runs(scored: np.ndarray) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def _child(
-    program: str, folder: str, log: Any, threads: int, limit_seconds: float | None
+    home: Home, log: Any, threads: int, limit_seconds: float | None
 ) -> Iterator[tuple[subprocess.Popen[bytes], threading.Event]]:
     """The sealed process, killed at the latest when the block ends or its time is over."""
-    child = subprocess.Popen(
-        _command(program),
-        cwd=folder,
-        env=_environment(threads),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        start_new_session=True,  # Ctrl-C and a closed terminal reach this process, which ends the child
-    )
+    child = home.start(_MAIN, threads, stderr=log)
     overtime = threading.Event()
 
     def end() -> None:
@@ -455,18 +451,6 @@ def _child(
             child.kill()
             child.wait()
         child.stdout.close()  # type: ignore[union-attr]
-
-
-def _command(program: str) -> list[str]:
-    """The call that runs ``program`` with pgolf and the installed packages on its import path, and nothing else."""
-    root = str(Path(__file__).resolve().parents[2])
-    program = f"import sys; sys.path[:] = sys.argv[1:]; {program}"
-    return [sys.executable, "-I", "-B", "-c", program, root, *package_path()]
-
-
-def _environment(threads: int) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    return kept | {"LANG": "C.UTF-8", "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 
 def _crash(status: int, log: Any, overtime: bool, limit_seconds: float | None) -> SealedError:

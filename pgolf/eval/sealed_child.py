@@ -1,6 +1,10 @@
 """The sealed process: artifact and stream in, scores or rows out, and nothing else within reach.
 
-It lives in an empty folder, seals itself before it opens the artifact, and asks for the targets of each block.
+This is the judge's part, and imports nothing but the standard library and other people's packages: it closes the
+process to all that is not listed (``pgolf.eval.isolation``), tries that it is closed, imports the packages, seals
+(``pgolf.eval.seal``), and only then lets the code that makes scores in: that of the counted script, from which it takes
+``pgolf.eval.serve``. It lives in an empty folder of its own.
+
 Standard output is the channel; prints go to the error log. Only the process that started it ends it, or that
 process's death: where a scheduler signals a whole job, the run must say that it was stopped, not that its evaluation
 crashed.
@@ -9,31 +13,28 @@ crashed.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import sys
-import time
 import traceback
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
+from importlib.util import find_spec
+from typing import Any
 
-from pgolf.core.errors import UserError
 from pgolf.core.signals import HEEDED
 from pgolf.eval.frames import receive, send
-from pgolf.eval.remote import Line, RemoteAuditor, RemoteScorer
+from pgolf.eval.isolation import NotIsolated, Reach, isolate
+from pgolf.eval.library import IMPORTED, OWN, Library, origin_of
 from pgolf.eval.seal import Seal, SealBroken, seal
-
-if TYPE_CHECKING:
-    from pgolf.eval.evaluation import Evaluation
 
 _PR_SET_PDEATHSIG = 1
 
 
-def main(alter: Callable[[Evaluation], Evaluation] = lambda evaluation: evaluation) -> None:
-    """Serve one stream. ``alter`` is for those who prove the certificate: it makes of an evaluation another one."""
+def main() -> None:
+    """Serve one stream."""
     for number in HEEDED:
         signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
@@ -41,15 +42,25 @@ def main(alter: Callable[[Evaluation], Evaluation] = lambda evaluation: evaluati
     questions = sys.stdin.buffer
     order, _ = receive(questions)
     _die_with(order["parent"])
-    installed: Seal | None = None
+    closed: Seal | None = None
     try:
-        installed = _prepare(order)
-        _serve(order, installed, questions, answers, alter)
+        facts = {"isolation": isolate(Reach(**order["reach"]), order["parent"])}
+        _import_from(order)
+        facts |= _read(order)
+        closed = _close(order)
+        send(answers, {"closed": facts})  # before anyone else can say so
+        told = _run(order, {"order": order, "questions": questions, "answers": answers})
+        told |= {"peak_bytes": _peak_bytes()}
+        send(answers, {"ended": "done", "violations": closed.violations, "facts": told})
     except SealBroken as error:
-        traceback.print_exc()
-        violations = installed.violations if installed else [("seal", str(error))]
+        violations = list(closed.violations) if closed else [("seal", str(error))]
+        traceback.print_exc()  # it may look for sources that are out of reach
         send(answers, {"ended": "refused", "violations": violations})
-    except UserError as error:
+    except NotIsolated as error:
+        send(answers, {"ended": "error", "class": "UserError", "message": str(error)})
+    except Exception as error:
+        if "UserError" not in (cls.__name__ for cls in type(error).__mro__):  # of whichever code was let in
+            raise
         send(answers, {"ended": "error", "class": type(error).__name__, "message": str(error)})
 
 
@@ -67,49 +78,53 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _prepare(order: dict[str, Any]) -> Seal:
+def report() -> None:
+    """Print where each module that is asked for would come from."""
+    order, _ = receive(sys.stdin.buffer)
+    _import_from(order)
+    print(json.dumps({name: origin_of(name) for name in order["names"]}))
+
+
+def _import_from(order: Mapping[str, Any]) -> None:
+    """Find top-level modules in the library alone, and in the folders that are named."""
+    sys.path[:] = order["folders"]
+    sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Library(order["places"], ()), PathFinder]
+
+
+def _read(order: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is to begin with, as it lies there."""
+    with open(order["artifact"], "rb") as file:
+        artifact = file.read()
+    return {
+        "artifact_sha256": hashlib.sha256(artifact).hexdigest(),
+        "working_directory_entries": len(os.listdir(order["reach"]["scratch"])),
+    }
+
+
+def _close(order: Mapping[str, Any]) -> Seal:
     """Import what evaluation is made of, then seal."""
     import ctypes  # noqa: F401 - loads libffi; later loading of foreign libraries is refused
 
-    import torch
-
-    import_module("pgolf.artifact.container")
-    import_module("pgolf.eval.from_artifact")
-    import_module("pgolf.compressor.registry").prepare(order["codecs"])
-    from pgolf.eval import stage
-
-    stage.KEEPS = False
-    torch.set_num_threads(1)  # batches run side by side instead, order["threads"] of them
-    order["working_directory_entries"] = len(os.listdir(order["working_directory"]))
-    return seal(order["artifact"], sys.path[1:])
+    for name in IMPORTED:
+        if find_spec(name) is not None:
+            import_module(name)
+    reach = order["reach"]
+    counted = [order["artifact"], *filter(None, [order["script"]])]
+    closed = Seal(tuple(map(os.path.realpath, counted)), tuple(reach["readable"]), reach["scratch"])
+    seal(closed)
+    return closed
 
 
-def _serve(
-    order: dict[str, Any],
-    installed: Seal,
-    questions: BinaryIO,
-    answers: BinaryIO,
-    alter: Callable[[Evaluation], Evaluation],
-) -> None:
-    from pgolf.artifact.container import read
-    from pgolf.eval.from_artifact import evaluation_from
-
-    started = time.perf_counter()
-    facts: dict[str, Any] = {"working_directory_entries": order["working_directory_entries"]}
-    with open(order["artifact"], "rb") as file:
-        facts["artifact_sha256"] = hashlib.sha256(file.read()).hexdigest()
-    evaluation = evaluation_from(read(Path(order["artifact"])), device=order["device"], overrides=order["overrides"])
-    evaluation = alter(replace(evaluation, workers=order["threads"]))
-    evaluator = evaluation.evaluator(order["stream_tokens"])
-    facts["setup_seconds"] = time.perf_counter() - started
-    line = Line(questions, answers)
-    first_tokens = line.open(evaluator.plan.lane_starts, evaluator.plan.side_bits)
-    coder = RemoteAuditor(line) if order["task"] == "audit" else RemoteScorer(line)
-    evaluator.run(coder, first_tokens)
-    facts["score_seconds"] = time.perf_counter() - started - facts["setup_seconds"]
-    facts["peak_bytes"] = _peak_bytes()
-    facts["core_share"] = evaluator.core_share.share
-    send(answers, {"ended": "done", "violations": installed.violations, "facts": facts})
+def _run(order: Mapping[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    """Let in the code that makes scores; returns what it tells of itself."""
+    if order["script"] is not None:
+        with open(order["script"], "rb") as file:
+            script = file.read()
+        for name in [name for name in sys.modules if name.partition(".")[0] == OWN]:
+            del sys.modules[name]  # the script brings its own
+        exec(compile(script, order["script"], "exec"), {"__name__": "train_gpt", "__file__": order["script"]})
+    exec(compile(order["program"], "<program>", "exec"), names)
+    return dict(names.get("facts", {}))
 
 
 def _peak_bytes() -> int:

@@ -32,9 +32,6 @@ from numba.core.dispatcher import Dispatcher
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Stage
 
-# Whether compiled kernels are kept on disk; a sealed process, which may write nothing, compiles for itself.
-KEEPS = True
-
 
 class Chain:
     """The stages of one stream at work: each reads the rows of the network and of all experts before it.
@@ -246,8 +243,6 @@ def _nothing() -> None: ...
 
 def kernel(function: Callable[..., Any], signature: Any = None) -> Any:
     """Compile by numba, now if a signature is given; keep the result on disk where there is a place for it."""
-    if not KEEPS:
-        return njit(signature, nogil=True, error_model="numpy")(function)
     try:
         return njit(signature, cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # no writable folder, or no file (a bundle)

@@ -15,4 +15,6 @@ def certify(context: Context) -> Certificate:
     """Every probe's verdict."""
     evaluator = context.evaluation.evaluator(len(context.tokens_N))
     track: Literal["A", "B"] = "B" if evaluator.learns else "A"
-    return Certificate(tuple(module.probe(context) for module in PROBES), context.evaluation.metric, track)
+    isolation, code = (artifact_only.told(context, name) for name in ("isolation", "code"))
+    probes = tuple(module.probe(context) for module in PROBES)
+    return Certificate(probes, context.evaluation.metric, track, isolation, code)

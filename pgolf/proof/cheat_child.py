@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from pgolf.eval import sealed_child
+from collections.abc import Mapping
+from typing import IO, Any
+
+from pgolf.eval.serve import serve
+from pgolf.eval.source import PackageSource
 from pgolf.proof.cheats import by_name
 
 
-def program(cheat: str) -> str:
-    """What ``score_sealed`` is to run for the cheat of that name."""
-    return f"from pgolf.proof.cheat_child import main; main({cheat!r})"
+def cheating(cheat: str) -> PackageSource:
+    """What a sealed process is to run for the cheat of that name: no script carries it."""
+    call = f"cheat({cheat!r}, order, questions, answers)"
+    return PackageSource(f"from pgolf.proof.cheat_child import cheat; facts = {call}")
 
 
-def main(cheat: str) -> None:
-    sealed_child.main(by_name(cheat).apply)
+def cheat(name: str, order: Mapping[str, Any], questions: IO[bytes], answers: IO[bytes]) -> dict[str, Any]:
+    return serve(order, questions, answers, by_name(name).apply)

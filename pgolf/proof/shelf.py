@@ -12,9 +12,10 @@ from pgolf.artifact.container import read
 from pgolf.core.results import Certificate
 from pgolf.eval.evaluation import Evaluation, make_score
 from pgolf.eval.from_artifact import evaluation_from
-from pgolf.eval.sealed import SERVE, score_sealed
+from pgolf.eval.sealed import score_sealed
+from pgolf.eval.source import PackageSource
 from pgolf.proof.certificate import certify
-from pgolf.proof.cheat_child import program
+from pgolf.proof.cheat_child import cheating
 from pgolf.proof.cheats import Cheat
 from pgolf.proof.context import Context
 from pgolf.proof.profiles import Profile
@@ -93,8 +94,8 @@ def _find(
     profile: Profile,
 ) -> Finding:
     evaluation = cheat.apply(honest) if cheat is not None else honest
-    run = program(cheat.name) if cheat is not None else SERVE
-    sealed = score_sealed(artifact_path, tokens_N, program=run)
+    source = cheating(cheat.name) if cheat is not None else PackageSource()
+    sealed = score_sealed(artifact_path, tokens_N, source=source)
     scored = ~np.isnan(sealed.nll_nats_N)
     claimed = make_score(
         evaluation,
@@ -107,7 +108,7 @@ def _find(
         valid=False,
     )
     vocab_size = honest.tokenizer.vocab_size
-    audit, decoding = prove(artifact_path, tokens_N, sealed, vocab_size, profile, program=run)
+    audit, decoding = prove(artifact_path, tokens_N, sealed, vocab_size, profile, source=source)
     certificate = certify(Context(evaluation, tokens_N, sealed, claimed, audit, decoding, documents, sha256))
     return Finding(cheat, claimed.val_bpb, certificate)
 

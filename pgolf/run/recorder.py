@@ -32,11 +32,12 @@ class Recorder:
     """Hears what happens and keeps nothing of it; a run's own recorder overrides what it keeps.
 
     ``cfg`` is the composed config, ``device`` and ``process`` say where the run happens, ``folder`` where its files
-    go (None: nowhere), ``code_bytes`` what its code counts, and ``trained_before`` that the weights are a finished
-    run's.
+    go (None: nowhere), ``script`` its code, ``code_bytes`` what that counts, and ``trained_before`` that the weights
+    are a finished run's.
     """
 
     folder: Path | None = None
+    script: bytes = b""
     code_bytes: int = 0
     trained_before: bool = False
 

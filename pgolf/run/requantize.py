@@ -25,6 +25,7 @@ from pgolf.core.protocols import Model
 from pgolf.core.results import TrainResult
 from pgolf.data.dataset import Dataset
 from pgolf.eval.sealed import check_sealed
+from pgolf.eval.source import ScriptSource
 from pgolf.run import stages
 from pgolf.run.model_report import compare_forecast, report_model
 from pgolf.run.record import Run
@@ -96,7 +97,7 @@ def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str]
             _compare_with_parent(run, parent)
             evaluation = stages.score_dev(run, dataset, artifact)
         if final:
-            scored = stages.score_final(run, dataset, artifact.path, evaluation)
+            scored = stages.score_final(run, dataset, artifact.path, ScriptSource(run.script), evaluation)
             stages.certify_final(run, scored, artifact.sha256)
     return run.status
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from pgolf.artifact import container
+from pgolf.artifact.container import Loaded
+from pgolf.bundle.script import SCRIPT_NAME, make_serving
 from pgolf.config.eval_words import EvalWords, overrides_of
 from pgolf.core.atomic import write_text_atomic
-from pgolf.core.errors import CertificateError, OverBudget
+from pgolf.core.errors import CertificateError, OverBudget, RunError
 from pgolf.core.events import Event
 from pgolf.core.process import Process
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Certificate, Score
 from pgolf.eval.from_artifact import evaluation_from
+from pgolf.eval.source import REBUILT, REBUILT_OTHERWISE, ScriptSource
 from pgolf.run import stages
 from pgolf.run.listeners import Screen
 from pgolf.run.recorder import Recorder
@@ -23,15 +28,19 @@ from pgolf.tokenizer.fixed import FixedTokenizer
 from pgolf.track.console import Console
 from pgolf.track.jsonable import to_json, to_plain
 from pgolf.track.ledger import StageLedger
+from pgolf.track.result import read_result
+
+NOT_OWN = "not the artifact's own settings"
 
 
 class Rescore(Recorder):
     """Shows what happens and counts its seconds; ``score`` and ``certificate`` are what it came to."""
 
-    def __init__(self, cfg: Mapping[str, Any], console: Console) -> None:
+    def __init__(self, cfg: Mapping[str, Any], console: Console, own_settings: bool) -> None:
         super().__init__(cfg, Process(rank=0, world=1))
         self.console, self.screen = console, Screen(console)
         self.ledger = StageLedger(budget=cfg["budget"])
+        self.own_settings = own_settings
         self.score: Score | None = None
         self.certificate: Certificate | None = None
 
@@ -55,7 +64,7 @@ class Rescore(Recorder):
         return to_plain(
             {
                 "status": "certificate_failed" if failed else "over_time" if late else "finished",
-                "reason": "; ".join(failed) or late,
+                "reason": "; ".join(failed) or late or ("" if self.own_settings else NOT_OWN),
                 "run": {"name": name, "seed": None, "rerun": 1},
                 "scores": {"final": self.score.as_dict()},
                 "train": None,
@@ -70,19 +79,23 @@ def evaluate(words: EvalWords) -> int:
     loaded = container.read(words.artifact)
     overrides = overrides_of(words, loaded.header)
     with Console() as console:
-        recorder = Rescore(words.settings, console)
+        recorder = Rescore(words.settings, console, own_settings=not overrides)
         evaluation = evaluation_from(loaded, device=str(recorder.device), overrides=overrides)
         recorder.tell("artifact", f"{words.artifact}  sha256 {loaded.sha256}")
         for group, node in overrides.items():
             recorder.tell("override", f"{group}: {_changes(node, loaded.header[group])}")
         dataset = stages.prepare(recorder, recipe=FixedTokenizer(from_blob(loaded.tokenizer_blob)), trains=False)
-        final = stages.score_final(recorder, dataset, words.artifact, evaluation, overrides)
+        source = source_of(words.artifact, loaded, overrides)
+        recorder.tell("code", source.label)
+        final = stages.score_final(recorder, dataset, words.artifact, source, evaluation, overrides)
         certificate = stages.certify_final(recorder, final, loaded.sha256)
         assert recorder.score is not None
         console.summary(recorder.result(str(words.artifact)), None, certificate, None)
         record = {
             "artifact_sha256": loaded.sha256,
             "overrides": overrides,
+            "settings": NOT_OWN if overrides else "the artifact's own",
+            "code_sha256": source.sha256,
             "score": recorder.score.as_dict(),
             "certificate": certificate.as_dict(),
         }
@@ -91,6 +104,33 @@ def evaluate(words: EvalWords) -> int:
     if not certificate.passed:
         return CertificateError.exit_status
     return OverBudget.exit_status if stages.over_time(words.settings, recorder.score) else 0
+
+
+def source_of(path: Path, loaded: Loaded, overrides: Mapping[str, Mapping[str, Any]]) -> ScriptSource:
+    """What is to score the artifact at ``path``: the script beside it that was counted, if its result vouches for both.
+
+    Otherwise one is made of this package, for the artifact's settings or for those that replace them; its label says
+    so. Settings that are given here are in no bytes that anybody counted.
+    """
+    script = None if overrides else _counted_script(path, loaded.sha256)
+    if script is not None:
+        return ScriptSource(script)
+    header = dict(loaded.header) | dict(overrides)
+    schemes = {tensor.scheme for tensor in loaded.state.tensors}
+    bundle = make_serving(header, container.codecs(path), schemes, type(from_blob(loaded.tokenizer_blob)))
+    return ScriptSource(bundle.script, REBUILT_OTHERWISE if overrides else REBUILT)
+
+
+def _counted_script(path: Path, sha256: str) -> bytes | None:
+    """The script in the artifact's folder; None where none is, or where it or the artifact is not that of the result
+    there."""
+    try:
+        artifact = read_result(path.parent)["artifact"] or {}
+        script = path.with_name(SCRIPT_NAME).read_bytes()
+    except (OSError, RunError):
+        return None
+    stated = artifact.get("sha256"), artifact.get("code_sha256")
+    return script if stated == (sha256, hashlib.sha256(script).hexdigest()) else None
 
 
 def _changes(node: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

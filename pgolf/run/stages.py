@@ -7,6 +7,7 @@ own seconds.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -43,6 +44,7 @@ from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.sampler import sample_text
 from pgolf.eval.sealed import PATIENCE, SealedScore, final_score, score_sealed
+from pgolf.eval.source import Source
 from pgolf.eval.split import float_evaluation, plain_windows, score_split
 from pgolf.proof.certificate import certify
 from pgolf.proof.context import Context
@@ -183,6 +185,7 @@ def export(recorder: Recorder, dataset: Dataset, model: Model, trained: TrainRes
             path,
             container.read(path),
             bytes_code=recorder.code_bytes,
+            code_sha256=hashlib.sha256(recorder.script).hexdigest(),
             cap_bytes=budget["cap_bytes"],
             counts_tokenizer=budget["count_tokenizer"],
         )
@@ -238,9 +241,11 @@ def measure_inputs(
 
 @dataclass(frozen=True)
 class Final:
-    """What the final evaluation did, for the certificate: the recipe, the stream it scored, what came back."""
+    """What the final evaluation did, for the certificate: the code and the recipe, the stream it scored, what came
+    back."""
 
     path: Path
+    source: Source
     overrides: Mapping[str, Mapping[str, Any]] | None
     evaluation: Evaluation
     stream_N: np.ndarray
@@ -265,10 +270,11 @@ def score_final(
     recorder: Recorder,
     dataset: Dataset,
     path: Path,
+    source: Source,
     evaluation: Evaluation,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Final:
-    """Open validation, now that the artifact's hash is known, and score it in the sealed process."""
+    """Open validation, now that the artifact's hash is known, and score it in the sealed process, by ``source``."""
     budget = recorder.cfg["budget"]
     limit = budget["subset_tokens"]
     with recorder.stage("evaluate"), recorder.progress("validation", unit="tokens") as progress:
@@ -279,13 +285,14 @@ def score_final(
             device=str(recorder.device),
             limit_seconds=PATIENCE * budget["eval_seconds"],
             overrides=overrides,
+            source=source,
             progress=progress,
         )
     _tell_share(recorder, "evaluate", sealed.facts.get("core_share"))
     target_bytes_N = dataset.sidecar_target_bytes("val", limit)
     score = final_score(evaluation, stream_N, sealed, limit is not None, target_bytes_N)
     recorder.tell("score", which="final", score=score)
-    return Final(path, overrides, evaluation, stream_N, sealed, score, target_bytes_N)
+    return Final(path, source, overrides, evaluation, stream_N, sealed, score, target_bytes_N)
 
 
 def certify_final(
@@ -307,6 +314,7 @@ def certify_final(
             device=str(recorder.device),
             limit_seconds=PATIENCE * cfg["budget"]["eval_seconds"],
             overrides=final.overrides,
+            source=final.source,
         )
         certificate = certify(
             Context(
@@ -325,7 +333,8 @@ def certify_final(
     late = over_time(cfg, final.score)
     if late:
         recorder.tell("late", late)
-    score = replace(final.score, valid=certificate.passed and not late)
+    own = not final.overrides  # settings from elsewhere are in no bytes that are counted
+    score = replace(final.score, valid=certificate.passed and not late and own)
     recorder.tell("certified", certificate=certificate, score=score)
     return certificate
 

@@ -79,7 +79,7 @@ def row_from_result(
         "valid_time": within(result, "train_seconds") and within(result, "eval_seconds") if final else None,
         "valid_metric": _valid_metric(result["certificate"], final),
         "status": result["status"],
-        "notes": "; ".join(part for part in (notes, result["reason"], _subset(final)) if part),
+        "notes": "; ".join(part for part in (notes, result["reason"], _subset(final), _hook_only(result)) if part),
     }
 
 
@@ -91,6 +91,12 @@ def _valid_metric(certificate: Mapping[str, Any] | None, final: Mapping[str, Any
 
 def _subset(final: Mapping[str, Any]) -> str:
     return "subset" if final.get("subset") else ""
+
+
+def _hook_only(result: Mapping[str, Any]) -> str:
+    """What is said of a run whose score no kernel had a part in."""
+    isolation = (result["certificate"] or {}).get("isolation", "")
+    return f"isolation: {isolation}" if "audit hook" in isolation else ""
 
 
 def check_table(path: Path) -> None:

@@ -111,6 +111,7 @@ def _artifact_facts(artifact: Artifact) -> dict[str, Any]:
         "bytes_tokenizer": artifact.bytes_tokenizer,
         "cap_bytes": artifact.cap_bytes,
         "sha256": artifact.sha256,
+        "code_sha256": artifact.code_sha256,
         "code_label": artifact.code_label,
         "counts_tokenizer": artifact.counts_tokenizer,
     }

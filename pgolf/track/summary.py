@@ -196,7 +196,10 @@ def _certificate(certificate: Certificate | None, width: int) -> list[Text]:
     heading = Text("certificate", style="bold")
     heading.append("   ")
     heading.append_text(_verdict(certificate.passed))
-    heading.append(f"   track {certificate.track}, profile {certificate.profile}", style="not bold dim")
+    heading.append(
+        f"   track {certificate.track}, profile {certificate.profile}; isolation: {certificate.isolation}",
+        style="not bold dim",
+    )
     rows = [[f"({p.letter})", p.name, _verdict(p.passed), f"{p.seconds:.1f} s"] for p in certificate.probes]
     evidence = [_evidence(probe) for probe in certificate.probes]
     return [heading, *wrapped(columns(rows, gap=2), evidence, width, gap=2)]

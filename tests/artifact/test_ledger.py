@@ -11,7 +11,8 @@ def loaded(state, header, compressor):
 
 
 def record(loaded, cap_bytes=1_000_000, counts_tokenizer=True):
-    return artifact_record("a.pgolf", loaded, bytes_code=42_912, cap_bytes=cap_bytes, counts_tokenizer=counts_tokenizer)
+    caps = {"cap_bytes": cap_bytes, "counts_tokenizer": counts_tokenizer}
+    return artifact_record("a.pgolf", loaded, bytes_code=42_912, code_sha256="ab" * 32, **caps)
 
 
 def test_parts_add_up_to_the_total(loaded):
@@ -52,6 +53,7 @@ def test_the_text_names_what_is_over_and_the_parts():
         counts_tokenizer=True,
         code_label="bundle",
         sha256="",
+        code_sha256="",
     )
     assert ledger_text(artifact) == (
         "artifact: 1,004,312 bytes, 4,312 over the 1,000,000 budget (weights 951,200 + code 42,912 + tokenizer 10,200)."

@@ -11,13 +11,15 @@ import pytest
 
 from pgolf.artifact import container
 from pgolf.bundle.folder import bundle_run, requirements
-from pgolf.bundle.script import bundled_config, make_bundle, opened, packages, script_of
+from pgolf.bundle.script import bundled_config, make_bundle, make_serving, opened, packages, script_of
 from pgolf.cli.main import main
 from pgolf.config.compose import compose, read_config, settings, to_yaml
 from pgolf.config.schema import Root
 from pgolf.core.errors import ArtifactError, ConfigError, RunError
 from pgolf.data.tiny import Tiny
+from pgolf.eval.from_artifact import OVERRIDABLE
 from pgolf.run.bundled import DEFAULT_SEED
+from pgolf.tokenizer.bpe import BPETokenizer
 from tests.helpers import SMOKE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -271,9 +273,34 @@ WORDS = [
 ]
 
 
+def serving_of(*words, codecs=("range",), schemes=("grid", "fp16"), tokenizer=BPETokenizer):
+    cfg = settings_of("size=tiny", *words)
+    return make_serving({name: cfg[name] for name in ("arch", *OVERRIDABLE)}, codecs, schemes, tokenizer)
+
+
+def test_a_script_that_only_scores_carries_nothing_that_trains():
+    serving, whole = serving_of(), bundle_of("size=tiny")
+    assert {"pgolf.eval.serve", "pgolf.compressor.range", "pgolf.quant.schemes.grid"} <= set(serving.sources)
+    trains = ("train", "optimizer", "loader", "data", "run", "hook", "qat", "schedule")
+    assert not [name for name in serving.sources if name.split(".")[1:2] and name.split(".")[1] in trains]
+    assert len(serving.script) < 0.7 * len(whole.script)
+
+
+def test_every_script_can_serve():
+    assert "pgolf.eval.serve" in bundle_of("size=tiny", "data=tiny").sources
+
+
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: "+".join(words) or "default")
 def test_every_name_of_a_bundle_is_in_it(words):
-    sources = bundle_of("size=tiny", *words).sources
+    check_names(bundle_of("size=tiny", *words).sources)
+
+
+@pytest.mark.parametrize("words", [(), ("arch=pr1855",), ("arch=mamba_hybrid",)], ids=str)
+def test_every_name_of_a_script_that_only_scores_is_in_it(words):
+    check_names(serving_of(*words).sources)
+
+
+def check_names(sources):
     trees = {name: ast.parse(source) for name, source in sources.items()}
     tops = {name: top_names(tree) for name, tree in trees.items()}
     for name, tree in trees.items():

@@ -106,6 +106,13 @@ def test_what_acts_on_import_is_kept(package):
     assert "print('acts')" in ast.unparse(found["pgolf.c"])
 
 
+def test_modules_that_are_looked_up_by_name_are_kept_for_what_they_do(package):
+    assert set(shaken([])) == set()
+    assert "print('acts')" in ast.unparse(shaken([], modules=["pgolf.c"])["pgolf.c"])
+    with pytest.raises(ConfigError, match=r"pgolf\.nowhere"):
+        shaken([], modules=["pgolf.nowhere"])
+
+
 def test_entries_that_are_not_there_and_modules_that_are_not_bundled_are_refused(package):
     with pytest.raises(ConfigError, match=r"pgolf\.a has no 'nothing'"):
         shaken([("pgolf.a", "nothing")])

@@ -328,7 +328,7 @@ def test_a_forged_claim_ends_with_the_stream(codec):
 # ---- in the sealed process
 
 
-def test_the_sealed_process_loads_the_decoder_before_it_closes(tmp_path):
+def test_the_decoder_works_in_the_sealed_process(tmp_path):
     from pgolf.compressor.zlib import Zlib
     from pgolf.eval.evaluation import score_stream
     from pgolf.eval.from_artifact import evaluation_from

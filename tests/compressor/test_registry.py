@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from pgolf import compressor as package
-from pgolf.compressor.registry import codecs, decoder, prepare
+from pgolf.compressor.registry import codecs, decoder
 from pgolf.core.errors import ArtifactError
 from pgolf.core.make import make
 from tests.compressor.contract import pack, plain
@@ -33,7 +33,6 @@ def test_a_module_put_into_the_package_is_a_codec(monkeypatch, tmp_path):
     (tmp_path / "dropped_in.py").write_text("def decode(packed, raw_length, layout):\n    return packed[::-1]\n")
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     assert "dropped_in" in codecs()
-    prepare(["dropped_in", "there is none"])
     assert decoder("dropped_in")(b"abc", 3, plain(b"abc")) == b"cba"
 
 

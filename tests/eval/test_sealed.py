@@ -1,6 +1,7 @@
 import ast
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,13 @@ import pytest
 import pgolf
 from pgolf.artifact import container
 from pgolf.core.errors import ArtifactError, ConfigError, UserError
+from pgolf.eval import library
 from pgolf.eval import sealed as road
 from pgolf.eval.evaluation import make_score, score_stream
 from pgolf.eval.from_artifact import evaluation_from
+from pgolf.eval.home import environment
+from pgolf.eval.library import IMPORTED
 from pgolf.eval.sealed import (
-    IMPORTED,
     SealedError,
     SealedScore,
     Violation,
@@ -26,9 +29,11 @@ from pgolf.eval.sealed import (
     run_sealed,
     score_sealed,
 )
+from pgolf.eval.source import PackageSource
 from pgolf.proof.audit import Judge, audit_sealed
-from pgolf.proof.cheat_child import program
+from pgolf.proof.cheat_child import cheating
 from pgolf.proof.shelf import stream_of
+from tests.eval.adamw import AdamW
 from tests.eval.stages import counts, mean
 from tests.processes import descendants, until
 from tests.proof.making import DOCUMENTS, eval_node, write_artifact
@@ -120,22 +125,41 @@ def test_an_audited_process_hands_over_the_rows_of_the_score(artifact, tokens_N,
     np.testing.assert_allclose(total, 1.0, atol=1e-5)
 
 
-WITH_STAGES = f"""
-import sys
+WITH_STAGES = """
 from dataclasses import replace
-from pgolf.eval.sealed_child import main
+from pgolf.eval.serve import serve
+from tests.eval.adamw import AdamW
 from tests.eval.stages import counts, mean
-sys.path.append({str(Path(__file__).parent)!r})  # as if these stages were the package's own
-main(lambda evaluation: replace(evaluation, ngram=counts(), mixer=mean()))
+facts = serve(order, questions, answers, lambda evaluation: replace(evaluation, ngram=counts(), mixer=mean()))
 """
 
 
 def test_stages_work_in_the_sealed_process_and_ask_for_nothing_that_is_refused(artifact, evaluation, tokens_N):
     with_stages = dataclasses.replace(evaluation, ngram=counts(), mixer=mean())
     here = score_stream(with_stages, tokens_N, split="val", subset=True)
-    sealed = score_sealed(artifact, tokens_N, threads=1, program=WITH_STAGES)
+    sealed = score_sealed(artifact, tokens_N, threads=1, source=PackageSource(WITH_STAGES, (str(ROOT),)))
     assert final_score(with_stages, tokens_N, sealed, True).val_bpb == pytest.approx(here.val_bpb, abs=1e-7)
     assert sealed.violations == ()
+
+
+WITH_ADAMW = """
+from dataclasses import replace
+from pgolf.eval.serve import serve
+from tests.eval.adamw import AdamW
+facts = serve(order, questions, answers, lambda evaluation: replace(evaluation, ttt=AdamW()))
+"""
+
+
+def test_an_optimizer_of_torch_works_in_the_sealed_process_and_asks_for_nothing_that_is_refused(
+    artifact, evaluation, tokens_N
+):
+    """torch.optim brings torch's compiler along, which wants a temporary folder."""
+    adapting = dataclasses.replace(evaluation, ttt=AdamW())
+    here = score_stream(adapting, tokens_N, split="val", subset=True)
+    sealed = score_sealed(artifact, tokens_N, threads=1, source=PackageSource(WITH_ADAMW, (str(ROOT),)))
+    assert sealed.violations == ()
+    assert final_score(adapting, tokens_N, sealed, True).val_bpb == pytest.approx(here.val_bpb, abs=1e-7)
+    assert here.val_bpb != score_stream(evaluation, tokens_N, split="val", subset=True).val_bpb
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------
@@ -178,7 +202,7 @@ def test_time_over_ends_the_sealed_process(artifact, tokens_N):
 
 
 def test_refused_access_is_reported_even_when_swallowed(artifact, tokens_N):
-    sealed = score_sealed(artifact, tokens_N, threads=1, program=program("file_reader"))
+    sealed = score_sealed(artifact, tokens_N, threads=1, source=cheating("file_reader"))
     assert sealed.complete
     (violation,) = sealed.violations
     assert (violation.kind, violation.event) == ("access", "open")
@@ -186,26 +210,26 @@ def test_refused_access_is_reported_even_when_swallowed(artifact, tokens_N):
 
 
 def test_a_second_score_ends_the_sealed_process_and_is_reported(artifact, tokens_N):
-    sealed = score_sealed(artifact, tokens_N, threads=1, program=program("settles_twice"))
+    sealed = score_sealed(artifact, tokens_N, threads=1, source=cheating("settles_twice"))
     assert not sealed.complete
     assert sealed.violations == (Violation("double_score", "write", "position 0 was scored already"),)
 
 
 ASKS_AHEAD = """
-import pgolf.eval.sealed_child as child
 from pgolf.core.prediction import Span
+from pgolf.eval import serve
 from pgolf.eval.remote import RemoteScorer
 class Ahead(RemoteScorer):
     def known(self, block):
         self._line.ask(Span(block.lane, block.context, block.stop + 100, block.stop + 101))
         return super().known(block)
-child.RemoteScorer = Ahead
-child.main()
+serve.CODERS["score"] = Ahead
+serve.serve(order, questions, answers)
 """
 
 
 def test_a_question_out_of_turn_ends_the_sealed_process_and_is_reported(artifact, tokens_N):
-    sealed = score_sealed(artifact, tokens_N, threads=1, program=ASKS_AHEAD)
+    sealed = score_sealed(artifact, tokens_N, threads=1, source=PackageSource(ASKS_AHEAD))
     assert not sealed.complete and np.isnan(sealed.nll_nats_N).all()
     (violation,) = sealed.violations
     assert (violation.kind, violation.event) == ("out_of_turn", "score")
@@ -213,13 +237,11 @@ def test_a_question_out_of_turn_ends_the_sealed_process_and_is_reported(artifact
 
 
 SAYS = """
-import sys
 from pgolf.eval.frames import receive, send
-receive(sys.stdin.buffer)
 for message in {messages}:
-    send(sys.stdout.buffer, *message)
-receive(sys.stdin.buffer)
-receive(sys.stdin.buffer)
+    send(answers, *message)
+receive(questions)
+receive(questions)
 """
 READY = ({"ready": True, "lane_starts": [0], "side_bits": 0.0}, b"")
 NONSENSE = {
@@ -236,6 +258,9 @@ NONSENSE = {
     "scores beyond the end": ({"scores": 1}, np.array([1e9, 1.0, 1.0]).astype("<f8").tobytes()),
     "scores nowhere": ({"scores": 1}, np.array([np.nan, 1.0, 1.0]).astype("<f8").tobytes()),
     "another plan": READY,
+    "an end without violations": ({"ended": "done", "violations": 5}, b""),
+    "an end with half of one": ({"ended": "done", "violations": [["open"]]}, b""),
+    "an end without facts": ({"ended": "done", "facts": [1]}, b""),
 }
 
 
@@ -243,17 +268,17 @@ NONSENSE = {
 @pytest.mark.parametrize("what", list(NONSENSE))
 def test_whatever_a_sealed_process_says_wrong_is_reported_and_breaks_nothing_here(artifact, tokens_N, what):
     says = SAYS.format(messages=[READY, NONSENSE[what]])
-    sealed = score_sealed(artifact, tokens_N, threads=1, program=f"inf = float('inf'){says}", limit_seconds=60)
+    sealed = score_sealed(
+        artifact, tokens_N, threads=1, source=PackageSource(f"inf = float('inf'){says}"), limit_seconds=60
+    )
     (violation,) = sealed.violations
     assert violation.kind == "out_of_turn" and not sealed.complete
 
 
 TWO_PLANS = """
-import sys
 import numpy as np
 from pgolf.eval.frames import receive, send
-read, write = sys.stdin.buffer, sys.stdout.buffer
-order, _ = receive(read)
+read, write = questions, answers
 targets = order["stream_tokens"] - 1
 
 def ask(message, payload=b""):
@@ -278,9 +303,9 @@ send(write, {"ended": "done", "violations": [], "facts": {}})
 
 def test_an_audited_process_with_another_plan_than_the_scorers_is_refused(artifact, tokens_N):
     """Here every token is the first of a lane, told before anything is predicted, at a price that is in no score."""
-    sealed = score_sealed(artifact, tokens_N, threads=1, program=TWO_PLANS)
+    sealed = score_sealed(artifact, tokens_N, threads=1, source=PackageSource(TWO_PLANS))
     assert sealed.complete and sealed.side_bits == 0.0
-    audit = audit_sealed(artifact, tokens_N, sealed, 260, 100, 10, threads=1, program=TWO_PLANS)
+    audit = audit_sealed(artifact, tokens_N, sealed, 260, 100, 10, threads=1, source=PackageSource(TWO_PLANS))
     assert not audit.complete and [violation.kind for violation in audit.run.violations] == ["out_of_turn"]
 
 
@@ -324,8 +349,9 @@ def test_final_score_is_no_number_where_a_position_has_no_price(evaluation, toke
 def test_kernels_chosen_by_the_environment_are_the_sealed_processs_too(monkeypatch):
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
     monkeypatch.setenv("PYTHONPATH", "/texts")
-    passed_on = road._environment(1)
+    passed_on = environment(1, "/scratch")
     assert passed_on["ATEN_CPU_CAPABILITY"] == "avx2" and "PYTHONPATH" not in passed_on
+    assert passed_on["TMPDIR"] == passed_on["NUMBA_CACHE_DIR"] == "/scratch"
 
 
 def test_the_list_of_what_evaluation_imports_is_complete():
@@ -345,21 +371,30 @@ def package(tmp_path, monkeypatch):
     """A package that evaluation needs, in a folder of the import path: as a copy, without what pip leaves."""
     (tmp_path / "needed_here").mkdir()
     (tmp_path / "needed_here" / "__init__.py").write_text("")
+    (tmp_path / "beside.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(road, "IMPORTED", ("numpy", "needed_here"))
+    for module in (road, library):
+        monkeypatch.setattr(module, "IMPORTED", ("numpy", "needed_here"))
     return tmp_path
 
 
-def test_a_package_the_sealed_process_would_not_find_is_refused_at_once(package):
+def test_a_package_reaches_the_sealed_process_without_what_lies_beside_it(package):
+    check_sealed()
+    files = library.library(own=False).files
+    assert str(package / "needed_here") in files
+    assert not [file for file in files if Path(file) in (package, package / "beside.py", ROOT / "pgolf")]
+
+
+def test_a_package_the_sealed_process_would_not_find_is_refused_at_once(package, monkeypatch):
+    shutil.make_archive(str(package / "zipped"), "zip", package, "needed_here")
+    shutil.rmtree(package / "needed_here")
+    monkeypatch.syspath_prepend(package / "zipped.zip")
     with pytest.raises(ConfigError, match="would not find needed_here of ") as caught:
         check_sealed()
-    assert f" of {package}. It gets" in str(caught.value)
-    (package / "needed_here-1.0.dist-info").mkdir()
-    check_sealed()
+    assert f" of {package / 'zipped.zip'}. It gets" in str(caught.value)
 
 
 def test_another_copy_of_a_package_is_refused(package, monkeypatch):
-    (package / "needed_here-1.0.dist-info").mkdir()
     monkeypatch.setattr(road, "origin_of", lambda name: f"/elsewhere/{name}/__init__.py")
     with pytest.raises(ConfigError, match="would not find numpy, needed_here of /elsewhere"):
         check_sealed()
@@ -378,6 +413,7 @@ def test_a_python_that_does_not_start_is_refused(tmp_path, monkeypatch):
 SCORE = """
 import sys, numpy as np
 from pgolf.eval.sealed import check_sealed, score_sealed
+from pgolf.eval.source import PackageSource
 check_sealed()
 tokens_N = np.fromfile(sys.argv[2], dtype=np.uint16)
 sealed = score_sealed(sys.argv[1], tokens_N, threads=1)
@@ -416,13 +452,9 @@ def test_packages_outside_any_environment_reach_the_sealed_process(place, artifa
 
 
 WAITS = """
-import pathlib, time
-from pgolf.eval import sealed_child
-def wait(order):
-    pathlib.Path({marker!r}).touch()
-    time.sleep(600)
-sealed_child._prepare = wait
-sealed_child.main()
+import time
+open("begun", "w").close()
+time.sleep(600)
 """
 
 
@@ -430,11 +462,12 @@ sealed_child.main()
 def test_the_sealed_process_dies_with_the_one_that_started_it(artifact, tokens_N, tmp_path):
     """At work that takes minutes, so that no closed pipe is noticed."""
     tokens_N.tofile(tmp_path / "tokens")
-    waits = WAITS.format(marker=str(tmp_path / "begun"))
-    starting = SCORE.replace("threads=1", f"threads=1, program={waits!r}")
-    parent = subprocess.Popen([sys.executable, "-c", starting, artifact, tmp_path / "tokens"], cwd=ROOT)
+    starting = SCORE.replace("threads=1", f"threads=1, source=PackageSource({WAITS!r})")
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", starting, artifact, tmp_path / "tokens"]
+    parent = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:
-        until((tmp_path / "begun").exists, 60)
+        until(lambda: list(tmp_path.glob("*/scratch/begun")), 60)
         (child,) = descendants(parent.pid)
         parent.send_signal(signal.SIGKILL)
         parent.wait()

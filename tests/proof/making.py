@@ -101,7 +101,7 @@ def pretend_sealed(evaluation, tokens_N, **changes):
     evaluator = evaluation.evaluator(len(tokens_N))
     scorer = Scorer(tokens_N, evaluator.plan.lane_starts)
     evaluator.run(scorer, scorer.first_tokens)
-    facts = {"working_directory_entries": 0, "artifact_sha256": "abc"}
+    facts = {"working_directory_entries": 0, "artifact_sha256": "abc", "isolation": "none", "code": "this process"}
     plan, scores, sums = evaluator.plan, scorer.nll_nats.values_N, scorer.sums.values_N
     sealed = SealedScore(scores, sums, plan.lane_starts, plan.side_bits, 1.0, (), 0, facts)
     return dataclasses.replace(sealed, **changes)
@@ -126,7 +126,7 @@ def pretend_run(evaluation, tokens_N, judge, violations=()):
     evaluator = evaluation.evaluator(len(tokens_N))
     coder = RemoteAuditor(Here(judge))
     evaluator.run(coder, coder._line.open(evaluator.plan.lane_starts, evaluator.plan.side_bits))
-    facts = {"working_directory_entries": 0, "artifact_sha256": "abc"}
+    facts = {"working_directory_entries": 0, "artifact_sha256": "abc", "isolation": "none", "code": "this process"}
     return SealedRun({}, facts, tuple(violations), 1.0)
 
 

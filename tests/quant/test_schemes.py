@@ -1,13 +1,14 @@
 """Every storage scheme against a slow reference; every value outside its grid refused."""
 
 from dataclasses import replace
+from importlib.util import find_spec, module_from_spec
 
 import numpy as np
 import pytest
 import torch
 
 from pgolf.quant.grid import qmax
-from pgolf.quant.schemes import SCHEMES, problem_of
+from pgolf.quant.schemes import SCHEMES, base, home_of, problem_of
 from pgolf.quant.schemes.asym import quantize_asym
 from pgolf.quant.schemes.half import quantize_half
 from tests.quant.samples import code_range, sample
@@ -48,6 +49,14 @@ def test_decoding_equals_the_definition(scheme, shape):
     decoded = SCHEMES[scheme].decode(tensor)
     assert decoded.dtype == torch.float32 and decoded.shape == shape
     np.testing.assert_allclose(decoded.numpy(), slow_decode(tensor), rtol=3e-7)
+
+
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_a_scheme_is_registered_by_the_module_that_its_name_begins_with(scheme, monkeypatch):
+    monkeypatch.setattr(base, "REGISTERED", {})
+    spec = find_spec(home_of(scheme))
+    spec.loader.exec_module(module_from_spec(spec))
+    assert scheme in base.REGISTERED
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3, 50), (0, 4), (4, 0)], ids=str)

@@ -1,15 +1,18 @@
 """eval.py's road in this process: what it hands to the sealed process, counts, prints and writes."""
 
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
 import pytest
 
+from pgolf.artifact import container
 from pgolf.build import prepare_dataset
 from pgolf.config.eval_words import read_words
 from pgolf.core.errors import RunError
 from pgolf.data.shards import whole, write_shard
+from pgolf.eval.source import REBUILT, REBUILT_OTHERWISE, SCRIPT
 from pgolf.run import rescore as road
 from pgolf.run import stages
 from tests.proof.making import write_artifact
@@ -59,6 +62,66 @@ def test_sidecars_of_the_data_count_the_bytes(words, monkeypatch, tmp_path):
     assert status == 4  # these sidecars are no text's bytes, and the coverage probe says so
     (coverage,) = [probe for probe in record["certificate"]["probes"] if probe["letter"] == "d"]
     assert not coverage["passed"] and coverage["measured"]["bytes_from"] == "sidecar"
+
+
+def words_for(words, *more):
+    kept = [f"artifact={words.artifact}", f"cache_dir={words.settings['cache_dir']}", "data=tiny", "device=cpu"]
+    return read_words([*kept, "data.document_count=10", f"budget.subset_tokens={TOKENS}", *more])
+
+
+def test_settings_that_are_not_the_artifacts_own_are_in_no_bytes_and_make_no_valid_score(words, capsys):
+    assert road.evaluate(words) == 0
+    own = json.loads(words.out.read_text())
+    assert own["settings"] == "the artifact's own" and own["score"]["valid"]
+    assert own["certificate"]["code"] == REBUILT and own["certificate"]["isolation"] in capsys.readouterr().out
+    assert road.evaluate(words_for(words, "eval.stride=32")) == 0
+    other = json.loads(words.out.read_text())
+    assert other["settings"] == "not the artifact's own settings" and not other["score"]["valid"]
+    assert other["certificate"]["passed"] and other["certificate"]["code"] == REBUILT_OTHERWISE
+    assert other["score"]["stride"] == 32 and other["code_sha256"] != own["code_sha256"]
+    out = capsys.readouterr().out
+    assert "not the artifact's own settings" in out and "not valid" in out
+
+
+@pytest.fixture
+def folder(words):
+    """A record folder: the artifact, its script, and the result that vouches for both."""
+    loaded, place = container.read(words.artifact), words.artifact.parent
+    (place / "train_gpt.py").write_bytes(b"# counted\n")
+    digest = hashlib.sha256(b"# counted\n").hexdigest()
+    facts = {"schema_version": 1, "status": "finished", "artifact": {"sha256": loaded.sha256, "code_sha256": digest}}
+    (place / "result.json").write_text(json.dumps(facts))
+    return place
+
+
+def label(words, overrides=None):
+    return road.source_of(words.artifact, container.read(words.artifact), overrides or {}).label
+
+
+def test_the_script_that_was_counted_scores_again(words, folder):
+    source = road.source_of(words.artifact, container.read(words.artifact), {})
+    assert (source.script, source.label) == (b"# counted\n", SCRIPT)
+
+
+@pytest.mark.parametrize("what", ["train_gpt.py", "result.json"])
+def test_without_a_script_that_its_result_vouches_for_one_is_made(words, folder, what):
+    (folder / what).unlink()
+    assert label(words) == REBUILT
+
+
+def test_a_script_or_an_artifact_of_another_run_is_not_taken_for_its_own(words, folder):
+    result = json.loads((folder / "result.json").read_text())
+    for key in ("sha256", "code_sha256"):
+        changed = {**result, "artifact": {**result["artifact"], key: "0" * 64}}
+        (folder / "result.json").write_text(json.dumps(changed))
+        assert label(words) == REBUILT
+    for text in (json.dumps({**result, "artifact": None}), "no result"):
+        (folder / "result.json").write_text(text)
+        assert label(words) == REBUILT
+
+
+def test_other_settings_are_never_scored_by_the_counted_script(words, folder):
+    assert label(words, {"eval": words.settings["eval"]}) == REBUILT_OTHERWISE
 
 
 def test_a_score_that_came_too_late_ends_with_3(words, monkeypatch, capsys):

@@ -32,12 +32,13 @@ def make_sample(folder, *, status="finished", reason="", subset=False, over=0, b
         counts_tokenizer=True,
         code_label="bundle",
         sha256="3f9c21ab" * 8,
+        code_sha256="ab3f9c21" * 8,
     )
     probes = (
         ProbeResult("a", "normalised", True, {"positions": 1024, "largest_error": 2.4e-7}, "", 1.2),
         ProbeResult("b", "causal", not broken, {"changed": 3}, "input 7 changed output 6" if broken else "", 3.4),
     )
-    certificate = Certificate(probes, "raw", "A")
+    certificate = Certificate(probes, "raw", "A", "landlock 7", "counted script")
     train = TrainResult({}, seconds, 1812, 8_279_381, "wallclock")
     result = build_result(
         status=status,

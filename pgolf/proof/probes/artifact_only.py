@@ -1,8 +1,9 @@
 """Probe (e): scores and rows need the artifact and the stream, nothing else.
 
-Both come from fresh processes in an empty folder that were sealed before they opened the artifact. This probe requires
-that nothing was refused and that the artifact is the one whose hash was written down. What the seal cannot see is
-stated in ``pgolf.eval.seal``.
+Both come from fresh processes in an empty folder that were closed before any code that makes scores was let in. This
+probe requires that nothing was refused and that the artifact is the one whose hash was written down. It says what
+closed them, as they found by trying (``pgolf.eval.isolation``), and what they ran. Where the kernel had no part in it,
+what the hook cannot see is stated in ``pgolf.eval.seal``.
 """
 
 from __future__ import annotations
@@ -35,4 +36,14 @@ def probe(context: Context) -> ProbeResult:
         )
     verdict.record(refused=refused, peak_bytes=sealed.peak_bytes, sealed_seconds=sealed.seconds)
     verdict.record(dict(sealed.facts))
-    return verdict.result("nothing else was asked for, by who scored and by who was audited")
+    verdict.record({name: told(context, name) for name in ("isolation", "code")})
+    return verdict.result(
+        f"nothing else was asked for, by who scored and by who was audited; both ran the {told(context, 'code')}; "
+        f"isolation: {told(context, 'isolation')}"
+    )
+
+
+def told(context: Context, name: str) -> str:
+    """A fact of both processes; where they differ, both."""
+    both = (facts.get(name) for facts in (context.sealed.facts, context.audit.run.facts))
+    return " and ".join(dict.fromkeys(str(fact) for fact in both))

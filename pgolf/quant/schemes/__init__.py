@@ -18,7 +18,7 @@ from pgolf.core.registry import module_named, modules_of
 from pgolf.core.results import StoredTensor
 from pgolf.quant.schemes.base import REGISTERED, ArrayPart, Scheme
 
-__all__ = ["SCHEMES", "ArrayPart", "Scheme", "problem_of"]
+__all__ = ["SCHEMES", "ArrayPart", "Scheme", "home_of", "problem_of"]
 
 _LEAVES = ("base", "flat_groups")
 _STEM = re.compile("[a-z]+")
@@ -44,6 +44,13 @@ class _Schemes(Mapping[str, Scheme]):
 
 
 SCHEMES: Mapping[str, Scheme] = _Schemes()
+
+
+def home_of(name: str) -> str:
+    """The module that registers the scheme ``name``."""
+    stem = _STEM.match(name)
+    assert stem is not None
+    return f"{__name__}.{stem[0]}"
 
 
 def problem_of(tensor: StoredTensor) -> str | None:

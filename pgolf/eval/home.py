@@ -1,0 +1,83 @@
+"""The temporary folder that a sealed process lives in, what it can reach from there, and how it is started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pgolf.eval.library import DEVICE_FILES, DRIVER_FILES, SYSTEM_FILES, expanded, library, shared_libraries
+from pgolf.eval.source import PackageSource, ScriptSource, Source
+
+# Passed on because libraries or the GPU's driver need them, or because they choose the kernels that compute, which
+# must be those that this process replays with; nothing else of the environment is.
+ENVIRONMENT = (
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "SYSTEMROOT",
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "OPENBLAS_CORETYPE",
+    "NPY_DISABLE_CPU_FEATURES",
+)
+
+
+class Home:
+    """One sealed process's; ``scratch`` is its working folder, the only one it may write in."""
+
+    def __init__(self, source: Source, device: str = "cpu") -> None:
+        is_package = isinstance(source, PackageSource)
+        self.source, self.device, self.library = source, device, library(own=is_package)
+        self.folders = source.folders if isinstance(source, PackageSource) else ()
+        self.script: str | None = None
+
+    def __enter__(self) -> Home:
+        self._folder = tempfile.TemporaryDirectory(prefix="pgolf-sealed-")
+        place = Path(os.path.realpath(self._folder.name))
+        self.scratch, self.forbidden = place / "scratch", place / "forbidden"
+        self.scratch.mkdir()
+        self.forbidden.write_text("Whoever reads this is not isolated.\n")
+        if isinstance(self.source, ScriptSource):
+            (place / "train_gpt.py").write_bytes(self.source.script)
+            self.script = str(place / "train_gpt.py")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def reach(self, artifact: str) -> dict[str, Any]:
+        """What is given to ``pgolf.eval.isolation.Reach``."""
+        gpu = self.device.startswith("cuda")
+        readable = [artifact, *([self.script] if self.script else []), *self.library.files, *self.folders]
+        readable += [*shared_libraries(), *SYSTEM_FILES, *(expanded(DRIVER_FILES) if gpu else [])]
+        return {
+            "readable": readable,
+            "scratch": str(self.scratch),
+            "devices": expanded(DEVICE_FILES) if gpu else [],
+            "forbidden": str(self.forbidden),
+        }
+
+    def start(self, program: str, threads: int, **how: Any) -> subprocess.Popen[bytes]:
+        """Python with ``program``: at first with the standard library and this package to import from."""
+        root = str(Path(__file__).resolve().parents[2])
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", "-c", f"import sys; sys.path.append(sys.argv[1]); {program}", root],
+            cwd=self.scratch,
+            env=environment(threads, str(self.scratch)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C and a closed terminal reach this process, which ends the child
+            **how,
+        )
+
+
+def environment(threads: int, scratch: str) -> dict[str, str]:
+    """``scratch`` is for temporary files, and for what numba compiles: what another process kept is counted nowhere."""
+    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    kept |= dict.fromkeys(("HOME", "NUMBA_CACHE_DIR", "TMPDIR"), scratch) | {"LOGNAME": "sealed"}
+    return kept | {"LANG": "C.UTF-8", "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}

@@ -1,0 +1,44 @@
+"""What a sealed process does with artifact and stream: everything that computes a score, and so counted code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from pgolf.artifact.container import read
+from pgolf.eval.coder import Coder
+from pgolf.eval.evaluation import Evaluation
+from pgolf.eval.from_artifact import evaluation_from
+from pgolf.eval.remote import Line, RemoteAuditor, RemoteScorer
+
+CODERS: dict[str, Callable[[Line], Coder]] = {"score": RemoteScorer, "audit": RemoteAuditor}
+
+
+def serve(
+    order: Mapping[str, Any],
+    questions: IO[bytes],
+    answers: IO[bytes],
+    alter: Callable[[Evaluation], Evaluation] = lambda evaluation: evaluation,
+) -> dict[str, Any]:
+    """Serve one stream by the coder of ``order["task"]``; returns what it took.
+
+    ``alter`` is for those who prove the certificate: it makes of an evaluation another one. Raises UserError.
+    """
+    started = time.perf_counter()
+    torch.set_num_threads(1)  # batches run side by side instead, order["threads"] of them
+    evaluation = evaluation_from(read(Path(order["artifact"])), device=order["device"], overrides=order["overrides"])
+    evaluator = alter(replace(evaluation, workers=order["threads"])).evaluator(order["stream_tokens"])
+    setup_seconds = time.perf_counter() - started
+    line = Line(questions, answers)
+    first_tokens = line.open(evaluator.plan.lane_starts, evaluator.plan.side_bits)
+    evaluator.run(CODERS[order["task"]](line), first_tokens)
+    return {
+        "setup_seconds": setup_seconds,
+        "score_seconds": time.perf_counter() - started - setup_seconds,
+        "core_share": evaluator.core_share.share,
+    }
