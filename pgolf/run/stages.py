@@ -8,11 +8,11 @@ own seconds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -266,9 +266,16 @@ def score_dev(recorder: Recorder, dataset: Dataset, artifact: Artifact) -> Evalu
     return evaluation
 
 
+class Scored(Protocol):
+    """A text with a validation split; see ``Dataset``."""
+
+    def stream(self, split: str, limit: int | None = None) -> np.ndarray: ...
+    def sidecar_target_bytes(self, split: str, limit: int | None = None) -> np.ndarray | None: ...
+
+
 def score_final(
     recorder: Recorder,
-    dataset: Dataset,
+    dataset: Scored,
     path: Path,
     source: Source,
     evaluation: Evaluation,
@@ -296,13 +303,20 @@ def score_final(
 
 
 def certify_final(
-    recorder: Recorder, final: Final, artifact_sha256: str, watched_dev: Score | None = None
+    recorder: Recorder,
+    final: Final,
+    artifact_sha256: str,
+    watched_dev: Score | None = None,
+    documents: Sequence[str] | None = None,
 ) -> Certificate:
     """Prove that the final score is a code length: look at places drawn now that the scores stand.
 
-    ``watched_dev``: the dev score of weights that were made here, while validation was closed.
+    ``watched_dev``: the dev score of weights that were made here, while validation was closed. ``documents``: the raw
+    text, where it is not that of the config's ``data``.
     """
     cfg = recorder.cfg
+    if documents is None:
+        documents = raw_documents(make(cfg["data"]), Path(cfg["cache_dir"]), "val")
     with recorder.stage("certify"), recorder.progress("certify", unit="rows") as progress:
         audit, decoding = prove(
             final.path,
@@ -324,7 +338,7 @@ def certify_final(
                 final.score,
                 audit,
                 decoding,
-                raw_documents(make(cfg["data"]), Path(cfg["cache_dir"]), "val"),
+                documents,
                 artifact_sha256,
                 final.target_bytes_N,
                 watched_dev,

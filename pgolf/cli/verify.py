@@ -1,0 +1,43 @@
+"""``pgolf verify FOLDER [TEXT ...]``: does a record's claim stand? Nothing heavy is imported before it runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pgolf.core.command import guarded, home
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command; its handler is set as ``run(args) -> exit status``."""
+    from pgolf.config.schema import Certify
+
+    parser = subparsers.add_parser(
+        "verify",
+        help="score and certify somebody's record again, and say whether its claim stands",
+        description="Takes the folder of a run: its artifact, its script, its result. Counts the bytes, scores the "
+        "artifact by that script in sealed processes and audits it at new places. Exit status 0: the claim stands, "
+        "4: it does not, 2: there is nothing to judge.",
+    )
+    parser.add_argument("folder", type=home, metavar="FOLDER", help="a run folder, runs/<name>/seed=<n>")
+    parser.add_argument(
+        "texts",
+        type=home,
+        nargs="*",
+        metavar="TEXT",
+        help="the validation text, a file for each document or a folder of .txt (default: that of the run's data)",
+    )
+    parser.add_argument(
+        "--certify", choices=[profile.name for profile in Certify], help="prove more than the record's certificate did"
+    )
+    parser.add_argument("--cache-dir", type=home, default=Path(".cache"), help="where prepared text is kept")
+    parser.set_defaults(run=guarded("verify", _run))
+
+
+def _run(args: argparse.Namespace) -> int:
+    from pgolf.eval.sealed import check_sealed
+    from pgolf.run.verify import verify
+
+    check_sealed()
+    return verify(args.folder, args.texts, args.certify, args.cache_dir)

@@ -1,0 +1,160 @@
+"""Does a record's claim stand? Everything again from its folder, on this machine, at places that nobody knew.
+
+A folder claims by its result.json. What it claims of bytes is counted, the artifact is scored by the folder's own
+script in sealed processes, and the certificate is made anew. Nothing of the folder is run in this process, and its
+config.yaml only says which text, cut how, and which budget.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pgolf.artifact import container
+from pgolf.artifact.container import Loaded
+from pgolf.artifact.ledger import artifact_record
+from pgolf.bundle.script import SCRIPT_NAME
+from pgolf.config.check import CERTIFY_ORDER
+from pgolf.config.compose import read_config
+from pgolf.core.errors import CertificateError, ConfigError, DataError, RunError
+from pgolf.core.protocols import Tokenizer
+from pgolf.data.documents import read_text
+from pgolf.eval.from_artifact import evaluation_from
+from pgolf.eval.source import ScriptSource
+from pgolf.run import stages
+from pgolf.run.rescore import Rescore
+from pgolf.run.rules import check
+from pgolf.tokenizer.blob import from_blob
+from pgolf.tokenizer.fixed import FixedTokenizer
+from pgolf.track.console import Console
+from pgolf.track.result import read_result
+
+# Bits per byte; another processor rounds otherwise, and nothing that is worth claiming is as small.
+TOLERANCE_BPB = 1e-4
+
+
+@dataclass(frozen=True)
+class GivenText:
+    """Texts that stand for validation, one document each."""
+
+    tokenizer: Tokenizer
+    documents: Sequence[str]
+
+    def stream(self, split: str, limit: int | None = None) -> np.ndarray:
+        bos = np.array([self.tokenizer.bos_id], dtype=np.uint16)
+        pieces = [piece for text in self.documents for piece in (bos, self.tokenizer.encode(text))]
+        return np.concatenate(pieces).astype(np.uint16)[:limit]
+
+    def sidecar_target_bytes(self, split: str, limit: int | None = None) -> np.ndarray | None:
+        return None
+
+
+def verify(folder: Path, texts: Sequence[Path] = (), certify: str | None = None, cache_dir: Path | None = None) -> int:
+    """Say whether the claim stands; returns the exit status, 4 where it does not.
+
+    ``texts``: files, or folders of .txt files, that are the validation text; by default that of the run's ``data``.
+    ``certify``: a profile, by default the run's. Raises UserError for a folder that cannot be judged.
+    """
+    claim = _claim(folder)
+    cfg = _settings(folder, certify, cache_dir)
+    loaded = container.read(folder / "artifact.pgolf")
+    script = _script(folder)
+    documents = [read_text(path) for path in _files(texts)] if texts else None
+    with Console() as console:
+        recorder = Rescore(cfg, console, own_settings=True)
+        recorder.tell("verify", f"{folder}: {claim['scores']['final']['val_bpb']:.6f} bits per byte is its claim")
+        problems = list(_byte_problems(claim, folder, loaded, script, cfg))
+        evaluation = evaluation_from(loaded, device=str(recorder.device))
+        tokenizer = from_blob(loaded.tokenizer_blob)
+        text: stages.Scored
+        if documents is None:
+            text = stages.prepare(recorder, recipe=FixedTokenizer(tokenizer), trains=False)
+        else:
+            text = GivenText(tokenizer, documents)
+        final = stages.score_final(recorder, text, folder / "artifact.pgolf", ScriptSource(script), evaluation)
+        certificate = stages.certify_final(recorder, final, loaded.sha256, documents=documents)
+        console.summary(recorder.result(str(folder)), None, certificate, None)
+        problems += _score_problems(claim, final.score)
+        problems += [f"certificate: {failed}" for failed in certificate.failed]
+        for problem in problems:
+            recorder.tell("differs", problem)
+        found = f"{final.score.val_bpb:.6f} bits per byte of {final.score.bytes:,} bytes on this machine"
+        recorder.tell("verdict", f"the claim {'does not stand' if problems else 'stands'}: {found}")
+    return CertificateError.exit_status if problems else 0
+
+
+def _claim(folder: Path) -> dict[str, Any]:
+    """Raises RunError for a folder that claims nothing."""
+    claim = read_result(folder)
+    if not claim["scores"].get("final") or not claim["artifact"] or not claim["scores"]["final"]["valid"]:
+        raise RunError(f"{folder}: claims no valid final score; it ended as {claim['status']!r}")
+    return claim
+
+
+def _settings(folder: Path, certify: str | None, cache_dir: Path | None) -> dict[str, Any]:
+    """The run's, on this machine. Raises ConfigError for less proof than the run's own certificate has."""
+    cfg = dict(read_config(folder / "config.yaml"))
+    own = cfg["certify"]
+    if certify is not None and CERTIFY_ORDER.index(certify) < CERTIFY_ORDER.index(own):
+        raise ConfigError(f"--certify: {certify} proves less than {own}, which the record was certified with")
+    cfg |= {"certify": certify or own, "device": "auto", "cache_dir": str(cache_dir or ".cache")}
+    check(cfg, trains=False)
+    return cfg
+
+
+def _script(folder: Path) -> bytes:
+    try:
+        return (folder / SCRIPT_NAME).read_bytes()
+    except OSError as error:
+        raise RunError(
+            f"{folder / SCRIPT_NAME}: {error.strerror or error}; a claim without its code is none"
+        ) from error
+
+
+def _files(texts: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in texts:
+        found = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        if not found:
+            raise DataError(f"{path}: a folder without .txt files")
+        files += found
+    return files
+
+
+def _byte_problems(
+    claim: Mapping[str, Any], folder: Path, loaded: Loaded, script: bytes, cfg: Mapping[str, Any]
+) -> Iterator[str]:
+    claimed, budget = claim["artifact"], cfg["budget"]
+    found = artifact_record(
+        folder / "artifact.pgolf",
+        loaded,
+        bytes_code=len(script),
+        code_sha256=hashlib.sha256(script).hexdigest(),
+        cap_bytes=budget["cap_bytes"],
+        counts_tokenizer=budget["count_tokenizer"],
+    )
+    for name, value in (
+        ("sha256", found.sha256),
+        ("code_sha256", found.code_sha256),
+        ("bytes_code", found.bytes_code),
+        ("bytes_total", found.bytes_total),
+        ("cap_bytes", found.cap_bytes),
+    ):
+        if claimed.get(name) != value:
+            yield f"artifact.{name}: {claimed.get(name)} is claimed, {value} found"
+    if found.bytes_total > found.cap_bytes:
+        yield f"artifact: {found.bytes_total:,} bytes are over the cap of {found.cap_bytes:,}"
+
+
+def _score_problems(claim: Mapping[str, Any], score: Any) -> Iterator[str]:
+    claimed = claim["scores"]["final"]
+    for name in ("tokens", "bytes", "metric", "split", "subset", "method", "window", "stride"):
+        if claimed[name] != getattr(score, name):
+            yield f"final.{name}: {claimed[name]} is claimed, {getattr(score, name)} found"
+    if not abs(score.val_bpb - claimed["val_bpb"]) <= TOLERANCE_BPB:
+        yield f"final.val_bpb: {claimed['val_bpb']:.6f} is claimed, {score.val_bpb:.6f} found"
