@@ -67,7 +67,8 @@ class Chain:
         if shape not in self._buffers:
             self._buffers[shape] = _Buffers(self._stages, *shape)
         self._now = now = self._buffers[shape]
-        for rows_IEV in now.rows_SIEV:
+        now.rows_SIEV[:1] = [np.ascontiguousarray(own_IV)[:, None]]
+        for rows_IEV in now.rows_SIEV[1:]:
             rows_IEV[:, 0] = own_IV
         now.lane_I, now.token_I = lane_I, token_I
         for name, value_I in signals.items():
@@ -82,11 +83,11 @@ class Chain:
         assert now is not None
         stop = min(known + 1, len(now.lane_I))
         for index, (drive, _) in enumerate(self._kernels):
-            row_IV, in_IF, out_IS = now.row_SIV[index], now.in_SIF[index], now.out_SIS[index]
-            rows_IEV = now.rows_SIEV[index]
-            drive(self._states[index], now.lane_I, rows_IEV, in_IF, now.token_I, row_IV, out_IS, begin, known)
-            for later_IEV in now.rows_SIEV[index + 1 :]:
-                later_IEV[begin:stop, index + 1] = row_IV[begin:stop]
+            rows_IEV, in_IF, out_IS = now.rows_SIEV[index], now.in_SIF[index], now.out_SIS[index]
+            to_IEV, e = (now.rows_SIEV[index + 1], index + 1) if index + 1 < len(self) else (now.row_IV[:, None], 0)
+            drive(self._states[index], now.lane_I, rows_IEV, in_IF, now.token_I, to_IEV, e, out_IS, begin, known)
+            for later_IEV in now.rows_SIEV[index + 2 :]:
+                later_IEV[begin:stop, e] = to_IEV[begin:stop, e]
             for column in range(out_IS.shape[1]):
                 self._pass_on(index, column, out_IS[begin:stop, column], begin, stop)
 
@@ -103,7 +104,7 @@ class Chain:
     def row_IV(self) -> np.ndarray:
         """The mixture's rows, as far as they have been driven; overwritten by the next positions."""
         assert self._now is not None
-        return self._now.row_SIV[-1]
+        return self._now.row_IV
 
     def score(
         self, own_I: np.ndarray, signals: Mapping[str, np.ndarray], lane_I: np.ndarray, token_I: np.ndarray
@@ -150,12 +151,14 @@ def _copied(state: Any) -> Any:
 class _Buffers:
     """What the stages read and write for I positions; kept, since fresh memory costs as much as the work in it.
 
-    Each stage has rows of its own, [I, E, V] with E the number of rows before its; nothing of others is there to read.
+    Each stage has rows of its own to read, [I, E, V] with E the number of rows before its; nothing of others is there.
+    The first one's are the network's as they come. A stage writes into the next one's, the last into ``row_IV``.
     """
 
     def __init__(self, stages: Sequence[Stage], size: int, vocab_size: int) -> None:
-        self.rows_SIEV = [np.empty((size, 1 + index, vocab_size), dtype=np.float32) for index in range(len(stages))]
-        self.row_SIV = [np.empty((size, vocab_size), dtype=np.float32) for _ in stages]
+        shapes = [(size, 1 + index, vocab_size) if index else (0, 1, vocab_size) for index in range(len(stages))]
+        self.rows_SIEV = [np.empty(shape, dtype=np.float32) for shape in shapes]
+        self.row_IV = np.empty((size, vocab_size), dtype=np.float32)
         self.in_SIF = [np.zeros((size, len(stage.needs)), dtype=np.float32) for stage in stages]
         self.out_SIS = [np.zeros((size, len(stage.signals)), dtype=np.float32) for stage in stages]
         self.lane_I = self.token_I = np.zeros(size, dtype=np.int64)
@@ -184,11 +187,11 @@ def _bound(stages: Sequence[Stage], offers: Sequence[str]) -> tuple[list[list[tu
     return sources, wanted
 
 
-def _drive_plain(predict, learn, state, lane_I, rows_IEV, in_IF, token_I, row_IV, out_IS, begin, known):
+def _drive_plain(predict, learn, state, lane_I, rows_IEV, in_IF, token_I, to_IEV, e, out_IS, begin, known):
     if begin > 0:
         learn(state, lane_I[begin - 1], rows_IEV[begin - 1], in_IF[begin - 1], token_I[begin - 1])
     for i in range(begin, len(lane_I)):
-        predict(state, lane_I[i], rows_IEV[i], in_IF[i], row_IV[i], out_IS[i])
+        predict(state, lane_I[i], rows_IEV[i], in_IF[i], to_IEV[i, e], out_IS[i])
         if i >= known:
             return  # the token of this row is still to come
         if i + 1 < len(lane_I):
@@ -207,12 +210,12 @@ def _compiled(predict: Callable[..., None], learn: Callable[..., None], state: A
     """(drive, learn) for these kernels and this type of state."""
     if not isinstance(kernel(_nothing), Dispatcher):  # the compiler is switched off
         return lambda *rest: _drive_plain(predict, learn, *rest), learn
-    line, lines, number = types.float32[::1], types.float32[:, ::1], types.int64
+    line, lines, blocks, number = types.float32[::1], types.float32[:, ::1], types.float32[:, :, ::1], types.int64
     told = types.void(state, number, lines, line, line, line)
     taught = types.void(state, number, lines, line, number)
     driven = types.void(
         types.FunctionType(told), types.FunctionType(taught),
-        state, types.int64[::1], types.float32[:, :, ::1], lines, types.int64[::1], lines, lines, number, number,
+        state, types.int64[::1], blocks, lines, types.int64[::1], blocks, number, lines, number, number,
     )  # fmt: skip
     predicts, learns = kernel(predict, told), kernel(learn, taught)
     drive = kernel(_named(_drive_plain, state), driven)

@@ -6,7 +6,8 @@ C_k = 0, P_k = P_{k-1}. Each row sums to one: what the discount takes, D d_k / C
 Source: Ney, Essen and Kneser 1994 (interpolated absolute discounting).
 Contexts run on across documents, whose BOS is a token like any other. Each lane has contexts of its own; the counts are
 of all lanes together.
-Bytes: none. Memory: see ``most_bytes``; at order 7 at most 314 a token, on text about a third of that.
+Bytes: none. Memory: see ``most_bytes``; at order 7 at most 202 bytes a token, on text 46, and as much again while it
+grows.
 Time: one look-up per order and token; a row costs O(V) and a walk through all successors of its contexts.
 Hurts: alone, wherever the network is sure and the counts are few; a mixer chooses.
 
@@ -38,6 +39,7 @@ SCANNED = 8  # entries of a node that are looked through; where there are more, 
 RUN = 64  # entries that are set aside together, at most
 GROWTH = 1.5  # of an array that is full
 SPARE = 1.5  # hash slots for one that is taken
+PART = 1 << 16  # of the slots, that move together to a larger table
 LEAST = np.float32(1e-30)  # of a probability: the product of many small shares has no place in a float32
 
 TOTAL, DISTINCT, FIRST, LAST = range(4)  # of a node: tokens that followed, distinct ones; its first and last entry
@@ -63,7 +65,7 @@ class ContextTrie(NamedTuple):
     given_3: np.ndarray  # int64: LOWEST, VOCABULARY, TARGETS
 
 
-# What follows is handed the arrays that it needs and not the state, whose every array would be handed over.
+# What is done for every order is handed the arrays that it needs: of a state, each array would be handed over.
 
 
 @register_jitable
@@ -246,10 +248,11 @@ def reserve(state: ContextTrie, tokens: int) -> ContextTrie:
     """Room for so many more tokens, whatever they are."""
     contexts, (nodes, entries, hashed, learnt) = state.here_LK.shape[1], state.size_4.tolist()
     _, vocab_size, targets = state.given_3.tolist()
-    needed = (  # what each token can take at most, which is far from what all of them can
-        nodes + tokens * contexts,
-        entries + tokens * contexts * 2 * RUN,
-        int(SPARE * (hashed + tokens * contexts * (SCANNED + 1))) + 1,
+    added = 2 * contexts * tokens  # entries at most, by each token in each context, and the first of a new node
+    needed = (
+        nodes + contexts * tokens,
+        entries + min(RUN * added, entries + 2 * added),  # a run each, or all that there is as much again
+        int(SPARE * min(hashed + (SCANNED + 1) * added, entries + added)) + 1,
         learnt + tokens,
     )
     least = map(min, needed, rooms(learnt + tokens, contexts, vocab_size))
@@ -271,19 +274,19 @@ def reserve(state: ContextTrie, tokens: int) -> ContextTrie:
 def rooms(tokens: int, contexts: int, vocab_size: int) -> tuple[int, int, int, int]:
     """How many nodes, entries, hash slots and past tokens a stream of so many tokens can want at most.
 
-    A node of more than one token was seen twice, so each length has half a node a token at most. What a length's nodes
-    were followed by are as many entries, or half as many and the next length's nodes: with n - 1 lengths together n/2
-    a token; runs set aside at most twice as many.
+    A node of two or more tokens was seen twice: at most half a node a token for each length. If those of k tokens were
+    seen S_k times in all, at most once a token, their entries are at most S_{k+1}/2 that were seen again and
+    S_k - S_{k+1} that were not, which over all lengths makes (``contexts`` + 1)/2 a token; runs are at most half empty.
     """
     entries = ((contexts + 1) * tokens + 1) // 2
     return vocab_size + (contexts - 1) * tokens // 2, 2 * entries, int(SPARE * entries) + 1, tokens
 
 
 def most_bytes(tokens: int, contexts: int, vocab_size: int) -> int:
-    """What the trie of a stream can take: with n = ``contexts`` + 1 about 30 n - 8 bytes a token, and 16 n more while
-    the entries move to a larger array."""
+    """What the trie of a stream can take, its old arrays beside the new ones as it grows: 60 n - 16 a token with
+    n = ``contexts`` + 1."""
     nodes, entries, slots, past = rooms(tokens, contexts, vocab_size)
-    return 16 * nodes + 2 * 16 * entries + 8 * slots + 8 * past
+    return 2 * (16 * nodes + 16 * entries + 8 * slots + 8 * past)
 
 
 def _grown(array: np.ndarray, size: int) -> np.ndarray:
@@ -295,16 +298,17 @@ def _grown(array: np.ndarray, size: int) -> np.ndarray:
 
 
 def _rehashed(slot_H2: np.ndarray, entry_E4: np.ndarray, size: int) -> np.ndarray:
-    """The table with ``size`` slots: all at once to where they belong, who finds it taken one further, and so on."""
-    waiting_n2 = slot_H2[slot_H2[:, ENTRY] > 0]
-    place_n = _slot(waiting_n2[:, OWNER].astype(np.int64), entry_E4[waiting_n2[:, ENTRY] - 1, TOKEN], size)
+    """The table with ``size`` slots: a part at once to where it belongs, who finds it taken one further, and so on."""
     grown_H2 = np.zeros((size, 2), dtype=np.int32)
-    while len(place_n):
-        found_n, first_n = np.unique(place_n, return_index=True)
-        first_n = first_n[grown_H2[found_n, ENTRY] == 0]
-        grown_H2[place_n[first_n]] = waiting_n2[first_n]
-        left_n = np.setdiff1d(np.arange(len(place_n)), first_n, assume_unique=True)
-        waiting_n2, place_n = waiting_n2[left_n], (place_n[left_n] + 1) % size
+    for start in range(0, len(slot_H2), PART):
+        part_n2 = slot_H2[start : start + PART]
+        waiting_n2 = part_n2[part_n2[:, ENTRY] > 0]
+        place_n = _slot(waiting_n2[:, OWNER].astype(np.int64), entry_E4[waiting_n2[:, ENTRY] - 1, TOKEN], size)
+        while len(place_n):
+            free_n = grown_H2[place_n, ENTRY] == 0
+            grown_H2[place_n[free_n]] = waiting_n2[free_n]  # of those with one place the last stays
+            left_n = grown_H2[place_n, ENTRY] != waiting_n2[:, ENTRY]
+            waiting_n2, place_n = waiting_n2[left_n], (place_n[left_n] + 1) % size
     return grown_H2
 
 
@@ -324,12 +328,8 @@ class Backoff:
         """Raises ConfigError where ``min_order`` is above ``max_order``."""
         if min_order > max_order:
             raise ConfigError(f"ngram.min_order: {min_order} is above ngram.max_order = {max_order}")
-        self.min_order, self.max_order, self.discount, self.max_memory_mb = (
-            min_order,
-            max_order,
-            discount,
-            max_memory_mb,
-        )
+        self.min_order, self.max_order = min_order, max_order
+        self.discount, self.max_memory_mb = discount, max_memory_mb
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
         """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
