@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from pgolf.cli.cheats import add_parser
 from pgolf.core.errors import ConfigError
 from pgolf.proof import cheats
 from pgolf.proof.certificate import certify
-from pgolf.proof.cheats import by_name, names, shelf
+from pgolf.proof.cheats import Cheat, by_name, names, shelf
+from pgolf.proof.cheats.altered import Alteration, altered
 from pgolf.proof.profiles import Profile
 from pgolf.proof.shelf import own_documents, run_shelf
+from pgolf.ttt.sgd import SGD
 from tests.eval.stages import counts, mean
 from tests.proof.making import (
     DOCUMENTS,
@@ -79,6 +82,25 @@ def test_what_only_a_process_shows_is_caught_in_one(artifact, name):
     (finding,) = run_shelf(artifact, DOCUMENTS, [by_name(name)], profile=Profile(places=20, decoded=10))
     failed = {probe.letter: probe for probe in finding.certificate.probes if not probe.passed}
     assert by_name(name).letter in failed and failed[by_name(name).letter].name == PROBES[by_name(name).letter]
+
+
+class Idle(Alteration):
+    """Alters nothing."""
+
+    def rows(self, p_BKV, batch):
+        return p_BKV
+
+
+@pytest.mark.parametrize("name", ["unnormalised", "in_chunk_peeker+late", "memo", "score_after_update+conditional"])
+def test_cheats_are_caught_over_a_network_that_adapts_too(name):
+    evaluation = network_evaluation(
+        ttt=SGD(chunk_tokens=32, window=32, epochs=1, lr=0.1, final_lr=1.0, momentum=0.0, clip=1.0)
+    )
+    tokens_N = stream_of(evaluation)
+    idle = Cheat("idle", "b", partial(altered, alteration=Idle, modifier="plain"))
+    assert judged(evaluation, idle, tokens_N, places=60)[1].passed
+    certificate = judged(evaluation, by_name(name), tokens_N, places=60)[1]
+    assert by_name(name).letter in [probe.letter for probe in certificate.probes if not probe.passed]
 
 
 def test_two_hundred_places_find_a_leak_in_one_context_of_fifty():
