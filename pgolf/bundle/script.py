@@ -47,8 +47,9 @@ n=0
 for c in'%s':n=n*121+A.index(c)
 D=n.to_bytes(%d,'big')
 """
-# Modules with compiled functions get the script as their file, beside which numba keeps what it compiled. It also looks
-# up their lines there, where others stand: ``linecache`` is told that it has none.
+# Modules with functions that numba compiles get the script as their file, and lines there that no other has: by file,
+# name and line it knows what it has compiled before. It also looks up their text there, where other text stands:
+# ``linecache`` is told that there is none.
 _LOADER = """import bz2,importlib.util,json,linecache,sys
 linecache.cache[__file__]=0,None,[],''
 M=dict(m.split('\\n',1)for m in bz2.decompress(D).decode().split('\\0'))
@@ -57,7 +58,10 @@ class L:
   p=any(m.startswith(n+'.')for m in M)
   if p or n in M:return importlib.util.spec_from_loader(n,s,is_package=p)
  def create_module(s,p):0
- def exec_module(s,m):n=m.__name__;t=M.get(n,'');exec(compile(t,__file__ if'njit'in t else n,'exec'),m.__dict__)
+ def exec_module(s,m):
+  n=m.__name__;t=M.get(n,'');f=n
+  if'njit'in t or'Stage'in t:f=__file__;t=[*M].index(n)*999*'\\n'+t
+  exec(compile(t,f,'exec'),m.__dict__)
 sys.meta_path.insert(0,L())
 if __name__=='__main__':
  from pgolf.core.threads import bound_spinning;bound_spinning()

@@ -1,8 +1,13 @@
-"""The temporary folder that a sealed process lives in, what it can reach from there, and how it is started."""
+"""The temporary folder that a sealed process lives in, what it can reach from there, and how it is started.
+
+Kernels that the code compiles by numba are kept for later processes of the same script as they are when its plan is
+said: before it has been told anything of the stream they can hold nothing but what script and artifact say.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,7 +33,7 @@ ENVIRONMENT = (
 
 
 class Home:
-    """One sealed process's; ``scratch`` is its working folder, the only one it may write in."""
+    """One sealed process's; it may write in ``scratch``, its working folder, and in ``kernels``, numba's."""
 
     def __init__(self, source: Source, device: str = "cpu") -> None:
         is_package = isinstance(source, PackageSource)
@@ -39,16 +44,21 @@ class Home:
     def __enter__(self) -> Home:
         self._folder = tempfile.TemporaryDirectory(prefix="pgolf-sealed-")
         place = Path(os.path.realpath(self._folder.name))
-        self.scratch, self.forbidden = place / "scratch", place / "forbidden"
+        self.scratch, self.kernels, self.forbidden = place / "scratch", place / "kernels", place / "forbidden"
         self.scratch.mkdir()
+        self.kernels.mkdir()
         self.forbidden.write_text("Whoever reads this is not isolated.\n")
         if isinstance(self.source, ScriptSource):
-            (place / "train_gpt.py").write_bytes(self.source.script)
-            self.script = str(place / "train_gpt.py")
+            self.script = str(self.source.path)
+            _copy(self.source.kernels, self.kernels)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
+
+    def keep_kernels(self) -> None:
+        if isinstance(self.source, ScriptSource):
+            _copy(self.kernels, self.source.kernels)
 
     def reach(self, artifact: str) -> dict[str, Any]:
         """What is given to ``pgolf.eval.isolation.Reach``."""
@@ -57,7 +67,7 @@ class Home:
         readable += [*shared_libraries(), *SYSTEM_FILES, *(expanded(DRIVER_FILES) if gpu else [])]
         return {
             "readable": readable,
-            "scratch": str(self.scratch),
+            "writable": [str(self.scratch), str(self.kernels)],
             "devices": expanded(DEVICE_FILES) if gpu else [],
             "forbidden": str(self.forbidden),
         }
@@ -68,7 +78,7 @@ class Home:
         return subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", "-c", f"import sys; sys.path.append(sys.argv[1]); {program}", root],
             cwd=self.scratch,
-            env=environment(threads, str(self.scratch)),
+            env=environment(threads, self.scratch, self.kernels),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C and a closed terminal reach this process, which ends the child
@@ -76,8 +86,13 @@ class Home:
         )
 
 
-def environment(threads: int, scratch: str) -> dict[str, str]:
-    """``scratch`` is for temporary files, and for what numba compiles: what another process kept is counted nowhere."""
+def environment(threads: int, scratch: Path, kernels: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    kept |= dict.fromkeys(("HOME", "NUMBA_CACHE_DIR", "TMPDIR"), scratch) | {"LOGNAME": "sealed"}
+    kept |= {"HOME": str(scratch), "TMPDIR": str(scratch), "NUMBA_CACHE_DIR": str(kernels), "LOGNAME": "sealed"}
     return kept | {"LANG": "C.UTF-8", "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+
+
+def _copy(folder: Path, to: Path) -> None:
+    """The files of a folder and of those in it, as they are; a link stays one, and leads nowhere from a process that
+    may not read its end."""
+    shutil.copytree(folder, to, symlinks=True, dirs_exist_ok=True)

@@ -2,10 +2,10 @@
 
 Landlock (Linux 5.13 and later) takes from a process and its children, for the rest of their lives, every file but
 those listed: C code that calls ``open``, libc reached through ctypes, the memory of the process that started it. No
-program may be executed at all, nothing may be written but in one temporary folder. From its version 4 on it takes TCP
-too, from 6 on signals to others and abstract sockets. A user namespace takes privileges, the network and shared memory
-of others; a filter of system calls (seccomp) takes sockets of any kind and what reaches other processes. None of these
-needs privileges or a library.
+program may be executed at all, nothing may be written but in temporary folders of its own. From its version 4 on it
+takes TCP too, from 6 on signals to others and abstract sockets. A user namespace takes privileges, the network and
+shared memory of others; a filter of system calls (seccomp) takes sockets of any kind and what reaches other processes.
+None of these needs privileges or a library.
 
 ``isolate`` says what held, found by trying. Where the kernel has none of it, Python's audit hook is all that is left
 (``pgolf.eval.seal``), and the label says so.
@@ -63,11 +63,11 @@ class NotIsolated(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What is left, absolute paths: files and folders that may be read, one folder that may be written too, and files
-    of devices. ``forbidden``: a file that everyone may read and this process may not, to try."""
+    """What is left, absolute paths: files and folders that may be read, folders that may be written too, and files of
+    devices. ``forbidden``: a file that everyone may read and this process may not, to try."""
 
     readable: tuple[str, ...]
-    scratch: str
+    writable: tuple[str, ...]
     devices: tuple[str, ...]
     forbidden: str
 
@@ -133,7 +133,7 @@ def _landlock(libc: Any, reach: Reach) -> int:
         return 0
     reading = _READ | _LIST
     _allow(libc, rules, reach.readable, handled & reading)
-    _allow(libc, rules, [reach.scratch], handled & (reading | _WRITE | _TRUNCATE | _REMOVE | _MAKE))
+    _allow(libc, rules, reach.writable, handled & (reading | _WRITE | _TRUNCATE | _REMOVE | _MAKE))
     _allow(libc, rules, [os.devnull, *reach.devices], handled & (reading | _WRITE | _TRUNCATE | _IOCTL))
     refused = libc.syscall(_RESTRICT_SELF, ctypes.c_int(rules), ctypes.c_uint32(0))
     os.close(rules)

@@ -1,8 +1,8 @@
 """The seal: a Python audit hook that refuses, and writes down, what a decoder would not have.
 
 After ``seal`` the process may read the counted files, the modules and libraries within its reach, and the system files
-of ``pgolf.eval.library``; it may write in its own temporary folder; it may open no socket, start no process and load
-no foreign library. Every refusal is recorded before it is raised, so catching the exception hides nothing.
+of ``pgolf.eval.library``; it may write in temporary folders of its own; it may open no socket, start no process and
+load no foreign library. Every refusal is recorded before it is raised, so catching the exception hides nothing.
 
 It is the second layer. What it cannot see, the kernel refuses where it can (``pgolf.eval.isolation``): files opened by
 compiled code without Python's knowledge, libc reached through ctypes' own handles, code that sets out to tamper with
@@ -21,7 +21,7 @@ from pgolf.eval.library import REFUSED_PACKAGES, SYSTEM_FILES
 
 LIBRARY_SUFFIXES = (".py", ".pyc", ".so", ".dylib", ".dll", ".pyd")
 METADATA_NAMES = ("METADATA", "RECORD", "entry_points.txt", "top_level.txt", "direct_url.json")
-# Each with the places of the paths among its arguments: refused outside the temporary folder.
+# Each with the places of the paths among its arguments: refused outside the temporary folders.
 CHANGING_EVENTS = {
     "os.chmod": 1,
     "os.mkdir": 1,
@@ -65,20 +65,21 @@ class SealBroken(PermissionError):
 
 @dataclass
 class Seal:
-    """What may be read, links followed: ``files``, and modules below ``roots``; ``scratch`` may be written too.
+    """What may be read, links followed: ``files``, and modules below ``roots``; the folders ``writable`` may be written
+    too.
 
     ``violations`` are (event, what) pairs in order.
     """
 
     files: tuple[str, ...]
     roots: tuple[str, ...]
-    scratch: str
+    writable: tuple[str, ...]
     violations: list[tuple[str, str]] = field(default_factory=list)
 
     def permits(self, path: str, writing: bool, listing: bool = False) -> bool:
         """Whether the absolute path ``path`` may be opened; links are followed first."""
         real = os.path.realpath(path)
-        if _inside(real, self.scratch) or real == os.devnull:
+        if real == os.devnull or any(_inside(real, folder) for folder in self.writable):
             return True
         if writing:
             return False

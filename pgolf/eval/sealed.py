@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -300,7 +300,7 @@ def run_sealed(
                 send(child.stdin, order)
                 closed = _closed(child.stdout)
                 started = time.perf_counter()  # what came before is the judge's work
-                ended = _converse(child.stdin, child.stdout, answering)
+                ended = _converse(child.stdin, child.stdout, answering, home.keep_kernels)
             except DoubleScore as error:
                 violations.append(Violation("double_score", "write", str(error)))
             except UserError:
@@ -313,7 +313,7 @@ def run_sealed(
     violations += [Violation("access", event, what) for event, what in ended.get("violations", ())]
     facts = {**ended.get("facts", {}), **closed}
     facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {}), "code": source.label}
-    facts |= {"environment": sorted(environment(threads, "")), "system_files": list(SYSTEM_FILES)}
+    facts |= {"environment": sorted(environment(threads, Path(), Path())), "system_files": list(SYSTEM_FILES)}
     facts |= {"script_sha256": source.sha256} if isinstance(source, ScriptSource) else {}
     return SealedRun(ended, facts, tuple(dict.fromkeys(violations)), time.perf_counter() - started)
 
@@ -384,12 +384,18 @@ def final_score(
     return replace(record, val_loss=nan, val_bpb=nan, claimed_bpb=nan, renormalised_bpb=nan)
 
 
-def _converse(questions: IO[bytes], answers: IO[bytes], answering: Answering) -> dict[str, Any]:
-    """Answer until the child ends; returns its last message."""
+def _converse(
+    questions: IO[bytes], answers: IO[bytes], answering: Answering, at_start: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Answer until the child ends; returns its last message. ``at_start`` comes before the first answer."""
+    started = False
     while True:
         message, payload = receive(answers)
         if "ended" in message:
             return _ended(message)
+        if not started:
+            at_start()
+            started = True
         try:
             tokens = answering.answer(message, payload)
         except Enough:

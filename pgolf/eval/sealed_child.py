@@ -97,7 +97,7 @@ def _read(order: Mapping[str, Any]) -> dict[str, Any]:
         artifact = file.read()
     return {
         "artifact_sha256": hashlib.sha256(artifact).hexdigest(),
-        "working_directory_entries": len(os.listdir(order["reach"]["scratch"])),
+        "working_directory_entries": len(os.listdir()),
     }
 
 
@@ -110,7 +110,7 @@ def _close(order: Mapping[str, Any]) -> Seal:
             import_module(name)
     reach = order["reach"]
     counted = [order["artifact"], *filter(None, [order["script"]])]
-    closed = Seal(tuple(map(os.path.realpath, counted)), tuple(reach["readable"]), reach["scratch"])
+    closed = Seal(tuple(map(os.path.realpath, counted)), tuple(reach["readable"]), tuple(reach["writable"]))
     seal(closed)
     return closed
 

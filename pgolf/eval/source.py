@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+import os
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 # What a certificate calls the code that made its scores.
 SCRIPT = "counted script"
@@ -14,20 +20,37 @@ PACKAGE = "package"
 SERVE = "from pgolf.eval.serve import serve; facts = serve(order, questions, answers)"
 
 
-@dataclass(frozen=True, slots=True)
 class ScriptSource:
     """A ``train_gpt.py``, which brings its own modules and its own ``pgolf.eval.serve``; no other file of this package
     is within reach. ``label`` says so where it is not the one whose bytes were counted.
     """
 
-    script: bytes = field(repr=False)
-    label: str = SCRIPT
-
     program = SERVE
+
+    def __init__(self, script: bytes, label: str = SCRIPT) -> None:
+        self.script, self.label = script, label
 
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.script).hexdigest()
+
+    @property
+    def path(self) -> Path:
+        """Where the script lies for all processes that run it: numba knows what it compiled by that."""
+        return self._folder / "train_gpt.py"
+
+    @property
+    def kernels(self) -> Path:
+        """A folder for what those processes compile; see ``pgolf.eval.home``."""
+        return self._folder / "kernels"
+
+    @cached_property
+    def _folder(self) -> Path:
+        folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="pgolf-script-")))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        (folder / "kernels").mkdir()
+        (folder / "train_gpt.py").write_bytes(self.script)
+        return folder
 
 
 @dataclass(frozen=True, slots=True)

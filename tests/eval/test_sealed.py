@@ -349,9 +349,9 @@ def test_final_score_is_no_number_where_a_position_has_no_price(evaluation, toke
 def test_kernels_chosen_by_the_environment_are_the_sealed_processs_too(monkeypatch):
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
     monkeypatch.setenv("PYTHONPATH", "/texts")
-    passed_on = environment(1, "/scratch")
+    passed_on = environment(1, Path("/scratch"), Path("/kernels"))
     assert passed_on["ATEN_CPU_CAPABILITY"] == "avx2" and "PYTHONPATH" not in passed_on
-    assert passed_on["TMPDIR"] == passed_on["NUMBA_CACHE_DIR"] == "/scratch"
+    assert (passed_on["TMPDIR"], passed_on["NUMBA_CACHE_DIR"]) == ("/scratch", "/kernels")
 
 
 def test_the_list_of_what_evaluation_imports_is_complete():

@@ -1,5 +1,6 @@
 """What a sealed process runs: the counted script and, of this package, nothing else."""
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 import pgolf
 from pgolf.artifact import container
 from pgolf.bundle.script import make_serving, script_of
-from pgolf.eval import source
+from pgolf.compressor.range import Range
+from pgolf.core import prediction
+from pgolf.eval import source as labels
 from pgolf.eval.sealed import run_sealed, score_sealed
 from pgolf.eval.source import PackageSource, ScriptSource
 from pgolf.proof.audit import Judge
@@ -41,7 +44,7 @@ def test_the_script_gives_the_scores_of_the_package_to_the_bit(artifact, script,
     package = score_sealed(artifact, TOKENS_N, threads=1)
     assert sealed.complete and sealed.violations == ()
     assert np.array_equal(sealed.nll_nats_N, package.nll_nats_N) and np.array_equal(sealed.sum_p_N, package.sum_p_N)
-    assert (sealed.facts["code"], package.facts["code"]) == (source.SCRIPT, source.PACKAGE)
+    assert (sealed.facts["code"], package.facts["code"]) == (labels.SCRIPT, labels.PACKAGE)
     assert sealed.facts["script_sha256"] == ScriptSource(script).sha256 and "script_sha256" not in package.facts
 
 
@@ -54,19 +57,75 @@ def test_the_script_hands_over_the_rows_of_its_scores(artifact, script, sealed):
 
 
 def test_stages_are_compiled_in_the_script_as_in_the_package(artifact, tmp_path):
-    """As a technique's module, which is none of a script's file: numba has no place to keep what it compiles."""
-    text = Path(stages.__file__).read_text()
+    """As a technique's own module, whose kernels a second process need not compile again."""
+    more = {"pgolf.ngram.of_a_test": stages.__file__, "pgolf.core.prediction": prediction.__file__}
     named = {"ngram": {"_target_": "pgolf.ngram.of_a_test.counts"}, "mixer": {"_target_": "pgolf.ngram.of_a_test.mean"}}
     made = make_serving(container.read(artifact).header, ["zlib"], ["fp32", "fp16"], ByteTokenizer)
-    script = script_of({**made.sources, "pgolf.ngram.of_a_test": text}, made.config)
+    texts = {name: Path(file).read_text() for name, file in more.items()}
+    source = ScriptSource(script_of({**made.sources, **texts}, made.config))
     learning = write_artifact(tmp_path / "a.pgolf", **named)
-    sealed = score_sealed(learning, TOKENS_N, threads=1, source=ScriptSource(script))
+    sealed = score_sealed(learning, TOKENS_N, threads=1, source=source)
     assert sealed.violations == () and sealed.complete
+    kept = counted(source.kernels)
+    assert [name for name in kept if "learn_count" in name] and [name for name in kept if "drive_" in name]
+    again = score_sealed(learning, TOKENS_N, threads=1, source=source)
+    assert np.array_equal(again.nll_nats_N, sealed.nll_nats_N) and counted(source.kernels) == kept
     program = "from dataclasses import replace\nfrom pgolf.eval.serve import serve\n"
     program += "from tests.eval.stages import counts, mean\n"
     program += "serve(order, questions, answers, lambda e: replace(e, ngram=counts(), mixer=mean()))"
     package = score_sealed(artifact, TOKENS_N, threads=1, source=PackageSource(program, (str(PACKAGE.parent),)))
     assert np.array_equal(sealed.nll_nats_N, package.nll_nats_N)
+
+
+def counted(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_second_process_of_a_script_compiles_nothing(tmp_path):
+    """It gets what the first had compiled before it was told anything of the stream."""
+    artifact = write_artifact(tmp_path / "plain.pgolf")
+    loaded = container.read(artifact)
+    data = container.encode(loaded.header, loaded.state, loaded.tokenizer_blob, Range())
+    container.write(tmp_path / "range.pgolf", data)
+    source = source_of(tmp_path / "range.pgolf", container.read(tmp_path / "range.pgolf"), {})
+    assert counted(source.kernels) == []
+    first = score_sealed(tmp_path / "range.pgolf", TOKENS_N, threads=1, source=source)
+    kept = counted(source.kernels)
+    assert [name for name in kept if "code_weights" in name and name.endswith(".nbc")]
+    again = score_sealed(tmp_path / "range.pgolf", TOKENS_N, threads=1, source=source)
+    assert counted(source.kernels) == kept and np.array_equal(first.nll_nats_N, again.nll_nats_N)
+    assert first.violations == again.violations == ()
+
+
+LATE = """
+from pathlib import Path
+from pgolf.eval import remote
+ask = remote.Line.ask
+def told(line, block):
+    tokens = ask(line, block)
+    Path(order["reach"]["writable"][1], "told").write_bytes(tokens.tobytes())
+    return tokens
+remote.Line.ask = told
+"""
+
+
+def test_nothing_that_was_written_once_the_stream_is_told_reaches_another_process(artifact, script):
+    """Or the audited process would find the stream among the kernels."""
+    code = b"\nfrom pgolf.eval import serve as home\nhonest = home.serve\n"
+    code += b"def serve(order, *pipes):\n    exec(LATE, {'order': order})\n    return honest(order, *pipes)\n"
+    code += b"home.serve = serve\nLATE = " + repr(LATE).encode()
+    source = ScriptSource(script + code)
+    sealed = score_sealed(artifact, TOKENS_N, threads=1, source=source)
+    assert sealed.complete and sealed.violations == () and "told" not in counted(source.kernels)
+
+
+def test_what_a_script_leaves_goes_with_it(script):
+    source = ScriptSource(script)
+    folder = source.path.parent
+    assert source.path.read_bytes() == script and folder.is_dir()
+    del source
+    gc.collect()
+    assert not folder.exists()
 
 
 # A data file beside a module, and a module that is imported by a name which is nowhere written: what is counted is not
