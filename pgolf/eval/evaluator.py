@@ -111,11 +111,11 @@ class Evaluator:
         """Blocks whose tokens are all known: their forward passes side by side, as many as memory need hold."""
         # Rows that nobody wants and nothing learns from need not be made.
         wanted = [group for group in groups if self.chain or any(coder.wants(block) for block in group)]
-        remembers = self.network.remembers
+        wanted_blocks, remembers = {block for group in wanted for block in group}, self.network.remembers
         workers = self.facts.workers if self.facts.device == "cpu" else 1
         for some in _portions(groups if remembers else wanted, 2 * workers * self.plan.batch_blocks):
             work = self._batches([block for group in some for block in group], tape)
-            done = self._in_turn(work, wanted, tape) if remembers else threaded(self._forward, work, workers)
+            done = self._in_turn(work, wanted_blocks, tape) if remembers else threaded(self._forward, work, workers)
             found = {
                 block: _of(rows, index)
                 for batch, rows in zip(work, done, strict=True)
@@ -123,7 +123,7 @@ class Evaluator:
                 if rows is not None
             }
             for group in some:
-                if group[0] not in found:
+                if group[0] not in wanted_blocks:
                     continue
                 rows = self._take(group, [found[block] for block in group], tape)
                 if self.chain:
@@ -131,12 +131,13 @@ class Evaluator:
                     self.chain.finish()
                 coder.settle(rows.place_I, self._predicted(rows), rows.token_I)
 
-    def _in_turn(self, work: Sequence[Batch], wanted: Sequence[tuple[Span, ...]], tape: Tape) -> Iterator[Rows | None]:
+    def _in_turn(self, work: Sequence[Batch], wanted_blocks: set[Span], tape: Tape) -> list[Rows | None]:
         """Rows of one batch after another, each observed before the next; None where none are wanted."""
-        blocks = {block for group in wanted for block in group}
+        done = []
         for batch in work:
-            yield self._forward(batch) if blocks.intersection(batch.blocks) else None
+            done.append(self._forward(batch) if wanted_blocks.intersection(batch.blocks) else None)
             self._observe(batch, tape)
+        return done
 
     def _observe(self, batch: Batch, tape: Tape) -> None:
         targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
