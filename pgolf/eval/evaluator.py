@@ -116,30 +116,29 @@ class Evaluator:
         """Blocks whose tokens are all known: their forward passes side by side, as many as memory need hold."""
         # Rows that nobody wants and nothing learns from need not be made.
         wanted = [group for group in groups if self.chain or any(coder.wants(block) for block in group)]
-        remembers = self.network.remembers
+        wanted_blocks, remembers = {block for group in wanted for block in group}, self.network.remembers
         for some in _portions(groups if remembers else wanted, 2 * self._workers * self.plan.batch_blocks):
             blocks = [block for group in some for block in group]
-            made = self._in_turn(blocks, wanted, tape) if remembers else self._side_by_side(blocks, tape)
-            found = dict(zip(blocks, made, strict=True))
+            if remembers:
+                found = dict(self._in_turn(blocks, wanted_blocks, tape))
+            else:
+                found = dict(zip(blocks, self._side_by_side(blocks, tape), strict=True))
             for group in some:
-                own = [rows for block in group if (rows := found[block]) is not None]
-                if not own:
+                if group[0] not in wanted_blocks:
                     continue
-                taken = self._take(group, own, tape)
+                taken = self._take(group, [found[block] for block in group], tape)
                 if self.chain:
                     self.chain.drive(0, len(taken.token_I))
                     self.chain.finish()
                 coder.settle(taken.place_I, self._predicted(taken), taken.token_I)
 
-    def _in_turn(self, blocks: Sequence[Span], wanted: Sequence[tuple[Span, ...]], tape: Tape) -> list[Rows | None]:
-        """Each block's rows, None where they are not wanted; each batch is observed before the next."""
-        are_wanted = {block for group in wanted for block in group}
-        made: list[Rows | None] = []
+    def _in_turn(self, blocks: Sequence[Span], wanted: set[Span], tape: Tape) -> Iterator[tuple[Span, Rows]]:
+        """Rows of one batch after another, each observed before the next; none of batches that nobody wants."""
         for batch in self._batches(blocks, tape):
-            rows = self._forward(batch) if are_wanted.intersection(batch.blocks) else None
-            made += [None if rows is None else _of(rows, index) for index in range(len(batch.blocks))]
+            if wanted.intersection(batch.blocks):
+                rows = self._forward(batch)
+                yield from ((block, _of(rows, index)) for index, block in enumerate(batch.blocks))
             self._observe(batch, tape)
-        return made
 
     def _observe(self, batch: Batch, tape: Tape) -> None:
         targets_BK = np.stack([tape.targets(block) for block in batch.blocks])

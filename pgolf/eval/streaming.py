@@ -7,7 +7,7 @@ Source: the caches of incremental decoding, here with blocks and for scoring too
 keeps the states of the segment before). Memories of each part: ``pgolf.arch.step``.
 Bytes: none. Time: one forward pass a token, where sliding takes W/S; a decoder, which is told each token after its
 row, one pass of a block a token instead of one of a window. Told together, ``batch_blocks`` blocks go through the
-network at a time, with the bits of one after another.
+network at a time, with the bits of one after another (a test; with ``batch_blocks: 1`` by construction).
 Hurts: keys and values have seen more of the past than in training: +0.0005 bits per byte against sliding. One lane is
 one pass after another, which keeps one core busy.
 """

@@ -154,6 +154,28 @@ def test_a_longer_past_changes_scores():
     assert np.abs(one - other)[:48].max() < 1e-5 < 1e-4 < np.abs(one - other)[48:].max()
 
 
+class Choosing(Stopping):
+    """Wants the rows of every second block that it has told whole."""
+
+    def wants(self, block):
+        return block.start // BLOCK % 2 == 1
+
+
+@pytest.mark.parametrize("stops", [[], [70, 71, 200]])
+def test_only_the_blocks_that_are_wanted_are_settled_and_all_are_remembered(stops):
+    model, tokens_N = ready("arch=pr1204"), stream(300)
+    expected = scores(evaluator_of(model, tokens_N), tokens_N)
+    evaluator = evaluator_of(model, tokens_N)
+    coder = Choosing(tokens_N, stops)
+    evaluator.run(coder, coder.first_tokens)
+    priced = ~np.isnan(coder.nll_nats_N)
+    place_N = np.arange(299)
+    told = ~np.isin(place_N // BLOCK, [stop // BLOCK for stop in stops])
+    assert np.array_equal(priced, (told & (place_N // BLOCK % 2 == 1)) | np.isin(place_N, stops))
+    np.testing.assert_allclose(coder.nll_nats_N[priced], expected[priced], atol=1e-6)
+    assert evaluator.network.feed.past.start == 299
+
+
 # --- what is remembered -----------------------------------------------------------------------------------------
 
 

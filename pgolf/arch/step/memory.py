@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 VECTOR = 32  # elements that torch's loops take at a time at most; what is left over is computed otherwise
-T = TypeVar("T")
+Made = TypeVar("Made")
 
 
 class Turns(Protocol):
@@ -86,7 +86,7 @@ class Past:
         """What is committed there."""
         self.start, self._kept_BW = other.start, other._kept_BW
 
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """``make()``, made once in a pass."""
         if key not in self._shared:
             self._shared[key] = make()
