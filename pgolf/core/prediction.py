@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -109,6 +109,7 @@ class Network(Protocol):
         ...
 
 
+@runtime_checkable
 class ModelNetwork(Network, Protocol):
     """A network whose rows come from a model, which may be trained between two calls; out of training mode."""
 

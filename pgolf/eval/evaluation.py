@@ -54,7 +54,7 @@ class Method(Protocol):
 class Adaptation(Protocol):
     """What a ``ttt`` technique does: the network in, one that adapts out."""
 
-    def wrap(self, network: ModelNetwork, facts: Facts) -> Network: ...
+    def wrap(self, network: Network, facts: Facts) -> Network: ...
 
 
 class Counts(Protocol):
@@ -98,7 +98,7 @@ class Evaluation:
         facts = replace(facts, lanes=len(plan.lane_starts))
         experts = self.ngram.stages(facts)
         mixer = self.mixer.stage(facts, len(experts))
-        network = self.method.network(self.ttt.wrap(self.network.fork(), facts), facts)
+        network = self.ttt.wrap(self.method.network(self.network.fork(), facts), facts)
         check_cadence(self.method, network)
         return Evaluator(network, plan, facts, [*experts, *([mixer] if mixer is not None else [])])
 

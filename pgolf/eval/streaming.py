@@ -63,9 +63,7 @@ class Streaming:
 
     def network(self, network: Network, facts: Facts) -> Network:
         if not isinstance(network, FixedNetwork):
-            raise ConfigError(
-                "eval: streaming remembers for a model whose weights stay; choose ttt=none or eval=sliding"
-            )
+            raise ConfigError(f"eval: streaming remembers for a model with fixed weights, not for {network}")
         self.check(network.model)
         return StreamingNetwork(Feed(network.model.eval(), self.window, self.stride))
 

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, ModelNetwork, Network
 from pgolf.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pgolf.ttt.chunks import Chunks, ChunkTrained
@@ -42,8 +43,10 @@ class SGD:
         self.chunks = Chunks(chunk_tokens, window, epochs, clip)
         self.lr, self.final_lr, self.momentum = lr, final_lr, momentum
 
-    def wrap(self, network: ModelNetwork, facts: Facts) -> Network:
-        """A network with weights of its own; ``network`` keeps its."""
+    def wrap(self, network: Network, facts: Facts) -> Network:
+        """A network with weights of its own; ``network`` keeps its. Raises ConfigError for one without a model."""
+        if not isinstance(network, ModelNetwork):
+            raise ConfigError("ttt: sgd trains weights between windows; eval=streaming keeps what they have computed")
         return ChunkTrained(network.fork(), facts, self.chunks, Momentum(self.lr, self.final_lr, self.momentum))
 
 

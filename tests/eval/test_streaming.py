@@ -240,10 +240,10 @@ def test_a_sealed_process_that_sees_no_future_gives_the_rows_that_another_scored
     sealed = score_sealed(artifact, tokens_N, threads=2)
     own = evaluation.evaluator(len(tokens_N))
     assert np.array_equal(sealed.nll_nats_N, scores(own, tokens_N))
-    audit = audit_sealed(artifact, tokens_N, sealed, evaluation.tokenizer.vocab_size, 200, threads=1)
+    audit = audit_sealed(artifact, tokens_N, sealed, evaluation.tokenizer.vocab_size, 200, 10, threads=1)
     context = context_of(evaluation, used, sealed=sealed, audit=audit, tokens_N=tokens_N)
     prefix = next(probe for probe in certify(context).probes if probe.letter == "b")
-    assert prefix.passed and prefix.measured["looked_at"] == 200
+    assert prefix.passed and prefix.measured["looked_at"] >= 200
     assert prefix.measured["largest_difference_nats"] < 1e-6
 
 
@@ -258,7 +258,7 @@ def test_cheats_are_found_behind_a_memory_too(name):
         audit = pretend_audit(judged, tokens_N, sealed)
         certificate = certify(context_of(judged, sealed=sealed, audit=audit, tokens_N=tokens_N))
         found[who and name] = {probe.letter for probe in certificate.probes if not probe.passed}
-    assert found == {None: set(), name: {"b"}}
+    assert found == {None: set(), name: {"b", "f"}}  # what was found need not be decoded
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def stream(tokens, seed=0):
 
 def evaluator_of(model, tokens_N, ttt, plan=None, batch_windows=3, workers=1):
     facts = Facts(VOCAB, 1, len(tokens_N), workers=workers)
-    method = Sliding(window=WINDOW, stride=STRIDE, batch_windows=batch_windows, official_truncation=False)
+    method = Sliding(window=WINDOW, stride=STRIDE, batch_windows=batch_windows, lanes=1, official_truncation=False)
     return Evaluator(ttt.wrap(FixedNetwork(model), facts), plan or method.plan(facts), facts)
 
 
@@ -154,7 +154,7 @@ def test_each_chunk_is_scored_and_then_trained_on(model, tokens, changes):
 def test_no_epochs_or_no_rate_is_the_network_as_it_is(model, changes):
     tokens_N = stream(300)
     facts = Facts(VOCAB, 1, len(tokens_N))
-    plan = Sliding(window=WINDOW, stride=STRIDE, batch_windows=3, official_truncation=False).plan(facts)
+    plan = Sliding(window=WINDOW, stride=STRIDE, batch_windows=3, lanes=1, official_truncation=False).plan(facts)
     plain = run(Evaluator(FixedNetwork(model), plan, facts), Scorer(tokens_N)).nll_nats.values_N
     assert np.array_equal(scored(model, tokens_N, sgd(**changes)), plain)
 
@@ -314,7 +314,7 @@ def test_a_sealed_process_adapts_and_its_audit_passes(node, tmp_path):
     assert sealed.violations == () and np.array_equal(
         sealed.nll_nats_N, pretend_sealed(evaluation, tokens_N).nll_nats_N
     )
-    audit = audit_sealed(path, tokens_N, sealed, evaluation.tokenizer.vocab_size, 100, threads=1)
+    audit = audit_sealed(path, tokens_N, sealed, evaluation.tokenizer.vocab_size, 100, 10, threads=1)
     assert audit.run.violations == () and audit.complete and np.abs(audit.difference_n).max() < 1e-5
     fixed = pretend_sealed(dataclasses.replace(evaluation, ttt=sgd(epochs=0)), tokens_N)
     assert sealed.nll_nats_N.sum() < fixed.nll_nats_N.sum()
