@@ -20,7 +20,7 @@ from pgolf.artifact.container import Loaded
 from pgolf.artifact.ledger import artifact_record
 from pgolf.bundle.script import SCRIPT_NAME
 from pgolf.config.check import CERTIFY_ORDER
-from pgolf.config.compose import read_config
+from pgolf.config.compose import node, read_config
 from pgolf.core.errors import CertificateError, ConfigError, DataError, RunError
 from pgolf.core.protocols import Tokenizer
 from pgolf.data.documents import read_text
@@ -68,6 +68,10 @@ def verify(folder: Path, texts: Sequence[Path] = (), certify: str | None = None,
     with Console() as console:
         recorder = Rescore(cfg, console, own_settings=True)
         recorder.tell("verify", f"{folder}: {claim['scores']['final']['val_bpb']:.6f} bits per byte is its claim")
+        total, cap = claim["artifact"]["bytes_total"], cfg["budget"]["cap_bytes"]
+        recorder.tell("bytes", f"{total:,} of {cap:,} are claimed, under budget={cfg['budget']['name']}")
+        for difference in _own_budget(cfg["budget"]):
+            recorder.tell("budget", difference)
         problems = list(_byte_problems(claim, folder, loaded, script, cfg))
         evaluation = evaluation_from(loaded, device=str(recorder.device))
         tokenizer = from_blob(loaded.tokenizer_blob)
@@ -149,6 +153,14 @@ def _byte_problems(
             yield f"artifact.{name}: {claimed.get(name)} is claimed, {value} found"
     if found.bytes_total > found.cap_bytes:
         yield f"artifact: {found.bytes_total:,} bytes are over the cap of {found.cap_bytes:,}"
+
+
+def _own_budget(budget: Mapping[str, Any]) -> Iterator[str]:
+    """In what a budget is not the shipped one of its name; that is no lie, but no score to compare with either."""
+    shipped = node("budget", budget["name"])
+    for name in ("cap_bytes", "count_tokenizer", "train_seconds", "eval_seconds", "subset_tokens"):
+        if budget[name] != shipped[name]:
+            yield f"{name} is {budget[name]} here, {shipped[name]} in budget={budget['name']}"
 
 
 def _score_problems(claim: Mapping[str, Any], score: Any) -> Iterator[str]:

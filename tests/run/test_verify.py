@@ -1,0 +1,163 @@
+"""A record judged by somebody else: what stands, and every lie in it that is found."""
+
+import hashlib
+import json
+
+import pytest
+
+from pgolf.artifact import container
+from pgolf.bundle.script import make_serving
+from pgolf.cli.main import main
+from pgolf.config.compose import compose, settings, to_yaml
+from pgolf.eval.evaluation import score_stream
+from pgolf.eval.from_artifact import evaluation_from
+from pgolf.run import stages
+from pgolf.run import verify as road
+from pgolf.tokenizer.bytes import ByteTokenizer
+from tests.proof.making import DOCUMENTS, write_artifact
+
+TEXTS = [document * 4 for document in DOCUMENTS]
+TOKENS = 400
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    """A folder as a run leaves it, with a claim that is true of TEXTS."""
+    folder = tmp_path_factory.mktemp("verify") / "seed=1"
+    folder.mkdir()
+    artifact = write_artifact(folder / "artifact.pgolf")
+    loaded = container.read(artifact)
+    schemes = {tensor.scheme for tensor in loaded.state.tensors}
+    script = make_serving(loaded.header, container.codecs(artifact), schemes, ByteTokenizer).script
+    (folder / "train_gpt.py").write_bytes(script)
+    words = ["size=tiny", "budget=smoke", f"budget.subset_tokens={TOKENS}", "budget.eval_seconds=200", "data=tiny"]
+    cfg = settings(compose([*words, "tokenizer=bytes"]))
+    (folder / "config.yaml").write_text(to_yaml(cfg))
+    evaluation = evaluation_from(loaded)
+    stream_N = road.GivenText(evaluation.tokenizer, TEXTS).stream("val", TOKENS)
+    score = score_stream(evaluation, stream_N, split="val", subset=True, valid=True)
+    claim = {
+        "schema_version": 1,
+        "status": "finished",
+        "scores": {"final": score.as_dict()},
+        "artifact": {
+            "sha256": loaded.sha256,
+            "code_sha256": hashlib.sha256(script).hexdigest(),
+            "bytes_code": len(script),
+            "bytes_total": artifact.stat().st_size + len(script),
+            "cap_bytes": cfg["budget"]["cap_bytes"],
+        },
+    }
+    (folder / "result.json").write_text(json.dumps(claim))
+    return folder
+
+
+@pytest.fixture
+def texts(tmp_path):
+    (tmp_path / "texts").mkdir()
+    for index, text in enumerate(TEXTS):
+        (tmp_path / "texts" / f"{index}.txt").write_text(text)
+    return tmp_path / "texts"
+
+
+@pytest.fixture
+def claim_of(record, tmp_path):
+    """Copies the record with its claim changed."""
+
+    def change(**changes):
+        folder = tmp_path / "record"
+        folder.mkdir()
+        for path in record.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        claim = json.loads((folder / "result.json").read_text())
+        for dotted, value in changes.items():
+            place, name = claim, dotted.split("__")
+            for key in name[:-1]:
+                place = place[key]
+            place[name[-1]] = value
+        (folder / "result.json").write_text(json.dumps(claim))
+        return folder
+
+    return change
+
+
+def test_a_true_claim_stands(record, texts, tmp_path, capsys):
+    assert main(["verify", str(record), str(texts), "--cache-dir", str(tmp_path)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "the claim stands" in out and "both ran the counted script" in out
+    assert "subset_tokens is 400 here, 16384 in budget=smoke" in out
+
+
+def problems(folder):
+    claim, cfg = road._claim(folder), road._settings(folder, None, None)
+    loaded = container.read(folder / "artifact.pgolf")
+    return list(road._byte_problems(claim, folder, loaded, road._script(folder), cfg))
+
+
+LIES = {"artifact__sha256": "0" * 64, "artifact__bytes_total": 100, "artifact__bytes_code": 1, "artifact__cap_bytes": 1}
+
+
+@pytest.mark.parametrize("key", list(LIES))
+def test_lies_about_bytes_are_counted(record, claim_of, key):
+    assert problems(record) == []
+    (problem,) = problems(claim_of(**{key: LIES[key]}))
+    assert key.replace("__", ".") in problem and "is claimed" in problem
+
+
+def test_code_or_weights_that_were_changed_are_not_those_of_the_claim(claim_of):
+    folder = claim_of()
+    with open(folder / "train_gpt.py", "ab") as script:
+        script.write(b"#")
+    assert {problem.partition(":")[0] for problem in problems(folder)} == {
+        "artifact.code_sha256",
+        "artifact.bytes_code",
+        "artifact.bytes_total",
+    }
+
+
+@pytest.mark.parametrize(("key", "value"), [("val_bpb", 0.9), ("tokens", 100), ("bytes", 5000), ("subset", False)])
+def test_lies_about_the_score_are_found(record, claim_of, texts, tmp_path, monkeypatch, key, value):
+    """The processes are those of the true claim; here they are spared."""
+    final = road._claim(record)["scores"]["final"]
+    score = type("Score", (), {**final, **{}})
+    assert list(road._score_problems(road._claim(record), score)) == []
+    claim = road._claim(claim_of(**{f"scores__final__{key}": value}))
+    (problem,) = road._score_problems(claim, score)
+    assert f"final.{key}" in problem
+
+
+def test_a_claim_that_is_false_ends_with_four(claim_of, texts, tmp_path, capsys, monkeypatch):
+    folder = claim_of(scores__final__val_bpb=0.9)
+    monkeypatch.setattr(stages, "PROFILES", {"smoke": stages.PROFILES["smoke"]})
+    assert main(["verify", str(folder), str(texts), "--cache-dir", str(tmp_path)]) == 4
+    out = " ".join(capsys.readouterr().out.split())
+    assert "the claim does not stand" in out and "0.900000 is claimed" in out
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"scores__final__valid": False}, "claims no valid final score"),
+        ({"scores__final": None}, "claims no valid final score"),
+        ({"status": "sleeping"}, "sleeping"),
+    ],
+)
+def test_a_folder_that_claims_nothing_is_not_judged(claim_of, capsys, change, told):
+    assert main(["verify", str(claim_of(**change))]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["result.json", "config.yaml", "artifact.pgolf", "train_gpt.py"])
+def test_a_folder_with_a_part_missing_is_not_judged(claim_of, capsys, name):
+    folder = claim_of()
+    (folder / name).unlink()
+    assert main(["verify", str(folder)]) == 2
+    assert name in capsys.readouterr().err
+
+
+def test_less_proof_than_the_records_own_is_refused(claim_of, capsys):
+    folder = claim_of()
+    config = (folder / "config.yaml").read_text().replace("certify: smoke", "certify: laptop")
+    (folder / "config.yaml").write_text(config)
+    assert main(["verify", str(folder), "--certify", "smoke"]) == 2
+    assert "proves less than laptop" in capsys.readouterr().err
