@@ -1,13 +1,13 @@
 """Test-time training by gradient descent with momentum: all weights, on each chunk after it has been scored.
 
-Formula: g the gradient of the mean cross-entropy of the chunk's targets, its norm over all weights clipped to c;
-``m ← μm + g;  W ← W − lr·m``, E times a chunk, m carried through the stream. lr falls from chunk 0 to the last along
-half a cosine: ``lr_c = lr·(f + (1−f)·½(1 + cos(πc/(C−1))))``; published f = 0, f = 1 is a constant rate.
+Formula: g the gradient of the mean cross-entropy of the chunk's targets, scaled down to norm ``clip`` over all weights
+where it is longer; ``m ← μm + g;  W ← W − lr·m``, ``epochs`` times a chunk, m carried through the stream. The rate of
+chunk k of n is ``lr·(f + (1−f)·½(1 + cos(πk/(n−1))))``, f ``final_lr``: 0 as published, 1 a constant rate.
 Source: #461, #549, #1413, #1493 (spec ttt §1); W starts as the artifact's weights decode, fp32 (§8).
-Bytes: none; the number of chunks follows from the stream's length, which a decoder is told anyway. In memory three
-further copies of the weights: its own, their gradient and m.
-Time: E times about three forward passes over each token, and where a chunk is shorter than the window those of its
-context again; windows of a chunk run side by side on a CPU.
+Bytes: 1.1 kB of code. n follows from the stream's length, which a decoder is told anyway. In memory three further
+copies of the weights: its own, their gradient and m.
+Time: ``epochs`` times about three forward passes over each token, and where a chunk is shorter than the window over
+its context again; windows of a chunk run side by side on a CPU.
 Hurts: strong networks hardly gain (published −0.002 bits per byte); too large a rate, or AdamW's, is a catastrophe; a
 falling rate where short chunks follow the document at hand, which is as useful at the end.
 """
