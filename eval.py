@@ -13,7 +13,8 @@ HELP = """Artifact in, certified score out.
     python eval.py artifact=... eval.stride=64          overrides win over the artifact's header and are printed
     python eval.py artifact=... data=text 'data.paths=[my/*.txt]' budget=smoke
 
-Settings come from the artifact's header; the text to score from ``data=`` (its validation split). The
+Settings come from the artifact's header; the text to score from ``data=`` (its validation split). Settings that are
+given here instead are in no bytes that anybody counted: the score is labelled so, and is not valid. The
 certificate is written beside the artifact as ``certificate.eval.json``, or where ``out=`` says.
 Exit status: 0 valid, 1 something crashed, 2 configuration or input error, 3 over its time, 4 certificate failed,
 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.

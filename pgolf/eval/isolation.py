@@ -3,9 +3,9 @@
 Landlock (Linux 5.13 and later) takes from a process and its children, for the rest of their lives, every file but
 those listed: C code that calls ``open``, libc reached through ctypes, the memory of the process that started it. No
 program may be executed at all, nothing may be written but in temporary folders of its own. From its version 4 on it
-takes TCP too, from 6 on signals to others and abstract sockets. A user namespace takes privileges, the network and
-shared memory of others; a filter of system calls (seccomp) takes sockets of any kind and what reaches other processes.
-None of these needs privileges or a library.
+takes TCP too, from 6 on signals to others and abstract sockets. Namespaces take the network and the shared memory of
+others; a filter of system calls (seccomp) takes sockets of any kind and what reaches other processes. None of these
+needs privileges or a library.
 
 ``isolate`` says what held, found by trying. Where the kernel has none of it, Python's audit hook is all that is left
 (``pgolf.eval.seal``), and the label says so.
@@ -35,6 +35,7 @@ _REMOVE, _MAKE = 1 << 4 | 1 << 5, 1 << 7 | 1 << 8  # folders and files
 _OF_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE | _IOCTL
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}  # by version, from which on so many rights to files are known
 _TCP, _SCOPES = 0b11, 0b11  # binding and connecting; abstract sockets and signals
+_CAPABILITIES, _OVERRIDES = 0x20080522, 0b110  # version 3; reading, writing and searching what is another's
 _NEW_USER, _NEW_NETWORK, _NEW_IPC = 0x10000000, 0x40000000, 0x08000000
 
 # What makes sockets, executes programs, looks into other processes or shares memory with them, by number.
@@ -91,7 +92,7 @@ def isolate(reach: Reach, parent: int) -> str:
     libc.syscall.restype = ctypes.c_long
     network = _network()
     own_ipc = _new_namespaces(libc)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+    _drop_privileges(libc)
     version = _landlock(libc, reach)
     filtered = not reach.devices and _filter_calls(libc)  # a GPU's driver may want calls of its own
     if version:
@@ -109,16 +110,26 @@ def isolate(reach: Reach, parent: int) -> str:
 
 
 def _new_namespaces(libc: Any) -> bool:
-    """Own users, network and shared memory; whether there are any."""
+    """A network and shared memory of its own; whether there are any. Who is not root needs own users for that."""
     user = os.getuid()
-    if libc.unshare(_NEW_USER | _NEW_NETWORK | _NEW_IPC) and libc.unshare(_NEW_NETWORK | _NEW_IPC):
-        return False
-    try:
-        with open("/proc/self/uid_map", "w") as file:
-            file.write(f"{user} {user} 1")  # under its own number, without privileges outside
-    except OSError:
-        pass
+    if user != 0 or libc.unshare(_NEW_NETWORK | _NEW_IPC):
+        if libc.unshare(_NEW_USER | _NEW_NETWORK | _NEW_IPC):
+            return False
+        try:
+            with open("/proc/self/uid_map", "w") as file:
+                file.write(f"{user} {user} 1")
+        except OSError:  # then it has another number inside, which nothing asks for
+            pass
     return True
+
+
+def _drop_privileges(libc: Any) -> None:
+    """All of root's, but to read and write what belongs to others: it may run from their folders."""
+    asked, found = struct.pack("=Ii", _CAPABILITIES, 0), ctypes.create_string_buffer(24)
+    if not libc.capget(asked, found):
+        kept = struct.unpack("=6I", found.raw)[1] & _OVERRIDES
+        libc.capset(asked, struct.pack("=6I", kept, kept, 0, 0, 0, 0))
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0)))
 
 
 def _landlock(libc: Any, reach: Reach) -> int:

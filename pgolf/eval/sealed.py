@@ -415,8 +415,8 @@ def _ended(message: dict[str, Any]) -> dict[str, Any]:
     """The child's last message; its user errors are raised here under their own class."""
     if message["ended"] == "error":
         raise getattr(errors, message["class"], UserError)(message["message"])
-    pairs = message.setdefault("violations", [])
-    if not isinstance(message.setdefault("facts", {}), dict) or any(len(pair) != 2 for pair in pairs):
+    pairs = message.get("violations", [])
+    if not isinstance(message.get("facts", {}), dict) or any(len(pair) != 2 for pair in pairs):
         raise Refused("ended in words that nobody reads")
     return message
 

@@ -286,6 +286,27 @@ def test_a_script_that_only_scores_carries_nothing_that_trains():
     assert len(serving.script) < 0.7 * len(whole.script)
 
 
+TWINS = """
+import json, sys
+names = {"__name__": "served", "__file__": sys.argv[1]}
+exec(compile(open(sys.argv[1], "rb").read(), sys.argv[1], "exec"), names)
+from pgolf import one, two, three
+print(json.dumps([[m.f.__code__.co_filename, m.f.__code__.co_firstlineno, m.f()] for m in (one, two, three)]))
+"""
+
+
+def test_functions_that_numba_compiles_are_told_apart_by_their_lines_in_the_script(tmp_path):
+    """It takes functions of one file, name, line and bytecode for the same, whatever their constants."""
+    sources = {f"pgolf.{name}": f"njit=0\ndef f():return {value}\n" for name, value in (("one", 1), ("two", 2))}
+    path = tmp_path / "train_gpt.py"
+    path.write_bytes(script_of({**sources, "pgolf.three": "def f():return 3\n"}, {}))
+    done = subprocess.run([sys.executable, "-I", "-c", TWINS, path], capture_output=True, text=True)
+    one, two, three = json.loads(done.stdout)
+    assert (one[2], two[2], three[2]) == (1, 2, 3)
+    assert one[0] == two[0] == str(path) and one[1] != two[1]
+    assert three[:2] == ["pgolf.three", 1]
+
+
 def test_every_script_can_serve():
     assert "pgolf.eval.serve" in bundle_of("size=tiny", "data=tiny").sources
 
