@@ -4,6 +4,8 @@ Each line of the table is one measure, on the settings that the words of a comma
 by round, and a line shows the median. One thread; times are its CPU seconds, which other processes disturb little.
 
     network    the loop as it scores, without stages: the eval option's windows through a model of random weights
+    encode     the same, each target written by its row as the text codec does
+    decode     the same, each target read from what was written: one forward pass a token, as at an audited place
     stages     experts and mixer write whole rows for given rows of the network, and each is priced and summed, as in
                a scored stream; after the stages have learnt all of the text but its end
     experts    the same of the experts alone, whose last row is priced
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pgolf.eval.stage import Chain
 
 WORDS = ("size=laptop", "ngram=backoff", "mixer=bucketed")
+DECODED = 640  # tokens, one forward pass each
 BLOCK = 128  # positions whose rows are made together
 _PIECE = re.compile(r" ?\w{1,5}|\s|[^\w\s]")
 
@@ -93,6 +96,11 @@ class Given:
     def title(self) -> str:
         said = f"{' '.join([*WORDS, *self.words])}; vocabulary {self.facts.vocab_size:,}"
         return f"{said}, text of {self.text_tokens:,} tokens"
+
+    @property
+    def method(self) -> str:
+        """The eval option's word."""
+        return str(self.cfg["eval"]["_target_"]).split(".")[-2]
 
     @cached_property
     def token_N(self) -> np.ndarray:
@@ -159,7 +167,7 @@ class Given:
         chain.score(own_I, self.signals(chain, count), np.zeros(count, dtype=np.int64), self.token_N[start:stop])
 
 
-class NetworkWindows:
+class NetworkScores:
     name: ClassVar[str] = "network"
 
     def __init__(self, given: Given) -> None:
@@ -172,11 +180,12 @@ class NetworkWindows:
         from pgolf.eval.network import FixedNetwork
 
         torch.manual_seed(0)
-        about = given.facts
+        about, tokens, method = given.facts, self.tokens(given), make(given.cfg["eval"])
         model = make(given.cfg["arch"], vocab_size=about.vocab_size, bos_id=about.bos_id)
-        facts = Facts(about.vocab_size, about.bos_id, given.rows + 1)
-        self.evaluator = Evaluator(FixedNetwork(model).fork(), make(given.cfg["eval"]).plan(facts), facts)
-        self.tokens_N = np.concatenate([[about.bos_id], given.token_N[: given.rows]])
+        facts = Facts(about.vocab_size, about.bos_id, tokens + 1)
+        network = method.network(FixedNetwork(model).fork(), facts)
+        self.evaluator = Evaluator(network, method.plan(facts), facts)
+        self.tokens_N = np.concatenate([[about.bos_id], given.token_N[:tokens]])
 
     @staticmethod
     def tokens(given: Given) -> int:
@@ -184,14 +193,58 @@ class NetworkWindows:
 
     @staticmethod
     def what(given: Given) -> str:
-        return f"{given.cfg['eval']['_target_'].rpartition('.')[2].lower()} windows"
+        return f"scored by {given.method}"
 
     def measure(self) -> float:
         from pgolf.eval.scorer import Scorer
 
-        evaluator, scorer = self.evaluator.fork(), Scorer(self.tokens_N)
+        evaluator = self.evaluator.fork()
+        scorer = Scorer(self.tokens_N, evaluator.plan.lane_starts)
         began = time.process_time()
         evaluator.run(scorer, scorer.first_tokens)
+        return time.process_time() - began
+
+
+class NetworkEncodes(NetworkScores):
+    name: ClassVar[str] = "encode"
+
+    @staticmethod
+    def what(given: Given) -> str:
+        return f"encoded by {given.method}"
+
+    def measure(self) -> float:
+        from pgolf.proof.codec import encode
+
+        evaluator = self.evaluator.fork()
+        began = time.process_time()
+        encode(evaluator, self.tokens_N)
+        return time.process_time() - began
+
+
+class NetworkDecodes(NetworkScores):
+    name: ClassVar[str] = "decode"
+
+    def __init__(self, given: Given) -> None:
+        from pgolf.proof.codec import encode
+
+        super().__init__(given)
+        self.first_tokens = self.tokens_N[list(self.evaluator.plan.lane_starts)].tolist()
+        self.body = encode(self.evaluator.fork(), self.tokens_N)
+
+    @staticmethod
+    def tokens(given: Given) -> int:
+        return min(given.rows, DECODED)
+
+    @staticmethod
+    def what(given: Given) -> str:
+        return f"decoded by {given.method}, token after token"
+
+    def measure(self) -> float:
+        from pgolf.proof.codec import decode
+
+        evaluator = self.evaluator.fork()
+        began = time.process_time()
+        decode(evaluator, self.first_tokens, self.body)
         return time.process_time() - began
 
 
@@ -295,7 +348,15 @@ class ExpertPrices(StagePrices):
 
 
 # ``name``, ``tokens(given)``, ``what(given)`` make its line; made once, ``measure()`` gives the CPU seconds of a round.
-MEASURES: tuple[Any, ...] = (NetworkWindows, StageRows, ExpertRows, StagePrices, ExpertPrices)
+MEASURES: tuple[Any, ...] = (
+    NetworkScores,
+    NetworkEncodes,
+    NetworkDecodes,
+    StageRows,
+    ExpertRows,
+    StagePrices,
+    ExpertPrices,
+)
 
 
 def timed(measures: Sequence[Any], rounds: int) -> dict[str, list[float]]:
