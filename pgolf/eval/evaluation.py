@@ -28,8 +28,8 @@ from pgolf.ngram.none import NoNGram
 from pgolf.ttt.none import NoAdaptation
 
 
-class Method(Protocol):
-    """An ``eval`` option. ``window`` and ``stride`` stand in the score's record."""
+class Stated(Protocol):
+    """What a score's record says of how it was made; ``official_truncation``: see ``stream_of``."""
 
     @property
     def name(self) -> str: ...
@@ -39,6 +39,23 @@ class Method(Protocol):
     def stride(self) -> int: ...
     @property
     def official_truncation(self) -> bool: ...
+
+
+class Terms(Protocol):
+    """On what terms a stream is scored: all that a judge has to know, and nothing that predicts."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def method(self) -> Stated: ...
+    @property
+    def metric(self) -> Literal["raw", "table"]: ...
+    @property
+    def device(self) -> str: ...
+
+
+class Method(Stated, Protocol):
+    """An ``eval`` option."""
 
     def check(self, model: Model) -> None:
         """Raise ConfigError for a model that it cannot be used with."""
@@ -103,18 +120,23 @@ class Evaluation:
         return Evaluator(network, plan, facts, [*experts, *([mixer] if mixer is not None else [])])
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:
-        """The part of ``tokens_N`` that is scored: all of it, unless the method truncates as published.
+        """See ``stream_of``."""
+        return stream_of(self, tokens_N)
 
-        Raises DataError for a stream too short to score or with ids outside the vocabulary.
-        """
-        if self.method.official_truncation:
-            tokens_N = tokens_N[: official_length(len(tokens_N), self.method.window)]
-        if len(tokens_N) < 2:
-            raise DataError(f"the stream to score has {len(tokens_N)} usable tokens; two are the least")
-        largest = int(tokens_N.max())
-        if largest >= self.tokenizer.vocab_size:
-            raise DataError(f"token id {largest} lies outside the vocabulary of {self.tokenizer.vocab_size}")
-        return tokens_N
+
+def stream_of(terms: Terms, tokens_N: np.ndarray) -> np.ndarray:
+    """The part of ``tokens_N`` that is scored: all of it, unless the method truncates as published.
+
+    Raises DataError for a stream too short to score or with ids outside the vocabulary.
+    """
+    if terms.method.official_truncation:
+        tokens_N = tokens_N[: official_length(len(tokens_N), terms.method.window)]
+    if len(tokens_N) < 2:
+        raise DataError(f"the stream to score has {len(tokens_N)} usable tokens; two are the least")
+    largest = int(tokens_N.max())
+    if largest >= terms.tokenizer.vocab_size:
+        raise DataError(f"token id {largest} lies outside the vocabulary of {terms.tokenizer.vocab_size}")
+    return tokens_N
 
 
 def evaluation_of(model: Model, tokenizer: Tokenizer, method: Method) -> Evaluation:
@@ -134,7 +156,7 @@ def check_cadence(method: Method, network: Network) -> None:
         )
 
 
-def check_metric(method: Method, metric: str) -> None:
+def check_metric(method: Stated, metric: str) -> None:
     """Raise ConfigError for the published truncation with the raw metric, which counts every byte."""
     if method.official_truncation and metric != "table":
         raise ConfigError(
@@ -177,14 +199,14 @@ def score_stream(
     )
 
 
-def byte_counts(evaluation: Evaluation, tokens_N: np.ndarray, target_bytes_N: np.ndarray | None = None) -> np.ndarray:
+def byte_counts(terms: Terms, tokens_N: np.ndarray, target_bytes_N: np.ndarray | None = None) -> np.ndarray:
     """Bytes of each target ``tokens_N[1:]``: int64 [N-1], by the tokenizer's rule or as given.
 
     ``target_bytes_N`` are counts that came with the text (``Dataset.sidecar_target_bytes``), one a target; they
     may go on after the end of a truncated stream. Raises DataError where they end before it.
     """
     if target_bytes_N is None:
-        return evaluation.tokenizer.byte_lengths(tokens_N)
+        return terms.tokenizer.byte_lengths(tokens_N)
     targets = len(tokens_N) - 1
     if len(target_bytes_N) < targets:
         raise DataError(f"byte counts for {len(target_bytes_N):,} targets; the stream has {targets:,}")
@@ -192,7 +214,7 @@ def byte_counts(evaluation: Evaluation, tokens_N: np.ndarray, target_bytes_N: np
 
 
 def make_score(
-    evaluation: Evaluation,
+    terms: Terms,
     tokens_N: np.ndarray,
     nll_nats_N: np.ndarray,
     sum_p_N: np.ndarray,
@@ -210,7 +232,7 @@ def make_score(
     by its sum, as a decoder would have to; ``val_bpb`` is the claim with ``side_bits``. ``target_bytes_N``: see
     ``byte_counts``. Raises ValueError where a target has no score.
     """
-    bytes_N = byte_counts(evaluation, tokens_N, target_bytes_N)
+    bytes_N = byte_counts(terms, tokens_N, target_bytes_N)
     side_nats = side_bits * math.log(2)
     return Score(
         val_loss=(float(nll_nats_N.sum(dtype=np.float64)) + side_nats) / len(nll_nats_N),
@@ -220,10 +242,10 @@ def make_score(
         sum_p_max=float(sum_p_N.max()),
         claimed_bpb=bits_per_byte(nll_nats_N, bytes_N),
         renormalised_bpb=bits_per_byte(nll_nats_N + np.log(sum_p_N), bytes_N, side_bits),
-        method=evaluation.method.name,
-        window=evaluation.method.window,
-        stride=evaluation.method.stride,
-        metric=evaluation.metric,
+        method=terms.method.name,
+        window=terms.method.window,
+        stride=terms.method.stride,
+        metric=terms.metric,
         split=split,
         subset=subset,
         tokens=len(nll_nats_N),

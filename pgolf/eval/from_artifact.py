@@ -8,10 +8,12 @@ nodes; what is replaced is no part of the artifact and is recorded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from pgolf.core.errors import ArtifactError, ConfigError
 from pgolf.core.make import make
+from pgolf.core.protocols import Tokenizer
 from pgolf.core.results import QuantizedState
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.eval.evaluation import Evaluation, check_metric
@@ -41,18 +43,10 @@ def evaluation_from(
     for settings that cannot be built or do not go together.
     """
     from pgolf.quant.stored import dequantize_for
-    from pgolf.tokenizer.blob import from_blob
 
     settle_vector_math()
     header = _settings(loaded.header, overrides or {})
-    tokenizer = from_blob(loaded.tokenizer_blob)
-    if (tokenizer.vocab_size, tokenizer.bos_id) != (header["vocab_size"], header["bos_id"]):
-        raise ArtifactError(
-            f"artifact: the header says {header['vocab_size']} ids with BOS {header['bos_id']}, its tokenizer "
-            f"has {tokenizer.vocab_size} with BOS {tokenizer.bos_id}"
-        )
-    if tokenizer.metric != header["metric"]:
-        raise ArtifactError(f"artifact: metric {header['metric']} in the header, {tokenizer.metric} in the tokenizer")
+    tokenizer = _tokenizer(loaded, header)
     model = make(header["arch"], vocab_size=header["vocab_size"], bos_id=header["bos_id"])
     if header["route"] not in model.routes:
         raise ArtifactError(
@@ -75,6 +69,61 @@ def evaluation_from(
     )
     evaluation.evaluator(stream_tokens=2)  # a mixer that does not fit the experts is refused now
     return evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class MethodFacts:
+    """See ``pgolf.eval.evaluation.Stated``."""
+
+    name: str
+    window: int
+    stride: int
+    official_truncation: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactTerms:
+    """See ``pgolf.eval.evaluation.Terms``."""
+
+    tokenizer: Tokenizer
+    method: MethodFacts
+    metric: Literal["raw", "table"]
+    device: str
+
+
+def terms_from(
+    loaded: LoadedArtifact, *, device: str = "cpu", overrides: Mapping[str, Mapping[str, Any]] | None = None
+) -> ArtifactTerms:
+    """What a judge reads of an artifact; no technique of its settings is imported, and they need not exist here.
+
+    Raises ArtifactError and ConfigError as ``evaluation_from``.
+    """
+    header = _settings(loaded.header, overrides or {})
+    tokenizer, node = _tokenizer(loaded, header), header["eval"]
+    try:
+        window = int(node["window"])
+        stride = int(node.get("stride", node.get("block", window)))  # of what is new in a window
+        method = MethodFacts(
+            str(node["_target_"]).split(".")[-2], window, stride, bool(node.get("official_truncation", False))
+        )
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"artifact: the header's eval is no evaluation: {node!r}") from error
+    check_metric(method, header["metric"])
+    return ArtifactTerms(tokenizer, method, header["metric"], device)
+
+
+def _tokenizer(loaded: LoadedArtifact, header: Mapping[str, Any]) -> Tokenizer:
+    from pgolf.tokenizer.blob import from_blob
+
+    tokenizer = from_blob(loaded.tokenizer_blob)
+    if (tokenizer.vocab_size, tokenizer.bos_id) != (header["vocab_size"], header["bos_id"]):
+        raise ArtifactError(
+            f"artifact: the header says {header['vocab_size']} ids with BOS {header['bos_id']}, its tokenizer "
+            f"has {tokenizer.vocab_size} with BOS {tokenizer.bos_id}"
+        )
+    if tokenizer.metric != header["metric"]:
+        raise ArtifactError(f"artifact: metric {header['metric']} in the header, {tokenizer.metric} in the tokenizer")
+    return tokenizer
 
 
 def _settings(header: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
 from pgolf.eval.blocks import FIRST_TOKEN_BITS
 from pgolf.eval.coder import Enough
-from pgolf.eval.evaluation import Evaluation, make_score
+from pgolf.eval.evaluation import Terms, make_score
 from pgolf.eval.frames import receive, send
 from pgolf.eval.home import Home, environment
 from pgolf.eval.library import IMPORTED, SYSTEM_FILES, origin_of
@@ -353,7 +353,7 @@ def check_sealed() -> None:
 
 
 def final_score(
-    evaluation: Evaluation,
+    terms: Terms,
     tokens_N: np.ndarray,
     sealed: SealedScore,
     subset: bool,
@@ -367,7 +367,7 @@ def final_score(
     nll_nats_N, sum_p_N = sealed.nll_nats_N, sealed.sum_p_N
     whole = bool(np.isfinite(nll_nats_N).all() and np.isfinite(sum_p_N).all() and (sum_p_N > 0).all())
     record = make_score(
-        evaluation,
+        terms,
         tokens_N,
         nll_nats_N if whole else np.zeros_like(nll_nats_N),
         sum_p_N if whole else np.ones_like(sum_p_N),

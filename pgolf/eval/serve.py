@@ -41,4 +41,5 @@ def serve(
         "setup_seconds": setup_seconds,
         "score_seconds": time.perf_counter() - started - setup_seconds,
         "core_share": evaluator.core_share.share,
+        "learns": evaluator.learns,
     }

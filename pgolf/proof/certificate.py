@@ -1,4 +1,7 @@
-"""The certificate: what the judge requires of the sealed process's scores and of the audited one's rows."""
+"""The certificate: what the judge requires of the sealed process's scores and of the audited one's rows.
+
+Nothing here builds what predicts. Whether it learns, which chooses the track, is the sealed process's word.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,7 @@ PROBES = (normalisation, prefix_only, single_pass, coverage, artifact_only, deco
 
 def certify(context: Context) -> Certificate:
     """Every probe's verdict."""
-    evaluator = context.evaluation.evaluator(len(context.tokens_N))
-    track: Literal["A", "B"] = "B" if evaluator.learns else "A"
+    track: Literal["A", "B"] = "B" if context.sealed.facts.get("learns") else "A"
     isolation, code = (artifact_only.told(context, name) for name in ("isolation", "code"))
     probes = tuple(module.probe(context) for module in PROBES)
-    return Certificate(probes, context.evaluation.metric, track, isolation, code)
+    return Certificate(probes, context.terms.metric, track, isolation, code)

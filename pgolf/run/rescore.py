@@ -18,7 +18,7 @@ from pgolf.core.events import Event
 from pgolf.core.process import Process
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Certificate, Score
-from pgolf.eval.from_artifact import evaluation_from
+from pgolf.eval.from_artifact import terms_from
 from pgolf.eval.source import REBUILT, REBUILT_OTHERWISE, ScriptSource
 from pgolf.run import stages
 from pgolf.run.listeners import Screen
@@ -80,14 +80,14 @@ def evaluate(words: EvalWords) -> int:
     overrides = overrides_of(words, loaded.header)
     with Console() as console:
         recorder = Rescore(words.settings, console, own_settings=not overrides)
-        evaluation = evaluation_from(loaded, device=str(recorder.device), overrides=overrides)
+        terms = terms_from(loaded, device=str(recorder.device), overrides=overrides)
         recorder.tell("artifact", f"{words.artifact}  sha256 {loaded.sha256}")
         for group, node in overrides.items():
             recorder.tell("override", f"{group}: {_changes(node, loaded.header[group])}")
         dataset = stages.prepare(recorder, recipe=FixedTokenizer(from_blob(loaded.tokenizer_blob)), trains=False)
         source = source_of(words.artifact, loaded, overrides)
         recorder.tell("code", source.label)
-        final = stages.score_final(recorder, dataset, words.artifact, source, evaluation, overrides)
+        final = stages.score_final(recorder, dataset, words.artifact, source, terms, overrides)
         certificate = stages.certify_final(recorder, final, loaded.sha256)
         assert recorder.score is not None
         console.summary(recorder.result(str(words.artifact)), None, certificate, None)

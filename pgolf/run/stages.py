@@ -39,7 +39,7 @@ from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.data.base import raw_documents
 from pgolf.data.closed import closed
 from pgolf.data.dataset import Dataset, check_long_enough, load
-from pgolf.eval.evaluation import Evaluation, evaluation_of
+from pgolf.eval.evaluation import Evaluation, Terms, evaluation_of, stream_of
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.sampler import sample_text
@@ -241,13 +241,13 @@ def measure_inputs(
 
 @dataclass(frozen=True)
 class Final:
-    """What the final evaluation did, for the certificate: the code and the recipe, the stream it scored, what came
+    """What the final evaluation did, for the certificate: the code and the terms, the stream it scored, what came
     back."""
 
     path: Path
     source: Source
     overrides: Mapping[str, Mapping[str, Any]] | None
-    evaluation: Evaluation
+    terms: Terms
     stream_N: np.ndarray
     sealed: SealedScore
     score: Score
@@ -278,14 +278,14 @@ def score_final(
     dataset: Scored,
     path: Path,
     source: Source,
-    evaluation: Evaluation,
+    terms: Terms,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Final:
     """Open validation, now that the artifact's hash is known, and score it in the sealed process, by ``source``."""
     budget = recorder.cfg["budget"]
     limit = budget["subset_tokens"]
     with recorder.stage("evaluate"), recorder.progress("validation", unit="tokens") as progress:
-        stream_N = evaluation.stream(dataset.stream("val", limit))
+        stream_N = stream_of(terms, dataset.stream("val", limit))
         sealed = score_sealed(
             path,
             stream_N,
@@ -297,9 +297,9 @@ def score_final(
         )
     _tell_share(recorder, "evaluate", sealed.facts.get("core_share"))
     target_bytes_N = dataset.sidecar_target_bytes("val", limit)
-    score = final_score(evaluation, stream_N, sealed, limit is not None, target_bytes_N)
+    score = final_score(terms, stream_N, sealed, limit is not None, target_bytes_N)
     recorder.tell("score", which="final", score=score)
-    return Final(path, source, overrides, evaluation, stream_N, sealed, score, target_bytes_N)
+    return Final(path, source, overrides, terms, stream_N, sealed, score, target_bytes_N)
 
 
 def certify_final(
@@ -322,7 +322,7 @@ def certify_final(
             final.path,
             final.stream_N,
             final.sealed,
-            final.evaluation.tokenizer.vocab_size,
+            final.terms.tokenizer.vocab_size,
             PROFILES[cfg["certify"]],
             progress=progress,
             device=str(recorder.device),
@@ -332,7 +332,7 @@ def certify_final(
         )
         certificate = certify(
             Context(
-                final.evaluation,
+                final.terms,
                 final.stream_N,
                 final.sealed,
                 final.score,

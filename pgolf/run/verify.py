@@ -24,7 +24,7 @@ from pgolf.config.compose import node, read_config
 from pgolf.core.errors import CertificateError, ConfigError, DataError, RunError
 from pgolf.core.protocols import Tokenizer
 from pgolf.data.documents import read_text
-from pgolf.eval.from_artifact import evaluation_from
+from pgolf.eval.from_artifact import terms_from
 from pgolf.eval.source import ScriptSource
 from pgolf.run import stages
 from pgolf.run.rescore import Rescore
@@ -73,14 +73,14 @@ def verify(folder: Path, texts: Sequence[Path] = (), certify: str | None = None,
         for difference in _own_budget(cfg["budget"]):
             recorder.tell("budget", difference)
         problems = list(_byte_problems(claim, folder, loaded, script, cfg))
-        evaluation = evaluation_from(loaded, device=str(recorder.device))
+        terms = terms_from(loaded, device=str(recorder.device))
         tokenizer = from_blob(loaded.tokenizer_blob)
         text: stages.Scored
         if documents is None:
             text = stages.prepare(recorder, recipe=FixedTokenizer(tokenizer), trains=False)
         else:
             text = GivenText(tokenizer, documents)
-        final = stages.score_final(recorder, text, folder / "artifact.pgolf", ScriptSource(script), evaluation)
+        final = stages.score_final(recorder, text, folder / "artifact.pgolf", ScriptSource(script), terms)
         certificate = stages.certify_final(recorder, final, loaded.sha256, documents=documents)
         console.summary(recorder.result(str(folder)), None, certificate, None)
         problems += _score_problems(claim, final.score)

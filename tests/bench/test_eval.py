@@ -21,7 +21,9 @@ def test_every_measure_has_a_line(capsys):
     shown = capsys.readouterr().out
     assert "vocabulary 260, text of 3,000 tokens; one thread, median of 1 rounds in turn" in shown
     assert lines(shown) == [
-        ("network", "256", "sliding windows"),
+        ("network", "256", "scored by sliding"),
+        ("encode", "256", "encoded by sliding"),
+        ("decode", "256", "decoded by sliding, token after token"),
         ("stages", "256", "whole rows of backoff + bucketed + Σp"),
         ("experts", "256", "whole rows of backoff + Σp"),
         ("price", "3,000", "targets alone through backoff + bucketed"),
@@ -35,7 +37,7 @@ def test_words_choose_what_is_measured(capsys):
     assert main(["bench", "eval", *words, *SMALL, "--only", "network", "--only", "stages"]) == 0
     shown = capsys.readouterr().out
     assert [line[0] for line in lines(shown)] == ["network", "stages"]
-    assert lines(shown)[0][2] == "nonoverlapping windows" and "ngram.max_order=3" in shown
+    assert lines(shown)[0][2] == "scored by non_overlapping" and "ngram.max_order=3" in shown
 
 
 def test_measures_begin_each_round_where_the_one_before_began():

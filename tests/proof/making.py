@@ -17,7 +17,7 @@ from pgolf.eval.remote import Line, RemoteAuditor
 from pgolf.eval.scorer import Scorer
 from pgolf.eval.sealed import SealedRun, SealedScore
 from pgolf.eval.sliding import Sliding
-from pgolf.proof.audit import Judge, draw, draw_stretch
+from pgolf.proof.audit import Audit, Judge, draw, draw_stretch
 from pgolf.proof.context import Context
 from pgolf.proof.decoding import Decoding, DecodingJudge
 from pgolf.proof.range_coder import RangeReader
@@ -101,7 +101,13 @@ def pretend_sealed(evaluation, tokens_N, **changes):
     evaluator = evaluation.evaluator(len(tokens_N))
     scorer = Scorer(tokens_N, evaluator.plan.lane_starts)
     evaluator.run(scorer, scorer.first_tokens)
-    facts = {"working_directory_entries": 0, "artifact_sha256": "abc", "isolation": "none", "code": "this process"}
+    facts = {
+        "learns": evaluator.learns,
+        "working_directory_entries": 0,
+        "artifact_sha256": "abc",
+        "isolation": "none",
+        "code": "this process",
+    }
     plan, scores, sums = evaluator.plan, scorer.nll_nats.values_N, scorer.sums.values_N
     sealed = SealedScore(scores, sums, plan.lane_starts, plan.side_bits, 1.0, (), 0, facts)
     return dataclasses.replace(sealed, **changes)
@@ -126,7 +132,13 @@ def pretend_run(evaluation, tokens_N, judge, violations=()):
     evaluator = evaluation.evaluator(len(tokens_N))
     coder = RemoteAuditor(Here(judge))
     evaluator.run(coder, coder._line.open(evaluator.plan.lane_starts, evaluator.plan.side_bits))
-    facts = {"working_directory_entries": 0, "artifact_sha256": "abc", "isolation": "none", "code": "this process"}
+    facts = {
+        "learns": evaluator.learns,
+        "working_directory_entries": 0,
+        "artifact_sha256": "abc",
+        "isolation": "none",
+        "code": "this process",
+    }
     return SealedRun({}, facts, tuple(violations), 1.0)
 
 
@@ -164,5 +176,6 @@ def context_of(
         valid=False,
     )
     audit = audit or pretend_audit(evaluation, tokens_N, sealed, **how)
-    decoding = pretend_decoding(evaluation, tokens_N, audit) if audit.complete and audit.largest < 1e-4 else None
+    decodes = isinstance(audit, Audit) and audit.complete and audit.largest < 1e-4
+    decoding = pretend_decoding(evaluation, tokens_N, audit) if decodes else None
     return Context(evaluation, tokens_N, sealed, reported, audit, decoding, documents, "abc", dev=dev)

@@ -76,4 +76,4 @@ def test_bytes_that_were_altered_do_not_decode():
     context = context_of(network_evaluation(), stretch_tokens=60)
     altered = bytes([context.audit.coded[0] ^ 255]) + context.audit.coded[1:]
     with pytest.raises((Refused, AssertionError)):
-        pretend_decoding(context.evaluation, context.tokens_N, dataclasses.replace(context.audit, coded=altered))
+        pretend_decoding(context.terms, context.tokens_N, dataclasses.replace(context.audit, coded=altered))

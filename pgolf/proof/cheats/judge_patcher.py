@@ -13,7 +13,7 @@ from pgolf.core.prediction import Batch
 from pgolf.eval.evaluation import Evaluation
 from pgolf.proof.cheats.altered import altered
 from pgolf.proof.cheats.in_chunk_peeker import ReadsAhead
-from pgolf.proof.context import Verdict
+from pgolf.proof.verdict import Verdict
 
 LETTER = "b"
 

@@ -9,7 +9,8 @@ what the hook cannot see is stated in ``pgolf.eval.seal``.
 from __future__ import annotations
 
 from pgolf.core.results import ProbeResult
-from pgolf.proof.context import Context, Verdict
+from pgolf.proof.context import Context
+from pgolf.proof.verdict import Verdict
 
 LETTER, NAME = "e", "artifact only"
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from pgolf.core.results import ProbeResult
 from pgolf.eval.evaluation import byte_counts
-from pgolf.proof.context import Context, Verdict
+from pgolf.proof.context import Context
+from pgolf.proof.verdict import Verdict
 from pgolf.tokenizer.caseops import CONTROLS
 
 LETTER, NAME = "d", "coverage and bytes"
@@ -43,20 +44,20 @@ def probe(context: Context) -> ProbeResult:
         context.reported.tokens == targets,
         f"the report counts {context.reported.tokens:,} targets, the stream has {targets:,}",
     )
-    carried_N = byte_counts(context.evaluation, context.tokens_N, context.target_bytes_N)
+    carried_N = byte_counts(context.terms, context.tokens_N, context.target_bytes_N)
     bytes_N = np.concatenate([[0], carried_N])
     counted = int(bytes_N.sum(dtype=np.int64))
     verdict.require(
         context.reported.bytes == counted,
         f"the report divides by {context.reported.bytes:,} bytes, the tokens carry {counted:,}",
     )
-    bos_bytes = int(bytes_N[context.tokens_N == context.evaluation.tokenizer.bos_id].sum())
+    bos_bytes = int(bytes_N[context.tokens_N == context.terms.tokenizer.bos_id].sum())
     verdict.require(bos_bytes == 0, f"BOS targets were given {bos_bytes:,} bytes")
     _bytes_of_documents(context, verdict, bytes_N)
     verdict.record(targets=targets, scored=scored, counted_bytes=counted, bytes_per_token=counted / targets)
     verdict.record(bytes_from="tokenizer" if context.target_bytes_N is None else "sidecar")
     low, high = PLAUSIBLE_BYTES_PER_TOKEN
-    if context.evaluation.metric == "table":
+    if context.terms.metric == "table":
         verdict.require(
             low <= counted / targets <= high,
             f"{counted / targets:.3f} bytes per token are outside {low:g} to {high:g}",
@@ -66,10 +67,10 @@ def probe(context: Context) -> ProbeResult:
 
 def _bytes_of_documents(context: Context, verdict: Verdict, bytes_N: np.ndarray) -> None:
     """Document by document: counted bytes against decoded bytes, and decoded text against raw text."""
-    tokenizer, tokens_N = context.evaluation.tokenizer, context.tokens_N
+    tokenizer, tokens_N = context.terms.tokenizer, context.tokens_N
     starts = np.flatnonzero(tokens_N == tokenizer.bos_id).tolist()
     verdict.require(bool(starts) and starts[0] == 0, "the stream does not begin with BOS")
-    exact = context.evaluation.metric == "raw"
+    exact = context.terms.metric == "raw"
     documents = context.documents
     decoded_bytes = raw_bytes = 0
     if documents is not None and len(starts) > len(documents):

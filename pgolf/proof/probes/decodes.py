@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 
 from pgolf.core.results import ProbeResult
-from pgolf.proof.context import Context, Verdict
+from pgolf.proof.context import Context
+from pgolf.proof.verdict import Verdict
 
 LETTER, NAME = "f", "decoding"
 # What a range coder of 24 bits may take over a code length: its end, and by token what 2^-24 of V comes to.

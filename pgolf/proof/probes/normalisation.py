@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from pgolf.core.results import ProbeResult
-from pgolf.proof.context import Context, Verdict
+from pgolf.proof.context import Context
+from pgolf.proof.verdict import Verdict
 
 LETTER, NAME = "a", "normalisation"
 TOLERANCE = 1e-5  # fp32 rows of 8,192 entries stay within 3e-6

@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 from pgolf.core.results import ProbeResult
-from pgolf.proof.context import Context, Verdict
+from pgolf.proof.context import Context
+from pgolf.proof.verdict import Verdict
 
 LETTER, NAME = "b", "prefix-only audit"
 TOLERANCE_NATS = 1e-4
@@ -31,7 +32,7 @@ def probe(context: Context) -> ProbeResult:
     verdict.require(audit.complete, f"{looked:,} of {audit.planned:,} rows were handed over")
     difference_n = audit.difference_n
     size_n = np.nan_to_num(np.abs(difference_n), nan=np.inf)
-    apart = int((size_n > tolerance_nats(context.evaluation.device)).sum())
+    apart = int((size_n > tolerance_nats(context.terms.device)).sum())
     if looked:
         at = int(np.argmax(size_n))
         verdict.require(
@@ -41,7 +42,7 @@ def probe(context: Context) -> ProbeResult:
         )
         mean, half = float(difference_n.mean()), 1.96 * float(difference_n.std()) / math.sqrt(looked)
         verdict.require(
-            context.evaluation.device == "cpu" or abs(mean) <= half + 1e-6,
+            context.terms.device == "cpu" or abs(mean) <= half + 1e-6,
             f"committed scores are {mean:+.3g} ± {half:.2g} nats from those of a process that sees no future",
         )
         verdict.record(mean_difference_nats=mean, half_width_nats=half, largest_difference_nats=audit.largest)

@@ -14,7 +14,8 @@ import numpy as np
 
 from pgolf.core.results import ProbeResult
 from pgolf.eval.evaluation import byte_counts
-from pgolf.proof.context import Context, Verdict
+from pgolf.proof.context import Context
+from pgolf.proof.verdict import Verdict
 
 LETTER, NAME = "g", "provenance"
 # Standard errors of the difference: what is told, and what ends the matter; and how many documents make a spread.
@@ -42,9 +43,9 @@ def probe(context: Context) -> ProbeResult:
 
 def spread(context: Context) -> tuple[float, int]:
     """(standard error of validation's bits per byte over its documents, how many documents)."""
-    bos_id = context.evaluation.tokenizer.bos_id
+    bos_id = context.terms.tokenizer.bos_id
     bits_N = context.sealed.nll_nats_N / math.log(2)
-    bytes_N = byte_counts(context.evaluation, context.tokens_N, context.target_bytes_N)
+    bytes_N = byte_counts(context.terms, context.tokens_N, context.target_bytes_N)
     # A document's BOS is a target, and the first of it.
     starts = np.unique(np.concatenate([[0], np.flatnonzero(context.tokens_N[1:] == bos_id)]))
     bits_D, bytes_D = np.add.reduceat(bits_N, starts), np.add.reduceat(bytes_N, starts)

@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 from pgolf.core.results import ProbeResult
-from pgolf.proof.context import Context, Verdict
+from pgolf.proof.context import Context
+from pgolf.proof.verdict import Verdict
 
 LETTER, NAME = "c", "single pass"
 

@@ -21,7 +21,7 @@ def test_a_refused_access_is_named_whichever_process_asked(context):
     violations = (Violation("access", "open", "/data/val.bin"),)
     scoring = dataclasses.replace(context, sealed=dataclasses.replace(context.sealed, violations=violations))
     assert "the sealed process was refused open of /data/val.bin" in artifact_only.probe(scoring).message
-    audit = pretend_audit(context.evaluation, context.tokens_N, context.sealed, places=3, violations=violations)
+    audit = pretend_audit(context.terms, context.tokens_N, context.sealed, places=3, violations=violations)
     result = artifact_only.probe(dataclasses.replace(context, audit=audit))
     assert not result.passed and "the audited process was refused open of /data/val.bin" in result.message
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from pgolf.proof.cheats import by_name
-from pgolf.proof.context import Context, Verdict
+from pgolf.proof.context import Context
 from pgolf.proof.probes import coverage
+from pgolf.proof.verdict import Verdict
 from pgolf.tokenizer.bytes import ByteTokenizer
 from pgolf.tokenizer.caseops import CONTROLS, transform
 from pgolf.tokenizer.published import Published

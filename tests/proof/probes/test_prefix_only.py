@@ -31,7 +31,7 @@ def test_one_score_that_its_row_does_not_have_is_enough(context):
     place = int(context.audit.place_n[100])
     nll_nats_N[place] -= 0.001
     sealed = dataclasses.replace(context.sealed, nll_nats_N=nll_nats_N)
-    audit = pretend_audit(context.evaluation, context.tokens_N, sealed, places=10_000)
+    audit = pretend_audit(context.terms, context.tokens_N, sealed, places=10_000)
     result = prefix_only.probe(dataclasses.replace(context, sealed=sealed, audit=audit))
     assert not result.passed and f"position {place:,} by -0.001 nats" in result.message
 
@@ -52,7 +52,7 @@ def test_a_process_that_broke_off_says_why(context):
 
 
 def test_where_kernels_may_differ_the_interval_of_the_mean_decides(context):
-    on_gpu = dataclasses.replace(context, evaluation=dataclasses.replace(context.evaluation, device="cuda"))
+    on_gpu = dataclasses.replace(context, terms=dataclasses.replace(context.terms, device="cuda"))
     noise = np.random.default_rng(0).normal(0, 1e-3, len(context.audit.place_n))
     noise -= noise.mean()
     assert prefix_only.probe(with_audit(on_gpu, difference_n=noise)).passed
