@@ -104,7 +104,7 @@ def test_the_bytes_of_a_published_vocabulary_are_those_of_its_decoded_tokens(tmp
 
 def bytes_only(evaluation, tokens_N):
     """A context without scores."""
-    return Context(evaluation, tokens_N, None, None, None, None, None)
+    return Context(evaluation, tokens_N, None, None, None, None, None, None)
 
 
 def unaudited(evaluation, documents=DOCUMENTS):

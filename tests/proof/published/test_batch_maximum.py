@@ -19,7 +19,7 @@ def form(alteration):
 
 
 def test_it_claims_less_than_the_network_and_is_refused_by_the_audit_alone():
-    claimed, failed, (message,) = judged(form(BatchMaximum))
+    claimed, failed, (message, _) = judged(form(BatchMaximum))
     assert claimed < judged(network_evaluation())[0]
     assert failed == [LETTER, "f"] == ["b", "f"] and "of a process that sees no future" in message
 

@@ -17,7 +17,7 @@ def test_it_claims_less_than_the_same_adaptation_in_order_and_is_refused_by_the_
     form = two_pass.apply(evaluation)
     honest, failed, messages = judged(dataclasses.replace(evaluation, ttt=form.ttt))
     assert not failed, messages
-    claimed, failed, (message,) = judged(form)
+    claimed, failed, (message, _) = judged(form)
     assert claimed < honest < judged(evaluation)[0]
     assert failed == [two_pass.LETTER, "f"] == ["b", "f"] and "of a process that sees no future" in message
 
