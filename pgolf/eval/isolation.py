@@ -2,7 +2,8 @@
 
 Landlock (Linux 5.13 and later) takes from a process and its children, for the rest of their lives, every file but
 those listed: C code that calls ``open``, libc reached through ctypes, the memory of the process that started it. No
-program may be executed at all, nothing may be written but in temporary folders of its own. From its version 4 on it
+program may be executed at all, nothing may be written but in temporary folders of its own. What it would still tell of
+other files, a root of the process's own, in which they have no name, does not. From its version 4 on it
 takes TCP too, from 6 on signals to others and abstract sockets. Namespaces take the network and the shared memory of
 others; a filter of system calls (seccomp) takes sockets of any kind, what reaches other processes, and what would stay
 when this one has ended, for a later one to find: times and attributes of files, which Landlock does not mind, limits of
@@ -17,6 +18,7 @@ that may start threads: numpy and torch are imported inside.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import socket
@@ -37,7 +39,8 @@ _OF_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE | _IOCTL
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}  # by version, from which on so many rights to files are known
 _TCP, _SCOPES = 0b11, 0b11  # binding and connecting; abstract sockets and signals
 _CAPABILITIES, _OVERRIDES = 0x20080522, 0b110  # version 3; reading, writing and searching what is another's
-_NEW_USER, _NEW_NETWORK, _NEW_IPC = 0x10000000, 0x40000000, 0x08000000
+_NEW_USER, _NEW_NETWORK, _NEW_IPC, _NEW_MOUNTS = 0x10000000, 0x40000000, 0x08000000, 0x00020000
+_BIND, _RECURSIVELY, _PRIVATE, _REMOUNT, _READ_ONLY, _DETACH = 0x1000, 0x4000, 0x40000, 0x20, 0x1, 0x2
 
 # What makes sockets, executes programs, looks into other processes or shares memory with them, by number.
 _X86_64 = {
@@ -81,6 +84,7 @@ class _Machine:
     are refused."""
 
     audit: int
+    pivot_root: int
     reaching: dict[str, int]
     leaving: dict[str, int]
     clone: int
@@ -90,8 +94,8 @@ class _Machine:
 
 
 _MACHINES = {
-    "x86_64": _Machine(0xC000003E, _X86_64, _LEFT_X86_64, clone=56, prlimit64=302, ioctl=16, fcntl=72),
-    "aarch64": _Machine(0xC00000B7, _AARCH64, _LEFT_AARCH64, clone=220, prlimit64=261, ioctl=29, fcntl=25),
+    "x86_64": _Machine(0xC000003E, 155, _X86_64, _LEFT_X86_64, clone=56, prlimit64=302, ioctl=16, fcntl=72),
+    "aarch64": _Machine(0xC00000B7, 41, _AARCH64, _LEFT_AARCH64, clone=220, prlimit64=261, ioctl=29, fcntl=25),
 }
 _CLONE3 = 435  # its flags lie in memory, where a filter cannot look; without it threads are made by clone
 _OF_THREADS = 0x10000  # the flag of clone that makes no process
@@ -140,6 +144,7 @@ def isolate(reach: Reach, parent: int) -> str:
     libc.syscall.restype = ctypes.c_long
     network = _network()
     own_ipc = _new_namespaces(libc)
+    own_root = _own_root(libc, reach)
     _drop_privileges(libc)
     version = _landlock(libc, reach)
     filtered = _filter_calls(libc, bool(reach.devices))
@@ -150,6 +155,8 @@ def isolate(reach: Reach, parent: int) -> str:
     held = [f"landlock {version}"] if version else []
     if own_ipc and _network() != network:
         held.append("network namespace")
+    if own_root:
+        held.append("own root")
     if filtered and (reach.devices or _no_sockets()):
         held.append("seccomp for a GPU" if reach.devices else "seccomp")
     if not version:
@@ -169,6 +176,60 @@ def _new_namespaces(libc: Any) -> bool:
         except OSError:  # then it has another number inside, which nothing asks for
             pass
     return True
+
+
+def _own_root(libc: Any, reach: Reach) -> bool:
+    """Give what is within reach, and nothing else, a name: of other files not even names, sizes, times and the ends of
+    links can be asked, which Landlock tells. Whether it was done; it takes the right to mount."""
+    machine = _MACHINES.get(os.uname().machine)
+    root = os.path.join(os.path.dirname(reach.forbidden), "root")
+    if machine is None or libc.unshare(_NEW_MOUNTS) or _mount(libc, None, "/", _RECURSIVELY | _PRIVATE):
+        return False
+    os.mkdir(root)
+    if _mount(libc, "none", root, 0, b"tmpfs"):
+        return False
+    bound: set[str] = set()
+    wanted = [*reach.readable, *reach.writable, *reach.devices, os.devnull, reach.forbidden, "/proc"]
+    for path in sorted(set(wanted), key=len):  # folders before what lies in them
+        if os.path.exists(path) and not _bind(libc, root, path, bound):
+            return False
+    here = os.getcwd()
+    os.chdir(root)
+    if libc.syscall(machine.pivot_root, b".", b".") or libc.umount2(b".", _DETACH):
+        os.chdir(here)
+        return False
+    with contextlib.suppress(FileNotFoundError):  # where it may stay
+        os.chdir(here)
+    return not _mount(libc, None, "/", _REMOUNT | _BIND | _READ_ONLY)
+
+
+def _bind(libc: Any, root: str, path: str, bound: set[str]) -> bool:
+    """Put ``path`` at its place below ``root``, with the links on its way."""
+    done = ""
+    parts = os.path.abspath(path).strip("/").split("/")
+    for index, part in enumerate(parts):
+        done = f"{done}/{part}"
+        if done in bound:
+            return True
+        if os.path.islink(done):
+            end = os.readlink(done)
+            if not os.path.lexists(root + done):
+                os.symlink(end, root + done)
+            return _bind(libc, root, os.path.join(os.path.dirname(done), end, *parts[index + 1 :]), bound)
+        if index + 1 < len(parts):
+            os.makedirs(root + done, exist_ok=True)
+    if os.path.isdir(done):
+        os.makedirs(root + done, exist_ok=True)
+    else:
+        open(root + done, "x").close()
+    bound.add(done)
+    return not _mount(libc, done, root + done, _BIND | _RECURSIVELY)
+
+
+def _mount(libc: Any, what: str | None, where: str, flags: int, kind: bytes | None = None) -> bool:
+    """Whether it failed."""
+    encoded = None if what is None else os.fsencode(what)
+    return bool(libc.mount(encoded, os.fsencode(where), kind, ctypes.c_ulong(flags), None))
 
 
 def _drop_privileges(libc: Any) -> None:

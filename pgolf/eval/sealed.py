@@ -280,7 +280,7 @@ def run_sealed(
     violations: list[Violation] = []
     started = time.perf_counter()
     with Home(source, device) as home, tempfile.TemporaryFile() as log:
-        artifact = os.path.realpath(artifact_path)
+        artifact = home.take(artifact_path)
         order = {
             "task": task,
             "parent": os.getpid(),
