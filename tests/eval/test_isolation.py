@@ -118,7 +118,7 @@ def outcome(attempt):
         return str(eval(attempt))
     except (OSError, RuntimeError) as error:
         # Between folders of different rights Landlock says of a link that they are on two devices.
-        words = ("Permission denied", "Operation not permitted", "cannot open shared object", "cross-device", "No such file")
+        words = ("Permission denied", "Operation not permitted", "No such file", "shared object", "cross-device")
         kernel = isinstance(error, PermissionError | FileNotFoundError) or any(word in str(error) for word in words)
         return refused if kernel else repr(error)
 
