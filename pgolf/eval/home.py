@@ -60,6 +60,10 @@ class Home:
         if isinstance(self.source, ScriptSource):
             _copy(self.kernels, self.source.kernels)
 
+    def take(self, artifact: Path) -> str:
+        """Copy the artifact in, and return where it lies now: its own path would tell more than its bytes."""
+        return shutil.copyfile(artifact, self.scratch.with_name("artifact.pgolf")).as_posix()
+
     def reach(self, artifact: str) -> dict[str, Any]:
         """What is given to ``pgolf.eval.isolation.Reach``."""
         gpu = self.device.startswith("cuda")

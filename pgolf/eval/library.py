@@ -86,7 +86,8 @@ def library(*, own: bool) -> Library:
         if "." not in name or name.endswith(MODULE_SUFFIXES):
             places[name.partition(".")[0]] = place
     compiled = [cache_from_source(place) for place in places.values() if place.endswith(".py")]
-    return Library(places, tuple(dict.fromkeys(map(os.path.realpath, [*wanted.values(), *compiled]))))
+    files = [*wanted.values(), *compiled]
+    return Library(places, tuple(dict.fromkeys([*files, *map(os.path.realpath, files)])))
 
 
 def shared_libraries() -> list[str]:
@@ -99,7 +100,7 @@ def shared_libraries() -> list[str]:
     folders = [os.path.join(sys.base_prefix, "lib"), *os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)]
     for folder in filter(None, folders):
         found += glob.glob(os.path.join(glob.escape(folder), "*.so*"))
-    return list(dict.fromkeys(os.path.realpath(path) for path in found))
+    return list(dict.fromkeys([*found, *map(os.path.realpath, found)]))  # the loader goes by names that are links
 
 
 def expanded(patterns: Iterable[str]) -> list[str]:

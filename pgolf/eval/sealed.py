@@ -18,6 +18,7 @@ import io
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -279,7 +280,7 @@ def run_sealed(
     violations: list[Violation] = []
     started = time.perf_counter()
     with Home(source, device) as home, tempfile.TemporaryFile() as log:
-        artifact = os.path.realpath(artifact_path)
+        artifact = home.take(artifact_path)
         order = {
             "task": task,
             "parent": os.getpid(),
@@ -454,6 +455,9 @@ def _child(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=5 if sys.exc_info()[0] is None else 0)
         finally:  # a signal may end the waiting
+            if sys.platform != "win32":
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(child.pid, signal.SIGKILL)  # with what it may have started
             child.kill()
             child.wait()
         child.stdout.close()  # type: ignore[union-attr]

@@ -8,8 +8,8 @@ case, a committed score that the row does not have. With the rows of one stretch
 range coder does; ``pgolf.proof.decoding`` reads them.
 
 Half of the places are uniform: no difference in n of them bounds the share of dishonest positions below 3/n at 95 %
-(the rule of three). The other half are drawn in proportion to how far a target is cheaper than the mean, which is where
-a gain lies. Both processes run the accused's code; this module and its process run none of it.
+(the rule of three). The other half are drawn in proportion to how far a target is cheaper than the dearest, which is the
+most that a lie can have gained there: not only where targets are cheap, since a dear one may be made to look common. Both processes run the accused's code; this module and its process run none of it.
 
 Shapes: N-1 targets of the stream, n places, V vocabulary.
 """
@@ -29,6 +29,9 @@ from pgolf.core.protocols import Progress
 from pgolf.eval.coder import Enough
 from pgolf.eval.sealed import Refused, SealedRun, SealedScore, Telling, run_sealed
 from pgolf.proof.range_coder import RangeWriter
+
+# The share of targets that cost no more than one without a gain: all but what no honest model says of most texts.
+_DEAREST = 0.999
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def draw(nll_nats_N: np.ndarray, places: int, seed: int) -> tuple[np.ndarray, in
         return np.arange(count), count
     random = np.random.default_rng(seed)
     uniform_n = random.choice(count, places - places // 2, replace=False)
-    gain_N = np.maximum(np.nanmean(nll_nats_N) - np.nan_to_num(nll_nats_N, nan=math.inf), 0.0)
+    gain_N = np.maximum(np.nanquantile(nll_nats_N, _DEAREST) - np.nan_to_num(nll_nats_N, nan=math.inf), 0.0)
     gain_N[uniform_n] = 0.0
     wanted = min(places // 2, int((gain_N > 0).sum()))
     cheap_n = random.choice(count, wanted, replace=False, p=gain_N / gain_N.sum()) if wanted else uniform_n[:0]

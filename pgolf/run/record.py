@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -176,7 +177,9 @@ class Run(Recorder):
         elif event.name == "score":
             self.scores[facts["which"]] = facts["score"]
         elif event.name == "certified":
-            self.certificate, self.scores["final"] = facts["certificate"], facts["score"]
+            self.certificate, score = facts["certificate"], facts["score"]
+            fits = self.artifact is not None and not self.artifact.over_by
+            self.scores["final"] = replace(score, valid=score.valid and fits)
             text = to_json(self.certificate.as_dict(), indent=2) + "\n"
             write_text_atomic(self.files.certificate, text)
         for listener in self.listeners:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pgolf.artifact import container
 from pgolf.artifact.container import Loaded
+from pgolf.artifact.ledger import artifact_record, ledger_text
 from pgolf.bundle.script import SCRIPT_NAME, make_serving
 from pgolf.config.eval_words import EvalWords, overrides_of
 from pgolf.core.atomic import write_text_atomic
@@ -17,7 +19,7 @@ from pgolf.core.errors import CertificateError, OverBudget, RunError
 from pgolf.core.events import Event
 from pgolf.core.process import Process
 from pgolf.core.protocols import Progress
-from pgolf.core.results import Certificate, Score
+from pgolf.core.results import Artifact, Certificate, Score
 from pgolf.eval.from_artifact import terms_from
 from pgolf.eval.source import REBUILT, REBUILT_OTHERWISE, ScriptSource
 from pgolf.run import stages
@@ -41,6 +43,7 @@ class Rescore(Recorder):
         self.console, self.screen = console, Screen(console)
         self.ledger = StageLedger(budget=cfg["budget"])
         self.own_settings = own_settings
+        self.over_cap = ""  # by how much script and artifact are, where they are
         self.score: Score | None = None
         self.certificate: Certificate | None = None
 
@@ -54,7 +57,8 @@ class Rescore(Recorder):
 
     def hear(self, event: Event) -> None:
         if event.name == "certified":
-            self.certificate, self.score = event.facts["certificate"], event.facts["score"]
+            self.certificate, score = event.facts["certificate"], event.facts["score"]
+            self.score = replace(score, valid=score.valid and not self.over_cap)
         self.screen.hear(event)
 
     def result(self, name: str) -> dict[str, Any]:
@@ -63,8 +67,11 @@ class Rescore(Recorder):
         late, failed = stages.over_time(self.cfg, self.score), self.certificate.failed
         return to_plain(
             {
-                "status": "certificate_failed" if failed else "over_time" if late else "finished",
-                "reason": "; ".join(failed) or late or ("" if self.own_settings else NOT_OWN),
+                "status": (failed and "certificate_failed")
+                or (self.over_cap and "over_cap")
+                or (late and "over_time")
+                or "finished",
+                "reason": "; ".join(failed) or self.over_cap or late or ("" if self.own_settings else NOT_OWN),
                 "run": {"name": name, "seed": None, "rerun": 1},
                 "scores": {"final": self.score.as_dict()},
                 "train": None,
@@ -87,6 +94,10 @@ def evaluate(words: EvalWords) -> int:
         dataset = stages.prepare(recorder, recipe=FixedTokenizer(from_blob(loaded.tokenizer_blob)), trains=False)
         source = source_of(words.artifact, loaded, overrides)
         recorder.tell("code", source.label)
+        counted = count(words.artifact, loaded, source.script, words.settings["budget"])
+        recorder.tell("bytes", ledger_text(counted))
+        if counted.over_by:
+            recorder.over_cap = f"{counted.over_by:,} bytes over the cap of {counted.cap_bytes:,}"
         final = stages.score_final(recorder, dataset, words.artifact, source, terms, overrides)
         certificate = stages.certify_final(recorder, final, loaded.sha256)
         assert recorder.score is not None
@@ -96,6 +107,8 @@ def evaluate(words: EvalWords) -> int:
             "overrides": overrides,
             "settings": NOT_OWN if overrides else "the artifact's own",
             "code_sha256": source.sha256,
+            "bytes_total": counted.bytes_total,
+            "cap_bytes": counted.cap_bytes,
             "score": recorder.score.as_dict(),
             "certificate": certificate.as_dict(),
         }
@@ -103,7 +116,20 @@ def evaluate(words: EvalWords) -> int:
         recorder.tell("written", str(words.out))
     if not certificate.passed:
         return CertificateError.exit_status
-    return OverBudget.exit_status if stages.over_time(words.settings, recorder.score) else 0
+    over = recorder.over_cap or stages.over_time(words.settings, recorder.score)
+    return OverBudget.exit_status if over else 0
+
+
+def count(path: Path, loaded: Loaded, script: bytes, budget: Mapping[str, Any]) -> Artifact:
+    """What script and artifact weigh under ``budget``, whatever a result beside them says."""
+    return artifact_record(
+        path,
+        loaded,
+        bytes_code=len(script),
+        code_sha256=hashlib.sha256(script).hexdigest(),
+        cap_bytes=budget["cap_bytes"],
+        counts_tokenizer=budget["count_tokenizer"],
+    )
 
 
 def source_of(path: Path, loaded: Loaded, overrides: Mapping[str, Mapping[str, Any]]) -> ScriptSource:

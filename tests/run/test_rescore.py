@@ -130,3 +130,18 @@ def test_a_score_that_came_too_late_ends_with_3(words, monkeypatch, capsys):
     assert road.evaluate(words) == 3
     assert not json.loads(words.out.read_text())["score"]["valid"]
     assert "of 0.001 allowed" in capsys.readouterr().out
+
+
+def test_code_and_weights_over_the_cap_make_no_valid_score(words, folder, capsys):
+    """Whatever stands in a result beside them: a script that is a text would score that text well."""
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").unlink()
+    script = road.source_of(words.artifact, container.read(words.artifact), {}).script + b"#" * 1_000_000
+    (folder / "train_gpt.py").write_bytes(script)
+    result["artifact"]["code_sha256"] = hashlib.sha256(script).hexdigest()
+    (folder / "result.json").write_text(json.dumps(result))
+    assert road.evaluate(words) == 3
+    record = json.loads(words.out.read_text())
+    assert record["certificate"]["passed"] and not record["score"]["valid"]
+    assert record["bytes_total"] == words.artifact.stat().st_size + len(script)
+    assert "over the 1,000,000 budget" in " ".join(capsys.readouterr().out.split())
