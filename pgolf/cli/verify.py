@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
         "--certify", choices=[profile.name for profile in Certify], help="prove more than the record's certificate did"
     )
     parser.add_argument("--cache-dir", type=home, default=Path(".cache"), help="where prepared text is kept")
-    parser.set_defaults(run=guarded("verify", _run))
+    parser.set_defaults(run=guarded("verify", _run), open_list=("texts", home))
 
 
 def _run(args: argparse.Namespace) -> int:
