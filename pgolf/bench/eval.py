@@ -61,7 +61,7 @@ def add_parser(subparsers: Any) -> None:
         "--rows", type=at_least(BLOCK), default=8_192, help="of them with whole rows (default: %(default)s)"
     )
     parser.add_argument("--rounds", type=at_least(1), default=3, help="of each measure (default: %(default)s)")
-    parser.set_defaults(run=guarded("bench eval", _run))
+    parser.set_defaults(run=guarded("bench eval", _run), open_list=("words", str))
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from pgolf.core.command import guarded, home
 
+KEPT = {"brotli": "kept by brotli", "stored": "kept as it is"}  # by form
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the command; its handler is set as ``run(args) -> exit status``."""
@@ -43,9 +45,10 @@ def _run(args: argparse.Namespace) -> None:
     size = f"{len(data):,} bytes -> {len(done.data):,} bytes"
     if done.form == "coded":
         how = f"{done.tokens:,} tokens"
+    elif not done.tokens:
+        how = f"{KEPT[done.form]}: {'it is no text for this tokenizer' if data else 'it is empty'}"
     else:
-        why = "is no text for this tokenizer" if not done.tokens else "would only grow by the model"
-        how = f"{'kept by brotli' if done.form == 'brotli' else 'kept as it is'}: the file {why}"
+        how = f"{KEPT[done.form]}: smaller than by the model"
     per_byte = f", {8 * len(done.data) / len(data):.4f} bits per byte" if data else ""
     print(f"{args.out}: {size}{per_byte}, {how}, {time.perf_counter() - started:.1f} s")
 

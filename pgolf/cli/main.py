@@ -25,6 +25,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Words may stand after options too, where argparse takes a command's open list to be over.
+
+    A command with one and with options says which by ``open_list``: its name, and what reads a word of it.
+    """
+    top = parser()
+    args, rest = top.parse_known_args(argv)
+    name, read = getattr(args, "open_list", ("", None))
+    if rest and (read is None or any(word.startswith("-") for word in rest)):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        setattr(args, name, [*getattr(args, name), *map(read, rest)])
+    return args
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     harmless_streams()
@@ -34,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if problems:
         print("\n".join(f"pgolf: {problem}" for problem in problems), file=sys.stderr)
         return 2
-    args = parser().parse_args(argv)
+    args = parsed(argv)
     try:
         with heeding_signals():
             return int(args.run(args))

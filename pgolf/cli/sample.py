@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
         help="below 1 the likely becomes likelier, at 0 the likeliest is taken (default: %(default)s)",
     )
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the choices (default: %(default)s)")
-    parser.set_defaults(run=guarded("sample", _run))
+    parser.set_defaults(run=guarded("sample", _run), open_list=("words", str))
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from pgolf.core.command import guarded, home
 
 def add_parser(subparsers: Any) -> None:
     """Add the command; its handler is set as ``run(args) -> exit status``."""
-    from pgolf.config.schema import Certify
+    from pgolf.proof.profiles import PROFILES
 
     parser = subparsers.add_parser(
         "verify",
@@ -28,11 +28,9 @@ def add_parser(subparsers: Any) -> None:
         metavar="TEXT",
         help="the validation text, a file for each document or a folder of .txt (default: that of the run's data)",
     )
-    parser.add_argument(
-        "--certify", choices=[profile.name for profile in Certify], help="prove more than the record's certificate did"
-    )
+    parser.add_argument("--certify", choices=list(PROFILES), help="prove more than the record's certificate did")
     parser.add_argument("--cache-dir", type=home, default=Path(".cache"), help="where prepared text is kept")
-    parser.set_defaults(run=guarded("verify", _run))
+    parser.set_defaults(run=guarded("verify", _run), open_list=("texts", home))
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ Shapes: I positions in the order of prediction, K of one block, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -63,6 +63,20 @@ class Informed:
 
     def draw(self, place: int, row_V: np.ndarray) -> int:
         raise AssertionError("it was told every token")
+
+
+class Counted:
+    """``coder``; ``told`` hears of each token that is drawn how many there were. A plan's round may hold thousands."""
+
+    def __init__(self, coder: Coder, told: Callable[[int], None]) -> None:
+        self._coder, self._told, self._drawn = coder, told, 0
+        self.known, self.wants, self.settle = coder.known, coder.wants, coder.settle
+
+    def draw(self, place: int, row_V: np.ndarray) -> int:
+        token = self._coder.draw(place, row_V)
+        self._drawn += 1
+        self._told(self._drawn)
+        return token
 
 
 class Predicted(Protocol):

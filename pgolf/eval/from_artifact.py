@@ -7,12 +7,13 @@ nodes; what is replaced is no part of the artifact and is recorded.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from pgolf.core.errors import ArtifactError, ConfigError
-from pgolf.core.make import make
+from pgolf.core.make import make, target_of
 from pgolf.core.protocols import Tokenizer
 from pgolf.core.results import QuantizedState
 from pgolf.core.vector_math import settle_vector_math
@@ -47,7 +48,7 @@ def evaluation_from(
     settle_vector_math()
     header = _settings(loaded.header, overrides or {})
     tokenizer = _tokenizer(loaded, header)
-    model = make(header["arch"], vocab_size=header["vocab_size"], bos_id=header["bos_id"])
+    model = _made(header, "arch", vocab_size=header["vocab_size"], bos_id=header["bos_id"])
     if header["route"] not in model.routes:
         raise ArtifactError(
             f"artifact: route {header['route']!r} in the header; the model has {', '.join(model.routes)}"
@@ -55,16 +56,16 @@ def evaluation_from(
     model.load_state_dict(dequantize_for(loaded.state, model.state_dict()))
     model.use(header["route"])
     model.eval().requires_grad_(False)
-    method = make(header["eval"])
+    method = _made(header, "eval")
     check_metric(method, header["metric"])
     evaluation = Evaluation(
         FixedNetwork(model.to(device)),
         tokenizer,
         method,
         header["metric"],
-        mixer=make(header["mixer"]),
-        ttt=make(header["ttt"]),
-        ngram=make(header["ngram"]),
+        mixer=_made(header, "mixer"),
+        ttt=_made(header, "ttt"),
+        ngram=_made(header, "ngram"),
         device=device,
     )
     evaluation.evaluator(stream_tokens=2)  # a mixer that does not fit the experts is refused now
@@ -124,6 +125,16 @@ def _tokenizer(loaded: LoadedArtifact, header: Mapping[str, Any]) -> Tokenizer:
     if tokenizer.metric != header["metric"]:
         raise ArtifactError(f"artifact: metric {header['metric']} in the header, {tokenizer.metric} in the tokenizer")
     return tokenizer
+
+
+def _made(header: Mapping[str, Any], key: str, **runtime: Any) -> Any:
+    """Raises ArtifactError for settings that what they name does not take: those of another pgolf."""
+    settings = {name: value for name, value in header[key].items() if name != "_target_"}
+    try:
+        inspect.signature(target_of(header[key])).bind(**settings, **runtime)
+    except TypeError as error:
+        raise ArtifactError(f"artifact: {key} as another version of pgolf wrote it ({error})") from error
+    return make(header[key], **runtime)
 
 
 def _settings(header: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Span
 from pgolf.core.protocols import Progress
-from pgolf.eval.coder import Predicted
+from pgolf.eval.coder import Coder, Counted, Predicted
 from pgolf.eval.evaluation import Evaluation
 
 
@@ -58,8 +58,10 @@ def sample_text(
     lanes = len(evaluator.plan.lane_starts)
     if lanes > 1:
         raise ConfigError(f"eval.lanes: a text is made up from its beginning on, in one lane, not in {lanes}")
-    told = None if progress is None else (lambda _, done, total: progress("sample", done, total))
-    tape = evaluator.run(Sampler(prompt_n, temperature, seed), [tokenizer.bos_id], told)
+    coder: Coder = Sampler(prompt_n, temperature, seed)
+    if progress is not None:
+        coder = Counted(coder, lambda drawn: progress("sample", drawn, tokens))
+    tape = evaluator.run(coder, [tokenizer.bos_id])
     ids_n = tape.revealed(0)
     documents = np.split(ids_n, np.flatnonzero(ids_n == tokenizer.bos_id))
     return "\n\n".join(tokenizer.decode(ids_n) for ids_n in documents)

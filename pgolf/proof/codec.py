@@ -27,6 +27,7 @@ from pgolf.core.prediction import Batch
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Progress, Tokenizer
 from pgolf.eval.blocks import Tape, in_lockstep, lane_targets
+from pgolf.eval.coder import Coder, Counted
 from pgolf.eval.decoder import Decoder
 from pgolf.eval.encoder import Encoder
 from pgolf.eval.evaluator import Evaluator
@@ -105,7 +106,8 @@ def encode(evaluator: Evaluator, tokens_N: np.ndarray, progress: Progress | None
     """The stream, but for its lanes' first tokens."""
     writer = RangeWriter()
     coder = Encoder(tokens_N, writer, evaluator.plan.lane_starts)
-    evaluator.run(coder, coder.first_tokens, _labelled(progress, "encode"))
+    told = None if progress is None else (lambda _, done, total: progress("encode", done, total))
+    evaluator.run(coder, coder.first_tokens, told)
     return writer.data()
 
 
@@ -113,7 +115,10 @@ def decode(
     evaluator: Evaluator, first_tokens: Sequence[int], body: bytes, progress: Progress | None = None
 ) -> np.ndarray:
     """The targets of the stream, int64 [N-1]. Raises ValueError, AssertionError for what no encoder wrote."""
-    tape = evaluator.run(Decoder(RangeReader(body)), first_tokens, _labelled(progress, "decode"))
+    coder: Coder = Decoder(RangeReader(body))
+    if progress is not None:
+        coder = Counted(coder, lambda drawn: progress("decode", drawn, evaluator.facts.targets))
+    tape = evaluator.run(coder, first_tokens)
     return np.concatenate([tape.revealed(lane) for lane in range(len(first_tokens))])
 
 
@@ -163,7 +168,3 @@ def _kept(data: bytes, facts: Mapping[str, Any]) -> CodedFile:
 
 def _print(sha256: str) -> bytes:
     return bytes.fromhex(sha256)[:PRINT_BYTES]
-
-
-def _labelled(progress: Progress | None, label: str) -> Progress | None:
-    return None if progress is None else (lambda _, done, total: progress(label, done, total))

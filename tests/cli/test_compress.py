@@ -38,8 +38,17 @@ def test_a_file_comes_back_and_sizes_are_told(artifact, text, tmp_path, capsys):
 def test_what_is_no_text_is_kept_and_said_so(artifact, tmp_path, capsys):
     (tmp_path / "text").write_bytes(os.urandom(999))
     assert run("compress", artifact, tmp_path / "text", tmp_path / "packed") == 0
-    assert "kept as it is: the file is no text" in capsys.readouterr().out
+    assert "kept as it is: it is no text" in capsys.readouterr().out
     assert (tmp_path / "packed").stat().st_size <= 999 + 50
+
+
+@pytest.mark.parametrize(
+    ("data", "told"), [(b"", "kept as it is: it is empty"), (b"\0" * 5000, "kept by brotli: smaller")]
+)
+def test_why_no_model_was_used_is_said_as_it_is(artifact, tmp_path, capsys, data, told):
+    (tmp_path / "text").write_bytes(data)
+    assert run("compress", artifact, tmp_path / "text", tmp_path / "packed") == 0
+    assert told in capsys.readouterr().out
 
 
 def test_a_damaged_file_leaves_no_output(artifact, text, tmp_path, capsys):

@@ -59,6 +59,16 @@ def test_a_header_without_what_is_needed_is_refused_with_all_that_it_lacks(tmp_p
         evaluation_from(dataclasses.replace(loaded, header=lacking))
 
 
+@pytest.mark.parametrize("other", [{"chunk_tokens": 512}, {"batch_windows": None}])
+def test_settings_that_another_version_wrote_are_refused_by_name(tmp_path, other):
+    own = eval_node() | other
+    written = {key: value for key, value in own.items() if value is not None}
+    loaded = container.read(write_artifact(tmp_path / "a.pgolf", eval=written))
+    with pytest.raises(ArtifactError, match=rf"eval as another version of pgolf wrote it .*{next(iter(other))}"):
+        evaluation_from(loaded)
+    assert evaluation_from(loaded, overrides={"eval": eval_node()}).method.window == 32
+
+
 def test_headers_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ArtifactError, match="route 'recurrent' in the header; the model has plain"):
         evaluation_from(container.read(write_artifact(tmp_path / "a.pgolf", route="recurrent")))

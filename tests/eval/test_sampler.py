@@ -50,3 +50,9 @@ def test_several_lanes_are_refused_by_name():
     method = Sliding(window=32, stride=8, batch_windows=4, lanes=2, official_truncation=False)
     with pytest.raises(ConfigError, match=r"eval\.lanes"):
         sample_text(network_evaluation(method=method), "", 20, 1.0, seed=0)
+
+
+def test_progress_is_told_of_every_token_that_is_drawn():
+    told = []
+    sample_text(network_evaluation(), "The people", 40, 1.0, seed=0, progress=lambda *what: told.append(what))
+    assert told == [("sample", done, 40) for done in range(1, 41)]

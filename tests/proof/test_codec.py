@@ -51,6 +51,13 @@ FILES = {
 }
 
 
+def test_progress_is_told_of_every_token_that_is_decoded(artifact, packed):
+    told = []
+    decompress(artifact, packed, lambda *what: told.append(what))
+    targets = read_coded(packed).tokens - 1
+    assert told == [("decode", done, targets) for done in range(1, targets + 1)]
+
+
 @pytest.mark.parametrize("name", list(FILES))
 def test_every_file_comes_back(artifact, name):
     data = FILES[name]
