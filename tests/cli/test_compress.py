@@ -65,6 +65,8 @@ def test_a_damaged_file_leaves_no_output(artifact, text, tmp_path, capsys):
     ("words", "told"),
     [
         (("compress", "{a}", "{t}/none", "{t}/out"), "No such file"),
+        (("compress", "{a}", "/dev/zero", "{t}/out"), "a device, not a file"),
+        (("decompress", "{a}", "/dev/zero", "{t}/out"), "a device, not a file"),
         (("compress", "{a}", "{t}/text", "{t}"), "no file that could be written"),
         (("compress", "{a}", "{t}/text", "{t}/none/out"), "no file that could be written"),
         (("compress", "{a}", "{t}/text", "{t}/text"), "is what is read"),
