@@ -32,8 +32,8 @@ def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     top = parser()
     args, rest = top.parse_known_args(argv)
-    name, read = getattr(args, "open_list", ("", None))
-    if rest and (read is None or any(word.startswith("-") for word in rest)):
+    name, read = getattr(args, "open_list", ("", str))
+    if rest and (not name or any(word.startswith("-") for word in rest)):
         top.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         setattr(args, name, [*getattr(args, name), *map(read, rest)])

@@ -29,7 +29,9 @@ from pgolf.ttt.none import NoAdaptation
 
 
 class Method(Protocol):
-    """An ``eval`` option. ``window`` and ``stride`` stand in the score's record."""
+    """An ``eval`` option. ``window`` and ``stride`` stand in the score's record; see ``WindowPlan`` for ``lanes``."""
+
+    lanes: int
 
     @property
     def name(self) -> str: ...
