@@ -57,6 +57,8 @@ def content(path: Path) -> bytes:
     """Raises DataError where the file cannot be read."""
     from pgolf.core.errors import DataError
 
+    if path.is_char_device() or path.is_block_device():  # some never end
+        raise DataError(f"{path}: a device, not a file")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -32,10 +32,10 @@ def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     top = parser()
     args, rest = top.parse_known_args(argv)
-    name, read = getattr(args, "open_list", ("", None))
+    name, read = getattr(args, "open_list", ("", str))
     if not rest:
         return args
-    if read is None or any(word.startswith("-") for word in rest):
+    if not name or any(word.startswith("-") for word in rest):
         top.error(f"unrecognized arguments: {' '.join(rest)}")
     setattr(args, name, [*getattr(args, name), *(read(word) for word in rest)])
     return args

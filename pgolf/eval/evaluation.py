@@ -55,7 +55,9 @@ class Terms(Protocol):
 
 
 class Method(Stated, Protocol):
-    """An ``eval`` option."""
+    """An ``eval`` option. ``lanes``: see ``WindowPlan``."""
+
+    lanes: int
 
     def check(self, model: Model) -> None:
         """Raise ConfigError for a model that it cannot be used with."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
+
 import numpy as np
 
-from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Span
 from pgolf.core.protocols import Progress
 from pgolf.eval.coder import Coder, Counted, Predicted
@@ -50,14 +52,14 @@ def sample_text(
 ) -> str:
     """``prompt`` and so many tokens after it; where a document ends, a blank line and the next one.
 
-    Raises ConfigError for an evaluation in several lanes, DataError for a prompt without a UTF-8 form.
+    Always in one lane: nothing is known yet that could be cut into several. Raises DataError for a prompt without a
+    UTF-8 form.
     """
+    method = copy(evaluation.method)
+    method.lanes = 1
     tokenizer = evaluation.tokenizer
     prompt_n = tokenizer.encode(prompt)
-    evaluator = evaluation.evaluator(1 + len(prompt_n) + tokens)
-    lanes = len(evaluator.plan.lane_starts)
-    if lanes > 1:
-        raise ConfigError(f"eval.lanes: a text is made up from its beginning on, in one lane, not in {lanes}")
+    evaluator = replace(evaluation, method=method).evaluator(1 + len(prompt_n) + tokens)
     coder: Coder = Sampler(prompt_n, temperature, seed)
     if progress is not None:
         coder = Counted(coder, lambda drawn: progress("sample", drawn, tokens))

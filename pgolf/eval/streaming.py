@@ -40,7 +40,7 @@ ROWS = 2 * VECTOR
 class Streaming:
     """See the module. ``window`` is W, ``block`` Q."""
 
-    name = "streaming"
+    name, lanes = "streaming", 1
 
     def __init__(
         self,

@@ -131,13 +131,15 @@ def _model_rules(built: _Built) -> None:
 
 
 def _adaptation_rules(built: _Built) -> None:
-    """What changes the network during evaluation fits the windows."""
+    """What changes the network during evaluation fits what the plan makes of it, and the windows."""
+    method = make(built.cfg["eval"])
     try:
         model = built.model
+        method.check(model)
     except ConfigError:
-        return  # a model that cannot be built has been complained about
+        return  # a model that cannot be built, or not be evaluated so, has been complained about
     facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2)
-    check_cadence(make(built.cfg["eval"]), make(built.cfg["ttt"]).wrap(FixedNetwork(model), facts))
+    check_cadence(method, make(built.cfg["ttt"]).wrap(method.network(FixedNetwork(model), facts), facts))
 
 
 def _attention_rules(built: _Built) -> None:

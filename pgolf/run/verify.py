@@ -101,7 +101,11 @@ def _claim(folder: Path) -> dict[str, Any]:
 def _settings(folder: Path, certify: str | None, cache_dir: Path | None) -> dict[str, Any]:
     """The run's, on this machine. Raises ConfigError for less proof than the run's own certificate has."""
     cfg = dict(read_config(folder / "config.yaml"))
-    own = cfg["certify"]
+    own = cfg.get("certify")
+    if own not in CERTIFY_ORDER:
+        raise RunError(
+            f"{folder / 'config.yaml'}: no profile of a certificate in it; another version of pgolf wrote it"
+        )
     if certify is not None and CERTIFY_ORDER.index(certify) < CERTIFY_ORDER.index(own):
         raise ConfigError(f"--certify: {certify} proves less than {own}, which the record was certified with")
     cfg |= {"certify": certify or own, "device": "auto", "cache_dir": str(cache_dir or ".cache")}

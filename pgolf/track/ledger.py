@@ -24,11 +24,14 @@ def within(result: Mapping[str, Any], limit: str) -> bool:
     """Is what a run (as in result.json) charged to ``limit`` within it? A missing or null limit is no limit.
 
     Training counts by its own clock, which stands still while a hook validates, and may overrun by one mean
-    step, because the clock is read after a step.
+    step, because the clock is read after a step. Evaluation counts as its score says, without the start of its process.
     """
     allowed, train, ledger = result["budget"].get(limit), result["train"], result["ledger"]
     if allowed is None:
         return True
+    final = result.get("scores", {}).get("final")
+    if limit == "eval_seconds" and final:
+        return final["seconds"] <= float(allowed)
     if limit != "train_seconds" or not train:
         return spent(ledger, limit) <= float(allowed)
     one_step = train["ms_per_step"] / 1000

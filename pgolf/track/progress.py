@@ -152,9 +152,9 @@ class ConsoleProgress:
         return shown
 
     def close(self, failed: bool) -> None:
-        """The line that remains of anything that took longer than two seconds."""
+        """The line that remains of anything that took longer than two seconds, or failed with something done."""
         elapsed = self.elapsed
-        if elapsed < _WORTH_A_LINE_SECONDS and not failed:
+        if elapsed < _WORTH_A_LINE_SECONDS and not (failed and self.done):
             return
         amount = f"{count(self.done)} {self._unit}".rstrip() if self.done else ""
         if failed:

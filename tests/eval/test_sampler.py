@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Span
 from pgolf.eval.sampler import Sampler, sample_text
 from pgolf.eval.sliding import Sliding
@@ -46,10 +45,12 @@ def test_a_text_begins_with_its_prompt_and_a_seed_repeats_it(stages):
     assert one != sample_text(evaluation, "The people", 40, 0.8, seed=2)
 
 
-def test_several_lanes_are_refused_by_name():
+def test_a_text_is_made_up_in_one_lane_whatever_the_plan_has():
     method = Sliding(window=32, stride=8, batch_windows=4, lanes=2, official_truncation=False)
-    with pytest.raises(ConfigError, match=r"eval\.lanes"):
-        sample_text(network_evaluation(method=method), "", 20, 1.0, seed=0)
+    one = network_evaluation(method=Sliding(window=32, stride=8, batch_windows=4, lanes=1, official_truncation=False))
+    several = network_evaluation(method=method)
+    assert sample_text(several, "The", 20, 1.0, seed=0) == sample_text(one, "The", 20, 1.0, seed=0)
+    assert method.lanes == 2
 
 
 def test_progress_is_told_of_every_token_that_is_drawn():

@@ -155,6 +155,13 @@ def test_a_folder_with_a_part_missing_is_not_judged(claim_of, capsys, name):
     assert name in capsys.readouterr().err
 
 
+def test_settings_of_another_version_are_refused_by_name(claim_of, capsys):
+    folder = claim_of()
+    config = (folder / "config.yaml").read_text().replace("certify: smoke\n", "")
+    (folder / "config.yaml").write_text(config)
+    assert main(["verify", str(folder)]) == 2 and "another version of pgolf wrote it" in capsys.readouterr().err
+
+
 def test_less_proof_than_the_records_own_is_refused(claim_of, capsys):
     folder = claim_of()
     config = (folder / "config.yaml").read_text().replace("certify: smoke", "certify: laptop")

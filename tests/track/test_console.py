@@ -100,6 +100,13 @@ def test_work_that_raises_leaves_a_line_saying_so(piped):
     assert lines() == ["train          stopped after 1.0 s at 7 steps"]
 
 
+def test_what_is_refused_before_anything_was_done_leaves_no_line():
+    stream = io.StringIO()
+    with pytest.raises(RuntimeError), Console(stream=stream).progress("decode", unit="tokens"):
+        raise RuntimeError
+    assert stream.getvalue() == ""
+
+
 def test_silent_work_still_shows_that_it_is_alive():
     stream = io.StringIO()
     console = Console(stream=stream, interval_seconds=0.6)

@@ -59,3 +59,10 @@ def test_calibration_is_charged_to_training():
     assert ledger.spent("train_seconds") == 310
     assert ledger.left("train_seconds") == -10
     assert ledger.left("eval_seconds") is None and ledger.left("probe_seconds") is None
+
+
+def test_evaluation_is_as_long_as_its_score_says():
+    result = {"budget": {"eval_seconds": 30.0}, "ledger": {"evaluate": 31.0}, "train": None}
+    assert not within(result, "eval_seconds")
+    assert within(result | {"scores": {"final": {"seconds": 29.7}}}, "eval_seconds")
+    assert not within(result | {"scores": {"final": {"seconds": 30.1}}}, "eval_seconds")

@@ -344,6 +344,7 @@ def test_a_chunk_shorter_than_the_stride_is_refused(chunk_tokens):
         (["ttt.chunk_tokens=8"], "ttt.chunk_tokens: 8 is no multiple of eval.stride, 16"),
         (["ttt.chunk_tokens=96", "eval.stride=32"], "ttt.chunk_tokens: 96 is no multiple of ttt.window, 64"),
         (["eval=non_overlapping", "ttt.chunk_tokens=32"], "ttt.chunk_tokens: 32 is no multiple of eval.stride, 64"),
+        (["eval=streaming"], "eval=streaming keeps what they have computed"),
         (["ttt.momentum=1.5"], "ttt.momentum: 1.5 is out of range"),
         (["ttt.clip=0"], "ttt.clip: 0 is out of range"),
         (["ttt.chunk_tokens=0"], "ttt.chunk_tokens: 0 is out of range"),
