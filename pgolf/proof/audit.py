@@ -8,8 +8,9 @@ case, a committed score that the row does not have. With the rows of one stretch
 range coder does; ``pgolf.proof.decoding`` reads them.
 
 Half of the places are uniform: no difference in n of them bounds the share of dishonest positions below 3/n at 95 %
-(the rule of three). The other half are drawn in proportion to how far a target is cheaper than the dearest, which is the
-most that a lie can have gained there: not only where targets are cheap, since a dear one may be made to look common. Both processes run the accused's code; this module and its process run none of it.
+(the rule of three). The other half are drawn in proportion to how far a target is cheaper than the dearest, which is
+the most that a lie can have gained there: not only where targets are cheap, since a dear one may be made to look
+common. Both processes run the accused's code; this module and its process run none of it.
 
 Shapes: N-1 targets of the stream, n places, V vocabulary.
 """
