@@ -7,6 +7,7 @@ said: before it has been told anything of the stream they can hold nothing but w
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,13 +15,21 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pgolf.eval.library import DEVICE_FILES, DRIVER_FILES, SYSTEM_FILES, expanded, library, shared_libraries
+from pgolf.core.errors import ConfigError
+from pgolf.eval.library import (
+    DEVICE_FILES,
+    DRIVER_FILES,
+    SYSTEM_FILES,
+    expanded,
+    libraries_in_use,
+    library,
+    shared_libraries,
+)
 from pgolf.eval.source import PackageSource, ScriptSource, Source
 
-# Passed on because libraries or the GPU's driver need them, or because they choose the kernels that compute, which
-# must be those that this process replays with; nothing else of the environment is.
+# Passed on because the GPU's driver needs them, or because they choose the kernels that compute, which must be those
+# that this process replays with; nothing else of the environment is, but the folders of LD_LIBRARY_PATH in use.
 ENVIRONMENT = (
-    "LD_LIBRARY_PATH",
     "CUDA_VISIBLE_DEVICES",
     "SYSTEMROOT",
     "ATEN_CPU_CAPABILITY",
@@ -30,6 +39,10 @@ ENVIRONMENT = (
     "OPENBLAS_CORETYPE",
     "NPY_DISABLE_CPU_FEATURES",
 )
+
+
+# What such a variable may say; bytes that nobody counts are no setting.
+_PLAIN = re.compile(r"[\w.,:;+\-/\\ ]{0,200}", re.ASCII)
 
 
 class Home:
@@ -91,9 +104,23 @@ class Home:
 
 
 def environment(threads: int, scratch: Path, kernels: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    """Raises ConfigError for a variable whose value is no setting."""
+    kept = settings_passed_on()
     kept |= {"HOME": str(scratch), "TMPDIR": str(scratch), "NUMBA_CACHE_DIR": str(kernels), "LOGNAME": "sealed"}
     return kept | {"LANG": "C.UTF-8", "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+
+
+def settings_passed_on() -> dict[str, str]:
+    """Of this process's environment; a certificate tells them. Raises ConfigError as ``environment``."""
+    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    for name, value in kept.items():
+        if not _PLAIN.fullmatch(value):
+            raise ConfigError(
+                f"{name}: {value[:40]!r}… is not what such a variable says, and a sealed process gets nothing that is "
+                "not counted; unset it"
+            )
+    folders = os.pathsep.join(libraries_in_use())
+    return kept | ({"LD_LIBRARY_PATH": folders} if folders else {})
 
 
 def _copy(folder: Path, to: Path) -> None:

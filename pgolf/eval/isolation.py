@@ -166,15 +166,15 @@ def isolate(reach: Reach, parent: int) -> str:
 
 def _new_namespaces(libc: Any) -> bool:
     """A network and shared memory of its own; whether there are any. Who is not root needs own users for that."""
-    user = os.getuid()
+    user, group = os.getuid(), os.getgid()
     if user != 0 or libc.unshare(_NEW_NETWORK | _NEW_IPC):
         if libc.unshare(_NEW_USER | _NEW_NETWORK | _NEW_IPC):
             return False
-        try:
-            with open("/proc/self/uid_map", "w") as file:
-                file.write(f"{user} {user} 1")
-        except OSError:  # then it has another number inside, which nothing asks for
-            pass
+        names = {"uid_map": f"{user} {user} 1", "setgroups": "deny", "gid_map": f"{group} {group} 1"}
+        for name, told in names.items():
+            # Without it has another number inside, which only making files asks for.
+            with contextlib.suppress(OSError), open(f"/proc/self/{name}", "w") as file:
+                file.write(told)
     return True
 
 
@@ -188,6 +188,14 @@ def _own_root(libc: Any, reach: Reach) -> bool:
     os.mkdir(root)
     if _mount(libc, "none", root, 0, b"tmpfs"):
         return False
+    try:
+        return _moved_into(libc, root, reach, machine.pivot_root)
+    except OSError:  # who may mount may yet not make files there
+        return False
+
+
+def _moved_into(libc: Any, root: str, reach: Reach, pivot_root: int) -> bool:
+    """Fill ``root`` with what is within reach and make it this process's; whether it is."""
     bound: set[str] = set()
     wanted = [*reach.readable, *reach.writable, *reach.devices, os.devnull, reach.forbidden, "/proc"]
     for path in sorted(set(wanted), key=len):  # folders before what lies in them
@@ -195,7 +203,7 @@ def _own_root(libc: Any, reach: Reach) -> bool:
             return False
     here = os.getcwd()
     os.chdir(root)
-    if libc.syscall(machine.pivot_root, b".", b".") or libc.umount2(b".", _DETACH):
+    if libc.syscall(pivot_root, b".", b".") or libc.umount2(b".", _DETACH):
         os.chdir(here)
         return False
     with contextlib.suppress(FileNotFoundError):  # where it may stay

@@ -91,16 +91,33 @@ def library(*, own: bool) -> Library:
 
 
 def shared_libraries() -> list[str]:
-    """Those of the system, as its loader knows them, of this Python, and of LD_LIBRARY_PATH."""
+    """Those of the system, as its loader knows them, of this Python, and those of LD_LIBRARY_PATH that are in use."""
     try:
         known = Path("/etc/ld.so.cache").read_bytes()
     except OSError:
         known = b""
     found = [os.fsdecode(path) for path in re.findall(rb"/[^\0]+\.so[^\0]*", known)]
-    folders = [os.path.join(sys.base_prefix, "lib"), *os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)]
-    for folder in filter(None, folders):
-        found += glob.glob(os.path.join(glob.escape(folder), "*.so*"))
+    found += _libraries_in(os.path.join(sys.base_prefix, "lib"))
+    found += [path for paths in libraries_in_use().values() for path in paths]
     return list(dict.fromkeys([*found, *map(os.path.realpath, found)]))  # the loader goes by names that are links
+
+
+def libraries_in_use() -> dict[str, list[str]]:
+    """By folder of LD_LIBRARY_PATH, the libraries there that this process has loaded, under all their names: what else
+    lies there is nobody's library, and no text becomes one by its name."""
+    folders = [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
+    if not folders:
+        return {}
+    try:
+        mapped = {line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+    except OSError:
+        return {}
+    used = {folder: [p for p in _libraries_in(folder) if os.path.realpath(p) in mapped] for folder in folders}
+    return {folder: paths for folder, paths in used.items() if paths}
+
+
+def _libraries_in(folder: str) -> list[str]:
+    return glob.glob(os.path.join(glob.escape(folder), "*.so*"))
 
 
 def expanded(patterns: Iterable[str]) -> list[str]:

@@ -39,7 +39,7 @@ from pgolf.eval.blocks import FIRST_TOKEN_BITS
 from pgolf.eval.coder import Enough
 from pgolf.eval.evaluation import Terms, make_score
 from pgolf.eval.frames import receive, send
-from pgolf.eval.home import Home, environment
+from pgolf.eval.home import Home, environment, settings_passed_on
 from pgolf.eval.library import IMPORTED, SYSTEM_FILES, origin_of
 from pgolf.eval.scorer import stretches
 from pgolf.eval.slots import DoubleScore, WriteOnce
@@ -315,6 +315,7 @@ def run_sealed(
     facts = {**ended.get("facts", {}), **closed}
     facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {}), "code": source.label}
     facts |= {"environment": sorted(environment(threads, Path(), Path())), "system_files": list(SYSTEM_FILES)}
+    facts |= {"passed_on": settings_passed_on()}
     facts |= {"script_sha256": source.sha256} if isinstance(source, ScriptSource) else {}
     return SealedRun(ended, facts, tuple(dict.fromkeys(violations)), time.perf_counter() - started)
 

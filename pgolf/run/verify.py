@@ -99,15 +99,19 @@ def _claim(folder: Path) -> dict[str, Any]:
 
 
 def _settings(folder: Path, certify: str | None, cache_dir: Path | None) -> dict[str, Any]:
-    """The run's, on this machine. Raises ConfigError for less proof than the run's own certificate has."""
+    """The run's, on this machine. Raises ConfigError for less proof than the run's own certificate has.
+
+    A claim under a budget's name is held to the proof that the shipped budget of that name asks for.
+    """
     cfg = dict(read_config(folder / "config.yaml"))
-    own = cfg.get("certify")
-    if own not in CERTIFY_ORDER:
-        raise RunError(
-            f"{folder / 'config.yaml'}: no profile of a certificate in it; another version of pgolf wrote it"
-        )
+    asked = [cfg.get("certify")]
+    if asked[0] not in CERTIFY_ORDER:
+        raise RunError(f"{folder / 'config.yaml'}: no profile of a certificate; another version of pgolf wrote it")
+    if cfg["budget"]["subset_tokens"] is None:
+        asked.append(node("budget", cfg["budget"]["name"])["certify"])
+    own = max(asked, key=CERTIFY_ORDER.index)
     if certify is not None and CERTIFY_ORDER.index(certify) < CERTIFY_ORDER.index(own):
-        raise ConfigError(f"--certify: {certify} proves less than {own}, which the record was certified with")
+        raise ConfigError(f"--certify: {certify} proves less than {own}, which the record claims")
     cfg |= {"certify": certify or own, "device": "auto", "cache_dir": str(cache_dir or ".cache")}
     check(cfg, trains=False)
     return cfg
@@ -153,7 +157,7 @@ def _byte_problems(
 def _own_budget(budget: Mapping[str, Any]) -> Iterator[str]:
     """In what a budget is not the shipped one of its name; that is no lie, but no score to compare with either."""
     shipped = node("budget", budget["name"])
-    for name in ("cap_bytes", "count_tokenizer", "train_seconds", "eval_seconds", "subset_tokens"):
+    for name in ("cap_bytes", "count_tokenizer", "train_seconds", "eval_seconds", "subset_tokens", "certify"):
         if budget[name] != shipped[name]:
             yield f"{name} is {budget[name]} here, {shipped[name]} in budget={budget['name']}"
 

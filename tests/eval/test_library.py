@@ -1,7 +1,10 @@
 """What a sealed process may import, name by name."""
 
+import _struct
+import ctypes
 import importlib.util
 import os
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
@@ -10,7 +13,7 @@ import pytest
 
 import pgolf
 from pgolf.eval import library as road
-from pgolf.eval.library import IMPORTED, Library, library, origin_of, shared_libraries
+from pgolf.eval.library import IMPORTED, Library, libraries_in_use, library, origin_of, shared_libraries
 
 SITE = Path(sysconfig.get_paths()["purelib"])
 
@@ -81,10 +84,19 @@ def test_a_module_whose_files_nobody_lists_is_found_by_its_origin(tmp_path, monk
 
 
 @pytest.mark.skipif(not Path("/etc/ld.so.cache").exists(), reason="no list of the system's loader")
-def test_shared_libraries_are_files_by_their_names(tmp_path, monkeypatch):
-    (tmp_path / "libown.so.1").write_text("")
-    (tmp_path / "text.txt").write_text("")
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+def test_shared_libraries_are_files_by_their_names():
     libraries = shared_libraries()
-    assert str(tmp_path / "libown.so.1") in libraries and str(tmp_path / "text.txt") not in libraries
     assert any("libc.so" in path for path in libraries) and not any(os.path.isdir(path) for path in libraries)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a process has loaded")
+def test_of_a_library_path_only_what_is_loaded_from_there_is_a_library(tmp_path, monkeypatch):
+    (tmp_path / "libprior.so.1").write_text("a text under the name of a library")
+    own = tmp_path / "libown.so.1.2"
+    shutil.copy(_struct.__file__, own)
+    (tmp_path / "libown.so.1").symlink_to(own.name)
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{tmp_path / 'none'}:{tmp_path}")
+    assert libraries_in_use() == {}
+    ctypes.CDLL(str(own))
+    assert {path for path in shared_libraries() if path.startswith(str(tmp_path))} == {str(own), str(own)[:-2]}
+    assert list(libraries_in_use()) == [str(tmp_path)]

@@ -354,6 +354,12 @@ def test_kernels_chosen_by_the_environment_are_the_sealed_processs_too(monkeypat
     assert (passed_on["TMPDIR"], passed_on["NUMBA_CACHE_DIR"]) == ("/scratch", "/kernels")
 
 
+def test_a_variable_of_the_environment_carries_no_bytes_that_nobody_counts(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "the validation text, " * 100)
+    with pytest.raises(ConfigError, match="CUDA_VISIBLE_DEVICES: 'the validation text"):
+        environment(1, Path("/scratch"), Path("/kernels"))
+
+
 def test_the_list_of_what_evaluation_imports_is_complete():
     found = set()
     for path in (path for package in SEALED for path in (ROOT / "pgolf" / package).rglob("*.py")):

@@ -132,7 +132,7 @@ def test_what_a_script_leaves_goes_with_it(script):
 # what would run. The file is read by compiled code, of which the hook knows nothing.
 CHEATS = {
     "a file beside a module": "torch.from_file({aside!r}, size=4, dtype=torch.uint8).tolist()",
-    "a module by a computed name": "len(import_module('.'.join(['pgolf', 'proof', 'audit'])).PLACES)",
+    "a module by a computed name": "len(import_module('.'.join(['pgolf', 'proof', 'profiles'])).PROFILES)",
     "a module beside those it carries": "len(import_module('pgolf.eval.' + 'split').plain_windows.__name__)",
 }
 CHEAT = """

@@ -168,3 +168,18 @@ def test_less_proof_than_the_records_own_is_refused(claim_of, capsys):
     (folder / "config.yaml").write_text(config)
     assert main(["verify", str(folder), "--certify", "smoke"]) == 2
     assert "proves less than laptop" in capsys.readouterr().err
+
+
+def test_a_claim_for_all_of_validation_is_held_to_the_proof_of_its_budget(claim_of, capsys):
+    """Whatever its own config says was proved."""
+    folder = claim_of()
+    config = (folder / "config.yaml").read_text().replace("name: smoke", "name: official")
+    for line in (f"subset_tokens: {TOKENS}", "subset_tokens: null"), ("certify: smoke", "certify: laptop"):
+        config = config.replace(*line)
+    (folder / "config.yaml").write_text(config)
+    assert road._settings(folder, None, None)["certify"] == "standard"
+    assert "certify is laptop here, standard in budget=official" in road._own_budget(
+        road._settings(folder, None, None)["budget"]
+    )
+    assert main(["verify", str(folder), "--certify", "laptop"]) == 2
+    assert "proves less than standard" in capsys.readouterr().err

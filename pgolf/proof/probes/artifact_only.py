@@ -17,11 +17,10 @@ LETTER, NAME = "e", "artifact only"
 
 def probe(context: Context) -> ProbeResult:
     verdict, sealed, audit = Verdict(LETTER, NAME), context.sealed, context.audit
-    refused = 0
-    for who, facts, violations in (
-        ("sealed", sealed.facts, sealed.violations),
-        ("audited", audit.run.facts, audit.run.violations),
-    ):
+    refused, runs = 0, [("sealed", sealed.facts, sealed.violations), ("audited", audit.run.facts, audit.run.violations)]
+    if context.decoding is not None:  # whose violations are told by its own probe
+        runs.append(("decoding", context.decoding.run.facts, ()))
+    for who, facts, violations in runs:
         access = [violation for violation in violations if violation.kind == "access"]
         refused += len(access)
         for violation in access:

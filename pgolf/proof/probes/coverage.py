@@ -2,7 +2,9 @@
 
 Profile ``raw``: decoded tokens equal the raw text and counted bytes equal its bytes, per document and in sum.
 Profile ``table`` (published vocabularies, which do not reproduce the text): counted bytes are held to the
-decoded text's, and the bytes per token to a plausible range; raw bytes are recorded beside them.
+decoded text's, and the bytes per token to a plausible range; raw bytes are recorded beside them. Where the text is at
+hand, its characters must come back as often as they are in it, but for what normalisation rewrites: a vocabulary that
+makes another, easier text of it is none.
 Bytes from sidecars count the text before its case was factored out, so the controls are taken out of the
 decoded text first.
 Both: every target after token 0 has a score. BOS targets have bits and no bytes.
@@ -12,6 +14,8 @@ Shapes: N tokens of the stream.
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -25,6 +29,7 @@ from pgolf.tokenizer.caseops import CONTROLS
 LETTER, NAME = "d", "coverage and bytes"
 TABLE_TOLERANCE = 1e-5  # of decoded bytes; a record's margin is half a percent, the known miscounts 4 % and more
 PLAUSIBLE_BYTES_PER_TOKEN = (0.8, 12.0)
+LOST_TOLERANCE = 0.01  # of characters, compared without white space and in compatibility form
 _CUT_CHARACTER_BYTES = 3
 _REPLACED_BYTES = 6  # more than three byte tokens carry, once each decodes to U+FFFD
 _NO_CONTROLS = dict.fromkeys(map(ord, CONTROLS))
@@ -72,7 +77,7 @@ def _bytes_of_documents(context: Context, verdict: Verdict, bytes_N: np.ndarray)
     verdict.require(bool(starts) and starts[0] == 0, "the stream does not begin with BOS")
     exact = context.terms.metric == "raw"
     documents = context.documents
-    decoded_bytes = raw_bytes = 0
+    decoded_bytes = raw_bytes = lost = characters = 0
     if documents is not None and len(starts) > len(documents):
         verdict.require(False, f"the stream has {len(starts):,} documents, the text has {len(documents):,}")
         documents = None
@@ -95,6 +100,15 @@ def _bytes_of_documents(context: Context, verdict: Verdict, bytes_N: np.ndarray)
             raw_bytes += counted if cut_short else len(raw)
             if exact:
                 _against_raw(verdict, number, decoded, counted, raw, cut_short)
+            else:
+                there, came = plain(documents[number]), plain(decoded)
+                there = there[: len(came)] if is_cut else there
+                lost += _differing(there, came)
+                characters += len(there)
+    verdict.require(
+        lost <= LOST_TOLERANCE * characters,
+        f"of {characters:,} characters of the text {lost:,} are others in what the tokens decode to",
+    )
     verdict.record(documents=len(starts), decoded_bytes=decoded_bytes)
     verdict.record(raw_bytes=raw_bytes if documents is not None else None, compared_with_text=documents is not None)
     total = int(bytes_N.sum(dtype=np.int64))
@@ -104,6 +118,17 @@ def _bytes_of_documents(context: Context, verdict: Verdict, bytes_N: np.ndarray)
         f"{total:,} bytes are counted, the tokens decode to {decoded_bytes:,} "
         f"({total / max(1, decoded_bytes) - 1:+.2%})",
     )
+
+
+def plain(text: str) -> str:
+    """What no published normalisation takes from a text: its characters without white space, form and case."""
+    return "".join(unicodedata.normalize("NFKC", text.translate(_NO_CONTROLS)).casefold().split())
+
+
+def _differing(there: str, came: str) -> int:
+    """How many characters there are too many or too few."""
+    left, right = Counter(there), Counter(came)
+    return max((left - right).total(), (right - left).total())
 
 
 def _against_raw(verdict: Verdict, number: int, decoded: str, counted: int, raw: bytes, cut_short: bool) -> None:

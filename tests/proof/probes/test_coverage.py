@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -78,6 +79,18 @@ def test_table_profile_allows_a_little_and_no_more():
         assert "the tokens decode to" in result.message
 
 
+class Easier(Table):
+    """Makes another text of it, of as many bytes."""
+
+    def encode(self, text):
+        return super().encode("".join("a" if letter.isascii() and letter.isalpha() else letter for letter in text))
+
+
+def test_a_vocabulary_that_makes_an_easier_text_of_it_is_none():
+    result = coverage.probe(unaudited(network_evaluation(tokenizer=Easier(), metric="table")))
+    assert not result.passed and "are others in what the tokens decode to" in result.message
+
+
 def test_half_a_percent_more_bytes_are_too_many_by_the_table_too():
     evaluation = network_evaluation(tokenizer=Table(), metric="table")
     honest = unaudited(evaluation, DOCUMENTS * 4)
@@ -109,7 +122,7 @@ def bytes_only(evaluation, tokens_N):
 
 def unaudited(evaluation, documents=DOCUMENTS):
     """A context whose rows nobody has looked at."""
-    return context_of(evaluation, documents, audit=object())
+    return context_of(evaluation, documents, audit=SimpleNamespace(complete=False))
 
 
 def test_sidecar_bytes_are_the_text_without_case_controls():
