@@ -104,7 +104,7 @@ def _settings(folder: Path, certify: str | None, cache_dir: Path | None) -> dict
     A claim under a budget's name is held to the proof that the shipped budget of that name asks for.
     """
     cfg = dict(read_config(folder / "config.yaml"))
-    asked = [cfg.get("certify")]
+    asked = [str(cfg.get("certify"))]
     if asked[0] not in CERTIFY_ORDER:
         raise RunError(f"{folder / 'config.yaml'}: no profile of a certificate; another version of pgolf wrote it")
     if cfg["budget"]["subset_tokens"] is None:
