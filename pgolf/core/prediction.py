@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from pgolf.core.protocols import Model
+if TYPE_CHECKING:
+    from pgolf.core.protocols import Model
 
 
 @dataclass(frozen=True, slots=True)
