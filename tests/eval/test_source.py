@@ -67,7 +67,7 @@ def test_stages_are_compiled_in_the_script_as_in_the_package(artifact, tmp_path)
     sealed = score_sealed(learning, TOKENS_N, threads=1, source=source)
     assert sealed.violations == () and sealed.complete
     kept = counted(source.kernels)
-    assert [name for name in kept if "learn_count" in name] and [name for name in kept if "drive_" in name]
+    assert [name for name in kept if "learn_count" in name] and [name for name in kept if "CountsOfATest" in name]
     again = score_sealed(learning, TOKENS_N, threads=1, source=source)
     assert np.array_equal(again.nll_nats_N, sealed.nll_nats_N) and counted(source.kernels) == kept
     program = "from dataclasses import replace\nfrom pgolf.eval.serve import serve\n"
