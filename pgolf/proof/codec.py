@@ -38,6 +38,8 @@ from pgolf.proof.range_coder import RangeReader, RangeWriter
 
 # Of a file that is a text; with more that is none, the model has no say.
 MOST_TAKEN = 1 / 16
+# Beyond this brotli's last two levels take more time than they are worth.
+LONG_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def _stream(tokenizer: Tokenizer, text: str) -> np.ndarray | None:
 
 
 def _kept(data: bytes, facts: Mapping[str, Any]) -> CodedFile:
-    smaller = brotli.compress(data, quality=9)
+    smaller = brotli.compress(data, quality=11 if len(data) <= LONG_BYTES else 9)
     form: Form = "brotli" if len(smaller) < len(data) else "stored"
     return CodedFile(row_print=bytes(PRINT_BYTES), form=form, body=min(smaller, data, key=len), **facts)
 
