@@ -17,6 +17,8 @@ from pgolf.eval.library import IMPORTED, Library, libraries_in_use, library, ori
 
 SITE = Path(sysconfig.get_paths()["purelib"])
 
+ABSENT, FOLDER = "not_here", "parts"  # names of modules that nobody installs
+
 
 @pytest.fixture(scope="module")
 def found():
@@ -60,13 +62,13 @@ def test_submodules_are_left_to_their_packages(found):
     import torch
 
     assert found.find_spec("torch.nn", torch.__path__) is None
-    assert found.find_spec("there_is_none") is None
+    assert found.find_spec(ABSENT) is None
 
 
 def test_a_folder_without_an_init_is_a_namespace(tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "one.py").write_text("VALUE = 3\n")
-    spec = Library({"parts": str(tmp_path / "parts")}, ()).find_spec("parts")
+    spec = Library({FOLDER: str(tmp_path / FOLDER)}, ()).find_spec(FOLDER)
     module = importlib.util.module_from_spec(spec)
     assert list(module.__path__) == [str(tmp_path / "parts")]
 
@@ -76,11 +78,11 @@ def test_a_module_whose_files_nobody_lists_is_found_by_its_origin(tmp_path, monk
     (tmp_path / "folder_here").mkdir()
     (tmp_path / "folder_here" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(road, "IMPORTED", ("alone_here", "folder_here", "not_here"))
+    monkeypatch.setattr(road, "IMPORTED", ("alone_here", "folder_here", ABSENT))
     found = library(own=False)
     assert place_of(found, "alone_here") == str(tmp_path / "alone_here.py")
     assert str(tmp_path / "folder_here") in found.files and str(tmp_path) not in found.files
-    assert found.find_spec("not_here") is None
+    assert found.find_spec(ABSENT) is None
 
 
 @pytest.mark.skipif(not Path("/etc/ld.so.cache").exists(), reason="no list of the system's loader")
