@@ -12,7 +12,7 @@ from pgolf.eval.evaluator import Evaluator
 from pgolf.proof.cheats.in_chunk_peeker import ReadsAhead
 
 LETTER = "b"
-_WATCHED = Evaluator._one_by_one.__code__
+_WATCHED = vars(Evaluator)["_one_by_one"].__code__
 
 
 class WatchesCaller(ReadsAhead):
