@@ -74,7 +74,7 @@ def test_a_published_form_is_refused_in_processes_of_its_own_and_said_to_be_one(
     options = parsed(artifact, "--only", name, "--places", 20)
     assert options.run(options) == 0
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(name)]
-    assert re.search(r"\s[\d.]+  \(b\) +published, #.*: \(b\) \d+ of 20 committed scores are not", row)
+    assert re.search(r"\s[\d.]+  \(b\),\(f\) +published, #.*: \(b\) \d+ of \d+ committed scores are not", row)
 
 
 @pytest.mark.parametrize("name", OF_A_PROCESS)

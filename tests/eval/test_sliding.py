@@ -13,6 +13,7 @@ def node(**changes):
         "window": 8,
         "stride": 2,
         "batch_windows": 4,
+        "lanes": 1,
         "official_truncation": False,
     } | changes
 

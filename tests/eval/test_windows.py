@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgolf.core.errors import ConfigError
-from pgolf.eval.blocks import Tape
+from pgolf.eval.blocks import Tape, lane_targets
 from pgolf.eval.windows import BATCHES, WindowPlan, check_lengths, official_length, windows
 
 LENGTHS = {"stride": st.integers(1, 8), "per_window": st.integers(1, 6), "targets": st.integers(1, 400)}
@@ -79,3 +79,19 @@ def test_the_published_truncation_leaves_whole_windows_of_targets(tokens, window
 def test_published_truncation():
     assert official_length(16, 8) == 9
     assert official_length(17, 8) == 17
+
+
+@pytest.mark.parametrize(("targets", "lanes"), [(100, 1), (100, 3), (97, 8), (5, 8), (1, 4)])
+def test_lanes_share_the_stream_evenly_and_every_place_is_in_one_block(targets, lanes):
+    plan = WindowPlan(8, 4, 2, targets, lanes)
+    starts = plan.lane_starts
+    sizes = lane_targets(starts, targets)
+    assert len(starts) == min(lanes, targets) and max(sizes) - min(sizes) <= 1 and min(sizes) >= 1
+    assert plan.side_bits == 16 * (len(starts) - 1)
+    places, known = [], [0] * len(starts)
+    for blocks in plan.rounds(Tape([1] * len(starts), sizes)):
+        for block in blocks:
+            assert block.start == known[block.lane]  # those of a lane follow each other
+            known[block.lane] = block.stop
+            places += [starts[block.lane] + place for place in range(block.start, block.stop)]
+    assert sorted(places) == list(range(targets))
