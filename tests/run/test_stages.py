@@ -90,7 +90,7 @@ def test_a_smoke_run_ends_certified_with_all_its_records(finished):
     assert all(score["subset"] for score in facts["scores"].values() if score["split"] == "val")
     assert facts["scores"]["final"]["valid"] and facts["scores"]["final"]["split"] == "val"
     assert facts["artifact"]["bytes_total"] < 1_000_000
-    assert [probe["letter"] for probe in facts["certificate"]["probes"]] == list("abcde")
+    assert [probe["letter"] for probe in facts["certificate"]["probes"]] == list("abcdefg")
     assert "certificate   passed" in done.stdout and "subset" in done.stdout
     (row,) = read_rows(tmp / "runs" / "experiments.csv")
     assert row["status"] == "finished"
