@@ -16,8 +16,8 @@ HELP = """Artifact in, certified score out.
 Settings come from the artifact's header; the text to score from ``data=`` (its validation split). Settings that are
 given here instead are in no bytes that anybody counted: the score is labelled so, and is not valid. The
 certificate is written beside the artifact as ``certificate.eval.json``, or where ``out=`` says.
-Exit status: 0 valid, 1 something crashed, 2 configuration or input error, 3 over its time, 4 certificate failed,
-130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
+Exit status: 0 valid, 1 something crashed, 2 configuration or input error, 3 over its time or its bytes, 4 certificate
+failed, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
 """
 
 

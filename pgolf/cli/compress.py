@@ -37,7 +37,7 @@ def _run(args: argparse.Namespace) -> None:
 
     started = time.perf_counter()
     data = content(args.text)
-    overrides = evaluation_nodes(args.words, read(args.artifact).header)
+    overrides = evaluation_nodes(args.words, read(args.artifact).header) if args.words else {}
     refuse_place(args.out, args.artifact, args.text)
     with Console(stream=sys.stderr).progress("encode", unit="tokens") as progress:
         done = compress(args.artifact, data, overrides, progress)

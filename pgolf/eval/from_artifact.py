@@ -14,11 +14,11 @@ from typing import Any, Literal, Protocol
 
 from pgolf.core.errors import ArtifactError, ConfigError
 from pgolf.core.make import make, target_of
-from pgolf.core.protocols import Tokenizer
 from pgolf.core.results import QuantizedState
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.eval.evaluation import Evaluation, check_metric
 from pgolf.eval.network import FixedNetwork
+from pgolf.tokenizer.recipe import PortableTokenizer
 
 HEADER_KEYS = ("arch", "route", "vocab_size", "bos_id", "eval", "ttt", "ngram", "mixer", "metric")
 OVERRIDABLE = ("eval", "ttt", "ngram", "mixer")
@@ -86,7 +86,7 @@ class MethodFacts:
 class ArtifactTerms:
     """See ``pgolf.eval.evaluation.Terms``."""
 
-    tokenizer: Tokenizer
+    tokenizer: PortableTokenizer
     method: MethodFacts
     metric: Literal["raw", "table"]
     device: str
@@ -113,7 +113,7 @@ def terms_from(
     return ArtifactTerms(tokenizer, method, header["metric"], device)
 
 
-def _tokenizer(loaded: LoadedArtifact, header: Mapping[str, Any]) -> Tokenizer:
+def _tokenizer(loaded: LoadedArtifact, header: Mapping[str, Any]) -> PortableTokenizer:
     from pgolf.tokenizer.blob import from_blob
 
     tokenizer = from_blob(loaded.tokenizer_blob)

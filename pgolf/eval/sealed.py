@@ -218,7 +218,9 @@ class Telling:
         raise Refused(f"handed over a row for position {place}, which it was not asked for")
 
     def place(self, lane: int) -> int:
-        """Where in the stream the lane's next target lies: the position that predicts it."""
+        """Where in the stream the lane's next target lies: the position that predicts it. Raises Refused."""
+        if not 0 <= lane < len(self.told):
+            raise Refused(f"asked for a lane {lane} that is not there")
         return self.lane_starts[lane] + self.told[lane]
 
     def size(self, lane: int) -> int:

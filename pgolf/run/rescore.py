@@ -91,7 +91,7 @@ def evaluate(words: EvalWords) -> int:
         recorder.tell("artifact", f"{words.artifact}  sha256 {loaded.sha256}")
         for group, node in overrides.items():
             recorder.tell("override", f"{group}: {_changes(node, loaded.header[group])}")
-        dataset = stages.prepare(recorder, recipe=FixedTokenizer(from_blob(loaded.tokenizer_blob)), trains=False)
+        dataset = stages.prepare(recorder, recipe=FixedTokenizer(terms.tokenizer), trains=False)
         source = source_of(words.artifact, loaded, overrides)
         recorder.tell("code", source.label)
         counted = count(words.artifact, loaded, source.script, words.settings["budget"])

@@ -27,7 +27,6 @@ from pgolf.eval.source import ScriptSource
 from pgolf.run import stages
 from pgolf.run.rescore import Rescore, count
 from pgolf.run.rules import check
-from pgolf.tokenizer.blob import from_blob
 from pgolf.tokenizer.fixed import FixedTokenizer
 from pgolf.track.console import Console
 from pgolf.track.result import read_result
@@ -72,12 +71,11 @@ def verify(folder: Path, texts: Sequence[Path] = (), certify: str | None = None,
             recorder.tell("budget", difference)
         problems = list(_byte_problems(claim, folder, loaded, script, cfg))
         terms = terms_from(loaded, device=str(recorder.device))
-        tokenizer = from_blob(loaded.tokenizer_blob)
         text: stages.Scored
         if documents is None:
-            text = stages.prepare(recorder, recipe=FixedTokenizer(tokenizer), trains=False)
+            text = stages.prepare(recorder, recipe=FixedTokenizer(terms.tokenizer), trains=False)
         else:
-            text = GivenText(tokenizer, documents)
+            text = GivenText(terms.tokenizer, documents)
         final = stages.score_final(recorder, text, folder / "artifact.pgolf", ScriptSource(script), terms)
         certificate = stages.certify_final(recorder, final, loaded.sha256, documents=documents)
         console.summary(recorder.result(str(folder)), None, certificate, None)
