@@ -27,7 +27,7 @@ _SCORE_LABELS = {
 }
 _SPLITS = {"val": "validation"}
 # What eval.py needs to be told of a run's words; the rest is in the artifact.
-_TEXT_WORDS = ("data", "budget", "size", "cache_dir")
+_TEXT_WORDS = ("data", "budget", "certify", "size", "cache_dir")
 
 
 def summary_lines(
