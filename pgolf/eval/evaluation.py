@@ -205,8 +205,7 @@ def score_stream(
     tokens_N = evaluation.stream(tokens_N)
     evaluator = evaluation.evaluator(len(tokens_N))
     scorer = Scorer(tokens_N, evaluator.plan.lane_starts)
-    told = None if progress is None else (lambda _, done, total: progress(split, done, total))
-    evaluator.run(scorer, scorer.first_tokens, told)
+    evaluator.run(scorer, scorer.first_tokens, progress, split)
     return make_score(
         evaluation,
         tokens_N,

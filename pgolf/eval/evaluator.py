@@ -47,14 +47,19 @@ class Evaluator:
         """Whether anything changes with the tokens."""
         return self.network.learns or bool(self.chain)
 
-    def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
-        """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts."""
+    def run(
+        self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None, label: str = "positions"
+    ) -> Tape:
+        """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts.
+
+        ``progress`` hears, under ``label``, after each round how many positions are done.
+        """
         tape = Tape(first_tokens, lane_targets(self.plan.lane_starts, self.facts.targets))
         with contextlib.suppress(Enough):
-            self._run(coder, tape, progress)
+            self._run(coder, tape, progress, label)
         return tape
 
-    def _run(self, coder: Coder, tape: Tape, progress: Progress | None) -> None:
+    def _run(self, coder: Coder, tape: Tape, progress: Progress | None, label: str) -> None:
         targets, done = self.facts.targets, 0
         with one_kernel_thread():
             for blocks in self.plan.rounds(tape):
@@ -62,7 +67,7 @@ class Evaluator:
                     self._round(part, tape, coder)
                     done += sum(block.keep for block in part)
                 if progress is not None:
-                    progress("positions", done, targets)
+                    progress(label, done, targets)
         if done != targets:
             raise ValueError(f"eval: the plan predicted {done} of {targets} targets")
 

@@ -253,7 +253,8 @@ def test_words():
 def test_scoring_again_takes_the_words_about_the_text(sample, tmp_path):
     made = sample()
     made.artifact.path.write_bytes(b"")
-    command = "python train.py arch=pr187 data=text 'data.paths=[a b.txt]' +budget.eval_seconds=2 seed=3 size=tiny certify=full"
+    text = "data=text 'data.paths=[a b.txt]' +budget.eval_seconds=2"
+    command = f"python train.py arch=pr187 {text} seed=3 size=tiny certify=full"
 
     def printed(command):
         stream = io.StringIO()
