@@ -19,7 +19,7 @@ from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage
 from pgolf.core.protocols import Model, Progress, Tokenizer
 from pgolf.core.results import Score
 from pgolf.eval.blocks import RoundPlan
-from pgolf.eval.evaluator import Evaluator
+from pgolf.eval.evaluator import Evaluator, under
 from pgolf.eval.metric import bits_per_byte
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
@@ -205,7 +205,7 @@ def score_stream(
     tokens_N = evaluation.stream(tokens_N)
     evaluator = evaluation.evaluator(len(tokens_N))
     scorer = Scorer(tokens_N, evaluator.plan.lane_starts)
-    evaluator.run(scorer, scorer.first_tokens, progress, split)
+    evaluator.run(scorer, scorer.first_tokens, under(split, progress))
     return make_score(
         evaluation,
         tokens_N,

@@ -32,6 +32,11 @@ from pgolf.eval.stage import Chain
 LEAST = np.float32(1e-30)
 
 
+def under(label: str, progress: Progress | None) -> Progress | None:
+    """``progress``, told of a loop's positions under another label."""
+    return None if progress is None else lambda _, done, total: progress(label, done, total)
+
+
 class Evaluator:
     """One stream. ``stages``: experts that add rows to the network's, then the mixer that makes one row of all."""
 
@@ -47,19 +52,14 @@ class Evaluator:
         """Whether anything changes with the tokens."""
         return self.network.learns or bool(self.chain)
 
-    def run(
-        self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None, label: str = "positions"
-    ) -> Tape:
-        """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts.
-
-        ``progress`` hears, under ``label``, after each round how many positions are done.
-        """
+    def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
+        """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts."""
         tape = Tape(first_tokens, lane_targets(self.plan.lane_starts, self.facts.targets))
         with contextlib.suppress(Enough):
-            self._run(coder, tape, progress, label)
+            self._run(coder, tape, progress)
         return tape
 
-    def _run(self, coder: Coder, tape: Tape, progress: Progress | None, label: str) -> None:
+    def _run(self, coder: Coder, tape: Tape, progress: Progress | None) -> None:
         targets, done = self.facts.targets, 0
         with one_kernel_thread():
             for blocks in self.plan.rounds(tape):
@@ -67,7 +67,7 @@ class Evaluator:
                     self._round(part, tape, coder)
                     done += sum(block.keep for block in part)
                 if progress is not None:
-                    progress(label, done, targets)
+                    progress("positions", done, targets)
         if done != targets:
             raise ValueError(f"eval: the plan predicted {done} of {targets} targets")
 

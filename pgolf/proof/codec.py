@@ -30,7 +30,7 @@ from pgolf.eval.blocks import Tape, in_lockstep, lane_targets
 from pgolf.eval.coder import Coder, Counted
 from pgolf.eval.decoder import Decoder
 from pgolf.eval.encoder import Encoder
-from pgolf.eval.evaluator import Evaluator
+from pgolf.eval.evaluator import Evaluator, under
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.proof.coded_file import PRINT_BYTES, CodedFile, Form, read_coded
 from pgolf.proof.escape import put_back, take_out
@@ -109,7 +109,7 @@ def encode(evaluator: Evaluator, tokens_N: np.ndarray, progress: Progress | None
     """The stream, but for its lanes' first tokens."""
     writer = RangeWriter()
     coder = Encoder(tokens_N, writer, evaluator.plan.lane_starts)
-    evaluator.run(coder, coder.first_tokens, progress, "encode")
+    evaluator.run(coder, coder.first_tokens, under("encode", progress))
     return writer.data()
 
 

@@ -74,7 +74,8 @@ def run_shelf(
 def stream_of(evaluation: Evaluation, documents: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """The first windows of ``documents`` as a stream, cut in the middle of one, and the documents it holds."""
     wanted = _WINDOWS * evaluation.method.window + evaluation.method.window // 2 + 2
-    pieces, used = [], []
+    pieces: list[np.ndarray] = []
+    used = []
     for document in documents:
         if sum(map(len, pieces)) >= wanted:
             break
