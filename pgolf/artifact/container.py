@@ -155,6 +155,11 @@ def read(path: Path | str) -> Loaded:
     return _of_file(path, decode)
 
 
+def contents(path: Path | str) -> bytes:
+    """The bytes of the artifact at ``path``, whole as it was written. Raises ArtifactError, naming the file."""
+    return _of_file(path, _intact)
+
+
 def codecs(path: Path | str) -> tuple[str, ...]:
     """Ids of the codecs that reading ``path`` takes. Raises ArtifactError."""
     return _of_file(path, _codecs)
@@ -177,6 +182,11 @@ def _of_file(path: Path | str, use: Callable[[bytes], T]) -> T:
         raise ArtifactError(f"artifact: cannot read {path}: {error.strerror or error}") from error
     except ArtifactError as error:
         raise ArtifactError(f"{error} ({path})") from error
+
+
+def _intact(data: bytes) -> bytes:
+    _check_outside(data)
+    return data
 
 
 def _codecs(data: bytes) -> tuple[str, ...]:

@@ -84,11 +84,11 @@ class Given:
     """What is measured on: settings, text, and rows as a network might give them."""
 
     def __init__(self, words: Sequence[str], text_tokens: int, rows: int) -> None:
-        from pgolf.config.compose import compose, settings
+        from pgolf.config.compose import checked
         from pgolf.core.prediction import Facts
         from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 
-        self.cfg: Mapping[str, Any] = settings(compose([*WORDS, *words]))
+        self.cfg: Mapping[str, Any] = checked([*WORDS, *words])
         self.words, self.text_tokens, self.rows = words, text_tokens, min(rows, text_tokens) // BLOCK * BLOCK
         self.facts: Facts = Facts(vocab_size(self.cfg["tokenizer"]), BOS_ID, text_tokens + 1)
 

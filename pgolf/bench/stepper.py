@@ -18,11 +18,11 @@ class Stepper:
     def __init__(self, words: Sequence[str], compiled: bool) -> None:
         import torch
 
-        from pgolf.config.compose import compose, settings
+        from pgolf.config.compose import checked
         from pgolf.core.make import make
         from pgolf.core.process import choose_precision
 
-        cfg = settings(compose(words))
+        cfg = checked(words)
         torch.manual_seed(0)
         vocab_size = cfg["tokenizer"]["vocab_size"]
         self.window, self.tokens = cfg["train"]["window"], cfg["train"]["batch_tokens"]

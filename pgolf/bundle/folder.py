@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 
 from pgolf.artifact import container
 from pgolf.artifact.ledger import CODE_LABEL
-from pgolf.bundle.script import SCRIPT_NAME, make_bundle, opened, packages, script_of
+from pgolf.bundle.script import SCRIPT_NAME, Bundle, make_bundle, opened, packages, script_of
 from pgolf.config.compose import read_config
 from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
-from pgolf.core.errors import RunError
+from pgolf.core.errors import ConfigError, RunError
 from pgolf.track.result import read_result
 
 ARTIFACT_NAME = "artifact.pgolf"
@@ -26,25 +27,25 @@ def bundle_run(run: Path, out: Path, *, ascii: bool = False) -> list[str]:
     says what that weighs; run again, it packs to a size that leaves room for itself, so to another artifact.
 
     Raises RunError for a run without an artifact, for an artifact that is not the one of the result, and for a folder
-    that is not empty; ConfigError, ArtifactError.
+    that is not empty; ConfigError, ArtifactError where there is no file to read.
     """
     result = read_result(run)
     if result["artifact"] is None:
         raise RunError(f"{run}: it ended as {result['status']!r}, before there was an artifact to ship")
-    loaded = container.read(run / ARTIFACT_NAME)
-    if loaded.sha256 != result["artifact"]["sha256"]:
+    artifact = container.contents(run / ARTIFACT_NAME)
+    if hashlib.sha256(artifact).hexdigest() != result["artifact"]["sha256"]:
         raise RunError(f"{run / ARTIFACT_NAME}: not the artifact of its result.json; its SHA-256 differs")
     kept = run / SCRIPT_NAME
     lines = []
     if kept.is_file():
-        bundle = opened(_read(kept))
+        bundle = _opened(kept)
     else:
         bundle = make_bundle(read_config(run / "config.yaml"))
         lines.append(f"{run}: kept no script; made from today's sources, so its bytes are not those it counted")
     script = script_of(bundle.sources, bundle.config, ascii=True) if ascii else bundle.script
     _require_empty(out)
     write_bytes_atomic(out / SCRIPT_NAME, script)
-    write_bytes_atomic(out / ARTIFACT_NAME, _read(run / ARTIFACT_NAME))
+    write_bytes_atomic(out / ARTIFACT_NAME, artifact)
     write_text_atomic(out / "requirements.txt", "".join(f"{line}\n" for line in requirements(bundle.sources)))
     write_text_atomic(out / "README.md", readme(result, bundle.config, len(script)))
     counted = result["artifact"]["bytes_code"]
@@ -59,11 +60,13 @@ def bundle_run(run: Path, out: Path, *, ascii: bool = False) -> list[str]:
     return lines
 
 
-def _read(path: Path) -> bytes:
+def _opened(path: Path) -> Bundle:
     try:
-        return path.read_bytes()
+        return opened(path.read_bytes())
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ConfigError as error:
+        raise RunError(f"{path}: {error}") from error
 
 
 def requirements(sources: Mapping[str, str]) -> list[str]:

@@ -152,7 +152,7 @@ def opened(script: bytes) -> Bundle:
         sources = dict(module.split("\n", 1) for module in text.split("\0"))
         return Bundle(script, sources, json.loads(sources.pop("")))
     except (ValueError, SyntaxError, OverflowError, OSError, KeyError) as error:
-        raise ConfigError(f"bundle: this is no script that pgolf wrote ({error})") from error
+        raise ConfigError(f"this is no script that pgolf wrote ({error})") from error
 
 
 def _payload(text: str) -> bytes:

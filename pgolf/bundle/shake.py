@@ -78,7 +78,7 @@ def shaken(entries: Iterable[Entry], words: Iterable[str] = (), modules: Iterabl
         shaker.module(name)
     for module, attribute in entries:
         if attribute not in shaker.module(module).binds:
-            raise ConfigError(f"bundle: {module} has no {attribute!r}")
+            raise ConfigError(f"script: {module} has no {attribute!r}")
         shaker.reach(module, attribute)
     shaker.settle()
     found = {name: _rest(shaker.modules[name]) for name in sorted(shaker.modules)}
@@ -99,7 +99,7 @@ class _Shaker:
         if name in self.modules:
             return self.modules[name]
         if not is_bundled(name):
-            raise ConfigError(f"bundle: the run needs {name}, which no bundle carries")
+            raise ConfigError(f"script: the run needs {name}, which no bundle carries")
         module = _parsed(source_of(name))
         self.modules[name] = module  # before what it needs: two modules may import each other inside functions
         for parent in parents(name):

@@ -57,7 +57,7 @@ def source_of(name: str) -> ModuleSource:
     """The source of a pgolf module. Raises ConfigError for a module that does not exist."""
     located = _file_of(name) if name.split(".")[0] == "pgolf" else None
     if located is None:
-        raise ConfigError(f"bundle: there is no module {name!r} in pgolf")
+        raise ConfigError(f"script: there is no module {name!r} in pgolf")
     path, is_package = located
     return ModuleSource(name, path.read_text(encoding="utf-8"), is_package)
 

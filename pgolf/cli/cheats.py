@@ -42,11 +42,11 @@ def add_parser(subparsers: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     """Print the table. Raises CertificateError if a cheat got away or the honest evaluation was refused."""
-    from pgolf.proof.cheats import by_name, shelf
+    from pgolf.proof.cheats import named, shelf
     from pgolf.proof.profiles import PROFILES
     from pgolf.proof.shelf import own_documents, run_shelf
 
-    cheats = [by_name(name) for name in arguments.only] or list(shelf())
+    cheats = named(arguments.only, "--only") or list(shelf())
     documents = own_documents() if arguments.text is None else [_text(arguments.text)]
     profile = replace(PROFILES["smoke"], places=arguments.places)
     if arguments.honest is not None:
@@ -56,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> None:
     wrong = [finding for finding in findings if not finding.as_expected]
     if wrong:
         names = ", ".join(finding.cheat.name if finding.cheat else "the honest evaluation" for finding in wrong)
-        raise CertificateError(f"cheats: not judged as expected: {names}")
+        raise CertificateError(f"not judged as expected: {names}")
     print(f"{len(cheats)} of {len(cheats)} cheats caught by the probe they offend; the honest evaluation passed.")
 
 
@@ -73,7 +73,7 @@ def _repeat(artifact: Path, documents: list[str], profile: Profile, times: int) 
         elif done % 10 == 0 or done == times:
             print(f"{passed:>6} of {done} passed", flush=True)
     if passed < times:
-        raise CertificateError(f"cheats: the honest evaluation was refused {times - passed} times of {times}")
+        raise CertificateError(f"the honest evaluation was refused {times - passed} times of {times}")
     print(f"the honest evaluation passed {passed} times out of {times}")
 
 

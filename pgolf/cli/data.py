@@ -65,7 +65,7 @@ def _progress(label: str) -> Iterator[ConsoleProgress]:
 def _build(args: argparse.Namespace, extra: Sequence[str] = ()) -> tuple[Any, Any]:
     """(source, tokenizer recipe) as train.py would build them. Raises ConfigError listing every problem."""
     from pgolf.config.check import bind_problems
-    from pgolf.config.compose import node
+    from pgolf.config.compose import checked
     from pgolf.config.groups import group_of
     from pgolf.core.errors import ConfigError
     from pgolf.core.make import make
@@ -75,8 +75,8 @@ def _build(args: argparse.Namespace, extra: Sequence[str] = ()) -> tuple[Any, An
     for_source = [word for word in words if not word.startswith("tokenizer.")]
     for_tokenizer = [word for word in words if not word.startswith("data.")]
     nodes = {
-        "data": node("data", args.source, for_source),
-        "tokenizer": node("tokenizer", tokenizer, for_tokenizer),
+        "data": checked([f"data={args.source}", *for_source])["data"],
+        "tokenizer": checked([f"tokenizer={tokenizer}", *for_tokenizer])["tokenizer"],
     }
     problems = [
         problem
@@ -102,14 +102,13 @@ def _run_fetch(args: argparse.Namespace) -> None:
 
 
 def _run_prepare(args: argparse.Namespace) -> None:
-    from pgolf.config.compose import node
+    from pgolf.config.compose import checked
     from pgolf.config.words import quoted
 
     extra = [f"data.paths=[{','.join(map(quoted, args.paths))}]"] if args.paths else []
     source, recipe = _build(args, extra)
-    sizes = [word.removeprefix("size=") for word in args.overrides if word.startswith("size=")]
-    changes = [word for word in args.overrides if word.startswith("size.")]
-    shard_tokens = int(node("size", sizes[-1] if sizes else "laptop", changes)["shard_tokens"])
+    about_size = [word for word in args.overrides if word.startswith(("size=", "size."))]
+    shard_tokens = int(checked(about_size)["size"]["shard_tokens"])
     with _progress("prepare") as progress:
         dataset = source.prepare(recipe, args.cache_dir, shard_tokens, progress)
     _print_dataset(dataset)

@@ -14,7 +14,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "sample",
         help="let an artifact write: a prompt goes on as the model, with its counts and adaptation, would have it",
-        description="Prints the prompt and what follows it. Words as for eval.py: eval.window=256 mixer=none ...",
+        description="Prints the prompt and what follows it as it comes. "
+        "Words as for eval.py: eval.window=256 mixer=none ...",
     )
     parser.add_argument("artifact", type=home, metavar="ARTIFACT", help="path of an artifact")
     parser.add_argument("words", nargs="*", metavar="WORD", help="eval, ttt, ngram, mixer and their keys")
@@ -39,9 +40,17 @@ def _run(args: argparse.Namespace) -> None:
 
     loaded = read(args.artifact)
     evaluation = evaluation_from(loaded, overrides=evaluation_nodes(args.words, loaded.header))
-    with Console(stream=sys.stderr).progress("sample", unit="tokens") as progress:
-        text = sample_text(evaluation, args.prompt, args.tokens, args.temperature, args.seed, progress)
-    print(text)
+    asked = (evaluation, args.prompt, args.tokens, args.temperature, args.seed)
+    if sys.stdout.isatty():  # the text itself shows how far it is, and a bar would run through it
+        sample_text(*asked, write=_write)
+    else:
+        with Console(stream=sys.stderr).progress("sample", unit="tokens") as progress:
+            sample_text(*asked, progress, _write)
+    print()
+
+
+def _write(text: str) -> None:
+    print(text, end="", flush=True)
 
 
 def _temperature(value: str) -> float:

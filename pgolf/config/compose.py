@@ -16,7 +16,7 @@ from yaml import YAMLError
 import pgolf
 from pgolf.config import schema
 from pgolf.config.origins import addon_origins
-from pgolf.config.preflight import option_exists
+from pgolf.config.preflight import option_exists, preflight
 from pgolf.config.readonly import thaw
 from pgolf.config.words import parse
 from pgolf.core.command import home
@@ -49,6 +49,16 @@ def compose(overrides: Sequence[str] = (), config_name: str = "config") -> DictC
             return hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(" ".join(str(error).split())) from error
+
+
+def checked(words: Sequence[str]) -> dict[str, Any]:
+    """``settings`` of a command line's words, one value each, where no ``hydra.main`` reads them.
+
+    Raises ConfigError in the words of ``preflight``, listing every problem.
+    """
+    schema.register()
+    preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)), sweeps=False)
+    return settings(compose(words))
 
 
 def settings(cfg: DictConfig, hydra: Any = None) -> dict[str, Any]:

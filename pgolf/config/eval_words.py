@@ -81,11 +81,13 @@ def evaluation_nodes(argv: Sequence[str], header: Mapping[str, Any]) -> dict[str
     """
     if not argv:
         return {}
+    from pgolf.config.compose import checked
+
     foreign = [word for word in argv if word.lstrip("+~").partition("=")[0].partition(".")[0] not in OVERRIDABLE]
     if foreign:
+        checked(foreign)  # a mistyped one is told what it may have meant
         raise ConfigError(f"{' '.join(foreign)}: fixed by the artifact; its {', '.join(OVERRIDABLE)} can be replaced")
-    words = read_words(["artifact=given", *argv])
-    return _nodes(words, header)
+    return _nodes(read_words(["artifact=given", *argv]), header)
 
 
 def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

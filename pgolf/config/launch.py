@@ -116,10 +116,11 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     """``launch`` without what turns errors and signals into a status: nothing is left behind when those pass."""
     (words, flags), plain = sorted_words(argv), not may_sweep(argv)
     overrides = preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)), sweeps=not plain)
-    if plain:
-        settings(compose(words))  # what Hydra would complain about in words of its own
+    shows = any(word.partition("=")[0] in _SHOWING_FLAGS for word in argv)
+    if plain:  # now what Hydra would complain about in words of its own
+        shows |= settings(compose(words))["print_model"]
     roots = [o.value() for o in overrides if o.key_or_group == "run_root" and not o.is_sweep_override()]
-    if not any(word.partition("=")[0] in _SHOWING_FLAGS for word in argv):
+    if not shows:
         require_folder(home(str(roots[-1] if roots else schema.Root.run_root)))
     sys.argv[1:] = [*words, *flags]  # Hydra's argparse wants the words in one piece
     with tempfile.TemporaryDirectory(prefix="pgolf-") as folder:

@@ -104,7 +104,8 @@ class Artifact:
 class Score:
     """One measured code length (decisions 18): see ``pgolf.eval.evaluation.make_score``.
 
-    ``val_loss`` nats per target, ``val_bpb`` bits per byte; ``sum_p`` of the rows that scored the targets.
+    ``val_loss`` nats per target, ``val_bpb`` bits per byte; ``sum_p`` of the rows that scored the targets. ``method``
+    names the eval option and what stands beside it, such as ``streaming+backoff+bucketed``.
     """
 
     val_loss: float

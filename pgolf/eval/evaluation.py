@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -18,7 +19,7 @@ from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage
 from pgolf.core.protocols import Model, Progress, Tokenizer
 from pgolf.core.results import Score
 from pgolf.eval.blocks import RoundPlan
-from pgolf.eval.evaluator import Evaluator
+from pgolf.eval.evaluator import Evaluator, under
 from pgolf.eval.metric import bits_per_byte
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
@@ -49,9 +50,24 @@ class Terms(Protocol):
     @property
     def method(self) -> Stated: ...
     @property
+    def beside(self) -> tuple[str, ...]:
+        """See ``names_beside``."""
+        ...
+
+    @property
     def metric(self) -> Literal["raw", "table"]: ...
     @property
     def device(self) -> str: ...
+
+
+# The groups whose techniques stand beside the eval option, in the order in which a score names them.
+BESIDE = ("ngram", "mixer", "ttt")
+
+
+def names_beside(modules: Iterable[str]) -> tuple[str, ...]:
+    """The names of the techniques in these modules, one of each group of ``BESIDE``; absence is none."""
+    stems = (module.rpartition(".")[2] for module in modules)
+    return tuple(stem for stem in stems if stem != "none")
 
 
 class Method(Stated, Protocol):
@@ -101,6 +117,10 @@ class Evaluation:
     ngram: Counts = field(default_factory=NoNGram)
     device: str = "cpu"
     workers: int = field(default_factory=torch.get_num_threads)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        return names_beside(type(getattr(self, group)).__module__ for group in BESIDE)
 
     def facts(self, stream_tokens: int) -> Facts:
         tokenizer = self.tokenizer
@@ -185,8 +205,7 @@ def score_stream(
     tokens_N = evaluation.stream(tokens_N)
     evaluator = evaluation.evaluator(len(tokens_N))
     scorer = Scorer(tokens_N, evaluator.plan.lane_starts)
-    told = None if progress is None else (lambda _, done, total: progress(split, done, total))
-    evaluator.run(scorer, scorer.first_tokens, told)
+    evaluator.run(scorer, scorer.first_tokens, under(split, progress))
     return make_score(
         evaluation,
         tokens_N,
@@ -244,7 +263,7 @@ def make_score(
         sum_p_max=float(sum_p_N.max()),
         claimed_bpb=bits_per_byte(nll_nats_N, bytes_N),
         renormalised_bpb=bits_per_byte(nll_nats_N + np.log(sum_p_N), bytes_N, side_bits),
-        method=terms.method.name,
+        method="+".join((terms.method.name, *terms.beside)),
         window=terms.method.window,
         stride=terms.method.stride,
         metric=terms.metric,

@@ -32,6 +32,11 @@ from pgolf.eval.stage import Chain
 LEAST = np.float32(1e-30)
 
 
+def under(label: str, progress: Progress | None) -> Progress | None:
+    """``progress``, told of a loop's positions under another label."""
+    return None if progress is None else lambda _, done, total: progress(label, done, total)
+
+
 class Evaluator:
     """One stream. ``stages``: experts that add rows to the network's, then the mixer that makes one row of all."""
 

@@ -16,7 +16,7 @@ from pgolf.core.errors import ArtifactError, ConfigError
 from pgolf.core.make import make, target_of
 from pgolf.core.results import QuantizedState
 from pgolf.core.vector_math import settle_vector_math
-from pgolf.eval.evaluation import Evaluation, check_metric
+from pgolf.eval.evaluation import BESIDE, Evaluation, check_metric, names_beside
 from pgolf.eval.network import FixedNetwork
 from pgolf.tokenizer.recipe import PortableTokenizer
 
@@ -88,6 +88,7 @@ class ArtifactTerms:
 
     tokenizer: PortableTokenizer
     method: MethodFacts
+    beside: tuple[str, ...]
     metric: Literal["raw", "table"]
     device: str
 
@@ -109,8 +110,12 @@ def terms_from(
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"artifact: the header's eval is no evaluation: {node!r}") from error
+    try:
+        beside = names_beside(str(header[group]["_target_"]).rpartition(".")[0] for group in BESIDE)
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"artifact: the header does not say what its {', '.join(BESIDE)} are") from error
     check_metric(method, header["metric"])
-    return ArtifactTerms(tokenizer, method, header["metric"], device)
+    return ArtifactTerms(tokenizer, method, beside, header["metric"], device)
 
 
 def _tokenizer(loaded: LoadedArtifact, header: Mapping[str, Any]) -> PortableTokenizer:

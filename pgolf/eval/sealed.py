@@ -76,7 +76,9 @@ class SealedScore:
     """What the sealed process answered.
 
     ``nll_nats_N, sum_p_N`` float64 [N-1], NaN where no score came; ``lane_starts, side_bits`` are what it said of its
-    plan; ``seconds`` is wall time, from when the process was closed and let others in until it ended.
+    plan; ``seconds`` is wall time, from when the process was closed and let others in until it ended. What the counted
+    code does before its first question, unpacking and numba's compiler included, is in it, and ``setup_seconds`` of
+    ``facts``: nobody but that code says what it works out there.
     """
 
     nll_nats_N: np.ndarray

@@ -30,11 +30,12 @@ from pgolf.eval.blocks import Tape, in_lockstep, lane_targets
 from pgolf.eval.coder import Coder, Counted
 from pgolf.eval.decoder import Decoder
 from pgolf.eval.encoder import Encoder
-from pgolf.eval.evaluator import Evaluator
+from pgolf.eval.evaluator import Evaluator, under
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.proof.coded_file import PRINT_BYTES, CodedFile, Form, read_coded
 from pgolf.proof.escape import put_back, take_out
 from pgolf.proof.range_coder import RangeReader, RangeWriter
+from pgolf.tokenizer.recipe import stream_of_texts
 
 # Of a file that is a text; with more that is none, the model has no say.
 MOST_TAKEN = 1 / 16
@@ -108,8 +109,7 @@ def encode(evaluator: Evaluator, tokens_N: np.ndarray, progress: Progress | None
     """The stream, but for its lanes' first tokens."""
     writer = RangeWriter()
     coder = Encoder(tokens_N, writer, evaluator.plan.lane_starts)
-    told = None if progress is None else (lambda _, done, total: progress("encode", done, total))
-    evaluator.run(coder, coder.first_tokens, told)
+    evaluator.run(coder, coder.first_tokens, under("encode", progress))
     return writer.data()
 
 
@@ -156,10 +156,8 @@ def _decoded(file: CodedFile, loaded: container.Loaded, progress: Progress | Non
 
 def _stream(tokenizer: Tokenizer, text: str) -> np.ndarray | None:
     """BOS and the text's tokens; None where the tokenizer would give back another text."""
-    ids_n = tokenizer.encode(text)
-    if tokenizer.decode(ids_n) != text:
-        return None
-    return np.concatenate([np.array([tokenizer.bos_id]), ids_n]).astype(np.uint16)
+    tokens_N = stream_of_texts(tokenizer, [text])
+    return tokens_N if tokenizer.decode(tokens_N[1:]) == text else None
 
 
 def _kept(data: bytes, facts: Mapping[str, Any]) -> CodedFile:

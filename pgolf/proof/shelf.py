@@ -20,6 +20,7 @@ from pgolf.proof.cheats import Cheat
 from pgolf.proof.context import Context
 from pgolf.proof.profiles import Profile
 from pgolf.proof.prove import prove
+from pgolf.tokenizer.recipe import stream_of_texts
 
 _WINDOWS = 14  # of the text that is scored
 
@@ -73,15 +74,14 @@ def run_shelf(
 def stream_of(evaluation: Evaluation, documents: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """The first windows of ``documents`` as a stream, cut in the middle of one, and the documents it holds."""
     wanted = _WINDOWS * evaluation.method.window + evaluation.method.window // 2 + 2
-    pieces, used, size = [], [], 0
-    bos = np.array([evaluation.tokenizer.bos_id], dtype=np.uint16)
+    pieces: list[np.ndarray] = []
+    used = []
     for document in documents:
-        if size >= wanted:
+        if sum(map(len, pieces)) >= wanted:
             break
-        pieces += [bos, evaluation.tokenizer.encode(document)]
+        pieces.append(stream_of_texts(evaluation.tokenizer, [document]))
         used.append(document)
-        size += 1 + len(pieces[-1])
-    return evaluation.stream(np.concatenate(pieces)[:wanted].astype(np.uint16)), used
+    return evaluation.stream(np.concatenate(pieces)[:wanted]), used
 
 
 def _find(

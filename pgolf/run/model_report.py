@@ -23,7 +23,7 @@ from pgolf.track.console import Console
 
 
 def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
-    """Print the composed model's table and end; nothing is trained, fetched or written."""
+    """Print the composed model's table and end; nothing is trained, fetched or written, but by a sweep the folders."""
     with torch.device("meta"):
         model = make(cfg["arch"], vocab_size=vocab_size(cfg["tokenizer"]), bos_id=BOS_ID)
     show_model(Console(), cfg, model, len(make_bundle(cfg).script), None)

@@ -73,8 +73,11 @@ class Run(Recorder):
         self._script = b""
 
     @classmethod
-    def open(cls, cfg: Mapping[str, Any], overrides: Sequence[str]) -> Run:
-        """Take the run's folder. Raises RunError where it is finished already or cannot be used."""
+    def open(cls, cfg: Mapping[str, Any], overrides: Sequence[str], *, trains: bool = True) -> Run:
+        """Take the run's folder. ``trains`` is False where the weights are another run's.
+
+        Raises RunError where the folder's run is finished already or it cannot be used.
+        """
         name, root = run_name(cfg, cfg["choices"]), Path(cfg["run_root"])
         folder = RunFolder.open(root, name, cfg["seed"], overwrite=cfg["overwrite"], rerun=cfg["rerun"])
         try:
@@ -84,7 +87,7 @@ class Run(Recorder):
             folder.close()
             raise
         try:
-            run._start(name)
+            run._start(name, trains)
         except BaseException:
             for close in (
                 *(lambda one=one: one.finish({}) for one in run.loggers),
@@ -96,13 +99,13 @@ class Run(Recorder):
             raise
         return run
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str, trains: bool) -> None:
         cfg, git = self.cfg, git_facts()
-        precision = choose_precision(cfg["train"]["precision"], self.device)
+        precision = choose_precision(cfg["train"]["precision"], self.device) if trains else None
         self.machine: dict[str, Any] = {
             "device": str(self.device),
             "autocast": str(precision).removeprefix("torch.") if precision else "none",
-            "compile": wants_compile(cfg, self.device),
+            "compile": trains and wants_compile(cfg, self.device),
             "threads": torch.get_num_threads(),
             "hardware": hardware_name(self.device),
             "torch": str(torch.__version__),

@@ -86,7 +86,7 @@ def read_parent(run: Path) -> Parent:
 
 
 def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str], final: bool) -> int:
-    with Run.open(cfg, overrides) as run:
+    with Run.open(cfg, overrides, trains=False) as run:
         _say_what_the_script_cannot(run, cfg)
         dataset = stages.prepare(run)
         with stages.validation_closed(run, dataset):

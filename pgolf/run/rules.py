@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+import pgolf.quant.scale
 from pgolf.arch.attention.layer import Attention
 from pgolf.arch.base import SequenceMixer
 from pgolf.config.check import node_problems
@@ -21,6 +22,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.make import make, trait
 from pgolf.core.prediction import Facts
 from pgolf.core.process import choose_device, process_facts
+from pgolf.core.registry import modules_of
 from pgolf.eval.evaluation import check_cadence
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.stage import check_signals
@@ -159,12 +161,30 @@ def _attention_rules(built: _Built) -> None:
 
 def _quant_rules(built: _Built) -> None:
     """The quantizer can be built, and its policy fits the model."""
+    _refuse_target_without_k(built.cfg["quant"])
     quantizer = built.quantizer
     try:
         model = built.model
     except ConfigError:
         return  # a model that cannot be built has been complained about
     quantizer.forecast_model(model.param_specs(), {name: p.shape for name, p in model.named_parameters()})
+
+
+def _refuse_target_without_k(node: Mapping[str, Any]) -> None:
+    if node.get("target_bytes") is None or "scale" not in node or trait(node["scale"], "has_k", False):
+        return
+    option = node["scale"]["_target_"].split(".")[-2]
+    choices = [
+        module.__name__.rpartition(".")[2]
+        for module in modules_of(pgolf.quant.scale)
+        if any(
+            getattr(member, "has_k", False) and member.__module__ == module.__name__ for member in vars(module).values()
+        )
+    ]
+    raise ConfigError(
+        f"quant.target_bytes: a size is hit by multiplying k, and quant/scale={option} has none. "
+        f"Choices: {', '.join(choices)}"
+    )
 
 
 def _calibration_rules(built: _Built) -> None:

@@ -317,7 +317,7 @@ def certify_final(
     cfg = recorder.cfg
     if documents is None:
         documents = raw_documents(make(cfg["data"]), Path(cfg["cache_dir"]), "val")
-    with recorder.stage("certify"), recorder.progress("certify", unit="rows") as progress:
+    with recorder.stage("certify"), recorder.progress("certify", unit="tokens") as progress:
         audit, decoding = prove(
             final.path,
             final.stream_N,

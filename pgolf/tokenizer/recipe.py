@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -78,6 +78,13 @@ def require_ids(ids: np.ndarray, vocab_size: int) -> np.ndarray:
     if ids.size and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
         raise DataError(f"token ids {int(ids.min())}..{int(ids.max())} leave the vocabulary of {vocab_size}")
     return ids
+
+
+def stream_of_texts(tokenizer: Tokenizer, texts: Iterable[str]) -> np.ndarray:
+    """BOS and the ids of each document, one after another: uint16 [N]."""
+    bos = np.array([tokenizer.bos_id], dtype=np.uint16)
+    pieces = [piece for text in texts for piece in (bos, tokenizer.encode(text))]
+    return np.concatenate(pieces).astype(np.uint16)
 
 
 def vocab_size(node: Mapping[str, Any]) -> int:

@@ -27,7 +27,7 @@ _SCORE_LABELS = {
 }
 _SPLITS = {"val": "validation"}
 # What eval.py needs to be told of a run's words; the rest is in the artifact.
-_TEXT_WORDS = ("data", "budget", "size", "cache_dir")
+_TEXT_WORDS = ("data", "budget", "certify", "size", "cache_dir")
 
 
 def summary_lines(
@@ -40,7 +40,7 @@ def summary_lines(
 ) -> list[Text]:
     """The lines of the summary. ``result`` is what result.json holds; stages not reached leave their part out."""
     parts = [
-        _scores(result["scores"]),
+        _scores(result["scores"], width),
         _artifact(artifact, width, unicode),
         _time(result),
         _certificate(certificate, width),
@@ -82,8 +82,9 @@ def _is_subset(scores: Mapping[str, Any]) -> bool:
     return any(score and score["subset"] for score in scores.values())
 
 
-def _scores(scores: Mapping[str, Any]) -> list[Text]:
+def _scores(scores: Mapping[str, Any], width: int) -> list[Text]:
     rows: list[list[object]] = []
+    methods = ["method"]
     for name, label in _SCORE_LABELS.items():
         score = scores.get(name)
         if score is None:
@@ -97,12 +98,13 @@ def _scores(scores: Mapping[str, Any]) -> list[Text]:
                 _split(score),
                 count(score["tokens"]),
                 count(score["bytes"]),
-                _method(score) + ("" if score["valid"] or name != "final" else ", not valid"),
             ]
         )
+        methods.append(_method(score) + ("" if score["valid"] or name != "final" else ", not valid"))
     if not rows:
         return []
-    lines = columns(rows, ["", "bpb", "change", "split", "tokens", "bytes", "method"], gap=2)
+    lines = wrapped(columns(rows, ["", "bpb", "change", "split", "tokens", "bytes"], gap=2), methods, width, gap=2)
+    lines[0].stylize("dim")
     heading = Text("bits per byte", style="bold")
     if scores.get("final"):
         loss, metric = scores["final"]["val_loss"], scores["final"]["metric"]

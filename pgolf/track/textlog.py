@@ -206,8 +206,8 @@ def sliding_window(label: str, val_loss: float, val_bpb: float, stride: int, eva
 
 
 def final_score(label: str, method: str, val_loss: float, val_bpb: float, eval_seconds: float) -> tuple[str, str]:
-    """``final_<label>_<method>`` and ``…_exact`` for any other way of evaluating."""
-    return _final(f"final_{_word(label)}_{_word(method)}", val_loss, val_bpb, eval_seconds, None)
+    """``final_<label>_<method>`` and ``…_exact`` for any other way of evaluating; a label has no ``+``."""
+    return _final(f"final_{_word(label)}_{_word(method).replace('+', '_')}", val_loss, val_bpb, eval_seconds, None)
 
 
 def _final(label: str, val_loss: float, val_bpb: float, eval_seconds: float, stride: int | None) -> tuple[str, str]:

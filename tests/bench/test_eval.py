@@ -54,7 +54,8 @@ def test_measures_begin_each_round_where_the_one_before_began():
     [
         (["ngram=none", "mixer=none"], ["--only", "counts"], "ngram, mixer: nothing that could be measured"),
         (["mixer=none"], ["--only", "price"], "mixer: none passes on the network's row and cannot combine it with 1"),
-        (["ngram=backof"], [], "backof"),
+        (["ngram=backof"], [], "ngram: no 'backof' in conf/ngram. Did you mean 'backoff'?"),
+        (["ngram.max_orde=2"], [], "ngram.max_orde: ngram takes"),
         ([], ["--text", "3000000"], "--text: 3,000,000 tokens; the data's training text has"),
     ],
 )

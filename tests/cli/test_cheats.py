@@ -136,6 +136,14 @@ def test_unknown_cheat_gets_the_nearest_name():
         by_name("double_score")
 
 
+def test_every_mistyped_word_of_the_command_is_named_once_with_its_place_and_the_nearest_name_first(capsys):
+    options = parsed("x.pgolf", "--only", "two_pas", "memo", "memo+lat")
+    assert options.run(options) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("pgolf cheats: --only: no 'two_pas' on the shelf of cheats. Did you mean 'two_pass'? There")
+    assert "Did you mean 'memo+late'?" in second and "smear_ahead[+]" in second and "two_pass," in second
+
+
 def parsed(*words):
     parser = argparse.ArgumentParser()
     add_parser(parser.add_subparsers())

@@ -74,7 +74,7 @@ def test_text_from_paths(tmp_path, capsys):
 
 def test_unknown_source_and_nothing_to_fetch_exit_with_2(tmp_path, capsys):
     assert run("prepare", "sotuu", "--cache-dir", tmp_path) == 2
-    assert "sotu" in capsys.readouterr().err
+    assert "data: no 'sotuu' in conf/data. Did you mean 'sotu'?" in capsys.readouterr().err
     assert run("fetch", "tiny", "--cache-dir", tmp_path) == 2
     assert "nothing to fetch" in capsys.readouterr().err
 

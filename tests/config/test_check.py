@@ -102,7 +102,11 @@ def test_a_wrong_key_of_a_child_is_reported_at_its_place():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["quant.target_bytes=900000"], "quant.target_bytes: a size is hit by multiplying k"),
+        (
+            ["quant.target_bytes=900000"],
+            "quant.target_bytes: a size is hit by multiplying k, and quant/scale=percentile has none. Choices: "
+            "hessian_sdclip, sdclip",
+        ),
         (["quant/policy=int6_last_n", "quant.policy.last=60"], "quant.policy.last: 60 of 6 layers"),
         (["quant/policy=late_k", "arch.no_attention=[4,5]"], "quant.policy.late_k_layers: the last 2 of 6"),
         (["quant/scale=hessian_sdclip"], "quant/scale: HessianSDClip reads the Hessians"),

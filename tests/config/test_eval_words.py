@@ -2,7 +2,7 @@
 
 import pytest
 
-from pgolf.config.eval_words import overrides_of, read_words
+from pgolf.config.eval_words import evaluation_nodes, overrides_of, read_words
 from pgolf.core.errors import ConfigError
 from tests.proof.making import eval_node
 
@@ -106,3 +106,13 @@ def test_the_keys_that_the_size_gives_are_known():
 def test_the_certificate_goes_beside_the_artifact_or_where_out_says(tmp_path):
     assert read_words(["artifact=runs/x/a.pgolf"]).out.as_posix() == "runs/x/certificate.eval.json"
     assert problems(tmp_path, f"out={tmp_path}") == (f"out: {tmp_path} is a folder; name a file in it",)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("evl.window=2", "Did you mean 'eval'?"), ("size=tiny", "size=tiny: fixed by the artifact; its eval, ttt, ")],
+)
+def test_a_word_that_is_not_about_evaluation_is_fixed_or_told_what_it_may_have_meant(word, said):
+    with pytest.raises(ConfigError) as caught:
+        evaluation_nodes([word], {})
+    assert said in str(caught.value)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pgolf.config.compose import conf_dir
-from pgolf.config.launch import may_sweep, sorted_words
+from pgolf.config.launch import _launch, may_sweep, sorted_words
 
 ROOT = conf_dir().parent
 
@@ -43,6 +43,13 @@ def test_values_of_hydras_flags_are_no_words(flags):
 def test_what_only_shows_something_makes_no_folder(tmp_path):
     done = run("train.py", "--cfg", "job", f"run_root={tmp_path / 'runs'}")
     assert done.returncode == 0 and not (tmp_path / "runs").exists()
+
+
+def test_print_model_makes_no_folder_and_a_run_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    for words, made in ((["print_model=true"], False), ([], True)):
+        assert _launch(lambda: None, [*words, "size=tiny", f"run_root={tmp_path / 'runs'}"]) == 0
+        assert (tmp_path / "runs").exists() == made
 
 
 @pytest.mark.parametrize(

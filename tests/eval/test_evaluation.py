@@ -61,6 +61,7 @@ def test_score_of_a_live_model():
 def test_rows_that_are_distributions_are_claimed_for_what_they_cost():
     score = score_stream(evaluation(ngram=counts(), mixer=mean()), stream("abc déf " * 12), split="dev", subset=True)
     assert score.sum_p_mean == pytest.approx(1, abs=1e-6) and score.sum_p_max == pytest.approx(1, abs=1e-5)
+    assert score.method == "sliding+stages+stages", "named after their modules"
     assert (score.side_bits, score.claimed_bpb) == (0.0, score.val_bpb)
     assert score.renormalised_bpb == pytest.approx(score.val_bpb, abs=1e-6)
 

@@ -8,7 +8,7 @@ from pgolf.artifact import container
 from pgolf.config.compose import node
 from pgolf.core.errors import ArtifactError, ConfigError
 from pgolf.core.prediction import Batch, Span
-from pgolf.eval.from_artifact import evaluation_from
+from pgolf.eval.from_artifact import evaluation_from, terms_from
 from pgolf.tokenizer.bytes import ByteTokenizer
 from tests.proof.making import arch_node, eval_node, noisy_model, write_artifact
 
@@ -50,6 +50,20 @@ def test_the_route_active_at_the_end_of_training_is_evaluated_with_its_own_weigh
     expected = model.logits(inputs_BT, 8).log_softmax(-1)
     found = log_probs(evaluation_from(loaded).network, inputs_BT, 8)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_judge_and_evaluation_name_the_method_alike_with_all_that_stands_beside_the_windows(tmp_path):
+    learners = {group: node(group, option) for group, option in (("ngram", "backoff"), ("mixer", "bucketed"))}
+    plain, learning = write_artifact(tmp_path / "a.pgolf"), write_artifact(tmp_path / "b.pgolf", **learners)
+    for path, overrides, expected in (
+        (plain, {}, ()),
+        (learning, {}, ("backoff", "bucketed")),
+        (learning, {"ttt": node("ttt", "sgd", ["ttt.chunk_tokens=32"])}, ("backoff", "bucketed", "sgd")),
+    ):
+        loaded = container.read(path)
+        judged = terms_from(loaded, overrides=overrides)
+        assert judged.beside == evaluation_from(loaded, overrides=overrides).beside == expected
+        assert judged.method.name == "sliding"
 
 
 def test_a_header_without_what_is_needed_is_refused_with_all_that_it_lacks(tmp_path):

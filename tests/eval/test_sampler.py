@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from pgolf.core.prediction import Span
-from pgolf.eval.sampler import Sampler, sample_text
+from pgolf.eval.sampler import Sampler, Voice, sample_text
 from pgolf.eval.sliding import Sliding
+from pgolf.tokenizer.bytes import ByteTokenizer
 from tests.eval.stages import counts, mean
 from tests.proof.making import network_evaluation
 
@@ -57,3 +58,20 @@ def test_progress_is_told_of_every_token_that_is_drawn():
     told = []
     sample_text(network_evaluation(), "The people", 40, 1.0, seed=0, progress=lambda *what: told.append(what))
     assert told == [("sample", done, 40) for done in range(1, 41)]
+
+
+def test_text_comes_as_soon_as_its_characters_are_whole_and_adds_up_to_all_of_it():
+    tokenizer, pieces = ByteTokenizer(), []
+    voice = Voice(tokenizer, pieces.append)
+    broken = [4 + 0xC3, 4 + ord("x"), tokenizer.bos_id, 4 + 0xE2, 4 + 0x82]
+    for token in [*tokenizer.encode("né€").tolist(), *broken]:
+        voice.hear([token])
+    assert pieces == ["n", "é", "€", "\ufffdx", "\n\n"]
+    voice.close()
+    assert "".join(pieces) == voice.text == "né€\ufffdx\n\n\ufffd"
+
+
+def test_a_sample_is_written_token_by_token_the_prompt_first():
+    pieces = []
+    text = sample_text(network_evaluation(), "The people", 40, 1.0, seed=0, write=pieces.append)
+    assert "".join(pieces) == text and pieces[0] == "The people" and len(pieces) > 10

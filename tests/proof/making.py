@@ -23,6 +23,7 @@ from pgolf.proof.decoding import Decoding, DecodingJudge
 from pgolf.proof.range_coder import RangeReader
 from pgolf.quant.none import NoQuantizer
 from pgolf.tokenizer.bytes import ByteTokenizer
+from pgolf.tokenizer.recipe import stream_of_texts
 
 DOCUMENTS = [
     "The people of the island keep their boats on the sand. " * 4,
@@ -91,9 +92,7 @@ def network_evaluation(network=None, **changes):
 
 
 def stream_of(evaluation, documents=DOCUMENTS):
-    bos = np.array([evaluation.tokenizer.bos_id], dtype=np.uint16)
-    pieces = [piece for text in documents for piece in (bos, evaluation.tokenizer.encode(text))]
-    return np.concatenate(pieces).astype(np.uint16)
+    return stream_of_texts(evaluation.tokenizer, documents)
 
 
 def pretend_sealed(evaluation, tokens_N, **changes):

@@ -10,6 +10,7 @@ from pgolf.core.errors import DataError, OverBudget, RunError, UserError
 from pgolf.core.signals import Stopped, heeding_signals
 from pgolf.logger.jsonl import Jsonl
 from pgolf.run import record, stages
+from pgolf.run.record import Run
 from pgolf.track.experiments import append_row, read_rows
 from pgolf.train.trainer import Trainer
 from train import train
@@ -53,6 +54,13 @@ def raising(error):
         raise error
 
     return stage
+
+
+def test_a_run_of_anothers_weights_says_that_nothing_is_compiled_or_cast(tmp_path, cache):
+    cfg = settings(compose([*WORDS, "train.compile=always", "train.precision=bf16", f"run_root={tmp_path}"]))
+    for trains, expected in ((True, (True, "bfloat16")), (False, (False, "none"))):
+        with Run.open(cfg | {"rerun": True}, [], trains=trains) as run:
+            assert (run.machine["compile"], run.machine["autocast"]) == expected
 
 
 ENDINGS = [

@@ -126,6 +126,15 @@ def test_lies_about_the_score_are_found(record, claim_of, texts, tmp_path, monke
     assert f"final.{key}" in problem
 
 
+def test_a_method_may_be_named_by_its_eval_option_alone_as_older_records_do(record):
+    claim = road._claim(record)
+    final = claim["scores"]["final"]
+    score = type("Score", (), {**final, "method": "sliding+backoff+bucketed"})
+    for claimed, stands in (("sliding+backoff+bucketed", True), ("sliding", True), ("streaming", False)):
+        found = list(road._score_problems({"scores": {"final": {**final, "method": claimed}}}, score))
+        assert bool(found) != stands and all(problem.startswith("final.method: ") for problem in found)
+
+
 def test_a_claim_that_is_false_ends_with_four(claim_of, texts, tmp_path, capsys, monkeypatch):
     folder = claim_of(scores__final__val_bpb=0.9)
     monkeypatch.setattr(stages, "PROFILES", {"smoke": stages.PROFILES["smoke"]})

@@ -142,6 +142,15 @@ def test_summary_says_everything_within_100_columns(sample, tmp_path):
     assert str(tmp_path) in stream.getvalue() and "result.json" in stream.getvalue()
 
 
+def test_summary_wraps_a_method_of_many_parts_under_its_column(sample):
+    stream, made = io.StringIO(), sample()
+    made.result["scores"]["final"] |= {"method": "streaming+backoff+bucketed+sgd", "valid": False}
+    Console(stream=stream).summary(made.result, made.artifact, made.certificate, None)
+    lines = stream.getvalue().splitlines()
+    (at,) = [number for number, line in enumerate(lines) if "streaming+backoff+bucketed+sgd" in line]
+    assert "512/128, not valid" in lines[at] + " " + lines[at + 1].strip() and max(map(len, lines)) <= 100
+
+
 def test_summary_labels_subset_over_cap_and_failed_probe(sample):
     stream = io.StringIO()
     made = sample(subset=True, over=4312, broken=True, seconds=310.0, status="over_cap", reason="too big")
@@ -244,7 +253,8 @@ def test_words():
 def test_scoring_again_takes_the_words_about_the_text(sample, tmp_path):
     made = sample()
     made.artifact.path.write_bytes(b"")
-    command = "python train.py arch=pr187 data=text 'data.paths=[a b.txt]' +budget.eval_seconds=2 seed=3 size=tiny"
+    text = "data=text 'data.paths=[a b.txt]' +budget.eval_seconds=2"
+    command = f"python train.py arch=pr187 {text} seed=3 size=tiny certify=full"
 
     def printed(command):
         stream = io.StringIO()
@@ -261,4 +271,5 @@ def test_scoring_again_takes_the_words_about_the_text(sample, tmp_path):
         "data.paths=[a b.txt]",
         "+budget.eval_seconds=2",
         "size=tiny",
+        "certify=full",
     ]

@@ -72,6 +72,11 @@ CASES = [
         {"label": "final_int8_zlib_roundtrip", "val_loss": 2.0727, "val_bpb": 1.2244, "eval_ms": 1401.0},
     ),
     (
+        textlog.final_score("int6", "streaming+backoff", 1.5, 1.25, 2)[1],
+        "final_exact",
+        {"label": "final_int6_streaming_backoff", "val_loss": 1.5, "val_bpb": 1.25},
+    ),
+    (
         textlog.roundtrip("int8_zlib", 2.07269931, 1.2243657, 1.401)[1],
         "final_exact",
         {"label": "final_int8_zlib_roundtrip", "val_loss": 2.07269931, "val_bpb": 1.2243657},

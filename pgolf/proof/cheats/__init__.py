@@ -12,7 +12,7 @@ shape, with a ``SOURCE``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -53,7 +53,7 @@ def by_name(name: str) -> Cheat:
     stem, _, modifier = name.partition("+")
     module = _module(stem)
     if module is None or name not in names():
-        raise ConfigError(f"cheats: no '{name}' among {', '.join(names())}.{did_you_mean(name, names())}")
+        raise ConfigError(_unknown(name))
     apply = getattr(module, "apply", None) or partial(altered, alteration=module.ALTERATION, modifier=modifier or PLAIN)
     return Cheat(name, module.LETTER, apply, getattr(module, "SOURCE", ""))
 
@@ -61,6 +61,25 @@ def by_name(name: str) -> Cheat:
 def shelf() -> tuple[Cheat, ...]:
     """Every cheat, in the order of the probes."""
     return tuple(sorted(map(by_name, names()), key=lambda cheat: (cheat.letter, cheat.name)))
+
+
+def named(wanted: Sequence[str], place: str) -> list[Cheat]:
+    """The cheats of these names. Raises ConfigError listing every name, given at ``place``, that none has."""
+    known = names()
+    problems = [f"{place}: {_unknown(name)}" for name in wanted if name not in known]
+    if problems:
+        raise ConfigError(problems)
+    return [by_name(name) for name in wanted]
+
+
+def _unknown(name: str) -> str:
+    modified = [known.partition("+")[0] for known in names() if "+" in known]
+    shown = [stem + "[+]" * (stem in modified) for stem in names() if "+" not in stem]
+    modifiers = ", ".join(f"+{modifier}" for modifier in MODIFIERS if modifier != PLAIN)
+    return (
+        f"no '{name}' on the shelf of cheats.{did_you_mean(name, names())} "
+        f"There are {', '.join(shown)}; [+]: also with {modifiers}"
+    )
 
 
 def _module(stem: str) -> ModuleType | None:

@@ -31,14 +31,18 @@ def probe(context: Context) -> ProbeResult:
     val = context.reported.val_bpb
     below, error, documents = dev.val_bpb - val, *spread(context)
     verdict.record(val_below_dev=below, standard_error=error, documents=documents)
+    closed = "validation was closed while the weights were made"
     if not math.isfinite(val) or context.reported.subset or documents < LEAST_DOCUMENTS:
-        return verdict.result(f"validation was closed while the weights were made; {documents} documents are no spread")
+        why = f"{documents} documents are fewer than the {LEAST_DOCUMENTS} that it takes"
+        why = "only a slice of validation was scored" if context.reported.subset else why
+        why = why if math.isfinite(val) else "there is no score"
+        return verdict.result(f"{closed}; not judged whether it scores suspiciously below dev: {why}")
     error *= math.sqrt(1 + context.reported.bytes / dev.bytes)  # dev has a spread too
     verdict.record(standard_error=error)
     told = f"validation is {below:+.4f} bits per byte below dev, {below / error:.1f} standard errors of its documents"
     verdict.require(below <= REFUSED * error, f"{told}: these weights know it better than a text they never saw")
     warning = "; look at what was trained on" if below > TOLD * error else ""
-    return verdict.result(f"validation was closed while the weights were made; {told}{warning}")
+    return verdict.result(f"{closed}; {told}{warning}")
 
 
 def spread(context: Context) -> tuple[float, int]:

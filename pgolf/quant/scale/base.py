@@ -24,6 +24,9 @@ class Scale:
     per_tensor: ClassVar[bool] = False
     """Whether one candidate serves all rows of a tensor; otherwise each row takes its best."""
 
+    has_k: ClassVar[bool] = False
+    """Whether a size can be hit by multiplying its every k."""
+
     @property
     def trained_bits(self) -> float:
         """Bits a weight that trained rows take beyond Gaussian ones, measured; see ``pgolf.quant.forecast``."""
@@ -53,10 +56,7 @@ class Scale:
 
     def _without_k(self) -> ConfigError:
         option = type(self).__module__.rpartition(".")[2]
-        return ConfigError(
-            f"quant.target_bytes: a size is hit by multiplying k, and quant/scale={option} has none. Choices: sdclip, "
-            "hessian_sdclip"
-        )
+        return ConfigError(f"quant.target_bytes: a size is hit by multiplying k, and quant/scale={option} has none")
 
     def check(self, tensors: Sequence[TensorInfo]) -> None:
         """Raise ConfigError where a setting names a component that the model does not have."""

@@ -26,6 +26,7 @@ class HessianSDClip(DeviationScale):
     """``quant/scale=hessian_sdclip``."""
 
     needs_hessians = True
+    has_k = True
 
     def __init__(
         self,

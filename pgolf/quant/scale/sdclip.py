@@ -26,6 +26,8 @@ from pgolf.quant.tensor_info import TensorInfo
 class SDClip(DeviationScale):
     """``quant/scale=sdclip``."""
 
+    has_k = True
+
     def __init__(
         self, *, k: PositiveFloat, component_k: Mapping[str, float] | None, embedding_k: PositiveFloat
     ) -> None:
