@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist worksteal
 TORCH_INDEX ?=
 CONSTRAINTS ?= $(shell nvidia-smi >/dev/null 2>&1 || echo constraints-cpu.txt)
 

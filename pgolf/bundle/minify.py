@@ -8,7 +8,14 @@ parameters.
 from __future__ import annotations
 
 import ast
-from functools import lru_cache
+import contextlib
+import os
+import secrets
+import sys
+from functools import cache, lru_cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from python_minifier import minify
@@ -16,9 +23,37 @@ from python_minifier.f_string import OuterFString
 from python_minifier.module_printer import ModulePrinter
 
 
+# Texts made before, two seconds of every run, lie where Python keeps what it compiled.
+KEPT = Path(__file__).parent / "__pycache__" / "minified"
+
+
 @lru_cache(maxsize=4096)  # most modules come again in the bundle of a process's next config
 def minified(source: str) -> str:
-    """``source`` in fewer bytes, for every Python from 3.10 on, whichever runs now."""
+    """``source`` in fewer bytes, for every Python from 3.10 on, whichever runs now.
+
+    Taken from ``KEPT`` where it lies there whole, and put there; where nothing can be written, it is made anew.
+    """
+    place = KEPT / sha256((_maker() + source).encode()).hexdigest()
+    with contextlib.suppress(OSError, ValueError):
+        digest, _, short = place.read_text(encoding="utf-8").partition("\n")
+        if digest == sha256(short.encode()).hexdigest():
+            return short
+    short = _made(source)
+    with contextlib.suppress(OSError):
+        KEPT.mkdir(parents=True, exist_ok=True)
+        part = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        part.write_text(f"{sha256(short.encode()).hexdigest()}\n{short}", encoding="utf-8", newline="")
+        os.replace(part, place)
+    return short
+
+
+@cache
+def _maker() -> str:
+    """What the short form depends on besides the source: the library, this Python, and this file."""
+    return f"{version('python-minifier')} {sys.version} {Path(__file__).read_text(encoding='utf-8')}"
+
+
+def _made(source: str) -> str:
     short = minify(
         source,
         remove_annotations=False,  # those still there are read at run time

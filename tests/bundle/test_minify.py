@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 import pgolf
+from pgolf.bundle import minify
 from pgolf.bundle.minify import minified
 
 SAMPLE = '''
@@ -130,3 +131,42 @@ def public_names(tree):
     found |= {n.attr for n in nodes if isinstance(n, ast.Attribute)}
     found |= {n.arg for n in nodes if isinstance(n, ast.keyword)}
     return found | {a.arg for n in nodes if isinstance(n, ast.FunctionDef) for a in n.args.kwonlyargs}
+
+
+@pytest.fixture
+def kept(monkeypatch, tmp_path):
+    monkeypatch.setattr(minify, "KEPT", tmp_path / "kept")
+    minified.cache_clear()
+    yield tmp_path / "kept"
+    minified.cache_clear()
+
+
+def test_what_was_made_before_is_taken_from_where_it_lies(kept, monkeypatch):
+    short = minified("def f(value):\n    return value\n")
+    (file,) = kept.iterdir()
+    minified.cache_clear()
+    monkeypatch.setattr(minify, "_made", lambda source: pytest.fail("made anew"))
+    assert minified("def f(value):\n    return value\n") == short
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-1], lambda text: "", lambda text: text.replace("f(", "g(")])
+def test_a_damaged_text_is_made_anew(kept, damage):
+    short = minified("def f(value):\n    return value\n")
+    (file,) = kept.iterdir()
+    file.write_text(damage(file.read_text()))
+    minified.cache_clear()
+    assert minified("def f(value):\n    return value\n") == short
+    assert file.read_text().endswith(short)
+
+
+def test_another_maker_takes_nothing_of_the_last_one(kept, monkeypatch):
+    minified("def f(value):\n    return value\n")
+    minified.cache_clear()
+    monkeypatch.setattr(minify, "_maker", lambda: "another")
+    minified("def f(value):\n    return value\n")
+    assert len(list(kept.iterdir())) == 2
+
+
+def test_where_nothing_can_be_kept_it_is_made_all_the_same(kept):
+    kept.write_text("a file in the folder's place")
+    assert minified("def f(value):\n    return value\n") == "def f(value):return value"
