@@ -90,7 +90,7 @@ class BlockPlan:
 
 
 class StreamingNetwork:
-    """A model with fixed weights that remembers what it has observed."""
+    """A model that remembers what it has observed. Its weights may be trained between two batches."""
 
     learns: ClassVar[bool] = False
     replayed: ClassVar[bool] = False
@@ -101,6 +101,10 @@ class StreamingNetwork:
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self._fed_N: Tensor | None = None  # the inputs of the last pass, until they are past
+
+    @property
+    def model(self) -> Model:
+        return self.feed.model
 
     @torch.inference_mode()
     def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:

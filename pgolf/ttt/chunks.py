@@ -67,7 +67,6 @@ class ChunkTrained:
     """``network``, whose weights are this one's own, trained by ``rule`` on each chunk after it has been scored."""
 
     learns: ClassVar[bool] = True
-    remembers: ClassVar[bool] = False
 
     def __init__(self, network: ModelNetwork, facts: Facts, chunks: Chunks, rule: UpdateRule) -> None:
         self.network, self.facts, self.chunks, self.rule = network, facts, chunks, rule
@@ -81,6 +80,10 @@ class ChunkTrained:
     @property
     def replayed(self) -> bool:
         return self.network.replayed
+
+    @property
+    def remembers(self) -> bool:
+        return self.network.remembers
 
     @property
     def offers(self) -> tuple[str, ...]:
