@@ -19,8 +19,7 @@ def add_parser(subparsers: Any) -> None:
         "compress",
         help="compress a text with an artifact",
         description="Lossless for every file. 'pgolf decompress' needs the same artifact, and a machine that computes "
-        "the same bits. Words as for eval.py; eval=sliding eval.lanes=16 decompresses in lanes: faster where cores are "
-        "many, and the file a little larger.",
+        "the same bits. Words as for eval.py; eval.lanes=16 makes decompressing faster and the file a little larger.",
     )
     parser.add_argument("artifact", type=home, metavar="ARTIFACT", help="path of an artifact")
     parser.add_argument("text", type=home, metavar="TEXT", help="the file to compress")

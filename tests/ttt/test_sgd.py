@@ -32,7 +32,7 @@ from pgolf.proof.audit import audit_sealed
 from pgolf.run.rules import check
 from pgolf.ttt.none import NoAdaptation
 from pgolf.ttt.sgd import SGD, Momentum
-from tests.eval.fakes import Bigram, Counting, Lanes, Stopping
+from tests.eval.fakes import AllRows, Bigram, Counting, Lanes
 from tests.helpers import VOCAB, randomise, tiny_model, tiny_settings
 from tests.proof.making import DOCUMENTS, network_evaluation, pretend_audit, pretend_sealed, stream_of, write_artifact
 
@@ -62,13 +62,13 @@ def stream(tokens, seed=0):
     return random.choice(random.integers(1, VOCAB, 12), tokens).astype(np.uint16)
 
 
-def evaluator_of(model, tokens_N, ttt, plan=None, batch=3, workers=1, method="sliding"):
+def evaluator_of(model, tokens_N, ttt, plan=None, batch=3, workers=1, method="sliding", lanes=1):
     """``batch``: windows, or blocks of 32, at a time."""
     facts = Facts(VOCAB, 1, len(tokens_N), workers=workers)
     if method == "sliding":
-        made = Sliding(window=WINDOW, stride=STRIDE, batch_windows=batch, lanes=1, official_truncation=False)
+        made = Sliding(window=WINDOW, stride=STRIDE, batch_windows=batch, lanes=lanes, official_truncation=False)
     else:
-        made = Streaming(window=WINDOW, block=BLOCK, batch_blocks=batch, official_truncation=False)
+        made = Streaming(window=WINDOW, block=BLOCK, batch_blocks=batch, lanes=lanes, official_truncation=False)
     network = ttt.wrap(made.network(FixedNetwork(model), facts), facts)
     check_cadence(made, network)
     return Evaluator(network, plan or made.plan(facts), facts)
@@ -82,14 +82,6 @@ def run(evaluator, coder):
 def scored(model, tokens_N, ttt, **how):
     evaluator = evaluator_of(model, tokens_N, ttt, **how)
     return run(evaluator, Scorer(tokens_N, evaluator.plan.lane_starts)).nll_nats.values_N
-
-
-class AllRows(Stopping):
-    """A coder like a decoder at its stops, that writes down every row."""
-
-    def settle(self, place_I, rows, token_I):
-        super().settle(place_I, rows, token_I)
-        self.row |= {int(place): rows.row(index).copy() for index, place in enumerate(place_I)}
 
 
 def rows_of(evaluator, tokens_N, stops=(), kind=AllRows):
@@ -263,11 +255,12 @@ def test_batches_and_workers_change_no_bit(model, method, chunk_tokens, batch, w
 
 
 @pytest.mark.parametrize("changes", [{}, {"chunk_tokens": 96, "window": 96}, {"window": 64, "momentum": 0.0}], ids=str)
-def test_behind_a_memory_too(model, changes):
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_behind_a_memory_too(model, changes, lanes):
     tokens_N = stream(200)
 
     def rows(stops, kind=AllRows):
-        evaluator = evaluator_of(model, tokens_N, sgd(**changes), method="streaming")
+        evaluator = evaluator_of(model, tokens_N, sgd(**changes), None, 3, 2, "streaming", lanes)
         return rows_of(evaluator, tokens_N, stops, kind)
 
     together = rows(())
@@ -373,7 +366,7 @@ def node():
 def test_rows_handed_over_before_their_targets_have_the_committed_scores(node, method):
     evaluation = network_evaluation(ttt=make(node))
     if method == "streaming":
-        streaming = Streaming(window=WINDOW, block=BLOCK, batch_blocks=3, official_truncation=False)
+        streaming = Streaming(window=WINDOW, block=BLOCK, batch_blocks=3, lanes=1, official_truncation=False)
         evaluation = dataclasses.replace(evaluation, method=streaming)
     tokens_N = stream_of(evaluation)
     sealed = pretend_sealed(evaluation, tokens_N)
