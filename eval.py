@@ -10,7 +10,7 @@ from pgolf.core.streams import harmless_streams
 HELP = """Artifact in, certified score out.
 
     python eval.py artifact=runs/<name>/seed=1337/artifact.pgolf
-    python eval.py artifact=... eval.stride=64          overrides win over the artifact's header and are printed
+    python eval.py artifact=... eval.window=256         overrides win over the artifact's header and are printed
     python eval.py artifact=... data=text 'data.paths=[my/*.txt]' budget=smoke
 
 Settings come from the artifact's header; the text to score from ``data=`` (its validation split). Settings that are

@@ -42,6 +42,11 @@ def child_choices(conf: Path, group: str, option: str) -> dict[str, Choice]:
     return found
 
 
+def own_keys(conf: Path, group: str, option: str) -> list[str]:
+    """The settings that stand in ``conf/<group>/<option>.yaml`` itself."""
+    return [str(key) for key in _read(conf / group / f"{option}.yaml") if key not in ("defaults", "_target_")]
+
+
 def _children(entry: Any) -> Iterator[tuple[str, Choice]]:
     """(child group, option) of one entry below an option: ``mlp: relu2``, ``override mlp: relu2``, ``addon/xsa``."""
     if isinstance(entry, dict):
@@ -60,4 +65,8 @@ def _listed(chosen: Choice | None) -> list[str]:
 
 
 def _defaults_list(path: Path) -> list[Any]:
-    return list((yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("defaults", []))
+    return list(_read(path).get("defaults", []))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}

@@ -13,7 +13,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from pgolf.config.defaults import child_choices, root_choices
+from pgolf.config.defaults import child_choices, own_keys, root_choices
 from pgolf.config.groups import GROUPS, group_of
 from pgolf.config.schema import FACTS, fact_problem
 from pgolf.config.words import parse, quoted, shell_word
@@ -120,7 +120,7 @@ def preflight(
             keys.append(override)
     if keys:
         composed = {key: node for key, node in config(right).items() if key != "choices"}  # ours, for the record
-        problems += _key_problems(keys, composed, misspelt)
+        problems += _key_problems(conf, keys, composed, misspelt)
     if problems:
         raise ConfigError(problems)
     return overrides
@@ -135,7 +135,9 @@ def _one_value(override: Override) -> str:
     )
 
 
-def _key_problems(keys: Sequence[Override], composed: Mapping[str, Any], misspelt: set[str]) -> Iterator[str]:
+def _key_problems(
+    conf: Path, keys: Sequence[Override], composed: Mapping[str, Any], misspelt: set[str]
+) -> Iterator[str]:
     for override in keys:
         key = override.key_or_group
         root = key.partition(".")[0]
@@ -143,6 +145,8 @@ def _key_problems(keys: Sequence[Override], composed: Mapping[str, Any], misspel
             continue  # what it would name is not what was composed
         adding = (override.is_add() or override.is_force_add()) and root in composed and root not in FACTS
         problem = _key_problem(composed, key, adding)
+        if problem and (others := _options_with(conf, key)):
+            problem += f" It is a setting of {' and '.join(others)}."
         if problem and "." not in key:
             guess = did_you_mean(key, [group.path for group in GROUPS])
             problem = problem.split(". Did you mean")[0].rstrip(".") + "." + guess if guess else problem
@@ -150,6 +154,15 @@ def _key_problems(keys: Sequence[Override], composed: Mapping[str, Any], misspel
             yield problem
         elif not override.is_delete():
             yield from _value_problems(override)
+
+
+def _options_with(conf: Path, dotted: str) -> list[str]:
+    """The options, ``group=option``, in whose own files a key of a group stands: they were not chosen."""
+    parent, _, key = dotted.rpartition(".")
+    group = parent.replace(".", "/")
+    if group_of(group) is None:
+        return []
+    return [f"{group}={option}" for option in options(conf, group) if key in own_keys(conf, group, option)]
 
 
 def _value_problems(override: Override) -> Iterator[str]:

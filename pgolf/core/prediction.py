@@ -82,7 +82,8 @@ class Network(Protocol):
 
     ``replayed``: ``observe`` builds on a ``log_probs`` of the same batch right before, with its true inputs.
     ``remembers``: it is not given the past with each batch and must observe all of them: every batch as soon as its
-    targets are known, before the next, and where nobody wants its rows without a ``log_probs`` before.
+    targets are known, before the lane's next, and where nobody wants its rows without a ``log_probs`` before. Batches
+    of different lanes may be predicted at the same time, and are then observed as one.
     ``offers``: the signals that it can be asked for.
     """
 

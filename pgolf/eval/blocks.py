@@ -95,6 +95,13 @@ def in_lockstep(blocks: Sequence[Span]) -> Iterator[tuple[Span, ...]]:
         yield tuple(group)
 
 
+def lane_starts(targets: int, lanes: int) -> tuple[int, ...]:
+    """Where each of ``lanes`` stretches begins, as long as each other but for one position; fewer where there are fewer
+    targets."""
+    lanes = min(lanes, targets)
+    return tuple(lane * targets // lanes for lane in range(lanes))
+
+
 def lane_targets(lane_starts: Sequence[int], targets: int) -> tuple[int, ...]:
     """How many targets each lane has, of a stream with ``targets``."""
     ends = (*lane_starts[1:], targets)

@@ -173,8 +173,8 @@ def check_cadence(method: Method, network: Network) -> None:
     """Raise ConfigError where blocks of positions would lie across the moment at which the network changes."""
     if network.cadence is not None and network.cadence % method.stride:
         raise ConfigError(
-            f"ttt.chunk_tokens: {network.cadence} is no multiple of eval.stride, {method.stride}: the positions that "
-            "are predicted together would not end where a chunk does"
+            f"ttt.chunk_tokens: {network.cadence} is no multiple of {method.stride}: eval={method.name} predicts that "
+            "many positions together, and they would not end where a chunk does"
         )
 
 

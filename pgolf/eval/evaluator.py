@@ -91,7 +91,7 @@ class Evaluator:
             ready = []
             self._one_by_one(group, tape, coder)
             if self.network.remembers:
-                self._observe(self._batches(group, tape)[0], tape)
+                self._observe(self._batch(group, tape), tape)
         self._together(ready, tape, coder)
         if self.network.learns and not self.network.remembers:
             for batch in self._batches(blocks, tape):
@@ -125,7 +125,7 @@ class Evaluator:
         for some in _portions(groups if remembers else wanted, 2 * self._workers * self.plan.batch_blocks):
             blocks = [block for group in some for block in group]
             if remembers:
-                found = dict(self._in_turn(blocks, wanted_blocks, tape))
+                found = dict(self._in_turn(some, wanted_blocks, tape))
             else:
                 found = dict(zip(blocks, self._side_by_side(blocks, tape), strict=True))
             for group in some:
@@ -137,13 +137,16 @@ class Evaluator:
                     self.chain.finish()
                 coder.settle(taken.place_I, self._predicted(taken), taken.token_I)
 
-    def _in_turn(self, blocks: Sequence[Span], wanted: set[Span], tape: Tape) -> Iterator[tuple[Span, Rows]]:
-        """Rows of one batch after another, each observed before the next; none of batches that nobody wants."""
-        for batch in self._batches(blocks, tape):
-            if wanted.intersection(batch.blocks):
-                rows = self._forward(batch)
+    def _in_turn(
+        self, groups: Sequence[tuple[Span, ...]], wanted: set[Span], tape: Tape
+    ) -> Iterator[tuple[Span, Rows]]:
+        """Rows of a batch of each lane side by side, and all of these observed at once, before the next; no rows of
+        batches that nobody wants."""
+        for some in _alike(groups, self.plan.batch_blocks):
+            work = [self._batch(lane, tape) for lane in zip(*some, strict=True) if wanted.intersection(lane)]
+            for batch, rows in zip(work, threaded(self._forward, work, self._workers), strict=True):
                 yield from ((block, _of(rows, index)) for index, block in enumerate(batch.blocks))
-            self._observe(batch, tape)
+            self._observe(self._batch([block for group in some for block in group], tape), tape)
 
     def _observe(self, batch: Batch, tape: Tape) -> None:
         targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
@@ -204,11 +207,12 @@ class Evaluator:
         return PlainRows(self.chain.row_IV) if self.chain else LogRows(group.logp_IV)
 
     def _batches(self, blocks: Sequence[Span], tape: Tape, most: int | None = None) -> list[Batch]:
-        found = []
-        for batch in batches(blocks, most or self.plan.batch_blocks):
-            inputs_BT = torch.from_numpy(np.stack([tape.inputs(block) for block in batch]))
-            found.append(Batch(batch, inputs_BT.to(self.facts.device), batch[0].keep))
-        return found
+        return [self._batch(some, tape) for some in batches(blocks, most or self.plan.batch_blocks)]
+
+    def _batch(self, blocks: Sequence[Span], tape: Tape) -> Batch:
+        """Blocks of one shape."""
+        inputs_BT = torch.from_numpy(np.stack([tape.inputs(block) for block in blocks]))
+        return Batch(tuple(blocks), inputs_BT.to(self.facts.device), blocks[0].keep)
 
     def _forward(self, batch: Batch) -> Rows:
         with self.core_share.counting():
@@ -242,6 +246,22 @@ def _portions(groups: Sequence[tuple[Span, ...]], most: int) -> Iterator[Sequenc
         some.append(group)
     if some:
         yield some
+
+
+def _alike(groups: Sequence[tuple[Span, ...]], most: int) -> Iterator[Sequence[tuple[Span, ...]]]:
+    """Consecutive groups of the same lanes and one shape, at most ``most`` at a time."""
+    some: list[tuple[Span, ...]] = []
+    for group in groups:
+        if some and (len(some) == most or _kind(group) != _kind(some[0])):
+            yield some
+            some = []
+        some.append(group)
+    if some:
+        yield some
+
+
+def _kind(group: tuple[Span, ...]) -> tuple[object, ...]:
+    return group[0].shape, *(block.lane for block in group)
 
 
 def _within_cadence(blocks: Sequence[Span], cadence: int | None) -> Iterator[Sequence[Span]]:

@@ -14,7 +14,7 @@ from itertools import zip_longest
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Span
-from pgolf.eval.blocks import FIRST_TOKEN_BITS, Tape, lane_targets
+from pgolf.eval.blocks import FIRST_TOKEN_BITS, Tape, lane_starts, lane_targets
 
 # So many batches make a round, to be scored side by side; it changes no score, as nothing learns inside a round.
 BATCHES = 8
@@ -42,8 +42,7 @@ class WindowPlan:
 
     @property
     def lane_starts(self) -> tuple[int, ...]:
-        lanes = min(self.lanes, self.targets)
-        return tuple(lane * self.targets // lanes for lane in range(lanes))
+        return lane_starts(self.targets, self.lanes)
 
     @property
     def side_bits(self) -> float:

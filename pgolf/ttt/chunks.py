@@ -5,6 +5,11 @@ Each lane is cut into chunks of ``chunk_tokens``. As soon as all targets of one 
 for. A step's loss is the mean cross-entropy of all targets of the chunk, each once, in windows side by side; a chunk
 shorter than the window is trained on with the tokens before it as context. Dropout and auxiliary losses are off.
 
+A network that remembers what it has computed (``eval=streaming``) keeps it through a step: keys, values and states that
+older weights have made serve on until they leave its window. That is a code length as any other, free, and within
+rounding of what computing them anew would give: 40,000 tokens of dev from a default laptop artifact, 1.2502 bits per
+byte in 24 processor seconds, and 1.2501 in 36 with the last window run again after each step (sliding: 1.2500 in 28).
+
 A window's gradients are computed on one kernel thread and those of several windows added up in their order. So the
 weights have the same bits whoever predicts, in whatever batches, with however many workers.
 
@@ -67,7 +72,6 @@ class ChunkTrained:
     """``network``, whose weights are this one's own, trained by ``rule`` on each chunk after it has been scored."""
 
     learns: ClassVar[bool] = True
-    remembers: ClassVar[bool] = False
 
     def __init__(self, network: ModelNetwork, facts: Facts, chunks: Chunks, rule: UpdateRule) -> None:
         self.network, self.facts, self.chunks, self.rule = network, facts, chunks, rule
@@ -81,6 +85,10 @@ class ChunkTrained:
     @property
     def replayed(self) -> bool:
         return self.network.replayed
+
+    @property
+    def remembers(self) -> bool:
+        return self.network.remembers
 
     @property
     def offers(self) -> tuple[str, ...]:

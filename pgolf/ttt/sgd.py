@@ -46,7 +46,7 @@ class SGD:
     def wrap(self, network: Network, facts: Facts) -> Network:
         """A network with weights of its own; ``network`` keeps its. Raises ConfigError for one without a model."""
         if not isinstance(network, ModelNetwork):
-            raise ConfigError("ttt: sgd trains weights between windows; eval=streaming keeps what they have computed")
+            raise ConfigError(f"ttt: sgd trains the weights of a model, which {type(network).__name__} has not")
         return ChunkTrained(network.fork(), facts, self.chunks, Momentum(self.lr, self.final_lr, self.momentum))
 
 

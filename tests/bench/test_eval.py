@@ -21,9 +21,9 @@ def test_every_measure_has_a_line(capsys):
     shown = capsys.readouterr().out
     assert "vocabulary 260, text of 3,000 tokens; one thread, median of 1 rounds in turn" in shown
     assert lines(shown) == [
-        ("network", "256", "scored by sliding"),
-        ("encode", "256", "encoded by sliding"),
-        ("decode", "256", "decoded by sliding, token after token"),
+        ("network", "256", "scored by streaming"),
+        ("encode", "256", "encoded by streaming"),
+        ("decode", "256", "decoded by streaming, token after token"),
         ("stages", "256", "whole rows of backoff + bucketed + Σp"),
         ("experts", "256", "whole rows of backoff + Σp"),
         ("price", "3,000", "targets alone through backoff + bucketed"),

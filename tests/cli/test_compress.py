@@ -87,7 +87,7 @@ def test_wrong_words_are_refused_in_a_line(artifact, text, tmp_path, capsys, wor
 
 
 def test_words_of_evaluation_travel_with_the_file(artifact, text, tmp_path):
-    words = ("eval.lanes=4", "eval.window=64", "eval.stride=32")
+    words = ("eval=sliding", "eval.lanes=4", "eval.window=64", "eval.stride=32")
     assert run("compress", artifact, text, tmp_path / "packed", *words) == 0
     assert run("decompress", artifact, tmp_path / "packed", tmp_path / "back") == 0
     assert (tmp_path / "back").read_bytes() == TEXT

@@ -40,13 +40,14 @@ def test_the_same_method_chosen_again_overrides_nothing(tmp_path):
 
 
 def test_the_command_line_goes_before_the_artifact(tmp_path):
-    assert overrides(tmp_path, "eval.stride=16") == {"eval": HEADER["eval"] | {"stride": 16}}
+    assert overrides(tmp_path, "eval=sliding", "eval.stride=16") == {"eval": HEADER["eval"] | {"stride": 16}}
     node = overrides(tmp_path, "eval=non_overlapping", "eval.window=64")["eval"]
     assert node["window"] == 64
 
 
 def test_everything_wrong_is_said_at_once(tmp_path):
     words = [
+        "eval=sliding",
         "eval.stride=abc",
         "eval.window=0",
         "data=tiny",
@@ -65,14 +66,14 @@ def test_everything_wrong_is_said_at_once(tmp_path):
 
 
 def test_a_stride_of_zero_is_out_of_range(tmp_path):
-    assert problems(tmp_path, "eval.stride=0") == ("eval.stride: 0 is out of range: at least 1",)
+    assert problems(tmp_path, "eval=sliding", "eval.stride=0") == ("eval.stride: 0 is out of range: at least 1",)
 
 
 def test_a_key_that_the_artifact_lacks_or_that_is_taken_away_is_an_error(tmp_path):
     (unknown,) = problems(tmp_path, "+eval.speed=2")
     assert "the artifact's eval takes window, stride" in unknown
-    (gone,) = problems(tmp_path, "~eval.stride")
-    assert gone == "eval.stride: can be changed, not taken away"
+    (gone,) = problems(tmp_path, "~eval.window")
+    assert gone == "eval.window: can be changed, not taken away"
 
 
 @pytest.mark.parametrize("name", ["a=b[1].pgolf", "two words.pgolf", "a,b$(c).pgolf", "~x.pgolf"])
@@ -89,7 +90,7 @@ def test_artifact_and_out_may_start_at_home(monkeypatch):
 
 
 def test_a_list_where_one_value_is_taken_is_no_sweep(tmp_path):
-    (problem,) = problems(tmp_path, "eval.stride=1,2")
+    (problem,) = problems(tmp_path, "eval=sliding", "eval.stride=1,2")
     assert problem.startswith("eval.stride=1,2: several values are a sweep")
 
 
@@ -99,7 +100,7 @@ def test_a_budget_beyond_every_integer_is_out_of_range(tmp_path):
 
 
 def test_the_keys_that_the_size_gives_are_known():
-    scaled = read_words(["artifact=a.pgolf"]).scaled
+    scaled = read_words(["artifact=a.pgolf", "eval=sliding"]).scaled
     assert scaled["eval"] == ("window", "stride", "batch_windows") and scaled["ttt"] == ()
 
 

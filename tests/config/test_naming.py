@@ -34,8 +34,8 @@ def test_the_name_says_arch_tokenizer_quantizer_and_budget():
         (["size=tiny"], "baseline-bpe4096-fitted_gptq-tiny-laptop"),
         (["quant=int5_rtn", "qat=ste_full"], "baseline-bpe4096-int5_rtn-ste_full-laptop"),
         (
-            ["compressor=zlib", "eval=non_overlapping"],
-            "baseline-bpe4096-fitted_gptq-zlib-non_overlapping-laptop",
+            ["compressor=zlib", "eval=sliding"],
+            "baseline-bpe4096-fitted_gptq-zlib-sliding-laptop",
         ),
         (["data=tiny", "loader=sequential"], "baseline-bpe4096-fitted_gptq-tiny-sequential-laptop"),
         (["hook=[ema,wallclock]"], "baseline-bpe4096-fitted_gptq-no_validate-laptop"),
@@ -63,7 +63,8 @@ def test_every_group_shows_its_word_where_it_is_not_the_default(words, expected)
         ["seed=7", "logger=[jsonl]"],
         ["run_root=elsewhere", "cache_dir=there", "overwrite=true", "print_model=true"],
         ["notes=hello", "hypothesis=better", "parent_run=x"],
-        ["size.stride=64", "eval.stride=128"],  # no one reads size.stride once the node has its own
+        ["eval.window=512"],  # as the size gives it
+        ["size.stride=64"],  # read by eval=sliding alone
         ["quant=fitted_gptq", "arch/lanes=none"],
     ],
     ids=" ".join,
@@ -84,7 +85,7 @@ def test_anything_that_changes_the_computation_changes_the_name():
         name("quant.bits=4"),
         name("train.grad_clip=1.0"),
         name("size.width=192"),
-        name("size.eval_batch=4", "eval.batch_windows=8"),
+        name("size.eval_batch=4"),
         name("arch.logit_softcap=15.0"),
     }
     assert len(names) == 6

@@ -158,6 +158,14 @@ class Stopping:
         return token
 
 
+class AllRows(Stopping):
+    """A coder like a decoder at its stops, that writes down every row."""
+
+    def settle(self, place_I, rows, token_I):
+        super().settle(place_I, rows, token_I)
+        self.row |= {int(place): rows.row(index).copy() for index, place in enumerate(place_I)}
+
+
 class Notes:
     """Takes what an encoder writes, and gives it back in order."""
 

@@ -3,6 +3,8 @@
 Shapes: N tokens of the stream, V vocabulary.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -10,13 +12,14 @@ import torch
 from pgolf.artifact import container
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Batch, Facts, Span
-from pgolf.eval.blocks import Tape
+from pgolf.eval.blocks import Tape, lane_targets
 from pgolf.eval.evaluation import Evaluation, score_stream
 from pgolf.eval.evaluator import Evaluator
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
 from pgolf.eval.sealed import score_sealed
+from pgolf.eval.sliding import Sliding
 from pgolf.eval.streaming import Streaming
 from pgolf.proof import shelf
 from pgolf.proof.audit import audit_sealed
@@ -24,7 +27,7 @@ from pgolf.proof.certificate import certify
 from pgolf.proof.cheats import by_name
 from pgolf.tokenizer.bytes import ByteTokenizer
 from tests.arch.step.test_feed import banded
-from tests.eval.fakes import Counting, Stopping
+from tests.eval.fakes import AllRows, Counting, Stopping
 from tests.eval.kernels import blend, unigram
 from tests.helpers import VOCAB, randomise, tiny_model
 from tests.proof.making import (
@@ -52,8 +55,9 @@ def stream(tokens, vocab_size=VOCAB):
     return np.random.default_rng(0).integers(1, vocab_size, size=tokens).astype(np.uint16)
 
 
-def streaming(block=BLOCK, batch_blocks=3, window=WINDOW):
-    return Streaming(window=window, block=block, batch_blocks=batch_blocks, official_truncation=False)
+def streaming(block=BLOCK, batch_blocks=3, window=WINDOW, lanes=1):
+    numbers = {"window": window, "block": block, "batch_blocks": batch_blocks, "lanes": lanes}
+    return Streaming(**numbers, official_truncation=False)
 
 
 def evaluator_of(model, tokens_N, stages=(), workers=1, **changes):
@@ -132,6 +136,53 @@ def test_every_row_has_the_same_bits_told_before_and_after():
     assert all(np.array_equal(kept[place], coder.row[place]) for place in range(199))
 
 
+@pytest.mark.parametrize("targets", [1, 2, 300, 1000])
+def test_lanes_are_stretches_in_blocks_beside_each_other(targets):
+    plan = streaming(lanes=3).plan(Facts(VOCAB, 1, targets + 1))
+    starts = plan.lane_starts
+    assert (
+        starts
+        == Sliding(window=8, stride=8, batch_windows=1, lanes=3, official_truncation=False)
+        .plan(Facts(VOCAB, 1, targets + 1))
+        .lane_starts
+    )
+    sizes = lane_targets(starts, targets)
+    blocks = [block for some in plan.rounds(Tape([1] * len(sizes), sizes)) for block in some]
+    assert [block.start for block in blocks] == sorted(block.start for block in blocks)
+    for lane, size in enumerate(sizes):
+        own = [(block.context, block.start, block.stop) for block in blocks if block.lane == lane]
+        assert own == [(start, start, min(start + BLOCK, size)) for start in range(0, size, BLOCK)]
+    assert plan.side_bits == 16.0 * (len(sizes) - 1)
+
+
+@pytest.mark.parametrize("arch", ["baseline", "mamba_hybrid"])
+def test_each_lane_has_the_bits_that_it_has_alone(arch):
+    model, tokens_N = ready(f"arch={arch}"), stream(250)
+    evaluator = evaluator_of(model, tokens_N, lanes=3, workers=2)
+    found = scores(evaluator, tokens_N)
+    for start, stop in pairwise([*evaluator.plan.lane_starts, 249]):
+        own_N = tokens_N[start : stop + 1]
+        assert np.array_equal(found[start:stop], scores(evaluator_of(model, own_N), own_N))
+
+
+@pytest.mark.parametrize("stages", [0, 2])
+def test_lanes_told_each_token_after_its_row_have_the_rows_that_score(stages):
+    model, tokens_N = ready("arch=pr1204"), stream(200)
+    two = [unigram(VOCAB, 3), blend(experts=1)][:stages]
+
+    def rows(stops, **changes):
+        coder = AllRows(tokens_N, stops, (0, 66, 132))
+        evaluator_of(model, tokens_N, two, lanes=3, **changes).run(coder, coder.first_tokens)
+        return coder.row
+
+    expected = rows(())
+    assert expected.keys() == set(range(199))
+    for stops in (range(199), np.random.default_rng(1).choice(199, 20, replace=False).tolist()):
+        found = rows(stops, batch_blocks=1, workers=3)
+        assert found.keys() >= set(stops)
+        assert all(np.array_equal(row_V, expected[place]) for place, row_V in found.items())
+
+
 @pytest.mark.parametrize(("batch_blocks", "workers"), [(1, 1), (2, 4), (64, 2)])
 @pytest.mark.parametrize("arch", ["baseline", "mamba_hybrid"])
 def test_scores_have_the_same_bits_however_many_blocks_go_together_and_however_many_threads(
@@ -173,7 +224,7 @@ def test_only_the_blocks_that_are_wanted_are_settled_and_all_are_remembered(stop
     told = ~np.isin(place_N // BLOCK, [stop // BLOCK for stop in stops])
     assert np.array_equal(priced, (told & (place_N // BLOCK % 2 == 1)) | np.isin(place_N, stops))
     np.testing.assert_allclose(coder.nll_nats_N[priced], expected[priced], atol=1e-6)
-    assert evaluator.network.feed.past.start == 299
+    assert evaluator.network.feeds[0].past.start == 299
 
 
 # --- what is remembered -----------------------------------------------------------------------------------------
@@ -212,7 +263,7 @@ def test_a_fork_goes_on_alone():
     fork = network.fork()
     network.observe(batch_of(tokens_N[::-1].copy(), 32), None)
     with torch.no_grad():
-        network.feed.model.embedding.zero_()
+        network.model.embedding.zero_()
     assert torch.equal(fork.log_probs(batch_of(tokens_N, 32)).logp_BKV, expected)
 
 
@@ -229,7 +280,7 @@ def test_a_block_that_does_not_follow_is_refused(start):
 
 
 def streaming_node():
-    numbers = {"window": WINDOW, "block": BLOCK, "batch_blocks": 3, "official_truncation": False}
+    numbers = {"window": WINDOW, "block": BLOCK, "batch_blocks": 3, "lanes": 1, "official_truncation": False}
     return {"_target_": "pgolf.eval.streaming.Streaming"} | numbers
 
 

@@ -91,10 +91,10 @@ def test_a_sweep_scores_dev_and_leaves_validation_closed(run):
 
 
 def test_single_keys_change_and_everything_else_stays_the_runs(run):
-    ((cfg, _),) = read_words(run, ["quant.embedding_bits=7", "eval.stride=32"]).jobs
+    ((cfg, _),) = read_words(run, ["quant.embedding_bits=7", "eval.block=64"]).jobs
     ((own, _),) = read_words(run, []).jobs
     assert cfg["quant"] == {**own["quant"], "embedding_bits": 7}
-    assert cfg["eval"] == {**own["eval"], "stride": 32}
+    assert cfg["eval"] == {**own["eval"], "block": 64}
     assert {k: v for k, v in cfg.items() if k not in ("quant", "eval")} == {
         k: v for k, v in own.items() if k not in ("quant", "eval")
     }

@@ -74,7 +74,7 @@ def test_settings_that_are_not_the_artifacts_own_are_in_no_bytes_and_make_no_val
     own = json.loads(words.out.read_text())
     assert own["settings"] == "the artifact's own" and own["score"]["valid"]
     assert own["certificate"]["code"] == REBUILT and own["certificate"]["isolation"] in capsys.readouterr().out
-    assert road.evaluate(words_for(words, "eval.stride=32")) == 0
+    assert road.evaluate(words_for(words, "eval=sliding", "eval.stride=32")) == 0
     other = json.loads(words.out.read_text())
     assert other["settings"] == "not the artifact's own settings" and not other["score"]["valid"]
     assert other["certificate"]["passed"] and other["certificate"]["code"] == REBUILT_OTHERWISE

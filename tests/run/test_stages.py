@@ -158,7 +158,7 @@ def test_eval_prints_what_the_command_line_overrides(finished, tmp_path):
         "eval.py",
         f"artifact={folder / 'artifact.pgolf'}",
         f"out={tmp_path / 'o.json'}",
-        "eval.stride=32",
+        "eval.window=48",
         "data=tiny",
         "size=tiny",
         "budget=smoke",
@@ -167,7 +167,7 @@ def test_eval_prints_what_the_command_line_overrides(finished, tmp_path):
         tmp=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "override eval: stride 16 → 32" in done.stdout and "sliding 64/32" in done.stdout
+    assert "override eval: window 64 → 48" in done.stdout and "streaming 48/32" in done.stdout
 
 
 def test_a_finished_run_is_not_overwritten_unasked_and_can_be_rerun_to_the_bit(finished):
@@ -258,7 +258,7 @@ def test_a_sweep_runs_every_value(tmp_path):
         ("train.py", ["arch=basline"], "Did you mean 'baseline'?"),
         ("train.py", ["quant.bits=12"], "quant.bits: 12 is out of range: from 2 to 8"),
         ("train.py", ["seed=abc"], "seed"),
-        ("train.py", ["eval.stride=100"], "stride"),
+        ("train.py", ["eval=sliding", "eval.stride=100"], "stride"),
         ("train.py", ["size.heads=5"], "heads"),
         ("train.py", ["run_root=/dev/null/x"], "/dev/null"),
         ("train.py", ["data=text"], "data.paths"),

@@ -37,7 +37,7 @@ WORDS = [
 TRAINING = ["budget.train_steps=100000", "budget.train_seconds=200", "logger=[jsonl,wandb]"]
 EVALUATING = ["budget.train_steps=3", "logger=[jsonl]", "hook=[]"]
 # Windows that overlap in all but one token: scored for minutes.
-SLOW = ["budget.eval_seconds=600", "eval.stride=1"]
+SLOW = ["budget.eval_seconds=600", "eval=sliding", "eval.stride=1"]
 
 
 def _heed() -> None:

@@ -12,27 +12,31 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pgolf.arch.step.feed import Feed, unknown_parts
 from pgolf.artifact import container
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.prediction import Batch, Facts
+from pgolf.eval.blocks import Tape
+from pgolf.eval.evaluation import check_cadence
 from pgolf.eval.evaluator import Evaluator
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
 from pgolf.eval.sealed import score_sealed
 from pgolf.eval.sliding import Sliding
-from pgolf.eval.windows import windows
+from pgolf.eval.streaming import Streaming
 from pgolf.proof.audit import audit_sealed
 from pgolf.run.rules import check
+from pgolf.ttt.none import NoAdaptation
 from pgolf.ttt.sgd import SGD, Momentum
-from tests.eval.fakes import Bigram, Lanes, Stopping
+from tests.eval.fakes import AllRows, Bigram, Counting, Lanes
 from tests.helpers import VOCAB, randomise, tiny_model, tiny_settings
 from tests.proof.making import DOCUMENTS, network_evaluation, pretend_audit, pretend_sealed, stream_of, write_artifact
 
-WINDOW, STRIDE = 48, 16
+WINDOW, STRIDE, BLOCK = 48, 16, 32
 PRESETS = options(conf_dir(), "arch")
 
 
@@ -58,10 +62,16 @@ def stream(tokens, seed=0):
     return random.choice(random.integers(1, VOCAB, 12), tokens).astype(np.uint16)
 
 
-def evaluator_of(model, tokens_N, ttt, plan=None, batch_windows=3, workers=1):
+def evaluator_of(model, tokens_N, ttt, plan=None, batch=3, workers=1, method="sliding", lanes=1):
+    """``batch``: windows, or blocks of 32, at a time."""
     facts = Facts(VOCAB, 1, len(tokens_N), workers=workers)
-    method = Sliding(window=WINDOW, stride=STRIDE, batch_windows=batch_windows, lanes=1, official_truncation=False)
-    return Evaluator(ttt.wrap(FixedNetwork(model), facts), plan or method.plan(facts), facts)
+    if method == "sliding":
+        made = Sliding(window=WINDOW, stride=STRIDE, batch_windows=batch, lanes=lanes, official_truncation=False)
+    else:
+        made = Streaming(window=WINDOW, block=BLOCK, batch_blocks=batch, lanes=lanes, official_truncation=False)
+    network = ttt.wrap(made.network(FixedNetwork(model), facts), facts)
+    check_cadence(made, network)
+    return Evaluator(network, plan or made.plan(facts), facts)
 
 
 def run(evaluator, coder):
@@ -74,17 +84,9 @@ def scored(model, tokens_N, ttt, **how):
     return run(evaluator, Scorer(tokens_N, evaluator.plan.lane_starts)).nll_nats.values_N
 
 
-class AllRows(Stopping):
-    """A coder like a decoder at its stops, that writes down every row."""
-
-    def settle(self, place_I, rows, token_I):
-        super().settle(place_I, rows, token_I)
-        self.row |= {int(place): rows.row(index).copy() for index, place in enumerate(place_I)}
-
-
-def rows_of(evaluator, tokens_N, stops=()):
+def rows_of(evaluator, tokens_N, stops=(), kind=AllRows):
     """By place: those that are shown, the stops among them; and the weights that are left."""
-    coder = run(evaluator, AllRows(tokens_N, stops, evaluator.plan.lane_starts))
+    coder = run(evaluator, kind(tokens_N, stops, evaluator.plan.lane_starts))
     weights = [weight.clone() for weight in evaluator.network.network.model.parameters()]
     assert coder.row.keys() >= set(stops)
     return coder.row, weights
@@ -150,13 +152,43 @@ def test_each_chunk_is_scored_and_then_trained_on(model, tokens, changes):
     assert np.array_equal(found[:WINDOW], fixed[:WINDOW]) and np.abs(found - fixed).max() > 0.01
 
 
+@torch.no_grad()
+def by_feed(model, tokens_N, chunk_tokens, lr):
+    """Prices of the targets: feed a block, train on a whole chunk in one window, go on with what is remembered."""
+    model, targets = copy.deepcopy(model).requires_grad_(True).eval(), len(tokens_N) - 1
+    tokens_N = torch.from_numpy(tokens_N.astype(np.int64))
+    optimizer, feed, nll_nats = torch.optim.SGD(model.parameters(), lr=lr), Feed(model, WINDOW, BLOCK), []
+    for start in range(0, targets, BLOCK):
+        stop = min(start + BLOCK, targets)
+        logp_KV = model.project(feed.hidden(tokens_N[None, start:stop]))[0].log_softmax(-1)
+        feed.commit()
+        nll_nats += (-logp_KV.gather(-1, tokens_N[start + 1 : stop + 1, None])).flatten().tolist()
+        if stop % chunk_tokens == 0 and stop < targets:
+            optimizer.zero_grad()
+            with torch.enable_grad():
+                logits_TV = model.logits(tokens_N[None, stop - chunk_tokens : stop])[0]
+                F.cross_entropy(logits_TV, tokens_N[stop - chunk_tokens + 1 : stop + 1]).backward()
+            optimizer.step()
+    return np.array(nll_nats)
+
+
+def test_what_is_remembered_stays_as_the_weights_of_its_time_made_it(model):
+    tokens_N = stream(300)
+    plain = {"epochs": 1, "clip": None, "momentum": 0.0, "final_lr": 1.0}
+    for chunk_tokens in (32, 96):
+        ttt = sgd(chunk_tokens=chunk_tokens, window=chunk_tokens, lr=0.2, **plain)
+        found = scored(model, tokens_N, ttt, method="streaming")
+        np.testing.assert_allclose(found, by_feed(model, tokens_N, chunk_tokens, lr=0.2), atol=2e-4)
+        fixed = by_feed(model, tokens_N, chunk_tokens, lr=0.0)
+        assert np.abs(found - fixed)[:chunk_tokens].max() < 1e-5 < 0.01 < np.abs(found - fixed).max()
+
+
 @pytest.mark.parametrize("changes", [{"epochs": 0}, {"lr": 0.0}], ids=str)
 def test_no_epochs_or_no_rate_is_the_network_as_it_is(model, changes):
     tokens_N = stream(300)
-    facts = Facts(VOCAB, 1, len(tokens_N))
-    plan = Sliding(window=WINDOW, stride=STRIDE, batch_windows=3, lanes=1, official_truncation=False).plan(facts)
-    plain = run(Evaluator(FixedNetwork(model), plan, facts), Scorer(tokens_N)).nll_nats.values_N
-    assert np.array_equal(scored(model, tokens_N, sgd(**changes)), plain)
+    for method in ("sliding", "streaming"):
+        fixed = scored(model, tokens_N, NoAdaptation(), method=method)
+        assert np.array_equal(scored(model, tokens_N, sgd(**changes), method=method), fixed)
 
 
 def test_learning_makes_a_text_that_repeats_cheaper(model):
@@ -214,12 +246,39 @@ def test_a_coder_that_is_told_each_token_after_its_row_gets_the_same_bits(model,
         assert same(rows_of(evaluator_of(model, tokens_N, sgd(**changes), plan), tokens_N, stops), together)
 
 
-@pytest.mark.parametrize(("batch_windows", "workers"), [(1, 1), (2, 3), (64, 8)])
-@pytest.mark.parametrize("chunk_tokens", [16, 96])
-def test_batches_and_workers_change_no_bit(model, chunk_tokens, batch_windows, workers):
+@pytest.mark.parametrize(("batch", "workers"), [(1, 1), (2, 3), (64, 8)])
+@pytest.mark.parametrize(("method", "chunk_tokens"), [("sliding", 16), ("sliding", 96), ("streaming", 96)])
+def test_batches_and_workers_change_no_bit(model, method, chunk_tokens, batch, workers):
     tokens_N, ttt = stream(400), sgd(chunk_tokens=chunk_tokens)
-    found = rows_of(evaluator_of(model, tokens_N, ttt, batch_windows=batch_windows, workers=workers), tokens_N)
-    assert same(found, rows_of(evaluator_of(model, tokens_N, ttt), tokens_N))
+    found = rows_of(evaluator_of(model, tokens_N, ttt, None, batch, workers, method), tokens_N)
+    assert same(found, rows_of(evaluator_of(model, tokens_N, ttt, method=method), tokens_N))
+
+
+@pytest.mark.parametrize(
+    ("changes", "lanes"),
+    [({}, 1), ({"window": 64, "momentum": 0.0}, 3), ({"chunk_tokens": 96, "window": 96}, 1)],
+    ids=str,
+)
+def test_behind_a_memory_too(model, changes, lanes):
+    tokens_N = stream(150)
+
+    def rows(stops, kind=AllRows):
+        evaluator = evaluator_of(model, tokens_N, sgd(**changes), None, 3, 2, "streaming", lanes)
+        return rows_of(evaluator, tokens_N, stops, kind)
+
+    together = rows(())
+    assert together[0].keys() == set(range(149))
+    for stops in (range(149), np.random.default_rng(0).choice(149, 20, replace=False).tolist()):
+        assert same(rows(stops), together)
+    some = rows((), EverySecondBlock)
+    assert 0 < len(some[0]) < 149 and same(some, together)
+
+
+class EverySecondBlock(AllRows):
+    """Wants the rows of no other."""
+
+    def wants(self, block):
+        return block.start // BLOCK % 2 == 1
 
 
 def test_gradients_are_on_whatever_the_caller_has_switched_off(model):
@@ -241,22 +300,26 @@ def test_what_comes_later_changes_no_score(model):
         assert np.array_equal(scored(model, other_N, ttt)[:place], before[:place])
 
 
-def test_a_fork_goes_on_as_its_original_would_and_leaves_it_alone(model):
+@pytest.mark.parametrize("method", ["sliding", "streaming"])
+def test_a_fork_goes_on_as_its_original_would_and_leaves_it_alone(model, method):
     tokens_N = stream(200)
-
-    network = evaluator_of(model, tokens_N, sgd(momentum=0.9)).network
-    blocks = list(windows(199, WINDOW, STRIDE))
+    evaluator = evaluator_of(model, tokens_N, sgd(momentum=0.9), method=method)
+    network = evaluator.network
+    blocks = [block for some in evaluator.plan.rounds(Tape([1], [199])) for block in some]
 
     def show(network, blocks):
+        rows = []
         for block in blocks:
             token_T = torch.from_numpy(tokens_N[block.context : block.stop + 1].astype(np.int64))
-            network.observe(Batch((block,), token_T[None, :-1], block.keep), token_T[None, -block.keep :])
-        return [weight.clone() for weight in network.network.model.parameters()]
+            batch = Batch((block,), token_T[None, :-1], block.keep)
+            rows.append(network.log_probs(batch).logp_BKV)
+            network.observe(batch, token_T[None, -block.keep :])
+        return [*rows, *(weight.clone() for weight in network.network.model.parameters())]
 
-    before = show(network, blocks[:5])
-    fork = network.fork()
+    show(network, blocks[:5])
+    before, fork = show(network, []), network.fork()
     after = show(fork, blocks[5:])
-    assert all(map(torch.equal, show(network, []), before)) and not all(map(torch.equal, after, before))
+    assert all(map(torch.equal, show(network, []), before)) and not torch.equal(after[-1], before[-1])
     assert all(map(torch.equal, show(network, blocks[5:]), after))
 
 
@@ -276,7 +339,11 @@ def adapts_alike(preset):
         together = rows_of(evaluator_of(model, tokens_N, ttt), tokens_N)
         assert all(torch.isfinite(weight).all() for weight in together[1])
         stops = [*range(52, 64), 100, 148]
-        assert same(rows_of(evaluator_of(model, tokens_N, ttt, batch_windows=1), tokens_N, stops), together)
+        assert same(rows_of(evaluator_of(model, tokens_N, ttt, batch=1), tokens_N, stops), together)
+        if not unknown_parts(model):
+            remembered = rows_of(evaluator_of(model, tokens_N, ttt, method="streaming"), tokens_N)
+            one_by_one = evaluator_of(model, tokens_N, ttt, batch=1, method="streaming")
+            assert same(rows_of(one_by_one, tokens_N, stops), remembered)
 
 
 @pytest.mark.parametrize("preset", ["pr1204", "mamba_hybrid", "pr1855"])
@@ -298,8 +365,12 @@ def node():
     return tiny_settings("ttt=sgd", "ttt.chunk_tokens=32", "ttt.window=32", "ttt.lr=0.2")["ttt"]
 
 
-def test_rows_handed_over_before_their_targets_have_the_committed_scores(node):
+@pytest.mark.parametrize("method", ["sliding", "streaming"])
+def test_rows_handed_over_before_their_targets_have_the_committed_scores(node, method):
     evaluation = network_evaluation(ttt=make(node))
+    if method == "streaming":
+        streaming = Streaming(window=WINDOW, block=BLOCK, batch_blocks=3, lanes=1, official_truncation=False)
+        evaluation = dataclasses.replace(evaluation, method=streaming)
     tokens_N = stream_of(evaluation)
     sealed = pretend_sealed(evaluation, tokens_N)
     audit = pretend_audit(evaluation, tokens_N, sealed, places=200)
@@ -334,17 +405,17 @@ def test_a_chunk_that_windows_do_not_fill_is_refused(chunk_tokens, window):
 @pytest.mark.parametrize("chunk_tokens", [4, 2])
 def test_a_chunk_shorter_than_the_stride_is_refused(chunk_tokens):
     evaluation = network_evaluation(ttt=sgd(chunk_tokens=chunk_tokens))
-    with pytest.raises(ConfigError, match=rf"ttt\.chunk_tokens: {chunk_tokens} is no multiple of eval\.stride, 8"):
+    with pytest.raises(ConfigError, match=rf"ttt\.chunk_tokens: {chunk_tokens} is no multiple of 8: eval=sliding"):
         evaluation.evaluator(100)
 
 
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["ttt.chunk_tokens=8"], "ttt.chunk_tokens: 8 is no multiple of eval.stride, 16"),
-        (["ttt.chunk_tokens=96", "eval.stride=32"], "ttt.chunk_tokens: 96 is no multiple of ttt.window, 64"),
-        (["eval=non_overlapping", "ttt.chunk_tokens=32"], "ttt.chunk_tokens: 32 is no multiple of eval.stride, 64"),
-        (["eval=streaming"], "eval=streaming keeps what they have computed"),
+        (["eval=sliding", "ttt.chunk_tokens=8"], "ttt.chunk_tokens: 8 is no multiple of 16: eval=sliding"),
+        (["ttt.chunk_tokens=96"], "ttt.chunk_tokens: 96 is no multiple of ttt.window, 64"),
+        (["eval=non_overlapping", "ttt.chunk_tokens=32"], "ttt.chunk_tokens: 32 is no multiple of 64: eval=non_"),
+        (["eval=streaming", "ttt.chunk_tokens=16"], "ttt.chunk_tokens: 16 is no multiple of 32: eval=streaming"),
         (["ttt.momentum=1.5"], "ttt.momentum: 1.5 is out of range"),
         (["ttt.clip=0"], "ttt.clip: 0 is out of range"),
         (["ttt.chunk_tokens=0"], "ttt.chunk_tokens: 0 is out of range"),
@@ -356,6 +427,12 @@ def test_a_run_is_refused_before_it_begins(words, problem):
     assert [found for found in refused.value.problems if problem in found], refused.value.problems
 
 
+@pytest.mark.parametrize("method", ["sliding", "streaming"])
 @pytest.mark.parametrize("size", ["tiny", "laptop", "record"])
-def test_the_option_fits_every_size_and_both_ways_of_windowing(size):
-    check(settings(compose([f"size={size}", "ttt=sgd"])))
+def test_the_option_fits_every_size_with_windows_and_with_a_memory(size, method):
+    check(settings(compose([f"size={size}", "ttt=sgd", f"eval={method}"])))
+
+
+def test_a_network_without_a_model_is_refused():
+    with pytest.raises(ConfigError, match="ttt: sgd trains the weights of a model, which Counting has not"):
+        sgd().wrap(Counting(VOCAB), Facts(VOCAB, 1, 10))
