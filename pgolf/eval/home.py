@@ -1,6 +1,6 @@
 """The temporary folder that a sealed process lives in, what it can reach from there, and how it is started.
 
-Kernels that the code compiles by numba are kept for later processes of the same script as they are when its plan is
+Kernels that the code compiles by numba are kept for later processes of the same source as they are when its plan is
 said: before it has been told anything of the stream they can hold nothing but what script and artifact say.
 """
 
@@ -63,15 +63,14 @@ class Home:
         self.forbidden.write_text("Whoever reads this is not isolated.\n")
         if isinstance(self.source, ScriptSource):
             self.script = str(self.source.path)
-            _copy(self.source.kernels, self.kernels)
+        _copy(self.source.kernels, self.kernels)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
     def keep_kernels(self) -> None:
-        if isinstance(self.source, ScriptSource):
-            _copy(self.kernels, self.source.kernels)
+        _copy(self.kernels, self.source.kernels)
 
     def take(self, artifact: Path) -> str:
         """Copy the artifact in, and return where it lies now: its own path would tell more than its bytes."""
