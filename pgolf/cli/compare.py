@@ -43,6 +43,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from pgolf.core.errors import DataError
     from pgolf.eval.comparison import compare
     from pgolf.eval.from_artifact import evaluation_from
+    from pgolf.tokenizer.blob import from_blob
     from pgolf.tokenizer.fixed import FixedTokenizer
     from pgolf.track.console import Console
 
@@ -53,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> None:
     evaluations = [evaluation_from(loaded, overrides=overrides) for overrides in nodes]
     console = Console(stream=sys.stderr)
     with console.progress("prepare") as told:
-        dataset = prepare_dataset(read_all[0].settings, told, FixedTokenizer(evaluations[0].tokenizer))
+        dataset = prepare_dataset(read_all[0].settings, told, FixedTokenizer(from_blob(loaded.tokenizer_blob)))
     stop = None if arguments.tokens is None else arguments.skip + arguments.tokens
     stream_N = dataset.stream("dev", stop)[arguments.skip :]
     if len(stream_N) < 2:
@@ -73,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> None:
                 split="dev",
                 subset=len(stream_N) < dataset.facts["dev"].tokens,
                 target_bytes_N=None if bytes_N is None else bytes_N[arguments.skip :],
-                progress=lambda _, done, total, told=told_dev: told("dev", done, total),  # type: ignore[misc]
+                progress=lambda _, done, total, told=told_dev: told("dev", done, total),
             )
         for index, compared in zip(indices, found, strict=True):
             score = compared.score
