@@ -254,9 +254,10 @@ def _filed(function: Any) -> Any:
     what was compiled before an edit of a leaf would be used on.
     """
     files = {code.co_filename for code in _called(function, set())} - {function.__code__.co_filename}
-    if not files:
+    found = [(path, os.stat(path)) for path in sorted(files) if os.path.isfile(path)]  # a bundle's have none
+    if not found:
         return function
-    states = sorted((path, stat.st_mtime_ns, stat.st_size) for path in files for stat in [os.stat(path)])
+    states = [(path, stat.st_mtime_ns, stat.st_size) for path, stat in found]
     filed = FunctionType(function.__code__, function.__globals__, function.__name__)
     filed.__qualname__ = f"{function.__qualname__}_{hashlib.sha256(repr(states).encode()).hexdigest()[:12]}"
     return filed
