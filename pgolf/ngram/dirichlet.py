@@ -12,13 +12,11 @@ Hurts: the same β for a context with one successor as for one with many, which 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from numba.extending import register_jitable
 
-from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
 from pgolf.ngram.trie import (
@@ -28,6 +26,7 @@ from pgolf.ngram.trie import (
     OVER,
     SIGNALS,
     TOLD,
+    check_betas,
     empty_trie,
     follow,
     learn,
@@ -74,17 +73,8 @@ class Dirichlet:
         max_memory_mb: PositiveInt,
     ) -> None:
         """``betas``: of ``min_order`` and each order above. Raises ConfigError where they are none, or too many."""
-        positive = isinstance(betas, list | tuple) and all(
-            isinstance(beta, int | float) and not isinstance(beta, bool) and 0 < beta < math.inf for beta in betas
-        )
-        if not positive or not betas:
-            raise ConfigError(f"ngram.betas: {betas!r} is no list of numbers above 0")
+        check_betas(min_order, betas)
         self.max_order = min_order + len(betas) - 1
-        if self.max_order > MOST_ORDER:
-            raise ConfigError(
-                f"ngram.betas: {len(betas)} from order {min_order} on go up to {self.max_order}; {MOST_ORDER} is the "
-                "highest"
-            )
         self.min_order, self.betas, self.max_memory_mb = min_order, betas, max_memory_mb
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:

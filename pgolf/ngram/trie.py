@@ -335,6 +335,20 @@ def check_orders(min_order: int, max_order: int) -> None:
         raise ConfigError(f"ngram.min_order: {min_order} is above ngram.max_order = {max_order}")
 
 
+def check_betas(min_order: int, betas: Sequence[float]) -> None:
+    """Raise ConfigError where they are no weights of ``min_order`` and each order above, or go beyond the highest."""
+    positive = isinstance(betas, list | tuple) and all(
+        isinstance(beta, int | float) and not isinstance(beta, bool) and 0 < beta < math.inf for beta in betas
+    )
+    if not positive or not betas:
+        raise ConfigError(f"ngram.betas: {betas!r} is no list of numbers above 0")
+    max_order = min_order + len(betas) - 1
+    if max_order > MOST_ORDER:
+        raise ConfigError(
+            f"ngram.betas: {len(betas)} from order {min_order} on go up to {max_order}; {MOST_ORDER} is the highest"
+        )
+
+
 def empty_trie(
     facts: Facts,
     min_order: int,
