@@ -1,8 +1,8 @@
 """Hashed counters gathered for the whole vocabulary and divided by their own sum: a code length, and a poor one.
 
 Formula: q(v) = min(f_v, c) / Σ_u min(f_u, c), f_v and c the counters of pair and context of the longest order whose c
-is at least ``min_counts`` (see the leaf ``counters``); q = p, the network's row, where none is or the sum is 0. Rows sum
-to one.
+is at least ``min_counts`` (see the leaf ``counters``); q = p, the network's row, where none is or the sum is 0. Rows
+sum to one.
 Source: #978, which divided #972's counts by what they sum to: 0.3922 became 1.5134, the network alone having 1.1474.
 Bytes: none. Memory: 8 B for each order and bucket. Time: O(V) look-ups all over the counters for a row; no token alone.
 Hurts: always: what strangers put into the buckets of other tokens is noise that is now paid for. Exact counts have

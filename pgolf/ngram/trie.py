@@ -8,7 +8,7 @@ entries form a list, in runs of growing length; where they are many, a hash tabl
 Contexts run on across documents, whose BOS is a token like any other. Each lane has contexts of its own; the counts are
 of all lanes together.
 
-A technique of the family says for each context, of what was found of it, three numbers of ``part_K4``, in
+A technique of the family says for each context, of what was found of it, three numbers of ``part_K5``, in
     P_k(v) = (max(c_k(v) - taken, 0) + kept · P_{k-1}(v)) / over,
 where c_k(v) of the C_k tokens that followed the last k-1 tokens were v, d_k of them distinct; below the shortest order
 stands the network's row. The row sums to one where ``over`` is C_k - taken · d_k + kept. Its kernels are then
@@ -50,7 +50,7 @@ OWNER, ENTRY = range(2)  # of a hash slot: a node, an entry + 1; 0: empty
 AFTER = 1  # of a token learnt: the position of its lane's next token, 0: not known yet
 NODES, ENTRIES, HASHED, LEARNT = range(4)
 COUNTED, TOLD, KINDS, NODE, WHERE = range(5)  # found of a context: c, C, d, its node and the token's entry, -1: none
-TAKEN, KEPT, OVER, WHICH = range(4)  # of a part; OVER 0: the context says nothing; WHICH number of an entry is c
+TAKEN, KEPT, OVER, WHICH, SHARE = range(5)  # of a part; OVER 0: the context says nothing; WHICH number of an entry is c
 LOWEST, VOCABULARY, TARGETS = range(3)  # which of the K contexts is the first to predict; what the stream is made of
 
 
@@ -65,7 +65,7 @@ class ContextTrie(NamedTuple):
     end_L: np.ndarray  # int64: the position of the lane's last token, -1: none
     size_4: np.ndarray  # int64: how many NODES, ENTRIES (set aside), HASHED, LEARNT
     found_K5: np.ndarray  # int64
-    part_K4: np.ndarray  # float64: TAKEN, KEPT, OVER of each context for the last row, WHICH for all
+    part_K5: np.ndarray  # float64: TAKEN, KEPT, OVER, SHARE of each context for the last row, WHICH for all
     own_KX: np.ndarray  # float64: what the technique alone knows
     given_3: np.ndarray  # int64: LOWEST, VOCABULARY, TARGETS
 
@@ -170,9 +170,8 @@ def follow(state, lane, token):
         node = np.int64(here_LK[lane, k])
         here_LK[lane, k] = arrived
         arrived = np.int64(-1)
-        found_K5[k, :] = 0
-        found_K5[k, NODE] = node
-        found_K5[k, WHERE] = -1
+        found_K5[k, COUNTED], found_K5[k, TOLD], found_K5[k, KINDS] = 0, 0, 0
+        found_K5[k, NODE], found_K5[k, WHERE] = node, -1
         if node < 0:
             continue
         found_K5[k, TOLD] = node_N4[node, TOTAL]
@@ -217,42 +216,40 @@ def tell(found_K5, lowest, least, out_S):
 
 
 @register_jitable
-def spread(node_N4, entry_E4, found_K5, part_K4, lowest, own_V, row_V):
-    """The row of these parts: what all of them keep of the network's, and each context's share to its successors."""
+def _left(part_K5, lowest):
+    """What all contexts leave to the network; ``SHARE`` is what the longer ones leave to each."""
     share = 1.0
-    for k in range(len(part_K4) - 1, lowest - 1, -1):
-        if part_K4[k, OVER] > 0:
-            share = share * (part_K4[k, KEPT] / part_K4[k, OVER])
-    below = np.float32(share)
+    for k in range(len(part_K5) - 1, lowest - 1, -1):
+        if part_K5[k, OVER] > 0:
+            part_K5[k, SHARE] = share
+            share = share * (part_K5[k, KEPT] / part_K5[k, OVER])
+    return np.float32(share)
+
+
+@register_jitable
+def spread(node_N4, entry_E4, found_K5, part_K5, lowest, own_V, row_V):
+    """The row of these parts: what all of them keep of the network's, and each context's share to its successors."""
+    below = _left(part_K5, lowest)
     for v in range(len(row_V)):
         row_V[v] = max(below * own_V[v], LEAST)
-    share = 1.0
-    for k in range(len(part_K4) - 1, lowest - 1, -1):
-        if part_K4[k, OVER] > 0:
-            node, taken, which = found_K5[k, NODE], np.float32(part_K4[k, TAKEN]), np.int64(part_K4[k, WHICH])
-            unit = np.float32(share / part_K4[k, OVER])
+    for k in range(len(part_K5) - 1, lowest - 1, -1):
+        if part_K5[k, OVER] > 0:
+            node, taken, which = found_K5[k, NODE], np.float32(part_K5[k, TAKEN]), np.int64(part_K5[k, WHICH])
+            unit = np.float32(part_K5[k, SHARE] / part_K5[k, OVER])
             entry = node_N4[node, FIRST]
             for _ in range(node_N4[node, DISTINCT]):
                 row_V[entry_E4[entry, TOKEN]] += unit * (np.float32(entry_E4[entry, which]) - taken)
                 entry = entry_E4[entry, NEXT]
-            share = share * (part_K4[k, KEPT] / part_K4[k, OVER])
 
 
 @register_jitable
-def price(found_K5, part_K4, lowest, own):
+def price(found_K5, part_K5, lowest, own):
     """The token's entry of the row, to the bit, from what ``follow`` found."""
-    share = 1.0
-    for k in range(len(part_K4) - 1, lowest - 1, -1):
-        if part_K4[k, OVER] > 0:
-            share = share * (part_K4[k, KEPT] / part_K4[k, OVER])
-    p = max(np.float32(share) * own, LEAST)
-    share = 1.0
-    for k in range(len(part_K4) - 1, lowest - 1, -1):
-        if part_K4[k, OVER] > 0:
-            if found_K5[k, COUNTED] > 0:
-                unit, taken = np.float32(share / part_K4[k, OVER]), np.float32(part_K4[k, TAKEN])
-                p += unit * (np.float32(found_K5[k, COUNTED]) - taken)
-            share = share * (part_K4[k, KEPT] / part_K4[k, OVER])
+    p = max(_left(part_K5, lowest) * own, LEAST)
+    for k in range(len(part_K5) - 1, lowest - 1, -1):
+        if found_K5[k, COUNTED] > 0 and part_K5[k, OVER] > 0:
+            unit, taken = np.float32(part_K5[k, SHARE] / part_K5[k, OVER]), np.float32(part_K5[k, TAKEN])
+            p += unit * (np.float32(found_K5[k, COUNTED]) - taken)
     return p
 
 
@@ -363,8 +360,8 @@ def empty_trie(
     """
     contexts = max_order - 1
     check_memory(facts, max_order, max_memory_mb, most_bytes(facts.targets, contexts, facts.vocab_size, columns))
-    part_K4 = np.zeros((contexts, 4), dtype=np.float64)
-    part_K4[:, WHICH] = COUNT
+    part_K5 = np.zeros((contexts, 5), dtype=np.float64)
+    part_K5[:, WHICH] = COUNT
     return ContextTrie(
         node_N4=np.zeros((facts.vocab_size, columns), dtype=np.int32),
         entry_E4=np.zeros((0, columns), dtype=np.int32),
@@ -374,7 +371,7 @@ def empty_trie(
         end_L=np.full(facts.lanes, -1, dtype=np.int64),
         size_4=np.array([facts.vocab_size, 0, 0, 0], dtype=np.int64),
         found_K5=np.zeros((contexts, 5), dtype=np.int64),
-        part_K4=part_K4,
+        part_K5=part_K5,
         own_KX=np.array(own_KX, dtype=np.float64).reshape(contexts, -1),
         given_3=np.array([min_order - 2, facts.vocab_size, facts.targets], dtype=np.int64),
     )
