@@ -21,7 +21,6 @@ Shapes: I positions in the order of prediction, E rows in (the network's first),
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -254,12 +253,11 @@ def _filed(function: Any) -> Any:
     what was compiled before an edit of a leaf would be used on.
     """
     files = {code.co_filename for code in _called(function, set())} - {function.__code__.co_filename}
-    found = [(path, os.stat(path)) for path in sorted(files) if os.path.isfile(path)]  # a bundle's have none
-    if not found:
+    state = sum(os.stat(path).st_mtime_ns for path in files if os.path.isfile(path))  # a bundle's modules have none
+    if not state:
         return function
-    states = [(path, stat.st_mtime_ns, stat.st_size) for path, stat in found]
     filed = FunctionType(function.__code__, function.__globals__, function.__name__)
-    filed.__qualname__ = f"{function.__qualname__}_{hashlib.sha256(repr(states).encode()).hexdigest()[:12]}"
+    filed.__qualname__ = f"{function.__qualname__}_{state}"
     return filed
 
 
