@@ -25,7 +25,8 @@ def add_parser(subparsers: Any) -> None:
         help="evaluations of an artifact on dev beside each other: claims, sums of the rows, claims divided by them",
         description=(
             "Words as for eval.py, several values with commas: ngram=backoff,hashed ngram.max_order=5,7 are four "
-            "settings. The network goes over the text once for each eval and ttt. Nothing is sealed or certified."
+            "settings; after a lone / come the words of others. The network goes over the text once for each eval and "
+            "ttt. Nothing is sealed or certified."
         ),
     )
     parser.add_argument("artifact", type=home, metavar="ARTIFACT", help="path of an artifact")
@@ -40,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from pgolf.artifact.container import read
     from pgolf.build import prepare_dataset
     from pgolf.config.eval_words import overrides_of, read_words
-    from pgolf.core.errors import DataError
+    from pgolf.core.errors import ConfigError, DataError
     from pgolf.eval.comparison import compare
     from pgolf.eval.from_artifact import evaluation_from
     from pgolf.tokenizer.blob import from_blob
@@ -50,6 +51,8 @@ def _run(arguments: argparse.Namespace) -> None:
     loaded = read(arguments.artifact)
     settings = expanded(arguments.words)
     read_all = [_in_place(read_words, arguments.artifact, words) for words in settings]
+    if any(words.settings["data"] != read_all[0].settings["data"] for words in read_all):
+        raise ConfigError("data: one text for all settings that are compared")
     nodes = [overrides_of(words, loaded.header) for words in read_all]
     evaluations = [evaluation_from(loaded, overrides=overrides) for overrides in nodes]
     console = Console(stream=sys.stderr)
@@ -63,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> None:
     alike: dict[str, list[int]] = {}
     for index, overrides in enumerate(nodes):
         alike.setdefault(repr([overrides.get(group) for group in ("eval", "ttt")]), []).append(index)
-    width = max(len("words"), *(len(" ".join(words)) for words in settings))
+    width = max(len(_shown(words)) for words in settings)
     print(f"{len(stream_N) - 1:,} targets of dev")
     print(_ROW.format("words", "claimed", "mean Σp", "most Σp", "renormalised", "µs a token", width=width))
     for indices in alike.values():
@@ -80,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> None:
             score = compared.score
             print(
                 _ROW.format(
-                    " ".join(settings[index]) or "as it is",
+                    _shown(settings[index]),
                     f"{score.claimed_bpb:.4f}",
                     f"{score.sum_p_mean:.3f}",
                     f"{score.sum_p_max:.2f}",
@@ -93,12 +96,22 @@ def _run(arguments: argparse.Namespace) -> None:
             )
 
 
+def _shown(words: Sequence[str]) -> str:
+    return " ".join(words) or "as it is"
+
+
 def _in_place(read_words: Any, artifact: Path, words: Sequence[str]) -> Any:
     return read_words([f"artifact={artifact}", f"out={artifact.with_name('certificate.eval.json')}", *words])
 
 
 def expanded(words: Sequence[str]) -> list[list[str]]:
-    """All combinations of the values that commas separate, outside brackets; the last word changes fastest."""
+    """All combinations of the values that commas separate, outside brackets; the last word changes fastest.
+
+    A lone / ends one list of words and begins another.
+    """
+    if "/" in words:
+        end = words.index("/")
+        return [*expanded(words[:end]), *expanded(words[end + 1 :])]
     choices = []
     for word in words:
         key, equals, value = word.partition("=")
