@@ -241,7 +241,7 @@ ROADS = [
         "compressor=brotli",
     ),
     ("arch/addon=[bigram_hash,canon,smear_gate,value_embedding,xsa]", "train.compile=always"),
-    ("ngram=backoff", "mixer=bucketed"),
+    ("ngram=interpolated", "mixer=bucketed"),
 ]
 
 
@@ -263,7 +263,7 @@ WORDS = [
     ("arch=pr687",),
     ("arch=mamba_hybrid", "data=text", "data.paths=[a.txt]"),
     ("tokenizer=bytes", "compressor=lzma", "loader=sequential"),
-    ("ngram=backoff", "mixer=bucketed"),
+    ("ngram=interpolated", "mixer=bucketed"),
 ]
 
 
