@@ -1,18 +1,19 @@
-"""Logistic mixing in a binary tree of the vocabulary: at each node the network is corrected by what its contexts' counts
-say, by who came last, and by further experts, with weights that are learnt from each token's path.
+"""Logistic mixing in a binary tree of the vocabulary, of the network, counts of each order, who came last, and experts.
 
-Formula: token ids are the leaves of a binary tree of depth ceil(log2 V), in their order; the probability of a token is
-the product of the turns that lead to it. At a node let P_k be the interpolated absolute discounting of ``ngram=backoff``
-down to the network, P_1, and x_k = logit P_k(left) for the orders k that have counts there. A turn left has
-sigma(z), z = mean over s of u_s x_1 + sum_k w_{s,k} (x_k - x_{k-1}) + sum_e y_{s,e} (x_e - x_1), + sum_k r_k,
-with one weight set s for the node's level and one for the longest order that has counts at the node; w by how many
-tokens and how many distinct ones of the order's context lie below the node; e are the experts; r_k is signed by where
-the context's latest successor lies, and chosen by how long ago and how many times in a row it came. At nodes without
-counts and experts, sigma(z) is the network's. Each set descends the gradient of its own code length at each node of
-the token's path, r_k that of the mean, faster while it has seen little. A row is a product of turns: it sums to one.
-Source: context mixing (Mahoney 2005, PAQ8) on nodes of a class tree; discounting: Ney, Essen and Kneser 1994.
-Bytes: none. Memory: see ``most_bytes``. Time: O(V) and a few tens of nanoseconds for each node with counts.
-Hurts: a stream too short to teach it, and where counts of another kind (``ngram``) say the same again.
+Formula: token ids are the leaves of a binary tree of depth ceil(log2 V), in their order; a token's probability is the
+product of the turns that lead to it. At a node let P_k be absolute discounting of order k down to the network, P_1, as
+in ``ngram=backoff``, and x_k = logit P_k(left) for those orders that have counts there. A turn left has sigma(z),
+
+    z = mean over s of (u_s x_1 + sum_k w_sk (x_k - x_{k-1}) + sum_e y_se (x_e - x_1)) + sum_k r_k,
+
+with one weight set s for the node's level and one for the longest order that has counts there; w by how many tokens
+and how many distinct ones of the order's context lie below; e are the experts; r signed by where the context's latest
+successor lies, and chosen by how many times in a row it came and how long ago. Without counts or experts a turn is the
+network's. After the token, turn after turn down its path, each set descends the gradient of its own code length, r that
+of the mean, faster while it has seen little. A row is made of turns: it sums to one.
+Source: logistic context mixing (Mahoney 2005, PAQ8), here over a tree of classes (Morin and Bengio 2005).
+Bytes: none. Memory: see ``most_bytes``. Time: O(V), and some tens of nanoseconds for each node with counts.
+Hurts: on streams too short to teach it; where ``ngram`` says the same counts again.
 
 The counts. A *node* (of counts) is a context; it is at the same time an *entry*, its last token after the others: entry
 n of the context without it. A context's entries form a list, in runs of doubling length.
@@ -203,6 +204,9 @@ def _list_all(state, lane, orders, vocab_size):
                     count_KM[k, above] += count_KM[k, place]
                     distinct_KM[k, above] += distinct_KM[k, place]
         begin = state.level_D2[level, 1]
+    if size == 0:  # the root at least, where a row begins
+        listed_M[0] = is_listed_M[1] = 1
+        state.level_D2[0, 1] = 1
 
 
 @register_jitable
@@ -342,22 +346,15 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
     _sum(state, rows_EV)
     _list_all(state, lane, orders, vocab_size)
     _mix(state, lane, orders, -1)
-    if state.is_listed_M[1] == 0:
-        scale = np.float32(state.scale_M[1])
-        for v in range(vocab_size):
-            row_V[v] = max(scale * rows_EV[0, v], LEAST)
     for level in range(levels + 1):
-        width = leaves >> level
+        width = leaves >> min(level + 1, levels)
         for index in range(state.level_D2[level, 0], state.level_D2[level, 1]):
             place = np.int64(state.listed_M[index])
-            if level == levels:
-                v = place - leaves
-                row_V[v] = max(np.float32(state.scale_M[place] * rows_EV[0, v]), LEAST)
-                continue
-            for below in range(2 * place, 2 * place + 2):
-                if state.is_listed_M[below] == 0:
-                    scale, first = state.scale_M[below], below * (width // 2) - leaves
-                    for v in range(first, min(first + width // 2, vocab_size)):
+            first, stop = (2 * place, 2 * place + 2) if level < levels else (place, place + 1)
+            for below in range(first, stop):
+                if level == levels or state.is_listed_M[below] == 0:
+                    scale, begin = state.scale_M[below], below * width - leaves
+                    for v in range(begin, min(begin + width, vocab_size)):
                         row_V[v] = max(np.float32(scale * rows_EV[0, v]), LEAST)
     _clear(state, orders)
 
