@@ -44,10 +44,11 @@ def score_given(state, lane, p_E, in_F, token, out_S):
 
 
 def positions(experts=1, count=COUNT, seed=0):
-    """The network has the tokens mostly right, the experts one token that comes all the time."""
+    """The network has the tokens mostly right, the experts one token that comes all the time; all err now and then."""
     random = np.random.default_rng(seed)
     rows_IEV = random.random((count, 1 + experts, V), dtype=np.float32) ** 6 + np.float32(1e-3)
     rows_IEV[:, 1:, 4] += 1
+    rows_IEV[random.random((count, 1 + experts)) < 0.2, 7] += 3
     rows_IEV /= rows_IEV.sum(-1, keepdims=True)
     token_I = np.array([random.choice(V, p=row_V / row_V.sum()) for row_V in rows_IEV[:, 0].astype(np.float64)])
     token_I[random.random(count) < 0.3] = 4
