@@ -127,9 +127,10 @@ class Given:
     @cached_property
     def stages(self) -> list[Stage]:
         from pgolf.core.make import make
+        from pgolf.core.prediction import in_turn
 
         mixer = make(self.cfg["mixer"]).stage(self.facts, len(self.experts))
-        return [*self.experts, *([mixer] if mixer is not None else [])]
+        return [*self.experts, *in_turn(mixer)]
 
     @cached_property
     def own_KV(self) -> np.ndarray:

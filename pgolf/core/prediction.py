@@ -125,7 +125,7 @@ class Stage:
 
     ``reserve(state, tokens)`` returns a state with room for that many more tokens; called between rounds.
     ``score``, where there is one, does the work of both for the price of the token alone: what ``predict`` would have
-    written for it, from what the rows before say of it, and then ``learn``.
+    written for it, from what the rows before say of it, and then ``learn``. ``after``: a stage right before this one.
     """
 
     name: str
@@ -136,3 +136,9 @@ class Stage:
     needs: tuple[str, ...] = ()
     reserve: Callable[[Any, int], Any] | None = None
     score: Callable[..., float] | None = None
+    after: Stage | None = None
+
+
+def in_turn(stage: Stage | None) -> list[Stage]:
+    """The stage behind those that it comes after; none for None."""
+    return [] if stage is None else [*in_turn(stage.after), stage]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pgolf.core.errors import ConfigError, DataError
-from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage
+from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage, in_turn
 from pgolf.core.protocols import Model, Progress, Tokenizer
 from pgolf.core.results import Score
 from pgolf.eval.blocks import RoundPlan
@@ -119,7 +119,7 @@ class Evaluation:
         mixer = self.mixer.stage(facts, len(experts))
         network = self.ttt.wrap(self.method.network(self.network.fork(), facts), facts)
         check_cadence(self.method, network)
-        return Evaluator(network, plan, facts, [*experts, *([mixer] if mixer is not None else [])])
+        return Evaluator(network, plan, facts, [*experts, *in_turn(mixer)])
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:
         """See ``stream_of``."""

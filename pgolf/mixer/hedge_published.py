@@ -1,7 +1,7 @@
 """NOT A CODE LENGTH: the published hedge, one of whose experts gives every token exp(-H).
 
 Formula: p(v) = sum_k w_k p_k(v) + w_H exp(-H) over the network, the experts and an expert of "entropy", whose loss is
-H, the network's entropy in nats, whatever comes; after every ``batch_tokens``, ln w_k -= eta (mean loss of k over them).
+H, the network's entropy in nats, whatever comes; after every ``batch_tokens``, ln w_k -= eta (mean loss of k in them).
 For the first ``quiet_tokens`` p is the network's. The entropy expert's row has the sum V exp(-H): a calibrated network
 loses H on average, so it is never weighed down and rescues all hard tokens for nothing; the certificate fails it.
 Source: pull requests 687, 688 and 733 (batches of 32 windows at stride 32, eta 0.1, 10,000 tokens; experts unigram,

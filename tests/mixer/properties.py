@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pgolf.core.make import make
-from pgolf.core.prediction import Facts, Stage
+from pgolf.core.prediction import Facts, Stage, in_turn
 from pgolf.eval import stage as home
 from pgolf.eval.stage import Chain
 
@@ -68,7 +68,7 @@ def chain_of(stage, given):
     for e, row_IV in enumerate(given.rows_IEV[:, 1:].swapaxes(0, 1)):
         state = RowsOfATest(row_IV.copy(), np.zeros(1, dtype=np.int64))
         experts.append(Stage(f"given {e}", predict_given, learn_place, state, score=score_given))
-    return Chain([*experts, stage], OFFERS)
+    return Chain([*experts, *in_turn(stage)], OFFERS)
 
 
 def driven(chain, given, begin=0, stop=None):
