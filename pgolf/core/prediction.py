@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU.
-    ``lanes``: of the plan, how many parts of the stream are predicted beside each other."""
+    ``lanes``: of the plan, how many parts of the stream are predicted beside each other. ``embedding``: gives the
+    artifact's vectors of the tokens, float64 [V, D], None where there is no model yet."""
 
     vocab_size: int
     bos_id: int
@@ -29,6 +31,7 @@ class Facts:
     device: str = "cpu"
     workers: int = 1
     lanes: int = 1
+    embedding: Callable[[], np.ndarray] | None = None
 
     @property
     def targets(self) -> int:

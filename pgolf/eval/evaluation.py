@@ -114,7 +114,7 @@ class Evaluation:
         """
         facts = self.facts(stream_tokens)
         plan = self.method.plan(facts)
-        facts = replace(facts, lanes=len(plan.lane_starts))
+        facts = replace(facts, lanes=len(plan.lane_starts), embedding=lambda: embedding_of(self.network.model))
         experts = self.ngram.stages(facts)
         mixer = self.mixer.stage(facts, len(experts))
         network = self.ttt.wrap(self.method.network(self.network.fork(), facts), facts)
@@ -124,6 +124,12 @@ class Evaluation:
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:
         """See ``stream_of``."""
         return stream_of(self, tokens_N)
+
+
+def embedding_of(model: Model) -> np.ndarray:
+    """The vectors of the tokens that the model begins with, float64 [V, D]."""
+    (name,) = (name for name, spec in model.param_specs().items() if spec.kind == "embedding")
+    return model.state_dict()[name].detach().double().cpu().numpy()
 
 
 def stream_of(terms: Terms, tokens_N: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Logistic mixing in a binary tree of the vocabulary, of the network, counts of each order, who came last, and experts.
 
-Formula: token ids are the leaves of a binary tree of depth ceil(log2 V), in their order; a token's probability is the
-product of the turns that lead to it. At a node let P_k be absolute discounting of order k down to the network, P_1, as
-in ``ngram=backoff``, and x_k = logit P_k(left) for those orders that have counts there. A turn left has sigma(z),
+Formula: the tokens are the leaves of a binary tree of depth ceil(log2 V), in the order of their ids or halved again and
+again by the principal axis of their embeddings; a token's probability is the product of the turns that lead to it. At a
+node let P_k be absolute discounting of order k down to the network, P_1, as in ``ngram=backoff``, and x_k = logit
+P_k(left) for those orders that have counts there. A turn left has sigma(z),
 
     z = mean over s of (u_s x_1 + sum_k w_sk (x_k - x_{k-1}) + sum_e y_se (x_e - x_1)) + sum_k r_k,
 
@@ -28,7 +29,7 @@ All kernels of a technique live in one file because numba's cache on disk looks 
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
@@ -40,6 +41,7 @@ from pgolf.core.ranges import Between, NonNegativeFloat, PositiveInt
 MOST_ORDER = 12
 GROWTH = 1.5  # of an array that is full
 SPARE = 1.5  # hash slots for each entry
+POWER_STEPS = 10
 LEAST = np.float32(1e-30)  # what twelve turns of 1e-9 would come to is written as this
 MOST_LOGIT = 20.0
 MOST_NEWS = 10.0  # beyond, a step could overshoot
@@ -63,6 +65,7 @@ class TreeMixer(NamedTuple):
     here_LK: np.ndarray  # int32: the context of the lane's last 1 … K tokens, -1: there are not so many
     size_2: np.ndarray  # int64: USED, LEARNT
     leaf_V: np.ndarray  # int32: each token's place in the tree
+    token_V: np.ndarray  # int32: the tokens from leaf to leaf
     network_SRK: np.ndarray  # float64: u by the node's longest order as well (0: none)
     weight_SRKB: np.ndarray  # float64: w
     expert_SRE: np.ndarray  # float64: y; the network's, the first, is not used
@@ -147,7 +150,7 @@ def _sum(state, rows_EV):
     leaves, vocab_size = sum_EM.shape[1] // 2, rows_EV.shape[1]
     for e in range(len(sum_EM)):
         for v in range(vocab_size):
-            sum_EM[e, leaves + v] = rows_EV[e, v]
+            sum_EM[e, state.leaf_V[v]] = rows_EV[e, v]
         for place in range(leaves - 1, 0, -1):
             sum_EM[e, place] = sum_EM[e, 2 * place] + sum_EM[e, 2 * place + 1]
 
@@ -169,17 +172,17 @@ def _list_all(state, lane, orders, vocab_size):
     """Everything with counts below, with experts everything, with the counts."""
     entry_N4, count_KM, distinct_KM = state.entry_N4, state.count_KM, state.distinct_KM
     listed_M, is_listed_M, levels = state.listed_M, state.is_listed_M, len(state.level_D2) - 1
-    leaves, size = len(listed_M) // 2, 0
+    size = 0
     if len(state.sum_EM) > 1:
         for v in range(vocab_size):
-            listed_M[v] = leaves + v
-            is_listed_M[leaves + v] = 1
+            listed_M[v] = state.leaf_V[v]
+            is_listed_M[state.leaf_V[v]] = 1
         size = vocab_size
     for k in range(orders):
         node = state.here_LK[lane, k]
         entry = state.node_N7[node, FIRST]
         for _ in range(state.node_N7[node, DISTINCT]):
-            leaf = leaves + entry_N4[entry, TOKEN]
+            leaf = state.leaf_V[entry_N4[entry, TOKEN]]
             count_KM[k, leaf] = entry_N4[entry, COUNT]
             distinct_KM[k, leaf] = 1
             if is_listed_M[leaf] == 0:
@@ -214,17 +217,17 @@ def _list_path(state, lane, orders, token):
     """The places from the token's leaf up, with their counts and those beside them."""
     entry_N4, count_KM, distinct_KM, bits_n = state.entry_N4, state.count_KM, state.distinct_KM, state.bits_n
     levels = len(state.level_D2) - 1
-    leaves = len(state.listed_M) // 2
+    goal = np.int64(state.leaf_V[token])
     for k in range(orders):
         node = state.here_LK[lane, k]
         entry = state.node_N7[node, FIRST]
         for _ in range(state.node_N7[node, DISTINCT]):
-            other = np.int64(entry_N4[entry, TOKEN])
-            place = (leaves + other) >> max(np.int64(bits_n[other ^ token]) - 1, 0)  # where the paths have parted
+            other = np.int64(state.leaf_V[entry_N4[entry, TOKEN]])
+            place = other >> max(np.int64(bits_n[other ^ goal]) - 1, 0)  # where the paths have parted
             count_KM[k, place] += entry_N4[entry, COUNT]
             distinct_KM[k, place] += 1
             entry = entry_N4[entry, NEXT]
-    place = leaves + token
+    place = goal
     for level in range(levels, -1, -1):
         index = levels - level
         state.listed_M[index] = place
@@ -264,7 +267,7 @@ def _mix(state, lane, orders, token):
     recency_KB, taught_KB = state.recency_KB, state.taught_KB
     node_N7, here_K, setting_5 = state.node_N7, state.here_LK[lane], state.setting_5
     input_E, news_K, bucket_K2, sign_K = state.input_E, state.news_K, state.bucket_K2, state.sign_K
-    levels, leaves, discount = len(state.level_D2) - 1, len(scale_M) // 2, setting_5[DISCOUNT]
+    levels, discount, leaf_V = len(state.level_D2) - 1, setting_5[DISCOUNT], state.leaf_V
     scale_M[1] = 1.0 / sum_EM[0, 1]
     for level in range(levels):
         for index in range(state.level_D2[level, 0], state.level_D2[level, 1]):
@@ -292,7 +295,7 @@ def _mix(state, lane, orders, token):
                 above = now
                 size = min(np.int64(state.bits_n[min(count, 63)]), 6)
                 bucket_K2[k, 0] = 3 * size + min(distinct, 3) - 3
-                leaf = leaves + node_N7[node, RECENT]
+                leaf = np.int64(leaf_V[node_N7[node, RECENT]])
                 sign_K[k] = 0.0
                 if leaf >> (levels - level) == place:
                     sign_K[k] = 1.0 if (leaf >> (levels - level - 1)) == left else -1.0
@@ -322,7 +325,7 @@ def _mix(state, lane, orders, token):
             scale_M[right] = scale_M[place] * ((1.0 - p) / own_right)
             if token < 0:
                 continue
-            came = 1.0 if (leaves + token) >> (levels - level - 1) == left else 0.0
+            came = 1.0 if np.int64(leaf_V[token]) >> (levels - level - 1) == left else 0.0
             for k in range(longest):
                 if sign_K[k] != 0.0:
                     bucket = bucket_K2[k, 1]
@@ -354,7 +357,8 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
             for below in range(first, stop):
                 if level == levels or state.is_listed_M[below] == 0:
                     scale, begin = state.scale_M[below], below * width - leaves
-                    for v in range(begin, min(begin + width, vocab_size)):
+                    for index_in_V in range(begin, min(begin + width, vocab_size)):
+                        v = state.token_V[index_in_V]
                         row_V[v] = max(np.float32(scale * rows_EV[0, v]), LEAST)
     _clear(state, orders)
 
@@ -393,6 +397,26 @@ def most_bytes(tokens: int, contexts: int, vocab_size: int) -> int:
     return int((1 + GROWTH) * (44 * nodes + 4 * slots))
 
 
+def halved(vector_VD: np.ndarray, token_n: np.ndarray, width: int) -> np.ndarray:
+    """The tokens ordered so that each half of ``width`` leaves lies on one side of its vectors' principal axis.
+
+    By loops of numpy's own, whose bits depend on no number of threads; a few steps of power iteration are enough.
+    """
+    if len(token_n) <= 2:
+        return token_n
+    half = width // 2
+    if len(token_n) <= half:
+        return halved(vector_VD, token_n, half)
+    x_nD = vector_VD[token_n] - vector_VD[token_n].mean(0)
+    axis_D = np.zeros(x_nD.shape[1])
+    axis_D[np.square(x_nD).sum(0).argmax()] = 1.0
+    for _ in range(POWER_STEPS):
+        axis_D = np.einsum("nd,n->d", x_nD, np.einsum("nd,d->n", x_nD, axis_D))
+        axis_D /= max(np.abs(axis_D).max(), 1e-30)
+    order_n = token_n[np.argsort(np.einsum("nd,d->n", x_nD, axis_D), kind="stable")]
+    return np.concatenate([halved(vector_VD, order_n[:half], half), halved(vector_VD, order_n[half:], half)])
+
+
 def _grown(array: np.ndarray, size: int, used: int) -> np.ndarray:
     grown = np.zeros((size, *array.shape[1:]), dtype=array.dtype)
     grown[:used] = array[:used]
@@ -427,11 +451,13 @@ class Tree:
         network_rate: NonNegativeFloat,
         recency_rate: NonNegativeFloat,
         recency_start: NonNegativeFloat,
+        leaves: Literal["ids", "embedding"],
         max_memory_mb: PositiveInt,
     ) -> None:
         self.max_order, self.discount, self.initial_weight = max_order, discount, initial_weight
         self.settings = (discount, rate, network_rate, recency_rate, recency_start)
-        self.max_memory_mb = max_memory_mb
+        self.max_memory_mb, self.leaves = max_memory_mb, leaves
+        self._of: np.ndarray | None = None
 
     def stage(self, facts: Facts, experts: int) -> Stage:
         """Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
@@ -439,13 +465,16 @@ class Tree:
         self._check_memory(facts, contexts)
         levels = max(1, math.ceil(math.log2(vocab_size)))
         places, rows = 2 << levels, max(levels, self.max_order)
+        token_V = self._leaves(facts, levels)
+        leaf_V = np.argsort(token_V)
         state = TreeMixer(
             node_N7=np.zeros((vocab_size, 7), dtype=np.int32),
             entry_N4=np.zeros((vocab_size, 4), dtype=np.int32),
             slot_H=np.zeros(1, dtype=np.int32),
             here_LK=np.full((facts.lanes, contexts), -1, dtype=np.int32),
             size_2=np.array([vocab_size, 0], dtype=np.int64),
-            leaf_V=(1 << levels) + np.arange(vocab_size, dtype=np.int32),
+            leaf_V=(leaf_V + (1 << levels)).astype(np.int32),
+            token_V=token_V.astype(np.int32),
             network_SRK=np.ones((2, rows, self.max_order)),
             weight_SRKB=np.full((2, rows, contexts, BUCKETS), float(self.initial_weight)),
             expert_SRE=np.full((2, rows, experts + 1), float(self.initial_weight)),
@@ -466,6 +495,14 @@ class Tree:
             sign_K=np.zeros(contexts),
         )
         return Stage("tree", predict, learn, state, reserve=reserve)
+
+    def _leaves(self, facts: Facts, levels: int) -> np.ndarray:
+        """The tokens from leaf to leaf; by their ids as long as there is no model either."""
+        if self.leaves == "ids" or facts.embedding is None:
+            return np.arange(facts.vocab_size)
+        if self._of is None:
+            self._of = halved(facts.embedding(), np.arange(facts.vocab_size), 1 << levels)
+        return self._of
 
     def _check_memory(self, facts: Facts, contexts: int) -> None:
         most_mb = math.ceil(most_bytes(facts.targets, contexts, facts.vocab_size) / 1e6)

@@ -19,7 +19,7 @@ from pgolf.eval.evaluator import Evaluator
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
 from pgolf.eval.stage import Chain
-from pgolf.mixer.tree import COUNT, USED
+from pgolf.mixer.tree import COUNT, USED, halved
 from pgolf.run.rules import check
 from tests.eval.fakes import Bigram, Lanes, Stopping
 from tests.eval.kernels import unigram
@@ -33,21 +33,22 @@ SETTINGS = {
     "network_rate": 0.01,
     "recency_rate": 0.02,
     "recency_start": 1.0,
+    "leaves": "ids",
     "max_memory_mb": 10,
 }
 
 
-def mixer(experts=0, vocab_size=V, lanes=1, targets=COUNT_I, **changes):
+def mixer(experts=0, lanes=1, targets=COUNT_I, embedding=None, **changes):
     made = make({"_target_": "pgolf.mixer.tree.Tree", **SETTINGS, **changes})
-    return made.stage(Facts(vocab_size, 1, targets + 1, lanes=lanes), experts)
+    return made.stage(Facts(V, 1, targets + 1, lanes=lanes, embedding=embedding), experts)
 
 
-def given(seed=0, count=COUNT_I, lanes=1, vocab_size=V):
+def given(seed=0, count=COUNT_I, lanes=1):
     """(network's rows, lanes, tokens): what came after the same two tokens before comes again, most of the time."""
     random = np.random.default_rng(seed)
-    own_IV = random.random((count, vocab_size), dtype=np.float32) ** 6 + np.float32(1e-3)
+    own_IV = random.random((count, V), dtype=np.float32) ** 6 + np.float32(1e-3)
     own_IV /= own_IV.sum(-1, keepdims=True)
-    token_I = random.integers(0, vocab_size, count)
+    token_I = random.integers(0, V, count)
     for i in range(40, count):
         if random.random() < 0.8:
             token_I[i] = token_I[i - 37]
@@ -175,6 +176,26 @@ def test_rows_are_the_formulas_at_every_position(experts, lanes):
         reference.row(int(lane), rows_EV, int(token))
     np.testing.assert_allclose(found_IV.sum(-1, dtype=np.float64), 1.0, atol=1e-6)
     assert len(reference.r) > 10 and max(map(abs, reference.r.values())) > 0.05
+
+
+def test_with_the_leaves_in_another_order_the_rows_are_those_of_tokens_so_numbered():
+    own_IV, lane_I, token_I = given()
+    vector_VD = np.random.default_rng(3).random((V, 1))
+    token_V = np.argsort(vector_VD[:, 0])
+    by_vector_IV = driven(chain_of(embedding=lambda: vector_VD, leaves="embedding"), (own_IV, lane_I, token_I))
+    numbered_IV = driven(chain_of(), (own_IV[:, token_V], lane_I, np.argsort(token_V)[token_I]))
+    assert np.array_equal(by_vector_IV[:, token_V], numbered_IV)
+    assert not np.array_equal(by_vector_IV, driven(chain_of(), (own_IV, lane_I, token_I)))
+
+
+def test_the_leaves_are_halved_along_the_axis_in_which_vectors_differ_most():
+    random = np.random.default_rng(0)
+    vector_VD = random.normal(0, 0.1, (16, 3)) + 10 * np.eye(3)[2] * (np.arange(16) % 2)[:, None]
+    vector_VD += 3 * np.eye(3)[0] * (np.arange(16) // 2 % 2)[:, None]
+    order_V = halved(vector_VD, np.arange(16), 16)
+    groups = [sorted({int(token) % 4 for token in order_V[begin : begin + 4]}) for begin in range(0, 16, 4)]
+    assert sorted(order_V) == list(range(16)) and sorted(groups) == [[0], [1], [2], [3]]
+    assert sorted({token % 2 for token in order_V[:8].tolist()}) in ([0], [1])
 
 
 def test_text_that_repeats_itself_is_learnt():
