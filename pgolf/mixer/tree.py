@@ -22,7 +22,7 @@ n of the context without it. A context's entries form a list, in runs of doublin
 All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
-# V vocabulary, D levels of turns, M = 2^(D+1) places in the tree (root 1, children of m: 2m, 2m+1, leaf of v: 2^D + v),
+# V vocabulary, D levels of turns, M = 2^(D+1) places in the tree (root 1, children of m: 2m, 2m+1, leaves from 2^D on),
 # K contexts of 1 … K tokens (orders 2 … K+1), L lanes, N contexts, H hash slots, S = 2 weight sets, R what chooses a
 # set's weights, B buckets; in a kernel's arguments E rows, the network's first, F signals in, S signals out
 
@@ -41,19 +41,18 @@ from pgolf.core.ranges import Between, NonNegativeFloat, PositiveInt
 MOST_ORDER = 12
 GROWTH = 1.5  # of an array that is full
 SPARE = 1.5  # hash slots for each entry
-POWER_STEPS = 10
+POWER_STEPS = 10  # towards a principal axis
 LEAST = np.float32(1e-30)  # what twelve turns of 1e-9 would come to is written as this
 MOST_LOGIT = 20.0
 MOST_NEWS = 10.0  # beyond, a step could overshoot
 BUCKETS = 19  # of a weight: none, or 6 sizes of the count times 3 of the number of distinct tokens
 RECENCIES = 2 * 4 * 9  # of a recency: both sides or one known, times in a row, how long ago
-SETTLED = 20.0  # of a recency: half the first steps' rate at so much information (nodes undecided count a quarter)
+SETTLED = 20.0  # information at which a recency's extra rate has halved; an undecided turn gives a quarter
 
 TOTAL, DISTINCT, FIRST, LAST, RECENT, RUN, WHEN = range(7)  # of a context; of its entries, the latest token, …
 TOKEN, COUNT, NEXT, BEFORE = range(4)  # of an entry; BEFORE: the context that it is an entry of
 USED, LEARNT = range(2)
 DISCOUNT, RATE, NETWORK_RATE, RECENCY_RATE, RECENCY_START = range(5)
-LEFT, RIGHT = range(2)
 
 
 class TreeMixer(NamedTuple):
@@ -79,7 +78,7 @@ class TreeMixer(NamedTuple):
     distinct_KM: np.ndarray  # int32: how many tokens that is
     listed_M: np.ndarray  # int32: places in the tree, level after level from the leaves up
     level_D2: np.ndarray  # int64: of each level, where in the list it begins and ends
-    is_listed_M: np.ndarray  # uint8
+    is_listed_M: np.ndarray  # uint8: 0 but for the while
     bits_n: np.ndarray  # uint8: how many bits a number has
     input_E: np.ndarray  # float64: the experts' x
     news_K: np.ndarray  # float64: the orders' x_k - x_{k-1}
@@ -357,8 +356,8 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
             for below in range(first, stop):
                 if level == levels or state.is_listed_M[below] == 0:
                     scale, begin = state.scale_M[below], below * width - leaves
-                    for index_in_V in range(begin, min(begin + width, vocab_size)):
-                        v = state.token_V[index_in_V]
+                    for leaf in range(begin, min(begin + width, vocab_size)):
+                        v = state.token_V[leaf]
                         row_V[v] = max(np.float32(scale * rows_EV[0, v]), LEAST)
     _clear(state, orders)
 

@@ -24,7 +24,7 @@ from pgolf.run.rules import check
 from tests.eval.fakes import Bigram, Lanes, Stopping
 from tests.eval.kernels import unigram
 
-V, COUNT_I, OFFERS = 13, 300, ("entropy", "largest")
+V, COUNT_I, OFFERS = 13, 200, ("entropy", "largest")
 SETTINGS = {
     "max_order": 4,
     "discount": 0.6,
@@ -262,7 +262,7 @@ def test_the_loop_gives_the_same_rows_one_at_a_time_and_in_blocks(lane_starts, s
 def test_a_row_does_not_depend_on_what_comes_later():
     own_IV, lane_I, token_I = given()
     whole_IV = driven(chain_of(), (own_IV, lane_I, token_I))
-    for place in (0, 1, 100, 298):
+    for place in (0, 1, 100, 198):
         other_I = token_I.copy()
         other_I[place:] = (other_I[place:] + 1) % V
         other_IV = driven(chain_of(), (own_IV, lane_I, other_I))
@@ -308,7 +308,6 @@ def test_a_stream_that_might_take_more_memory_than_allowed_is_refused():
     ("word", "message"),
     [
         ("mixer.max_order=1", "mixer.max_order: 1 is out of range: from 2 to 12"),
-        ("mixer.rate=-1", "mixer.rate: -1 is out of range: at least 0"),
         ("mixer.discount=0", "mixer.discount: 0 is out of range"),
     ],
 )
