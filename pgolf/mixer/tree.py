@@ -17,7 +17,7 @@ Bytes: none. Memory: see ``most_bytes``. Time: O(V), and some tens of nanosecond
 Hurts: on streams too short to teach it; where ``ngram`` says the same counts again.
 
 The counts. A *node* (of counts) is a context; it is at the same time an *entry*, its last token after the others: entry
-n of the context without it. A context's entries form a list, in runs of doubling length.
+n of the context without it. A context's entries form a list, in runs of growing length.
 
 All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
@@ -40,6 +40,7 @@ from pgolf.core.ranges import Between, NonNegativeFloat, PositiveInt
 
 MOST_ORDER = 12
 GROWTH = 1.5  # of an array that is full
+RUN_LENGTH = 64  # entries that are set aside together, at most
 SPARE = 1.5  # hash slots for each entry
 POWER_STEPS = 10  # towards a principal axis
 LEAST = np.float32(1e-30)  # what twelve turns of 1e-9 would come to is written as this
@@ -51,7 +52,7 @@ SETTLED = 20.0  # information at which a recency's extra rate has halved; an und
 
 TOTAL, DISTINCT, FIRST, LAST, RECENT, RUN, WHEN = range(7)  # of a context; of its entries, the latest token, …
 TOKEN, COUNT, NEXT, BEFORE = range(4)  # of an entry; BEFORE: the context that it is an entry of
-USED, LEARNT = range(2)
+USED, LEARNT, ENTRIES = range(3)
 DISCOUNT, RATE, NETWORK_RATE, RECENCY_RATE, RECENCY_START = range(5)
 
 
@@ -62,7 +63,7 @@ class TreeMixer(NamedTuple):
     entry_N4: np.ndarray  # int32
     slot_H: np.ndarray  # int32, 0: empty
     here_LK: np.ndarray  # int32: the context of the lane's last 1 … K tokens, -1: there are not so many
-    size_2: np.ndarray  # int64: USED, LEARNT
+    size_3: np.ndarray  # int64: contexts USED, those set aside included; tokens LEARNT; ENTRIES
     leaf_V: np.ndarray  # int32: each token's place in the tree
     token_V: np.ndarray  # int32: the tokens from leaf to leaf
     network_SRK: np.ndarray  # float64: u by the node's longest order as well (0: none)
@@ -110,7 +111,7 @@ def _find(entry_N4, slot_H, context, token):
 def _count(state, lane, token):
     """The token in all contexts of its lane, which it then belongs to."""
     node_N7, entry_N4, here_LK = state.node_N7, state.entry_N4, state.here_LK
-    state.size_2[LEARNT] += 1
+    state.size_3[LEARNT] += 1
     arrived = np.int64(token)
     for k in range(here_LK.shape[1]):
         node = np.int64(here_LK[lane, k])
@@ -121,9 +122,9 @@ def _count(state, lane, token):
         arrived = np.int64(state.slot_H[slot])
         if arrived == 0:
             distinct = np.int64(node_N7[node, DISTINCT])
-            if distinct & (distinct - 1) == 0:  # runs of 1, 1, 2, 4, 8 …
-                arrived = state.size_2[USED]
-                state.size_2[USED] += max(1, distinct)
+            if distinct % RUN_LENGTH == 0 or (distinct < RUN_LENGTH and distinct & (distinct - 1) == 0):
+                arrived = state.size_3[USED]  # runs of 1, 1, 2, 4 … RUN_LENGTH, RUN_LENGTH …
+                state.size_3[USED] += max(1, min(distinct, RUN_LENGTH))
             else:
                 arrived = np.int64(node_N7[node, LAST]) + 1
             if distinct == 0:
@@ -133,13 +134,14 @@ def _count(state, lane, token):
             entry_N4[arrived, TOKEN] = token
             entry_N4[arrived, BEFORE] = node
             state.slot_H[slot] = arrived
+            state.size_3[ENTRIES] += 1
             node_N7[node, LAST] = arrived
             node_N7[node, DISTINCT] = distinct + 1
         entry_N4[arrived, COUNT] += 1
         known = node_N7[node, TOTAL] > 0 and node_N7[node, RECENT] == token
         node_N7[node, RUN] = min(node_N7[node, RUN] + 1, 3) if known else 1
         node_N7[node, RECENT] = token
-        node_N7[node, WHEN] = state.size_2[LEARNT]
+        node_N7[node, WHEN] = state.size_3[LEARNT]
         node_N7[node, TOTAL] += 1
 
 
@@ -299,7 +301,7 @@ def _mix(state, lane, orders, token):
                 if leaf >> (levels - level) == place:
                     sign_K[k] = 1.0 if (leaf >> (levels - level - 1)) == left else -1.0
                     one_sided = 1 if count_KM[k, left] == 0 or count_KM[k, right] == 0 else 0
-                    ago, bits = state.size_2[LEARNT] - node_N7[node, WHEN] + 1, 0
+                    ago, bits = state.size_3[LEARNT] - node_N7[node, WHEN] + 1, 0
                     while ago > 0:
                         ago >>= 1
                         bits += 1
@@ -374,8 +376,10 @@ def learn(state, lane, rows_EV, in_F, token):
 
 def reserve(state: TreeMixer, tokens: int) -> TreeMixer:
     """Room for so many more tokens, whatever they are."""
-    contexts, (used, learnt) = state.here_LK.shape[1], state.size_2.tolist()
-    least = rooms(learnt + tokens, contexts, len(state.leaf_V))
+    contexts, (used, learnt, entries) = state.here_LK.shape[1], state.size_3.tolist()
+    most_nodes, most_slots = rooms(learnt + tokens, contexts, len(state.leaf_V))
+    added = contexts * tokens  # entries; each may set a run aside, or all together as much again as there is
+    least = min(used + min(RUN_LENGTH * added, entries + 2 * added), most_nodes), most_slots
     old = len(state.node_N7), len(state.slot_H)
     nodes, slots = (size if size >= few else max(few, int(GROWTH * size)) for size, few in zip(old, least, strict=True))
     if (nodes, slots) == old:
@@ -471,7 +475,7 @@ class Tree:
             entry_N4=np.zeros((vocab_size, 4), dtype=np.int32),
             slot_H=np.zeros(1, dtype=np.int32),
             here_LK=np.full((facts.lanes, contexts), -1, dtype=np.int32),
-            size_2=np.array([vocab_size, 0], dtype=np.int64),
+            size_3=np.array([vocab_size, 0, 0], dtype=np.int64),
             leaf_V=(leaf_V + (1 << levels)).astype(np.int32),
             token_V=token_V.astype(np.int32),
             network_SRK=np.ones((2, rows, self.max_order)),

@@ -291,7 +291,7 @@ def test_room_that_grows_as_the_tokens_come_changes_no_row():
         sizes.add((len(chain._states[0].node_N7), len(chain._states[0].slot_H)))
         assert np.array_equal(driven(chain, (own_IV[part], lane_I[part], token_I[part])), whole_IV[part])
     state = chain._states[0]
-    assert 5 < len(sizes) < 15 and state.size_2[USED] <= len(state.node_N7)
+    assert 5 < len(sizes) < 15 and state.size_3[USED] <= len(state.node_N7)
     entries = np.flatnonzero(state.entry_N4[:, COUNT])
     assert sorted(state.slot_H[state.slot_H > 0]) == entries.tolist()
 
