@@ -32,22 +32,23 @@ class PublishedSurpriseShares(NamedTuple):
 
 
 @register_jitable
-def _claim(setting_4, p_E):
-    share, centre, least, most = setting_4
-    q = np.float64(p_E[1])
-    for e in range(2, len(p_E)):
-        q += np.float64(p_E[e])
-    u = np.float64(p_E[0])
+def _claim(share, centre, least, most, own, q_sum, experts):
+    u, q = np.float64(own), np.float64(q_sum)
     if q <= UNSEEN:
         return np.float32(u)
     a = share * min(max(-math.log(u) / centre, least), most)
-    return np.float32((1.0 - a) * u + a * (q / (len(p_E) - 1)))
+    return np.float32((1.0 - a) * u + a * (q / experts))
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """What would be claimed of each token, had it come."""
+    share, centre, least, most = state.setting_4
+    experts = len(rows_EV) - 1
     for v in range(len(row_V)):
-        row_V[v] = _claim(state.setting_4, rows_EV[:, v])
+        q = rows_EV[1, v]
+        for e in range(2, experts + 1):
+            q += rows_EV[e, v]
+        row_V[v] = _claim(share, centre, least, most, rows_EV[0, v], q, experts)
 
 
 def learn(state, lane, rows_EV, in_F, token):
@@ -56,7 +57,11 @@ def learn(state, lane, rows_EV, in_F, token):
 
 def score(state, lane, p_E, in_F, token, out_S):
     """What is claimed of the token, to the bit."""
-    return _claim(state.setting_4, p_E)
+    share, centre, least, most = state.setting_4
+    q = p_E[1]
+    for e in range(2, len(p_E)):
+        q += p_E[e]
+    return _claim(share, centre, least, most, p_E[0], q, len(p_E) - 1)
 
 
 class PublishedSurprise:
