@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU.
-    ``lanes``: of the plan, how many parts of the stream are predicted beside each other."""
+    ``lanes``: of the plan, how many parts of the stream are predicted beside each other. ``embedding``: gives the
+    artifact's vectors of the tokens, float64 [V, D], None where there is no model yet."""
 
     vocab_size: int
     bos_id: int
@@ -29,6 +31,7 @@ class Facts:
     device: str = "cpu"
     workers: int = 1
     lanes: int = 1
+    embedding: Callable[[], np.ndarray] | None = None
 
     @property
     def targets(self) -> int:
@@ -126,7 +129,7 @@ class Stage:
 
     ``reserve(state, tokens)`` returns a state with room for that many more tokens; called between rounds.
     ``score``, where there is one, does the work of both for the price of the token alone: what ``predict`` would have
-    written for it, from what the rows before say of it, and then ``learn``.
+    written for it, from what the rows before say of it, and then ``learn``. ``after``: a stage right before this one.
     """
 
     name: str
@@ -137,3 +140,9 @@ class Stage:
     needs: tuple[str, ...] = ()
     reserve: Callable[[Any, int], Any] | None = None
     score: Callable[..., float] | None = None
+    after: Stage | None = None
+
+
+def in_turn(stage: Stage | None) -> list[Stage]:
+    """The stage behind those that it comes after; none for None."""
+    return [] if stage is None else [*in_turn(stage.after), stage]
