@@ -342,6 +342,7 @@ def test_kernels_without_a_file_are_compiled_all_the_same():
     assert chain._states[0].seen_1[0] == given_positions[3].sum()
 
 
+MADE_HERE = "kernels"
 LEAF = "from numba.extending import register_jitable\n\n\n@register_jitable\ndef changed(x):\n    return x + {}\n"
 
 
@@ -361,7 +362,7 @@ def test_a_kernel_is_kept_under_a_name_that_changes_with_the_leaf_it_calls(tmp_p
         os.utime(tmp_path / "leaf.py", (more, more))
         for name in ("kernels", "leaf"):
             monkeypatch.delitem(sys.modules, name, raising=False)
-        module = importlib.import_module("kernels")
+        module = importlib.import_module(MADE_HERE)
         assert home._filed(module.predict) is module.predict  # calls nothing of another file
         filed = home._filed(module.learn)
         kept.append(filed.__qualname__)
