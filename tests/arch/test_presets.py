@@ -32,6 +32,8 @@ PRESETS = [*COUNTS, "parallel_recur"]
 CHILDREN = {
     group: options(conf_dir(), f"arch/{group}") for group in ("lanes", "recurrence", "mlp", "init", "attention")
 }
+# Presets that write different things into their children; the others write what one of these does, or less.
+UNLIKE = ("baseline", "pr1204", "pr1855", "mamba_hybrid")
 # Why a preset may refuse another child (spec arch §9, §13), and what only a GPU can do.
 REASONS = (
     "in the encoder half, whose skips hold one stream",
@@ -122,7 +124,9 @@ def with_other_children(arch):
 
 
 @pytest.mark.filterwarnings("ignore:arch.attention")  # fa3 says that it falls back
-@pytest.mark.parametrize("arch", PRESETS)
+@pytest.mark.parametrize(
+    "arch", [pytest.param(arch, marks=[] if arch in UNLIKE else pytest.mark.slow) for arch in PRESETS]
+)
 def test_every_child_of_every_preset_can_be_replaced_or_says_why_not(arch):
     for group, option, cfg in with_other_children(arch):
         try:
