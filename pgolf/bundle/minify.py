@@ -22,7 +22,6 @@ from python_minifier import minify
 from python_minifier.f_string import OuterFString
 from python_minifier.module_printer import ModulePrinter
 
-
 # Texts made before, two seconds of every run, lie where Python keeps what it compiled.
 KEPT = Path(__file__).parent / "__pycache__" / "minified"
 
