@@ -321,7 +321,7 @@ def run_sealed(
             "stream_tokens": stream_tokens,
             "overrides": dict(overrides or {}),
         }
-        with _child(home, log, threads, limit_seconds) as (child, overtime):
+        with _child(home, task, log, threads, limit_seconds) as (child, overtime):
             assert child.stdin is not None and child.stdout is not None
             try:
                 send(child.stdin, order)
@@ -456,10 +456,10 @@ def _runs(scored: np.ndarray) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def _child(
-    home: Home, log: Any, threads: int, limit_seconds: float | None
+    home: Home, task: str, log: Any, threads: int, limit_seconds: float | None
 ) -> Iterator[tuple[subprocess.Popen[bytes] | Forked, threading.Event]]:
     """The sealed process, killed at the latest when the block ends or its time is over."""
-    child = home.start_sealed(threads, log)
+    child = home.start_sealed(task, threads, log)
     overtime = threading.Event()
 
     def end() -> None:
