@@ -53,20 +53,22 @@ class Forked:
         self._asking = threading.Lock()  # a timer asks too
 
     def poll(self) -> int | None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.wait(0)
+        if self._asking.acquire(blocking=False):  # else another thread waits
+            self._asking.release()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.wait(0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit status, negative for a signal. Raises subprocess.TimeoutExpired."""
-        if self.returncode is None:
-            telling = select.poll()
-            telling.register(self._status, select.POLLIN)
-            if not telling.poll(None if timeout is None else 1000 * timeout):
-                raise subprocess.TimeoutExpired("sealed process", timeout or 0)
         with self._asking:
             if self.returncode is None:
-                told = self._status.read(_STATUS.size)
+                telling = select.poll()  # select.select knows only low numbers
+                telling.register(self._status, select.POLLIN)
+                if not telling.poll(None if timeout is None else 1000 * timeout):
+                    raise subprocess.TimeoutExpired("sealed process", timeout or 0)
+                with self._status:
+                    told = self._status.read(_STATUS.size)
                 # Nothing is told where the zygote was killed, and its children with it.
                 self.returncode = _STATUS.unpack(told)[0] if told else -signal.SIGKILL
             return self.returncode

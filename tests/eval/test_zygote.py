@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import weakref
 from pathlib import Path
 
@@ -100,7 +101,10 @@ def test_children_live_side_by_side_and_each_can_be_killed(fork):
         first.wait(0.2)
     first.kill()
     assert first.wait(20) == -signal.SIGKILL and second.poll() is None
+    waiting = threading.Thread(target=second.wait)
+    waiting.start()  # who waits keeps nobody from ending it
     second.kill()
+    waiting.join(20)
     assert second.wait(20) == -signal.SIGKILL
     second.kill()  # who has ended is left alone
 
