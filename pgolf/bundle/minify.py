@@ -41,8 +41,11 @@ def minified(source: str) -> str:
     with contextlib.suppress(OSError):
         KEPT.mkdir(parents=True, exist_ok=True)
         part = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
-        part.write_text(f"{sha256(short.encode()).hexdigest()}\n{short}", encoding="utf-8", newline="")
-        os.replace(part, place)
+        try:
+            part.write_text(f"{sha256(short.encode()).hexdigest()}\n{short}", encoding="utf-8", newline="")
+            os.replace(part, place)
+        finally:
+            part.unlink(missing_ok=True)  # a full disk keeps none
     return short
 
 

@@ -169,7 +169,10 @@ class Evaluator:
                     self.chain.drive(written, index)
                     written = index + 1
                 block = group[index % lanes]
-                if tape.known(block.lane) - block.start == known:
+                if lanes > 1 and tape.known(block.lane) == block.start + known:
+                    self._hear([block], tape, coder)  # more may be told since another lane's token was drawn
+                    rows.token_I[index] = tape.targets(block)[known]
+                if tape.known(block.lane) == block.start + known:
                     token = coder.draw(int(rows.place_I[index]), self._predicted(rows).row(index))
                     rows.token_I[index] = token
                     tape.append(block.lane, rows.token_I[index : index + 1])

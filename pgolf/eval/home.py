@@ -100,12 +100,12 @@ class Home:
             **how,
         )
 
-    def start_sealed(self, threads: int, log: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
-        """A process that serves one stream, as ``pgolf.eval.sealed_child.main`` does."""
+    def start_sealed(self, task: str, threads: int, log: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
+        """A process that serves one stream, as ``pgolf.eval.sealed_child.main`` does; ``task``: see ``zygote.fork``."""
         forked = None
         if not self.device.startswith("cuda"):
             own = environment(threads, self.scratch, self.kernels)
-            forked = fork(self.library.places, own, self.scratch, log.fileno())
+            forked = fork(task, self.library.places, own, self.scratch, log.fileno())
         return forked or self.start("from pgolf.eval.sealed_child import main; main()", threads, stderr=log)
 
 

@@ -89,6 +89,7 @@ class SealedScore:
     violations: tuple[Violation, ...]
     peak_bytes: int
     facts: Mapping[str, Any]
+    place_I: np.ndarray | None = None
 
     @property
     def complete(self) -> bool:
@@ -164,6 +165,7 @@ def score_sealed(
         violations=run.violations,
         peak_bytes=int(facts.pop("peak_bytes", 0)),
         facts=facts,
+        place_I=listening.place_I,
     )
 
 
@@ -171,11 +173,22 @@ class Telling:
     """The stream as it is told, block by block: each lane in its order, and nothing from ``stop_at`` on.
 
     ``side_bits`` is what the plan said it must be told besides. ``agreed``: the lanes and side bits of a plan that
-    stands in the score already; no other is taken.
+    stands in the score already; no other is taken. ``place_I``: as of the score. A decoder has one order: were lanes
+    only held back each for itself, they could be predicted from each other's future, text that comes twice for nothing.
     """
 
-    def __init__(self, tokens_N: np.ndarray, agreed: tuple[tuple[int, ...], float] | None = None) -> None:
+    def __init__(
+        self,
+        tokens_N: np.ndarray,
+        agreed: tuple[tuple[int, ...], float] | None = None,
+        place_I: np.ndarray | None = None,
+    ) -> None:
         self._tokens_N, self._agreed = np.asarray(tokens_N), agreed
+        targets = len(self._tokens_N) - 1
+        place_I = np.arange(targets) if place_I is None else place_I
+        self.turn_N = np.full(targets, targets)  # when a target is scored; what never was comes last
+        self.turn_N[place_I] = np.arange(len(place_I))
+        self._latest: list[np.ndarray] = []  # by lane, the latest turn of its targets up to each
         self.lane_starts: tuple[int, ...] = ()
         self.side_bits = 0.0
         self.told: list[int] = []  # by lane, how many of its targets
@@ -194,15 +207,18 @@ class Telling:
             raise Refused(f"said that its lanes begin at {starts} for {self.side_bits:g} bits, unlike who scored")
         if not free <= self.side_bits < math.inf:
             raise Refused(f"{len(starts)} lanes want {free:g} bits for their first tokens, not {self.side_bits:g}")
+        self._latest = [np.maximum.accumulate(turn_n) for turn_n in np.split(self.turn_N, starts[1:])]
         return self._tokens_N[list(starts)]
 
     def targets(self, message: Mapping[str, Any], stop_at: int | None = None) -> np.ndarray:
-        """What may be told of the block that is asked for; ``stop_at``: a place of the stream."""
+        """What may be told of the block that is asked for; ``stop_at``: a place of the stream, whose target and those
+        scored after it are not told."""
         lane, start, stop = (int(number) for number in message["ask"])
         if not 0 <= lane < len(self.told) or not 0 <= start <= self.told[lane] or stop > self.size(lane):
             raise Refused(f"asked for the targets {start} to {stop} of lane {lane} out of turn")
         first = self.lane_starts[lane]
-        stop = stop if stop_at is None else min(stop, stop_at - first)
+        if stop_at is not None and stop_at < len(self.turn_N):
+            stop = min(stop, int(np.searchsorted(self._latest[lane], self.turn_N[stop_at])))
         self.told[lane] = max(self.told[lane], stop)
         return self._tokens_N[first + 1 + start : first + 1 + max(start, stop)]
 
@@ -237,7 +253,12 @@ class _Listening:
     def __init__(self, tokens_N: np.ndarray, progress: Progress | None) -> None:
         self.telling, self._progress = Telling(tokens_N), progress
         self.nll_nats, self.sums = WriteOnce(len(tokens_N) - 1), WriteOnce(len(tokens_N) - 1)
+        self._scored: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
         self._done = 0
+
+    @property
+    def place_I(self) -> np.ndarray:
+        return np.concatenate(self._scored)
 
     def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
         if "ready" in message:
@@ -251,6 +272,7 @@ class _Listening:
         for values, slots in ((numbers[1], self.nll_nats), (numbers[2], self.sums)):
             for start, stop in stretches(place_I):
                 self._write(slots, int(place_I[start]), values[start:stop])
+        self._scored.append(place_I[~np.isnan(numbers[1])])
         self._done += len(place_I)
         if self._progress is not None:
             self._progress("validation", self._done, len(self.nll_nats.values_N))
@@ -299,7 +321,7 @@ def run_sealed(
             "stream_tokens": stream_tokens,
             "overrides": dict(overrides or {}),
         }
-        with _child(home, log, threads, limit_seconds) as (child, overtime):
+        with _child(home, task, log, threads, limit_seconds) as (child, overtime):
             assert child.stdin is not None and child.stdout is not None
             try:
                 send(child.stdin, order)
@@ -434,10 +456,10 @@ def _runs(scored: np.ndarray) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def _child(
-    home: Home, log: Any, threads: int, limit_seconds: float | None
+    home: Home, task: str, log: Any, threads: int, limit_seconds: float | None
 ) -> Iterator[tuple[subprocess.Popen[bytes] | Forked, threading.Event]]:
     """The sealed process, killed at the latest when the block ends or its time is over."""
-    child = home.start_sealed(threads, log)
+    child = home.start_sealed(task, threads, log)
     overtime = threading.Event()
 
     def end() -> None:

@@ -70,11 +70,16 @@ class PackageSource:
 
 
 class _Folder:
-    """A temporary one, gone with this object or this process."""
+    """A temporary one, gone with this object or this process, but not with a fork of it."""
 
     def __init__(self, prefix: str) -> None:
         self.path = Path(os.path.realpath(tempfile.mkdtemp(prefix=prefix)))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        weakref.finalize(self, _remove, self.path, os.getpid())
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @cache

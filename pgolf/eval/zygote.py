@@ -6,6 +6,9 @@ a *zygote*, as browsers fork their tabs: it imports other people's packages, by 
 that what a child finds in its memory is what it would have imported itself. A child leaves everything of it: its
 session, folder, environment, streams and open files; then ``pgolf.eval.sealed_child.main`` closes it as ever.
 
+Children of one zygote are alike in what a start draws by chance: the order of sets of words, addresses, numpy's random
+state. So whoever scores and whoever audits come of two: what follows chance must not look as if it could be decoded.
+
 A zygote ends, and its children with it, when the process that started it is gone, in whatever way: the line between
 the two is then closed. Linux alone, where a process can be waited for by its descriptor; elsewhere, with a GPU, whose
 driver does not outlive a fork, and where a zygote does not start, each sealed process starts by itself.
@@ -18,6 +21,7 @@ import json
 import os
 import select
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -33,32 +37,41 @@ from typing import IO, Any
 
 _STATUS = struct.Struct("<i")
 _MOST_BYTES = 1 << 16  # of a message
+_START_SECONDS = 60  # for the imports and a fork
+_END_SECONDS = 10
+_NONE = b"0"  # in place of the number of a child that could not be had
 _OWN = ("HOME", "TMPDIR", "NUMBA_CACHE_DIR")  # of the environment: each child's own
 
 
 class Forked:
     """A child of a zygote, as far as ``subprocess.Popen`` would show it."""
 
-    def __init__(self, zygote: Zygote, pid: int, stdin: IO[bytes], stdout: IO[bytes], status: int) -> None:
+    def __init__(self, zygote: Zygote, pid: int, stdin: IO[bytes], stdout: IO[bytes], status: IO[bytes]) -> None:
         self.pid, self.stdin, self.stdout = pid, stdin, stdout
         self.returncode: int | None = None
         self._zygote, self._status = zygote, status  # the zygote lives as long as its children
+        self._asking = threading.Lock()  # a timer asks too
 
     def poll(self) -> int | None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.wait(0)
+        if self._asking.acquire(blocking=False):  # else another thread waits
+            self._asking.release()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.wait(0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit status, negative for a signal. Raises subprocess.TimeoutExpired."""
-        if self.returncode is None:
-            if not select.select([self._status], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired("sealed process", timeout or 0)
-            told = os.read(self._status, _STATUS.size)
-            os.close(self._status)
-            # Nothing is told where the zygote was killed, and its children with it.
-            self.returncode = _STATUS.unpack(told)[0] if told else -signal.SIGKILL
-        return self.returncode
+        with self._asking:
+            if self.returncode is None:
+                telling = select.poll()  # select.select knows only low numbers
+                telling.register(self._status, select.POLLIN)
+                if not telling.poll(None if timeout is None else 1000 * timeout):
+                    raise subprocess.TimeoutExpired("sealed process", timeout or 0)
+                with self._status:
+                    told = self._status.read(_STATUS.size)
+                # Nothing is told where the zygote was killed, and its children with it.
+                self.returncode = _STATUS.unpack(told)[0] if told else -signal.SIGKILL
+            return self.returncode
 
     def kill(self) -> None:
         if self.poll() is None:
@@ -71,70 +84,98 @@ class Zygote:
 
     def __init__(self, places: Mapping[str, str], settings: Mapping[str, str]) -> None:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._folder = tempfile.TemporaryDirectory(prefix="pgolf-zygote-")
+        self._line.settimeout(_START_SECONDS)
+        folder = tempfile.mkdtemp(prefix="pgolf-zygote-")
         with theirs, tempfile.TemporaryFile() as told:
             told.write(json.dumps(dict(places)).encode())
             told.seek(0)
             self._process = subprocess.Popen(
                 python("from pgolf.eval.zygote import breed; breed()", str(theirs.fileno())),
-                cwd=self._folder.name,
-                env={**settings, **dict.fromkeys(_OWN, self._folder.name)},
+                cwd=folder,
+                env={**settings, **dict.fromkeys(_OWN, folder)},
                 stdin=told,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        weakref.finalize(self, _end, self._line, self._process, self._folder)
+        weakref.finalize(self, _end, self._line, self._process, folder, os.getpid())
+        _zygotes.add(self)
+
+    def leave(self) -> None:
+        """In a fork of the process that started it: the line is that one's alone, whose end it is to tell of."""
+        self._line.close()
+        self._process.returncode = 0
 
     def fork(self, environment: Mapping[str, str], folder: Path, log: int) -> Forked:
         """A child with that environment, working folder and error stream. Raises OSError where the zygote has died."""
-        (in_r, in_w), (out_r, out_w), (status_r, status_w) = os.pipe(), os.pipe(), os.pipe()
         asked = json.dumps({"environment": dict(environment), "folder": str(folder)}).encode()
-        try:
-            socket.send_fds(self._line, [asked], [in_r, out_w, log, status_w])
+        with contextlib.ExitStack() as opened:
+            (in_r, in_w), (out_r, out_w), (status_r, status_w) = (_pipe(opened) for _ in range(3))
+            socket.send_fds(self._line, [asked], [in_r.fileno(), out_w.fileno(), log, status_w.fileno()])
             answer = self._line.recv(_MOST_BYTES)
-            if not answer:
-                raise OSError("the zygote has ended")
-        except OSError:
-            for ours in (in_w, out_r, status_r):
-                os.close(ours)
-            raise
-        finally:
-            for theirs in (in_r, out_w, status_w):
-                os.close(theirs)
-        return Forked(self, int(answer), os.fdopen(in_w, "wb"), os.fdopen(out_r, "rb"), status_r)
+            if answer in (b"", _NONE):
+                raise OSError("the zygote could not fork" if answer else "the zygote has ended")
+            opened.pop_all()
+        for theirs in (in_r, out_w, status_w):
+            theirs.close()
+        return Forked(self, int(answer), in_w, out_r, status_r)
 
 
-def _end(line: socket.socket, process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
+def _pipe(opened: contextlib.ExitStack) -> tuple[IO[bytes], IO[bytes]]:
+    read, write = os.pipe()
+    return opened.enter_context(open(read, "rb")), opened.enter_context(open(write, "wb"))
+
+
+def _end(line: socket.socket, process: subprocess.Popen[bytes], folder: str, owner: int) -> None:
     line.close()
-    process.wait()
-    folder.cleanup()
+    if os.getpid() != owner:
+        return
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 _lock = threading.Lock()
-_living: tuple[tuple[object, ...], Zygote | None] = ((), None)
+_zygotes: weakref.WeakSet[Zygote] = weakref.WeakSet()  # that this process has started
+_living: dict[str, tuple[tuple[object, ...], Zygote]] = {}  # by what their children do
 
 
-def fork(places: Mapping[str, str], environment: Mapping[str, str], folder: Path, log: int) -> Forked | None:
+def _begin_anew() -> None:
+    """What a fork of this process has of its zygotes is not its own."""
+    global _lock
+    _lock = threading.Lock()
+    for zygote in list(_zygotes):
+        zygote.leave()
+    _living.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+def fork(task: str, places: Mapping[str, str], environment: Mapping[str, str], folder: Path, log: int) -> Forked | None:
     """A child of a zygote that has imported those packages under that environment, as ``Zygote.fork`` makes it.
 
-    The zygote stays for the next one. None where there can be none.
+    The zygote stays for the next one with that ``task``. None where there can be none.
     """
-    global _living
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return None
     settings = {name: value for name, value in environment.items() if name not in _OWN}
-    key = (os.getpid(), tuple(sorted(settings.items())), tuple(sorted(places.items())))
+    key = tuple(sorted(settings.items())), tuple(sorted(places.items()))
     with _lock:
+        known, zygote = _living.pop(task, ((), None))  # back only if it answers: what it owes is nobody else's
         try:
-            if _living[0] != key or _living[1] is None:
-                _living = key, Zygote(places, settings)
-            assert _living[1] is not None
-            return _living[1].fork(environment, folder, log)
+            if zygote is None or known != key:
+                zygote = Zygote(places, settings)
+            child = zygote.fork(environment, folder, log)
         except OSError:  # whoever starts by itself then says what is the matter
-            _living = (), None
             return None
+        _living[task] = key, zygote
+        return child
 
 
 def python(program: str, *arguments: str) -> list[str]:
@@ -181,17 +222,33 @@ class _Nursery:
         asked, streams, _, _ = socket.recv_fds(self._line, _MOST_BYTES, 4)
         if not asked:
             return False
+        try:
+            answer = self._child(asked, streams)
+        except OSError:  # no room for a process or a descriptor more
+            answer = _NONE
+            for stream in streams[3:]:
+                os.close(stream)
+        for stream in streams[:3]:
+            os.close(stream)
+        self._line.send(answer)
+        return True
+
+    def _child(self, asked: bytes, streams: list[int]) -> bytes:
+        if len(streams) < 4:
+            raise OSError("descriptors were lost")
         starter = os.getpid()
         pid = os.fork()
         if pid == 0:
             _live(lambda: self._life(starter), json.loads(asked), streams[:3])
-        ended = os.pidfd_open(pid)
+        try:
+            ended = os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
         self._selector.register(ended, selectors.EVENT_READ)
         self._children[ended] = pid, streams[3]
-        for stream in streams[:3]:
-            os.close(stream)
-        self._line.send(str(pid).encode())
-        return True
+        return str(pid).encode()
 
     def _bury(self, ended: int) -> None:
         """Tell whoever waits for it how the child has ended."""
@@ -211,7 +268,11 @@ def _live(life: Callable[[], None], asked: Mapping[str, Any], streams: list[int]
         os.setsid()
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
-        os.closerange(len(streams), os.sysconf("SC_OPEN_MAX"))
+        # Those there are: as many as there may be can be a thousand million.
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) >= len(streams):
+                with contextlib.suppress(OSError):
+                    os.close(int(name))
         sys.stdin = os.fdopen(0, closefd=False)  # the old one remembers another file
         os.environ.clear()
         os.environ.update(asked["environment"])

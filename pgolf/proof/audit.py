@@ -88,7 +88,7 @@ def audit_sealed(
     drawn, uniform = draw(sealed.nll_nats_N, places, seed)
     stretch = draw_stretch(len(sealed.nll_nats_N), stretch_tokens, seed)
     agreed = (sealed.lane_starts, sealed.side_bits)
-    judge = Judge(tokens_N, sealed.nll_nats_N, drawn, vocab_size, progress, agreed, stretch)
+    judge = Judge(tokens_N, sealed.nll_nats_N, drawn, vocab_size, progress, agreed, stretch, sealed.place_I)
     run = run_sealed("audit", artifact_path, len(tokens_N), judge, **how)
     return judge.audit(seed, uniform, run)
 
@@ -120,7 +120,8 @@ def draw(nll_nats_N: np.ndarray, places: int, seed: int) -> tuple[np.ndarray, in
 
 @dataclass
 class Judge:
-    """Holds the stream and the committed scores; tells no target of a drawn place before its row is here.
+    """Holds the stream and the committed scores; tells no target of a drawn place, and none that was scored after it,
+    before its row is here.
 
     The places of ``stretch`` are looked at too, and their targets written to ``writer``.
     """
@@ -132,13 +133,15 @@ class Judge:
     progress: Progress | None = None
     agreed: tuple[tuple[int, ...], float] | None = None  # the plan of who scored
     stretch: range = range(0)
+    place_I: np.ndarray | None = None  # in the order of scoring
     telling: Telling = field(init=False)
     writer: RangeWriter = field(default_factory=RangeWriter)
     found: dict[int, tuple[float, float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.telling = Telling(self.tokens_N, self.agreed)
-        self.drawn = np.union1d(self.drawn, np.array(self.stretch, dtype=np.int64))
+        self.telling = Telling(self.tokens_N, self.agreed, self.place_I)
+        drawn = np.union1d(self.drawn, np.array(self.stretch, dtype=np.int64))
+        self.drawn = drawn[np.argsort(self.telling.turn_N[drawn], kind="stable")]
 
     def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
         if "ready" in message:
@@ -146,23 +149,21 @@ class Judge:
         if "ask" in message:
             if len(self.found) == len(self.drawn):
                 raise Enough
-            lane = int(message["ask"][0])
-            return self.telling.targets(message, self._next_drawn(lane))
+            return self.telling.targets(message, self._next_drawn())
         if "row" not in message:
             raise Refused(f"said {sorted(message)}, which is no answer to an audit")
         place = int(message["row"])
         lane = self.telling.lane_at(place)
-        if self._next_drawn(lane) != place:
+        if self._next_drawn() != place:
             raise Refused(f"handed over a row for position {place}, which it was not asked for")
         self._look(place, payload)
         if self.progress is not None:
             self.progress("certify", len(self.found), len(self.drawn))
         return self.telling.one(lane)
 
-    def _next_drawn(self, lane: int) -> int | None:
-        """The first drawn place of the lane whose target is not told."""
-        index = int(np.searchsorted(self.drawn, self.telling.place(lane)))
-        return int(self.drawn[index]) if index < len(self.drawn) else None
+    def _next_drawn(self) -> int | None:
+        """The first drawn place, in the order of scoring, whose row is not here."""
+        return int(self.drawn[len(self.found)]) if len(self.found) < len(self.drawn) else None
 
     def _look(self, place: int, payload: bytes) -> None:
         target = int(self.tokens_N[place + 1])

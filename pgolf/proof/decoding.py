@@ -44,14 +44,15 @@ def decode_sealed(
 ) -> Decoding:
     """Read the stretch that ``audit`` wrote; ``how``: as for ``run_sealed``. Raises as that does."""
     agreed = (sealed.lane_starts, sealed.side_bits)
-    judge = DecodingJudge(tokens_N, audit.stretch, RangeReader(audit.coded), vocab_size, agreed, progress)
+    reader = RangeReader(audit.coded)
+    judge = DecodingJudge(tokens_N, audit.stretch, reader, vocab_size, agreed, progress, sealed.place_I)
     run = run_sealed("audit", artifact_path, len(tokens_N), judge, **how)
     return Decoding(audit.stretch, len(audit.coded), judge.decoded, run)
 
 
 @dataclass
 class DecodingJudge:
-    """Tells the stream before the stretch, and in it what the bytes say."""
+    """Tells what was scored before the stretch, and in it what the bytes say."""
 
     tokens_N: np.ndarray
     stretch: range
@@ -59,11 +60,13 @@ class DecodingJudge:
     vocab_size: int
     agreed: tuple[tuple[int, ...], float] | None = None
     progress: Progress | None = None
+    place_I: np.ndarray | None = None  # in the order of scoring
     telling: Telling = field(init=False)
     decoded: int = 0
 
     def __post_init__(self) -> None:
-        self.telling = Telling(self.tokens_N, self.agreed)
+        self.telling = Telling(self.tokens_N, self.agreed, self.place_I)
+        self._waiting = sorted(self.stretch, key=self.telling.turn_N.__getitem__)
 
     def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
         if "ready" in message:
@@ -71,12 +74,12 @@ class DecodingJudge:
         if self.decoded == len(self.stretch):
             raise Enough
         if "ask" in message:
-            return self.telling.targets(message, self._stop(int(message["ask"][0])))
+            return self.telling.targets(message, self._waiting[self.decoded])
         if "row" not in message:
             raise Refused(f"said {sorted(message)}, which is no answer to a decoder")
         place = int(message["row"])
         lane = self.telling.lane_at(place)
-        if place not in self.stretch:
+        if place != self._waiting[self.decoded]:
             raise Refused(f"handed over a row for position {place}, which it was not asked for")
         token = self.reader.read(row_of(payload, self.vocab_size))
         if self.telling.one(lane)[0] != token:
@@ -85,8 +88,3 @@ class DecodingJudge:
         if self.progress is not None:
             self.progress("decode", self.decoded, len(self.stretch))
         return np.array([token])
-
-    def _stop(self, lane: int) -> int | None:
-        """The place from which on the lane is not told."""
-        place = self.telling.place(lane)
-        return max(place, self.stretch.start) if place < self.stretch.stop else None

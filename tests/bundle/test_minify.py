@@ -170,3 +170,9 @@ def test_another_maker_takes_nothing_of_the_last_one(kept, monkeypatch):
 def test_where_nothing_can_be_kept_it_is_made_all_the_same(kept):
     kept.write_text("a file in the folder's place")
     assert minified("def f(value):\n    return value\n") == "def f(value):return value"
+
+
+def test_a_text_that_cannot_be_put_in_its_place_leaves_nothing_beside_it(kept, monkeypatch):
+    monkeypatch.setattr(minify.os, "replace", lambda part, place: (_ for _ in ()).throw(PermissionError()))
+    assert minified("def f(value):\n    return value\n") == "def f(value):return value"
+    assert not list(kept.iterdir())

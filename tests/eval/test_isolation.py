@@ -260,7 +260,7 @@ def test_without_the_kernel_it_is_the_same_run_under_its_label(tmp_path, monkeyp
     artifact = write_artifact(tmp_path / "a.pgolf")
     closed = score_sealed(artifact, TOKENS_N, threads=1)
     alone = WITHOUT + "from pgolf.eval.sealed_child import main; main()"
-    monkeypatch.setattr(Home, "start_sealed", lambda home, threads, log: home.start(alone, threads, stderr=log))
+    monkeypatch.setattr(Home, "start_sealed", lambda home, task, threads, log: home.start(alone, threads, stderr=log))
     sealed = score_sealed(artifact, TOKENS_N, threads=1)
     assert sealed.facts["isolation"] == HOOK_ONLY and sealed.violations == ()
     assert np.array_equal(sealed.nll_nats_N, closed.nll_nats_N)

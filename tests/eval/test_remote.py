@@ -147,8 +147,16 @@ def test_a_scorer_that_says_something_else_is_refused(message):
 # --- being audited ----------------------------------------------------------------------------------------------
 
 
-def judge_of(drawn, nll_nats_N=None):
-    return Judge(TOKENS_N, np.zeros(TARGETS) if nll_nats_N is None else nll_nats_N, np.array(drawn), V)
+def judge_of(drawn, nll_nats_N=None, place_I=None):
+    nll_nats_N = np.zeros(TARGETS) if nll_nats_N is None else nll_nats_N
+    return Judge(TOKENS_N, nll_nats_N, np.array(drawn), V, place_I=place_I)
+
+
+def listened(how, network=None, stages=0):
+    """What the judge has heard of a scorer."""
+    listening = road._Listening(TOKENS_N, None)
+    converse(running(evaluator_of(how, network, stages=stages), RemoteScorer), listening)
+    return listening
 
 
 class Watching(Judge):
@@ -170,26 +178,27 @@ class Watching(Judge):
 @pytest.mark.parametrize("stages", [0, 2])
 @pytest.mark.parametrize("how", list(LANES))
 def test_an_audited_process_hands_over_the_rows_that_score(how, stages, drawn):
-    own, evaluator = Scorer(TOKENS_N, LANES[how]), evaluator_of(how, stages=stages)
-    evaluator.run(own, own.first_tokens)
-    judge = Watching(TOKENS_N, own.nll_nats.values_N, np.array(drawn), V)
+    own = listened(how, stages=stages)
+    judge = Watching(TOKENS_N, own.nll_nats.values_N, np.array(drawn), V, place_I=own.place_I)
     assert converse(running(evaluator_of(how, stages=stages), RemoteAuditor), judge) == {"ended": "done"}
     assert sorted(judge.found) == list(drawn)
     difference, total, least = np.array([judge.found[place] for place in drawn]).T
     np.testing.assert_allclose(difference, 0.0, atol=1e-6)
     np.testing.assert_allclose(total, 1.0, atol=1e-5)
     assert (least > 0).all()
-    starts = LANES[how]
-    for place, told in judge.told_at.items():  # the targets told end right before it
+    starts, turn = LANES[how], {int(place): turn for turn, place in enumerate(own.place_I)}
+    for place, told in judge.told_at.items():  # the targets told end right before it, in every lane
         lane = max(lane for lane, start in enumerate(starts) if start <= place)
         assert told[lane] == place
+        assert all(
+            turn[other] < turn[place] for start, end in zip(starts, told, strict=True) for other in range(start, end)
+        )
 
 
 @pytest.mark.parametrize("how", list(LANES))
 def test_an_audited_network_that_learns_hands_over_the_rows_that_score(how):
-    own = Scorer(TOKENS_N, LANES[how])
-    evaluator_of(how, Counting(V)).run(own, own.first_tokens)
-    judge = judge_of(range(0, TARGETS, 3), own.nll_nats.values_N)
+    own = listened(how, Counting(V))
+    judge = judge_of(range(0, TARGETS, 3), own.nll_nats.values_N, own.place_I)
     converse(running(evaluator_of(how, Counting(V)), RemoteAuditor), judge)
     assert len(judge.found) == 20
     assert max(abs(difference) for difference, _, _ in judge.found.values()) < 1e-5

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -50,7 +53,8 @@ def bred():
     command, start = zygote.python, f"exec({TELLS!r}); from pgolf.eval.zygote import breed; breed()"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zygote, "python", lambda program, *rest: command(start, *rest))
-        yield zygote.Zygote(places, {"OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"})
+        mother = zygote.Zygote(places, {"OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"})
+    yield mother
 
 
 @pytest.fixture
@@ -97,7 +101,10 @@ def test_children_live_side_by_side_and_each_can_be_killed(fork):
         first.wait(0.2)
     first.kill()
     assert first.wait(20) == -signal.SIGKILL and second.poll() is None
+    waiting = threading.Thread(target=second.wait)
+    waiting.start()  # who waits keeps nobody from ending it
     second.kill()
+    waiting.join(20)
     assert second.wait(20) == -signal.SIGKILL
     second.kill()  # who has ended is left alone
 
@@ -118,13 +125,116 @@ def test_settings_that_change_make_another_zygote_and_a_dead_one_is_replaced(tmp
     with tempfile.TemporaryFile() as log:
         for settings in ({}, {}, {"MKL_CBWR": "AVX2"}, "kill", {"MKL_CBWR": "AVX2"}, {"MKL_CBWR": "AVX2"}):
             if settings == "kill":
-                os.kill(zygote._living[1]._process.pid, signal.SIGKILL)
-                zygote._living[1]._process.wait()
+                os.kill(zygote._living["test"][1]._process.pid, signal.SIGKILL)
+                zygote._living["test"][1]._process.wait()
                 continue
-            child = zygote.fork({}, settings, tmp_path, log.fileno())
-            seen.append(zygote._living[1] and zygote._living[1]._process.pid)
+            child = zygote.fork("test", {}, settings, tmp_path, log.fileno())
+            seen.append(child and zygote._living["test"][1]._process.pid)
             if child is not None:
                 child.kill()
                 child.wait(20)
     first, same, other, died, fresh = seen
     assert first == same != other and died is None and fresh not in (None, other)
+    zygote._living.pop("test")
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------
+
+
+def ended(tmp_path, task="test"):
+    """The number of a child of ``task`` that has been ended, and of its zygote."""
+    with tempfile.TemporaryFile() as log:
+        child = zygote.fork(task, {}, {}, tmp_path, log.fileno())
+    child.kill()
+    child.wait(20)
+    return child.pid, zygote._living[task][1]._process.pid
+
+
+@pytest.fixture
+def tasks():
+    yield
+    for task in ("test", "other"):
+        zygote._living.pop(task, None)
+
+
+def test_who_scores_and_who_audits_have_zygotes_of_their_own(tmp_path, tasks):
+    assert ended(tmp_path)[1] == ended(tmp_path)[1] != ended(tmp_path, "other")[1]
+
+
+def test_a_zygote_that_was_interrupted_before_it_answered_answers_nobody_else(tmp_path, tasks, monkeypatch):
+    """The next child would have the number of the one that nobody waits for."""
+    _, first = ended(tmp_path)
+
+    class Interrupted:
+        def __init__(self, line):
+            self.line = line
+
+        def __getattr__(self, name):
+            return getattr(self.line, name)
+
+        def recv(self, size):
+            raise KeyboardInterrupt
+
+    living = zygote._living["test"][1]
+    living._line = Interrupted(living._line)
+    del living
+    with pytest.raises(KeyboardInterrupt):
+        ended(tmp_path)
+    below = {seen.pid for seen in descendants(os.getpid())}
+    with tempfile.TemporaryFile() as log:
+        child = zygote.fork("test", {}, {}, tmp_path, log.fileno())
+    fresh = [seen for seen in descendants(os.getpid()) if seen.pid == child.pid]
+    assert fresh and child.pid not in below and fresh[0].parent != first
+    child.kill()
+    child.wait(20)
+
+
+def test_a_fork_of_the_judge_leaves_the_judges_zygotes_and_folders_alone(tmp_path, tasks):
+    """``line``: held by the fork, it would keep the zygote when the judge is gone."""
+    _, ours = ended(tmp_path)
+    living, kernels = zygote._living["test"][1], PackageSource().kernels
+    line = living._line.fileno()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            left = not zygote._living and living._line.fileno() == -1 and not os.path.exists(f"/proc/self/fd/{line}")
+            _, its_own = ended(tmp_path)
+            zygote._living.clear()
+            for finalizer in list(weakref.finalize._registry):
+                finalizer()  # as at the end of a process
+            status = 0 if left and its_own != ours else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert kernels.is_dir() and ended(tmp_path)[1] == ours
+
+
+def test_a_zygote_that_cannot_fork_says_so_and_its_children_live_on(tmp_path):
+    mother = zygote.Zygote({}, {})
+    with tempfile.TemporaryFile() as log:
+        first = mother.fork({}, tmp_path, log.fileno())
+        limits = resource.prlimit(mother._process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(mother._process.pid, resource.RLIMIT_NOFILE, (8, limits[1]))  # no descriptor is left
+        with pytest.raises(OSError):
+            mother.fork({}, tmp_path, log.fileno())
+        assert first.poll() is None
+        first.kill()
+        assert first.wait(20) == -signal.SIGKILL
+        resource.prlimit(mother._process.pid, resource.RLIMIT_NOFILE, limits)
+        assert mother.fork({}, tmp_path, log.fileno()).pid != first.pid  # there is room again
+
+
+def test_a_child_can_be_waited_for_whatever_the_numbers_of_descriptors(tmp_path):
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if most < 1200:
+        pytest.skip("fewer descriptors than a set of them holds")
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        with tempfile.TemporaryFile() as log:
+            child = zygote.Zygote({}, {}).fork({}, tmp_path, log.fileno())
+        child.kill()
+        assert child.wait(20) == -signal.SIGKILL
+    finally:
+        for number in held:
+            os.close(number)

@@ -95,10 +95,22 @@ def stream_of(evaluation, documents=DOCUMENTS):
     return stream_of_texts(evaluation.tokenizer, documents)
 
 
+class Noting(Scorer):
+    """A scorer that writes down in which order it was given places."""
+
+    def __init__(self, *stream):
+        super().__init__(*stream)
+        self.noted = []
+
+    def settle(self, place_I, rows, token_I):
+        super().settle(place_I, rows, token_I)
+        self.noted.append(place_I)
+
+
 def pretend_sealed(evaluation, tokens_N, **changes):
     """A SealedScore as the sealed process would answer, computed here to save its start."""
     evaluator = evaluation.evaluator(len(tokens_N))
-    scorer = Scorer(tokens_N, evaluator.plan.lane_starts)
+    scorer = Noting(tokens_N, evaluator.plan.lane_starts)
     evaluator.run(scorer, scorer.first_tokens)
     facts = {
         "learns": evaluator.learns,
@@ -108,7 +120,8 @@ def pretend_sealed(evaluation, tokens_N, **changes):
         "code": "this process",
     }
     plan, scores, sums = evaluator.plan, scorer.nll_nats.values_N, scorer.sums.values_N
-    sealed = SealedScore(scores, sums, plan.lane_starts, plan.side_bits, 1.0, (), 0, facts)
+    order = np.concatenate(scorer.noted)
+    sealed = SealedScore(scores, sums, plan.lane_starts, plan.side_bits, 1.0, (), 0, facts, order)
     return dataclasses.replace(sealed, **changes)
 
 
@@ -116,13 +129,15 @@ def pretend_audit(evaluation, tokens_N, sealed, places=600, seed=0, violations=(
     """An Audit as the audited process would answer, computed here."""
     drawn, uniform = draw(sealed.nll_nats_N, places, seed)
     stretch = draw_stretch(len(sealed.nll_nats_N), stretch_tokens, seed)
-    judge = Judge(tokens_N, sealed.nll_nats_N, drawn, evaluation.tokenizer.vocab_size, stretch=stretch)
+    told = {"stretch": stretch, "place_I": sealed.place_I}
+    judge = Judge(tokens_N, sealed.nll_nats_N, drawn, evaluation.tokenizer.vocab_size, **told)
     return judge.audit(seed, uniform, pretend_run(evaluation, tokens_N, judge, violations))
 
 
-def pretend_decoding(evaluation, tokens_N, audit, violations=()):
+def pretend_decoding(evaluation, tokens_N, audit, violations=(), place_I=None):
     """A Decoding as the decoding process would answer, computed here."""
-    judge = DecodingJudge(tokens_N, audit.stretch, RangeReader(audit.coded), evaluation.tokenizer.vocab_size)
+    reader, vocab_size = RangeReader(audit.coded), evaluation.tokenizer.vocab_size
+    judge = DecodingJudge(tokens_N, audit.stretch, reader, vocab_size, place_I=place_I)
     run = pretend_run(evaluation, tokens_N, judge, violations)
     return Decoding(audit.stretch, len(audit.coded), judge.decoded, run)
 
@@ -176,5 +191,5 @@ def context_of(
     )
     audit = audit or pretend_audit(evaluation, tokens_N, sealed, **how)
     decodes = isinstance(audit, Audit) and audit.complete and audit.largest < 1e-4
-    decoding = pretend_decoding(evaluation, tokens_N, audit) if decodes else None
+    decoding = pretend_decoding(evaluation, tokens_N, audit, place_I=sealed.place_I) if decodes else None
     return Context(evaluation, tokens_N, sealed, reported, audit, decoding, documents, "abc", dev=dev)

@@ -124,3 +124,24 @@ def test_the_targets_of_a_stretch_are_written_by_its_rows():
         made.answer({"row": place}, rows[place].tobytes())
     reader = RangeReader(made.writer.data())
     assert [reader.read(rows[place]) for place in range(50, 60)] == TOKENS[51:61].tolist()
+
+
+def test_lanes_are_not_predicted_from_each_others_future():
+    """Text that comes twice, a lane each: each predicted by what the other has at its place would cost nothing."""
+    tokens = np.tile(np.random.default_rng(0).integers(0, V, 500), 2)
+    tokens, half = np.append(tokens, tokens[:1]), 500
+    drawn = np.random.default_rng(1).choice(2 * half, 100, replace=False)
+    order = np.arange(2 * half).reshape(2, half).T.ravel()
+    made = Judge(tokens, np.zeros(2 * half), drawn, V, place_I=order)
+    made.answer({"ready": True, "lane_starts": [0, half], "side_bits": 16.0}, b"")
+    with pytest.raises(Enough):
+        while True:
+            told = [made.answer({"ask": [lane, 0, half]}, b"") for lane in (0, 1)]
+            lane = 0 if made._next_drawn() < half else 1
+            row = np.zeros(V, dtype="<f4")
+            seen = told[1 - lane][len(told[lane]) :]
+            row[seen[0] if len(seen) else 0] = 1
+            made.answer({"row": made._next_drawn()}, row.tobytes())
+    wrong = np.array([place for place, (difference, _, _) in made.found.items() if difference])
+    first = drawn[drawn < half]  # lane 0 comes first at each place
+    assert (wrong < half).all() and len(wrong) > 0.7 * len(first)
