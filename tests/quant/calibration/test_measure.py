@@ -204,7 +204,7 @@ def test_a_reserve_that_leaves_no_training_is_refused_at_once():
 
 
 def test_a_model_that_cannot_write_is_refused_before_training():
-    words = ("arch/mlp=polyglu_routed", "arch.mlp.routing=sequence_mean")
+    words = ("arch/mlp=polyglu_routed", "arch.mlp.routing=sequence_mean", "eval=sliding")
     with pytest.raises(ConfigError, match="self_generated cannot write with this model"):
         check(tiny_settings("quant=gptq", "quant/calibration=self_generated", *words))
     check(tiny_settings("quant=gptq", "quant/calibration=train", *words))
