@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU.
-    ``lanes``: of the plan, how many parts of the stream are predicted beside each other."""
+    ``lanes``: of the plan, how many parts of the stream are predicted beside each other. ``byte_lengths``: the
+    tokenizer's, of targets that are known; None where nothing is predicted yet."""
 
     vocab_size: int
     bos_id: int
@@ -29,6 +31,7 @@ class Facts:
     device: str = "cpu"
     workers: int = 1
     lanes: int = 1
+    byte_lengths: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def targets(self) -> int:
@@ -66,6 +69,13 @@ class Batch:
     blocks: tuple[Span, ...]
     inputs_BT: Tensor
     keep: int
+
+
+# What a network can be asked for beside its rows, each from them alone.
+SIGNALS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "entropy": lambda logp_BKV: -(logp_BKV.exp() * logp_BKV).sum(-1),  # nats
+    "largest": lambda logp_BKV: logp_BKV.amax(-1).exp(),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.prediction import Batch, Facts
+from pgolf.core.results import ParamSpec
 from pgolf.eval.blocks import Tape
 from pgolf.eval.evaluation import check_cadence
 from pgolf.eval.evaluator import Evaluator
@@ -31,18 +32,19 @@ from pgolf.eval.streaming import Streaming
 from pgolf.proof.audit import audit_sealed
 from pgolf.run.rules import check
 from pgolf.ttt.none import NoAdaptation
-from pgolf.ttt.sgd import SGD, Momentum
+from pgolf.ttt.sgd import SGD
 from tests.eval.fakes import AllRows, Bigram, Counting, Lanes
 from tests.helpers import VOCAB, randomise, tiny_model, tiny_settings
 from tests.proof.making import DOCUMENTS, network_evaluation, pretend_audit, pretend_sealed, stream_of, write_artifact
 
 WINDOW, STRIDE, BLOCK = 48, 16, 32
+NEUTRAL = {key: value for key, value in tiny_settings("ttt=sgd")["ttt"].items() if key != "_target_"}
 PRESETS = options(conf_dir(), "arch")
 
 
 def sgd(**changes):
     plain = {"chunk_tokens": 32, "window": 32, "epochs": 2, "lr": 0.1, "final_lr": 0.5, "momentum": 0.5, "clip": 1.0}
-    return SGD(**plain | changes)
+    return SGD(**NEUTRAL | plain | changes)
 
 
 def made(*words):
@@ -145,7 +147,9 @@ SETTINGS = [
 @pytest.mark.parametrize("tokens", [193, 300])
 def test_each_chunk_is_scored_and_then_trained_on(model, tokens, changes):
     tokens_N, ttt = stream(tokens), sgd(**changes)
-    settings = dataclasses.asdict(ttt.chunks) | {name: getattr(ttt, name) for name in ("lr", "final_lr", "momentum")}
+    chunks, rate = ttt.chunks, ttt.rate
+    settings = {name: getattr(chunks, name) for name in ("chunk_tokens", "window", "epochs", "clip")}
+    settings |= {"lr": rate.lr, "final_lr": rate.final, "momentum": ttt.momentum}
     found = scored(model, tokens_N, ttt)
     np.testing.assert_allclose(found, by_hand(model, tokens_N, **settings), atol=2e-4)
     fixed = scored(model, tokens_N, sgd(epochs=0))
@@ -198,17 +202,13 @@ def test_learning_makes_a_text_that_repeats_cheaper(model):
     assert adapted[half:].mean() < 0.9 * fixed[half:].mean()
 
 
-def test_the_rate_falls_along_half_a_cosine():
-    rule = Momentum(lr=2.0, final_lr=0.0, momentum=0.0)
-    assert [rule.rate(progress) for progress in (0.0, 0.5, 1.0)] == pytest.approx([2.0, 1.0, 0.0])
-    assert [Momentum(2.0, 1.0, 0.0).rate(progress) for progress in (0.0, 0.3, 1.0)] == [2.0] * 3
-    assert Momentum(2.0, 0.5, 0.0).rate(1.0) == pytest.approx(1.0)
-
-
 class Watched(Bigram):
     """What was asked of it with gradients on: the inputs, and how many of them were kept."""
 
     trained_on: ClassVar[list] = []
+
+    def param_specs(self):
+        return {"table": ParamSpec("embedding", "embedding", "embedding")}
 
     def logits(self, ids_BT, keep=None):
         if torch.is_grad_enabled():
