@@ -140,7 +140,7 @@ def _adaptation_rules(built: _Built) -> None:
         method.check(model)
     except ConfigError:
         return  # a model that cannot be built, or not be evaluated so, has been complained about
-    facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2)
+    facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, lanes=method.lanes)
     ttt = make(built.cfg["ttt"])
     check_cadence(method, ttt.wrap(method.network(weights_for(ttt, FixedNetwork(model)), facts), facts))
 
