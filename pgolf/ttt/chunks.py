@@ -136,7 +136,7 @@ class ChunkTrained:
         self.frozen = network.fork() if how.output.keep else None
         self.start = [weight.clone() for weight in self.weights] if self.chunks.pull or self.chunks.restart else None
         self.raw = [weight.clone() for weight in self.weights] if self.chunks.average is not None else None
-        self._lanes: dict[int, Lane] = {}
+        self._lanes: dict[int, LaneText] = {}
         self._observed = self._trained = 0  # targets, chunks
 
     @property
@@ -175,7 +175,7 @@ class ChunkTrained:
             self.frozen.observe(batch, tokens_BK)
         for block, input_T, token_K in zip(batch.blocks, batch.inputs_BT, tokens_BK, strict=True):
             if block.start == 0:
-                self._lanes[block.lane] = Lane(input_T[-batch.keep :][:1])
+                self._lanes[block.lane] = LaneText(input_T[-batch.keep :][:1])
             lane = self._lanes[block.lane]
             lane.tokens = torch.cat([lane.tokens, token_K])
             self._observed += batch.keep
@@ -190,7 +190,7 @@ class ChunkTrained:
         twin._lanes = {number: copy.copy(lane) for number, lane in self._lanes.items()}
         return twin
 
-    def _chunk(self, lane: Lane) -> None:
+    def _chunk(self, lane: LaneText) -> None:
         """Train on the lane's next chunk, as far as it is to be trained on."""
         worth_N = self._worth(lane)
         if worth_N is not None:
@@ -199,7 +199,7 @@ class ChunkTrained:
         lane.trained += self.cadence
         lane.forget(max(0, lane.trained - self.chunks.window))
 
-    def _worth(self, lane: Lane) -> Tensor | None:
+    def _worth(self, lane: LaneText) -> Tensor | None:
         """What each target of the chunk counts in the loss, 1 on average; None: none does.
 
         Where a document begins in it, what has been learnt from the one before is forgotten.
@@ -232,7 +232,7 @@ class ChunkTrained:
         specs = self.network.model.param_specs()
         self.rule = self.how.rule([specs[name] for name in self._names])
 
-    def _train(self, lane: Lane, worth_N: Tensor) -> None:
+    def _train(self, lane: LaneText, worth_N: Tensor) -> None:
         rate = self.how.rate.at(self._trained, -(-self.facts.targets // self.cadence))
         windows = [
             (window, worth_K)
@@ -253,7 +253,7 @@ class ChunkTrained:
             self.network.model.requires_grad_(False)
         self.raw = _exchanged(weights, averages)
 
-    def _step(self, lane: Lane, windows: Sequence[_Part], weights: Sequence[Tensor], rate: float) -> None:
+    def _step(self, lane: LaneText, windows: Sequence[_Part], weights: Sequence[Tensor], rate: float) -> None:
         workers = self.facts.workers if self.facts.device == "cpu" else 1
         total: list[Tensor] = []
         for some in (windows[first : first + workers] for first in range(0, len(windows), workers)):
@@ -274,7 +274,7 @@ class ChunkTrained:
                 _approach(weights, self.start, self.chunks.pull)
 
     def _gradients(
-        self, lane: Lane, weights: Sequence[Tensor], window: tuple[int, int, int], worth_K: Tensor
+        self, lane: LaneText, weights: Sequence[Tensor], window: tuple[int, int, int], worth_K: Tensor
     ) -> tuple[Tensor, ...]:
         """Of the window's mean cross-entropy, for every weight; zeros where it has no part in it."""
         context, start, stop = (place - lane.first for place in window)
@@ -308,7 +308,7 @@ def _approach(some: Sequence[Tensor], others: Sequence[Tensor], share: float) ->
         one.lerp_(other, share)
 
 
-class Lane:
+class LaneText:
     """A lane's tokens from x_first on, as far as they may still be needed; its targets before ``trained`` are done.
 
     ``begun``: where its present document begins, as far as it has been trained on.

@@ -25,7 +25,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, ModelNetwork, Network
 from pgolf.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pgolf.core.results import ParamSpec
-from pgolf.ttt.chunks import Chunks, ChunkTrained, GradientAdaptation, Lane
+from pgolf.ttt.chunks import Chunks, ChunkTrained, GradientAdaptation, LaneText
 from pgolf.ttt.lora import LoRA
 from pgolf.ttt.output import Output
 from pgolf.ttt.rate import Rate
@@ -127,7 +127,7 @@ class PhaseTrained(ChunkTrained):
         self.text = torch.zeros(0, dtype=torch.int64)
         self.ended = self.phases = 0
 
-    def _chunk(self, lane: Lane) -> None:
+    def _chunk(self, lane: LaneText) -> None:
         if self.phases == len(self.how.boundaries):
             return super()._chunk(lane)
         first = lane.trained - lane.first
@@ -147,7 +147,7 @@ class PhaseTrained(ChunkTrained):
         whole = int((text_N == self.facts.bos_id).nonzero()[-1]) + 1
         facts = replace(self.facts, stream_tokens=whole)
         trainer = ChunkTrained(self.network, facts, self.how.phase)
-        lane = Lane(text_N[:whole].to(self.facts.device))
+        lane = LaneText(text_N[:whole].to(self.facts.device))
         for _ in range(-(-facts.targets // trainer.cadence) - 1):
             trainer._chunk(lane)
         self.start = [weight.detach().clone() for weight in self.weights]
