@@ -20,6 +20,7 @@ SMOKE = (
     "budget=smoke",
     "budget.subset_tokens=2048",
     "logger=[jsonl]",
+    "compressor=zlib",  # the default one's kernels take six seconds to compile, anew for each script
 )
 
 

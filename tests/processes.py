@@ -40,6 +40,13 @@ def descendants(pid: int) -> list[Seen]:
     return found
 
 
+def sealed_processes(pid: int) -> list[Seen]:
+    """Those that serve a stream for ``pid``: forked from its zygote, or started by it."""
+    below = descendants(pid)
+    zygotes = {seen.pid for seen in below if "pgolf.eval.zygote" in seen.command and seen.parent == pid}
+    return [seen for seen in below if seen.parent in zygotes or "sealed_child" in seen.command]
+
+
 def until(look: Callable[[], Found], seconds: float) -> Found:
     """Look again and again until there is something; fails after ``seconds``."""
     deadline = time.monotonic() + seconds

@@ -17,7 +17,7 @@ from tests.arch.causality import one_step
 from tests.helpers import tiny_model
 
 # Options that are complete only with a setting of the user's.
-NEEDS = {("data", "text"): ["data.paths=[some.txt]"]}
+NEEDS = {("data", "text"): ["data.paths=[some.txt]"], ("mixer", "sse"): ["mixer@mixer.of=bucketed"]}
 # What experts and mixers, as far as they do anything, are complete only with.
 MATES = {"ngram": "mixer=bucketed", "mixer": "ngram=backoff"}
 # Options that refuse to live in the default model, with the reason their message gives.

@@ -12,6 +12,7 @@ by round, and a line shows the median. One thread; times are its CPU seconds, wh
     price      targets alone through experts and mixer, from the first token of the text on, no row written
     counts     the same of the experts alone
 
+A measure of what the words leave out, or of stages that can only make whole rows, is left out unless it is asked for.
 The tokens are those of the data's training text: pieces of words, the commonest numbered as far as the vocabulary
 goes, all others as one; so no tokenizer needs to be trained. To add a measure, add a class to ``MEASURES``.
 """
@@ -69,7 +70,11 @@ def _run(arguments: argparse.Namespace) -> None:
     from pgolf.core.process import one_kernel_thread
 
     given = Given(arguments.words, arguments.text, arguments.rows)
-    wanted = [measure for measure in MEASURES if not arguments.only or measure.name in arguments.only]
+    wanted = [
+        measure
+        for measure in MEASURES
+        if (measure.name in arguments.only if arguments.only else measure.possible(given))
+    ]
     with one_kernel_thread():
         found = timed([measure(given) for measure in wanted], arguments.rounds)
     print(f"{given.title}; one thread, median of {arguments.rounds} rounds in turn")
@@ -127,9 +132,10 @@ class Given:
     @cached_property
     def stages(self) -> list[Stage]:
         from pgolf.core.make import make
+        from pgolf.core.prediction import in_turn
 
         mixer = make(self.cfg["mixer"]).stage(self.facts, len(self.experts))
-        return [*self.experts, *([mixer] if mixer is not None else [])]
+        return [*self.experts, *in_turn(mixer)]
 
     @cached_property
     def own_KV(self) -> np.ndarray:
@@ -186,6 +192,10 @@ class NetworkScores:
         network = method.network(FixedNetwork(model).fork(), facts)
         self.evaluator = Evaluator(network, method.plan(facts), facts)
         self.tokens_N = np.concatenate([[about.bos_id], given.token_N[:tokens]])
+
+    @staticmethod
+    def possible(given: Given) -> bool:
+        return True
 
     @staticmethod
     def tokens(given: Given) -> int:
@@ -265,6 +275,10 @@ class StageRows:
     def part(given: Given) -> Sequence[Stage]:
         return given.stages
 
+    @classmethod
+    def possible(cls, given: Given) -> bool:
+        return bool(cls.part(given))
+
     @staticmethod
     def tokens(given: Given) -> int:
         return given.rows
@@ -320,6 +334,10 @@ class StagePrices:
     def part(given: Given) -> Sequence[Stage]:
         return given.stages
 
+    @classmethod
+    def possible(cls, given: Given) -> bool:
+        return bool(cls.part(given)) and all(stage.score is not None for stage in cls.part(given))
+
     @staticmethod
     def tokens(given: Given) -> int:
         return given.text_tokens
@@ -347,7 +365,8 @@ class ExpertPrices(StagePrices):
         return "targets alone through " + " + ".join(stage.name for stage in given.experts)
 
 
-# ``name``, ``tokens(given)``, ``what(given)`` make its line; made once, ``measure()`` gives the CPU seconds of a round.
+# ``name``, ``tokens(given)``, ``what(given)`` make its line, unasked if it is ``possible(given)``; made once,
+# ``measure()`` gives the CPU seconds of a round.
 MEASURES: tuple[Any, ...] = (
     NetworkScores,
     NetworkEncodes,

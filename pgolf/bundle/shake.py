@@ -42,6 +42,7 @@ _QUIET_DECORATORS = frozenset(
         "overload",
         "override",
         "property",
+        "register_jitable",
         "runtime_checkable",
         "setter",
         "staticmethod",

@@ -66,6 +66,10 @@ def _wanted(group: Group, cfg: Mapping[str, Any]) -> bool:
     return get_origin(hint) in (dict, Mapping)
 
 
+def _child_group(group: Group, key: str) -> bool:
+    return any(other.path == f"{group.path}/{key}" for other in GROUPS)
+
+
 def _hints(target: Any) -> dict[str, Any]:
     return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
 
@@ -104,6 +108,8 @@ def bind_problems(node: Mapping[str, Any], group: Group, place: str) -> Iterator
             problem = value_problem(value, hints[key])
             if problem:
                 yield f"{place}.{key}: {value!r} {problem}"
+            elif isinstance(value, Mapping) and "_target_" in value and not _child_group(group, key):
+                yield from bind_problems(value, group, f"{place}.{key}")  # an option of the group within another
     for key, parameter in parameters.items():
         if key not in given and parameter.default is inspect.Parameter.empty:
             yield f"{place}.{key}: missing; {name} takes {takes}"

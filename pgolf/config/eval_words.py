@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def read_words(argv: Sequence[str]) -> EvalWords:
     changed: list[str] = []
     fixed: list[str] = []
     for word in rest:
-        key = word.partition("=")[0].lstrip("+~")
+        key = word.partition("=")[0].lstrip("+~").rpartition("@")[2]  # group@place says what stands at the place
         group = key.partition(".")[0].partition("/")[0]
         if group in OVERRIDABLE:
             (changed if "." in key else chosen).append(key)
@@ -83,7 +84,8 @@ def evaluation_nodes(argv: Sequence[str], header: Mapping[str, Any]) -> dict[str
         return {}
     from pgolf.config.compose import checked
 
-    foreign = [word for word in argv if word.lstrip("+~").partition("=")[0].partition(".")[0] not in OVERRIDABLE]
+    keys = [word.lstrip("+~").partition("=")[0].rpartition("@")[2] for word in argv]
+    foreign = [word for word, key in zip(argv, keys, strict=True) if key.partition(".")[0] not in OVERRIDABLE]
     if foreign:
         checked(foreign)  # a mistyped one is told what it may have meant
         raise ConfigError(f"{' '.join(foreign)}: fixed by the artifact; its {', '.join(OVERRIDABLE)} can be replaced")
@@ -115,14 +117,19 @@ def _nodes(
         theirs = header.get(group, {})
         nodes[group] = settings[group] | {key: theirs[key] for key in words.scaled[group] if key in theirs}
     for dotted in words.changed:
-        name, _, key = dotted.partition(".")
-        node = nodes.setdefault(name, dict(header.get(name, {})))
+        name, *above, key = dotted.split(".")
+        node: Any = nodes.setdefault(name, deepcopy(dict(header.get(name, {}))))
+        ours: Any = settings[name]
+        for part in above:
+            node, ours, name = node.get(part, {}), ours.get(part, {}), f"{name}.{part}"
+            if not isinstance(node, dict) or not isinstance(ours, Mapping):
+                node = ours = {}
         if key not in node:
             problems.append(f"{dotted}: the artifact's {name} takes {', '.join(k for k in node if k != '_target_')}")
-        elif key not in settings[name]:
+        elif key not in ours:
             problems.append(f"{dotted}: can be changed, not taken away")
         else:
-            node[key] = settings[name][key]
+            node[key] = ours[key]
     for name, node in (dict(others or {}) | nodes).items():
         technique = group_of(name)
         assert technique is not None

@@ -103,7 +103,7 @@ def preflight(
     misspelt: set[str] = set()  # roots of groups whose option is wrong
     for override in overrides:
         name = override.key_or_group
-        if override.package or name.startswith("hydra"):
+        if name.startswith("hydra") or (override.package and not group_of(name)):
             continue
         if override.is_delete() and name.partition(".")[0] in FACTS:
             problems.append(f"{name}: can be changed, not taken away")

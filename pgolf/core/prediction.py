@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Facts:
     """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU.
     ``lanes``: of the plan, how many parts of the stream are predicted beside each other. ``byte_lengths``: the
-    tokenizer's, of targets that are known; None where nothing is predicted yet."""
+    tokenizer's, of targets that are known; ``embedding``: gives the artifact's vectors of the tokens, float64 [V, D].
+    Both are None where there is no tokenizer or no model yet."""
 
     vocab_size: int
     bos_id: int
@@ -32,6 +33,7 @@ class Facts:
     workers: int = 1
     lanes: int = 1
     byte_lengths: Callable[[np.ndarray], np.ndarray] | None = None
+    embedding: Callable[[], np.ndarray] | None = None
 
     @property
     def targets(self) -> int:
@@ -136,7 +138,7 @@ class Stage:
 
     ``reserve(state, tokens)`` returns a state with room for that many more tokens; called between rounds.
     ``score``, where there is one, does the work of both for the price of the token alone: what ``predict`` would have
-    written for it, from what the rows before say of it, and then ``learn``.
+    written for it, from what the rows before say of it, and then ``learn``. ``after``: a stage right before this one.
     """
 
     name: str
@@ -147,3 +149,9 @@ class Stage:
     needs: tuple[str, ...] = ()
     reserve: Callable[[Any, int], Any] | None = None
     score: Callable[..., float] | None = None
+    after: Stage | None = None
+
+
+def in_turn(stage: Stage | None) -> list[Stage]:
+    """The stage behind those that it comes after; none for None."""
+    return [] if stage is None else [*in_turn(stage.after), stage]

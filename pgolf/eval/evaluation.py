@@ -16,7 +16,7 @@ import torch
 
 from pgolf.arch.untie import untie_recurrence
 from pgolf.core.errors import ConfigError, DataError
-from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage
+from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage, in_turn
 from pgolf.core.protocols import Model, Progress, Tokenizer
 from pgolf.core.results import Score
 from pgolf.eval.blocks import RoundPlan
@@ -148,16 +148,22 @@ class Evaluation:
         """
         facts = self.facts(stream_tokens)
         plan = self.method.plan(facts)
-        facts = replace(facts, lanes=len(plan.lane_starts))
+        facts = replace(facts, lanes=len(plan.lane_starts), embedding=lambda: embedding_of(self.network.model))
         experts = self.ngram.stages(facts)
         mixer = self.mixer.stage(facts, len(experts))
         network = self.ttt.wrap(self.method.network(weights_for(self.ttt, self.network), facts), facts)
         check_cadence(self.method, network)
-        return Evaluator(network, plan, facts, [*experts, *([mixer] if mixer is not None else [])])
+        return Evaluator(network, plan, facts, [*experts, *in_turn(mixer)])
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:
         """See ``stream_of``."""
         return stream_of(self, tokens_N)
+
+
+def embedding_of(model: Model) -> np.ndarray:
+    """The vectors of the tokens that the model begins with, float64 [V, D]."""
+    (name,) = (name for name, spec in model.param_specs().items() if spec.kind == "embedding")
+    return model.state_dict()[name].detach().double().cpu().numpy()
 
 
 def stream_of(terms: Terms, tokens_N: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The temporary folder that a sealed process lives in, what it can reach from there, and how it is started.
 
-Kernels that the code compiles by numba are kept for later processes of the same script as they are when its plan is
+Kernels that the code compiles by numba are kept for later processes of the same source as they are when its plan is
 said: before it has been told anything of the stream they can hold nothing but what script and artifact say.
 """
 
@@ -10,10 +10,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pgolf.core.errors import ConfigError
 from pgolf.eval.library import (
@@ -26,6 +25,7 @@ from pgolf.eval.library import (
     shared_libraries,
 )
 from pgolf.eval.source import PackageSource, ScriptSource, Source
+from pgolf.eval.zygote import Forked, fork, python
 
 # Passed on because the GPU's driver needs them, or because they choose the kernels that compute, which must be those
 # that this process replays with; nothing else of the environment is, but the folders of LD_LIBRARY_PATH in use.
@@ -63,15 +63,14 @@ class Home:
         self.forbidden.write_text("Whoever reads this is not isolated.\n")
         if isinstance(self.source, ScriptSource):
             self.script = str(self.source.path)
-            _copy(self.source.kernels, self.kernels)
+        _copy(self.source.kernels, self.kernels)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
     def keep_kernels(self) -> None:
-        if isinstance(self.source, ScriptSource):
-            _copy(self.kernels, self.source.kernels)
+        _copy(self.kernels, self.source.kernels)
 
     def take(self, artifact: Path) -> str:
         """Copy the artifact in, and return where it lies now: its own path would tell more than its bytes."""
@@ -90,10 +89,9 @@ class Home:
         }
 
     def start(self, program: str, threads: int, **how: Any) -> subprocess.Popen[bytes]:
-        """Python with ``program``: at first with the standard library and this package to import from."""
-        root = str(Path(__file__).resolve().parents[2])
+        """Python with ``program``; see ``pgolf.eval.zygote.python``."""
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", "-c", f"import sys; sys.path.append(sys.argv[1]); {program}", root],
+            python(program),
             cwd=self.scratch,
             env=environment(threads, self.scratch, self.kernels),
             stdin=subprocess.PIPE,
@@ -101,6 +99,14 @@ class Home:
             start_new_session=True,  # Ctrl-C and a closed terminal reach this process, which ends the child
             **how,
         )
+
+    def start_sealed(self, threads: int, log: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
+        """A process that serves one stream, as ``pgolf.eval.sealed_child.main`` does."""
+        forked = None
+        if not self.device.startswith("cuda"):
+            own = environment(threads, self.scratch, self.kernels)
+            forked = fork(self.library.places, own, self.scratch, log.fileno())
+        return forked or self.start("from pgolf.eval.sealed_child import main; main()", threads, stderr=log)
 
 
 def environment(threads: int, scratch: Path, kernels: Path) -> dict[str, str]:

@@ -128,8 +128,8 @@ class Reach:
 def isolate(reach: Reach, parent: int) -> str:
     """Leave this process, which has one thread, nothing but ``reach``; returns what held, such as ``landlock 7``.
 
-    Raises NotIsolated where the kernel agreed and the file that is forbidden, or the memory of ``parent``, can be read
-    all the same.
+    Raises NotIsolated where the kernel agreed and the file that is forbidden, or the memory of ``parent`` or of who
+    started this process for it, can be read all the same.
     """
     if sys.platform != "linux":
         return HOOK_ONLY
@@ -149,7 +149,7 @@ def isolate(reach: Reach, parent: int) -> str:
     version = _landlock(libc, reach)
     filtered = _filter_calls(libc, bool(reach.devices))
     if version:
-        for path in (reach.forbidden, f"/proc/{parent}/mem"):
+        for path in (reach.forbidden, f"/proc/{parent}/mem", f"/proc/{os.getppid()}/mem"):
             if _opens(path):
                 raise NotIsolated(f"isolation: the kernel was to refuse {path}, and it could be opened")
     held = [f"landlock {version}"] if version else []

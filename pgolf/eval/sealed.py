@@ -44,8 +44,8 @@ from pgolf.eval.library import IMPORTED, SYSTEM_FILES, origin_of
 from pgolf.eval.scorer import stretches
 from pgolf.eval.slots import DoubleScore, WriteOnce
 from pgolf.eval.source import PackageSource, ScriptSource, Source
+from pgolf.eval.zygote import Forked
 
-_MAIN = "from pgolf.eval.sealed_child import main; main()"
 _REPORT = "from pgolf.eval.sealed_child import report; report()"
 _START_SECONDS = 60
 _STDERR_TAIL_BYTES = 4000
@@ -313,8 +313,7 @@ def run_sealed(
             except (Refused, ArithmeticError, LookupError, TypeError, ValueError) as error:  # whatever it said wrong
                 violations.append(Violation("out_of_turn", task, str(error)))
             except (EOFError, BrokenPipeError, ConnectionResetError):
-                child.wait()
-                raise _crash(child.returncode, log, overtime.is_set(), limit_seconds) from None
+                raise _crash(child.wait(), log, overtime.is_set(), limit_seconds) from None
     violations += [Violation("access", event, what) for event, what in ended.get("violations", ())]
     facts = {**ended.get("facts", {}), **closed}
     facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {}), "code": source.label}
@@ -436,9 +435,9 @@ def _runs(scored: np.ndarray) -> Iterator[tuple[int, int]]:
 @contextlib.contextmanager
 def _child(
     home: Home, log: Any, threads: int, limit_seconds: float | None
-) -> Iterator[tuple[subprocess.Popen[bytes], threading.Event]]:
+) -> Iterator[tuple[subprocess.Popen[bytes] | Forked, threading.Event]]:
     """The sealed process, killed at the latest when the block ends or its time is over."""
-    child = home.start(_MAIN, threads, stderr=log)
+    child = home.start_sealed(threads, log)
     overtime = threading.Event()
 
     def end() -> None:

@@ -33,18 +33,19 @@ from pgolf.eval.seal import Seal, SealBroken, seal
 _PR_SET_PDEATHSIG = 1
 
 
-def main() -> None:
-    """Serve one stream."""
+def main(starter: int | None = None) -> None:
+    """Serve one stream. ``starter``: the process that forked this one, where it is not the judge itself."""
     for number in HEEDED:
         signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     questions = sys.stdin.buffer
     order, _ = receive(questions)
-    _die_with(order["parent"])
+    _die_with(starter or order["parent"])
     closed: Seal | None = None
     try:
         facts = {"isolation": isolate(Reach(**order["reach"]), order["parent"])}
+        import_packages(order["places"])  # what a zygote has imported is there already
         _import_from(order)
         facts |= _read(order)
         closed = _close(order)
@@ -85,10 +86,19 @@ def report() -> None:
     print(json.dumps({name: origin_of(name) for name in order["names"]}))
 
 
+def import_packages(places: Mapping[str, str]) -> None:
+    """Import what evaluation is made of, from there alone."""
+    _import_from({"folders": [], "places": places})
+    for name in IMPORTED:
+        if find_spec(name) is not None:
+            import_module(name)
+    import ctypes  # noqa: F401 - loads libffi; later loading of foreign libraries is refused
+
+
 def _import_from(order: Mapping[str, Any]) -> None:
     """Find top-level modules in the library alone, and in the folders that are named."""
     sys.path[:] = order["folders"]
-    sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Library(order["places"], ()), PathFinder]
+    sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Library(dict(order["places"]), ()), PathFinder]
 
 
 def _read(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,12 +112,7 @@ def _read(order: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _close(order: Mapping[str, Any]) -> Seal:
-    """Import what evaluation is made of, then seal."""
-    import ctypes  # noqa: F401 - loads libffi; later loading of foreign libraries is refused
-
-    for name in IMPORTED:
-        if find_spec(name) is not None:
-            import_module(name)
+    """Seal this process."""
     reach = order["reach"]
     counted = [order["artifact"], *filter(None, [order["script"]])]
     closed = Seal(tuple(map(os.path.realpath, counted)), tuple(reach["readable"]), tuple(reach["writable"]))

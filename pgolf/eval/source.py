@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import weakref
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 # What a certificate calls the code that made its scores.
@@ -37,19 +37,18 @@ class ScriptSource:
     @property
     def path(self) -> Path:
         """Where the script lies for all processes that run it: numba knows what it compiled by that."""
-        return self._folder / "train_gpt.py"
+        return self._folder.path / "train_gpt.py"
 
     @property
     def kernels(self) -> Path:
         """A folder for what those processes compile; see ``pgolf.eval.home``."""
-        return self._folder / "kernels"
+        return self._folder.path / "kernels"
 
     @cached_property
-    def _folder(self) -> Path:
-        folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="pgolf-script-")))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        (folder / "kernels").mkdir()
-        (folder / "train_gpt.py").write_bytes(self.script)
+    def _folder(self) -> _Folder:
+        folder = _Folder("pgolf-script-")
+        (folder.path / "kernels").mkdir()
+        (folder.path / "train_gpt.py").write_bytes(self.script)
         return folder
 
 
@@ -63,6 +62,24 @@ class PackageSource:
     folders: tuple[str, ...] = ()
 
     label = PACKAGE
+
+    @property
+    def kernels(self) -> Path:
+        """As of a script; one folder for all, since they run the same modules."""
+        return _package_kernels().path
+
+
+class _Folder:
+    """A temporary one, gone with this object or this process."""
+
+    def __init__(self, prefix: str) -> None:
+        self.path = Path(os.path.realpath(tempfile.mkdtemp(prefix=prefix)))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+@cache
+def _package_kernels() -> _Folder:
+    return _Folder("pgolf-kernels-")
 
 
 Source = ScriptSource | PackageSource

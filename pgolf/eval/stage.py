@@ -9,20 +9,22 @@ and, where no row is wanted, a third may do the work of both for the price of on
 
     score(state, lane, p_E, in_F, token, out_S) -> p    what the row would have had for the token; then learn it
 
-All are plain functions that numba compiles (one home for the cache: their own module), or that run as they are where
-its compiler is switched off. ``state`` is a NamedTuple of arrays and nothing hides anywhere else, so that a copy of
-the arrays is a fork. The driver of rows owns the order: no kernel is ever shown a token before its row is there. That
-``score`` prices what ``predict`` would have written is not the shape's doing but a test's; nothing that is certified
-goes through it so far: benchmarks do, and streams too long for whole rows may.
+All are plain functions that numba compiles, or that run as they are where its compiler is switched off. What they call
+may lie in other modules: a cached kernel is one of the files of all of them as they are now (``_filed``). ``state`` is
+a NamedTuple of arrays and nothing hides anywhere else, so that a copy of the arrays is a fork. The driver of rows owns
+the order: no kernel is ever shown a token before its row is there. That ``score`` prices what ``predict`` would have
+written is not the shape's doing but a test's; nothing that is certified goes through it so far: benchmarks do, and
+streams too long for whole rows may.
 
 Shapes: I positions in the order of prediction, E rows in (the network's first), V vocabulary, F signals in, S out.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -244,8 +246,36 @@ def _named(function: Any, state: Any) -> FunctionType:
 def _nothing() -> None: ...
 
 
+def _filed(function: Any) -> Any:
+    """A copy whose name tells the state of the other files that its code comes from; itself where there are none.
+
+    numba finds what it keeps on disk by a function's name, and holds it for stale by the function's own file alone:
+    what was compiled before an edit of a leaf would be used on.
+    """
+    files = {code.co_filename for code in _called(function, set())} - {function.__code__.co_filename}
+    state = sum(os.stat(path).st_mtime_ns for path in files if os.path.isfile(path))  # a bundle's modules have none
+    if not state:
+        return function
+    filed = FunctionType(function.__code__, function.__globals__, function.__name__)
+    filed.__qualname__ = f"{function.__qualname__}_{state}"
+    return filed
+
+
+def _called(function: FunctionType, seen: set[CodeType]) -> set[CodeType]:
+    """The code of all functions that it calls by name, directly or through others, and its own."""
+    code = function.__code__
+    if code not in seen:
+        seen.add(code)
+        for name in code.co_names:
+            other = function.__globals__.get(name)
+            if isinstance(other, FunctionType):
+                _called(other, seen)
+    return seen
+
+
 def kernel(function: Callable[..., Any], signature: Any = None) -> Any:
     """Compile by numba, now if a signature is given; keep the result on disk where there is a place for it."""
+    function = _filed(function)
     try:
         return njit(signature, cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # no writable folder, or no file (a bundle)

@@ -20,7 +20,7 @@ from pgolf.config.check import node_problems
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make, trait
-from pgolf.core.prediction import Facts
+from pgolf.core.prediction import Facts, in_turn
 from pgolf.core.process import choose_device, process_facts
 from pgolf.core.registry import modules_of
 from pgolf.eval.evaluation import check_cadence, weights_for
@@ -111,7 +111,7 @@ def _stage_rules(built: _Built) -> None:
     facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2)
     experts = make(built.cfg["ngram"]).stages(facts)
     mixer = make(built.cfg["mixer"]).stage(facts, len(experts))
-    check_signals([*experts, *([mixer] if mixer is not None else [])], FixedNetwork.offers)
+    check_signals([*experts, *in_turn(mixer)], FixedNetwork.offers)
 
 
 def _memory_rules(built: _Built) -> None:

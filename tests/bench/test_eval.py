@@ -40,6 +40,14 @@ def test_words_choose_what_is_measured(capsys):
     assert lines(shown)[0][2] == "scored by non_overlapping" and "ngram.max_order=3" in shown
 
 
+def test_what_cannot_be_measured_is_left_out_unless_it_is_asked_for(capsys):
+    words = [*WORDS, "ngram=none", "mixer=tree"]
+    assert main(["bench", "eval", *words, *SMALL]) == 0
+    assert [line[0] for line in lines(capsys.readouterr().out)] == ["network", "encode", "decode", "stages"]
+    assert main(["bench", "eval", *words, *SMALL, "--only", "price"]) == 2
+    assert "tree: makes whole rows only, none for a single token" in capsys.readouterr().err
+
+
 def test_measures_begin_each_round_where_the_one_before_began():
     given = bench.Given(WORDS, 2000, 256)
     for measure in (bench.StageRows(given), bench.StagePrices(given)):
@@ -56,7 +64,7 @@ def test_measures_begin_each_round_where_the_one_before_began():
         (["mixer=none"], ["--only", "price"], "mixer: none passes on the network's row and cannot combine it with 1"),
         (["ngram=backof"], [], "ngram: no 'backof' in conf/ngram. Did you mean 'backoff'?"),
         (["ngram.max_orde=2"], [], "ngram.max_orde: ngram takes"),
-        ([], ["--text", "3000000"], "--text: 3,000,000 tokens; the data's training text has"),
+        (["ngram=none", "mixer=none"], ["--text", "3000000"], "--text: 3,000,000 tokens; the data's training text has"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(words, options, message, capsys):

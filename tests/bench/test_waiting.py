@@ -14,6 +14,7 @@ from pgolf.cli.main import main
 from pgolf.core.errors import UserError
 
 
+@pytest.mark.slow
 def test_every_way_is_measured_quiet_and_beside_a_busy_process(capsys):
     words = ["--size", "tiny", "--rounds", "1", "--steps", "1", "--busy", "1", "--compile", "never"]
     assert main(["bench", "waiting", *words]) == 0

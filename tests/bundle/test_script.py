@@ -20,6 +20,7 @@ from pgolf.data.tiny import Tiny
 from pgolf.eval.from_artifact import OVERRIDABLE
 from pgolf.run.bundled import DEFAULT_SEED
 from pgolf.tokenizer.bpe import BPETokenizer
+from tests import warm
 from tests.helpers import SMOKE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,14 +59,7 @@ def script(path, *words, cwd):
 def finished(tmp_path_factory):
     """A run of train.py with a fixed number of steps, and the folder that ``pgolf bundle`` makes of it."""
     home = tmp_path_factory.mktemp("run")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *SMOKE, *FITTED],
-        capture_output=True,
-        text=True,
-        cwd=home,
-        env={**environment(home), "PYTHONPATH": str(ROOT)},
-        timeout=300,
-    )
+    done = warm.run("train.py", *SMOKE, *FITTED, cwd=home, environment=environment(home))
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = (home / "runs").glob("*/seed=1337")
     out = home / "out"
@@ -247,7 +241,7 @@ ROADS = [
         "compressor=brotli",
     ),
     ("arch/addon=[bigram_hash,canon,smear_gate,value_embedding,xsa]", "train.compile=always"),
-    ("ngram=backoff", "mixer=bucketed"),
+    ("ngram=interpolated", "mixer=bucketed"),
 ]
 
 
@@ -269,7 +263,7 @@ WORDS = [
     ("arch=pr687",),
     ("arch=mamba_hybrid", "data=text", "data.paths=[a.txt]"),
     ("tokenizer=bytes", "compressor=lzma", "loader=sequential"),
-    ("ngram=backoff", "mixer=bucketed"),
+    ("ngram=interpolated", "mixer=bucketed"),
 ]
 
 

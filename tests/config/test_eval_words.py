@@ -45,6 +45,21 @@ def test_the_command_line_goes_before_the_artifact(tmp_path):
     assert node["window"] == 64
 
 
+def test_a_technique_within_another_is_chosen_and_changed_like_any(tmp_path):
+    chosen = [
+        "ngram=backoff",
+        "mixer=sse",
+        "mixer@mixer.of=bucketed",
+        "mixer.of.rate=0.3",
+        "mixer.of.edges.order=[2,3]",
+    ]
+    within = overrides(tmp_path, *chosen)["mixer"]["of"]
+    assert within["_target_"] == "pgolf.mixer.bucketed.Bucketed"
+    assert (within["rate"], within["edges"]["order"]) == (0.3, [2, 3])
+    (unknown,) = problems(tmp_path, *chosen, "+mixer.of.speed=2")
+    assert unknown == "mixer.of.speed: Bucketed takes edges, rate, initial_share."
+
+
 def test_everything_wrong_is_said_at_once(tmp_path):
     words = [
         "eval=sliding",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pgolf.core.errors import ConfigError, DataError
-from pgolf.eval.evaluation import Evaluation, byte_counts, evaluation_of, make_score, score_stream
+from pgolf.eval.evaluation import Evaluation, byte_counts, embedding_of, evaluation_of, make_score, score_stream
 from pgolf.eval.metric import bits_per_byte
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.sliding import Sliding
@@ -13,6 +13,7 @@ from pgolf.tokenizer.bytes import ByteTokenizer
 from pgolf.ttt.none import NoAdaptation
 from tests.eval.fakes import Bigram, Counting, Lanes
 from tests.eval.stages import counts, mean
+from tests.helpers import tiny_model
 
 TOKENIZER = ByteTokenizer()
 NUMBERS = {"window": 16, "stride": 4, "lanes": 1, "batch_windows": 3, "official_truncation": False}
@@ -57,6 +58,12 @@ def test_score_of_a_live_model():
     assert score.tokens == len(tokens_N) - 1 == seen[-1][1] == seen[-1][2]
     assert {label for label, _, _ in seen} == {"dev"}
     assert score.bytes == len(tokens_N) - 1
+
+
+def test_a_stage_may_ask_for_the_tokens_vectors():
+    model = tiny_model()
+    found_VD = embedding_of(model)
+    assert np.array_equal(found_VD, model.state_dict()["embedding"].double().numpy())
 
 
 def test_rows_that_are_distributions_are_claimed_for_what_they_cost():

@@ -10,7 +10,6 @@ import pytest
 
 import pgolf
 from pgolf.core.errors import UserError
-from pgolf.eval import sealed as road
 from pgolf.eval.home import Home
 from pgolf.eval.isolation import HOOK_ONLY
 from pgolf.eval.sealed import score_sealed
@@ -260,7 +259,8 @@ isolation._landlock = isolation._new_namespaces = isolation._own_root = isolatio
 def test_without_the_kernel_it_is_the_same_run_under_its_label(tmp_path, monkeypatch):
     artifact = write_artifact(tmp_path / "a.pgolf")
     closed = score_sealed(artifact, TOKENS_N, threads=1)
-    monkeypatch.setattr(road, "_MAIN", WITHOUT + road._MAIN)
+    alone = WITHOUT + "from pgolf.eval.sealed_child import main; main()"
+    monkeypatch.setattr(Home, "start_sealed", lambda home, threads, log: home.start(alone, threads, stderr=log))
     sealed = score_sealed(artifact, TOKENS_N, threads=1)
     assert sealed.facts["isolation"] == HOOK_ONLY and sealed.violations == ()
     assert np.array_equal(sealed.nll_nats_N, closed.nll_nats_N)

@@ -1,3 +1,4 @@
+import importlib
 import os
 import subprocess
 import sys
@@ -339,3 +340,42 @@ def test_kernels_without_a_file_are_compiled_all_the_same():
     given_positions = positions(5)
     assert np.array_equal(driven(chain, given_positions), given_positions[0])
     assert chain._states[0].seen_1[0] == given_positions[3].sum()
+
+
+MADE_HERE = "kernels"
+LEAF = "from numba.extending import register_jitable\n\n\n@register_jitable\ndef changed(x):\n    return x + {}\n"
+
+
+def write_with_leaf(folder, more):
+    """A module of kernels whose ``learn`` and ``score`` call a leaf's function, which adds ``more``."""
+    calls = KERNELS.format(name="Kernels").replace("+= token", "+= changed(token)")
+    (folder / "kernels.py").write_text("from leaf import changed\n" + calls)
+    (folder / "leaf.py").write_text(LEAF.format(more))
+
+
+def test_a_kernel_is_kept_under_a_name_that_changes_with_the_leaf_it_calls(tmp_path, monkeypatch):
+    """numba itself looks at a kernel's own file only."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    kept = []
+    for more in (1, 1, 10):
+        write_with_leaf(tmp_path, more)
+        os.utime(tmp_path / "leaf.py", (more, more))
+        for name in ("kernels", "leaf"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        module = importlib.import_module(MADE_HERE)
+        assert home._filed(module.predict) is module.predict  # calls nothing of another file
+        filed = home._filed(module.learn)
+        kept.append(filed.__qualname__)
+        assert filed.__code__ is module.learn.__code__ and filed.__globals__ is module.learn.__globals__
+    assert kept[0] == kept[1] != kept[2] and kept[0].startswith("learn_")
+    for name in ("kernels", "leaf"):
+        monkeypatch.delitem(sys.modules, name)
+
+
+@pytest.mark.slow
+def test_what_was_compiled_with_a_leaf_is_not_used_once_the_leaf_has_changed(tmp_path):
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    for more in (0, 10, 0):
+        write_with_leaf(tmp_path, more)
+        said = run_python(DRIVE, "kernels", NUMBA_CACHE_DIR=str(tmp_path / "cache"), PYTHONPATH=path)
+        assert said == [str(3 + 2 * more)]

@@ -3,9 +3,6 @@
 Shapes: N tokens, V vocabulary.
 """
 
-import itertools
-from collections import Counter, defaultdict
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,44 +18,22 @@ from pgolf.eval.evaluator import Evaluator
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
 from pgolf.eval.stage import Chain
-from pgolf.ngram import backoff as trie
 from pgolf.run.rules import check
 from tests.eval.fakes import Bigram, Lanes, Stopping
 from tests.eval.kernels import average
+from tests.ngram.family import Dicts, content, driven, plain, positions, same, text
 
 DISCOUNT = 0.75
 
 
-class Dicts:
-    """The reference: for each context the counts of what followed it, and absolute discounting as it is written."""
+def dicts_of(min_order, max_order):
+    """The reference with absolute discounting as it is written."""
 
-    def __init__(self, min_order, max_order, discount=DISCOUNT):
-        self.orders, self.discount = range(min_order, max_order + 1), discount
-        self.counts = defaultdict(Counter)
-        self.past = defaultdict(list)
+    def step(order, count_V, before_V, below_V):
+        taken_V = np.minimum(count_V, DISCOUNT)
+        return (count_V - taken_V + taken_V.sum() * below_V) / count_V.sum()
 
-    def contexts(self, lane, orders):
-        """(order, counts) of those of the lane's contexts that are long enough."""
-        past = self.past[lane]
-        return [(k, tuple(past[len(past) - k + 1 :])) for k in orders if len(past) >= k - 1]
-
-    def row(self, lane, own_V):
-        """The row, and order, total and distinct of the longest context that was seen."""
-        row_V, known = own_V.astype(np.float64), (1, 0, 0)
-        for order, context in self.contexts(lane, self.orders):
-            counts = self.counts.get(context)
-            if counts:
-                total, distinct = sum(counts.values()), len(counts)
-                row_V = self.discount * distinct / total * row_V
-                for token, count in counts.items():
-                    row_V[token] += max(count - self.discount, 0) / total
-                known = (order, total, distinct)
-        return row_V, known
-
-    def learn(self, lane, token):
-        for _, context in self.contexts(lane, range(2, self.orders[-1] + 1)):
-            self.counts[context][token] += 1
-        self.past[lane].append(token)
+    return Dicts(min_order, max_order, step)
 
 
 def backoff(min_order=2, max_order=7, discount=DISCOUNT, max_memory_mb=100):
@@ -69,54 +44,6 @@ def backoff(min_order=2, max_order=7, discount=DISCOUNT, max_memory_mb=100):
 def stage_of(vocab_size, tokens, lanes=1, **changes):
     (stage,) = backoff(**changes).stages(Facts(vocab_size, 1, tokens + 1, lanes=lanes))
     return stage
-
-
-def text(count, vocab_size, seed=0):
-    """Tokens that come back: pieces of what was before, rare tokens, and a stretch in which all follow one."""
-    random = np.random.default_rng(seed)
-    tokens = [0]
-    while len(tokens) < count:
-        kind = random.random()
-        if kind < 0.5:
-            start = random.integers(0, len(tokens))
-            tokens += tokens[start : start + int(random.integers(1, 20))]
-        elif kind < 0.8:
-            tokens += random.integers(0, min(vocab_size, 4), int(random.integers(1, 6))).tolist()
-        else:
-            tokens += [0, int(random.integers(0, vocab_size))]
-    return np.array(tokens[:count], dtype=np.int64)
-
-
-def positions(count, vocab_size, lanes=1, seed=0):
-    """(network's rows, no signals, lanes, tokens)."""
-    random = np.random.default_rng(seed)
-    own_IV = random.random((count, vocab_size), dtype=np.float32) ** 4 + np.float32(1e-6)
-    own_IV /= own_IV.sum(-1, keepdims=True)
-    return own_IV, {}, random.integers(0, lanes, count), text(count, vocab_size, seed)
-
-
-def driven(chain, given_positions, step=None):
-    """All rows, with room reserved for ``step`` positions at a time."""
-    own_IV, _, lane_I, token_I = given_positions
-    rows = []
-    for start in range(0, len(token_I), step or len(token_I)):
-        part = slice(start, start + (step or len(token_I)))
-        chain.reserve(len(token_I[part]))
-        chain.take(own_IV[part], {}, lane_I[part], token_I[part].copy())
-        chain.drive(0, len(token_I[part]))
-        chain.finish()
-        rows.append(chain.row_IV.copy())
-    return np.concatenate(rows)
-
-
-def same(first, second):
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-
-
-def content(state):
-    """The state without the room that nothing uses yet."""
-    nodes, entries, _, learnt = state.size_4.tolist()
-    return [state.node_N4[:nodes], state.entry_E4[:entries], state.past_T2[:learnt], *state[4:]]
 
 
 # --- rows -------------------------------------------------------------------------------------------------------
@@ -141,7 +68,7 @@ def test_rows_and_signals_are_those_of_counts_in_dicts_at_every_position(case):
     chain = Chain([stage_of(vocab_size, count, lanes, min_order=min_order, max_order=max_order)], ())
     found_IV = driven(chain, (own_IV, {}, lane_I, token_I))
     said_I3 = chain._now.out_SIS[0]
-    dicts = Dicts(min_order, max_order)
+    dicts = dicts_of(min_order, max_order)
     for i in range(count):
         row_V, known = dicts.row(lane_I[i], own_IV[i])
         np.testing.assert_allclose(found_IV[i], row_V, atol=1e-6, rtol=1e-5)
@@ -161,7 +88,7 @@ def test_rows_are_those_of_dicts_for_any_tokens_in_any_turns_of_lanes(tokens, la
     token_I, lane_I = np.array(tokens), np.array(lanes[: len(tokens)])
     own_IV = np.full((len(tokens), 3), 1 / 3, dtype=np.float32)
     chain = Chain([stage_of(3, len(tokens), 3, max_order=max_order)], ())
-    found_IV, dicts = driven(chain, (own_IV, {}, lane_I, token_I), step=7), Dicts(2, max_order)
+    found_IV, dicts = driven(chain, (own_IV, {}, lane_I, token_I), step=7), dicts_of(2, max_order)
     for i in range(len(tokens)):
         np.testing.assert_allclose(found_IV[i], dicts.row(lane_I[i], own_IV[i])[0], atol=1e-6)
         dicts.learn(lane_I[i], tokens[i])
@@ -197,10 +124,6 @@ def test_a_row_does_not_depend_on_what_comes_later(lanes):
 
 
 # --- the same numbers by every road -----------------------------------------------------------------------------
-
-
-def plain(predict, learn, state):
-    return (lambda *rest: home._drive_plain(predict, learn, *rest)), learn
 
 
 @pytest.mark.parametrize("case", ["three lanes", "many successors", "without the shortest", "the longest"])
@@ -263,84 +186,6 @@ def test_a_fork_counts_apart():
     rows_IV = driven(fork, positions(200, 9, seed=1))
     assert same(chain._states[0], before)
     assert np.array_equal(driven(chain, positions(200, 9, seed=1)), rows_IV)
-
-
-# --- memory -----------------------------------------------------------------------------------------------------
-
-
-def twice(tokens):
-    return np.concatenate([tokens, tokens])
-
-
-WORST = {
-    "one token": lambda random: np.zeros(400, dtype=np.int64),
-    "twice the same": lambda random: twice(random.integers(0, 300, 200)),
-    "twice the same, but for every seventh": lambda random: np.where(
-        np.arange(400) % 7 + np.arange(400) // 203 * 10 == 16, random.integers(0, 300, 400), twice(np.arange(200) % 203)
-    ),
-    "every pair": lambda random: np.array([v for pair in itertools.product(range(14), repeat=2) for v in pair]),
-    "all follow one": lambda random: np.stack([np.zeros(200, dtype=np.int64), random.permutation(200)], 1).flatten(),
-    "noise": lambda random: random.integers(0, 3, 400),
-}
-
-
-@pytest.mark.parametrize("max_order", [2, 3, 7, 16])
-@pytest.mark.parametrize("text", list(WORST))
-def test_no_text_takes_more_than_the_room_that_was_said(text, max_order):
-    token_I = WORST[text](np.random.default_rng(0))
-    count, contexts = len(token_I), max_order - 1
-    for step in (1, 50, count):
-        chain = Chain([stage_of(300, count, max_order=max_order)], ())
-        own_IV = np.full((count, 300), 1 / 300, dtype=np.float32)
-        driven(chain, (own_IV, {}, np.zeros(count, dtype=np.int64), token_I), step)
-        state = chain._states[0]
-        nodes, entries, slots, past = trie.rooms(count, contexts, 300)
-        used = state.size_4.tolist()
-        assert used[0] <= nodes and used[1] <= entries and used[2] < slots and used[3] == past
-        held = [state.node_N4, state.entry_E4, state.slot_H2, state.past_T2]
-        assert [len(array) for array in held] <= [nodes, entries, slots, past]
-        assert 2 * sum(array.nbytes for array in held) <= trie.most_bytes(count, contexts, 300)
-
-
-def test_an_n_gram_becomes_a_node_when_it_comes_again():
-    chain = Chain([stage_of(50, 50)], ())
-    own_IV = np.full((50, 50), 1 / 50, dtype=np.float32)
-    driven(chain, (own_IV, {}, np.zeros(50, dtype=np.int64), np.arange(50)))
-    assert chain._states[0].size_4.tolist() == [50, 49, 0, 50]  # the full trie has 5 · 50 more
-
-
-def test_a_larger_table_holds_what_the_smaller_held():
-    chain = Chain([stage_of(300, 5000)], ())
-    driven(chain, positions(4000, 300))
-    state = chain._states[0]
-    held = {tuple(slot) for slot in state.slot_H2[state.slot_H2[:, trie.ENTRY] > 0].tolist()}
-    assert len(held) == state.size_4[trie.HASHED] > 300
-    for size in (len(held) + 1, 2 * len(held), 100_003):
-        grown_H2 = trie._rehashed(state.slot_H2, state.entry_E4, size)
-        assert (
-            len(grown_H2) == size and {tuple(slot) for slot in grown_H2[grown_H2[:, trie.ENTRY] > 0].tolist()} == held
-        )
-        for node, entry in held:
-            token = state.entry_E4[entry - 1, trie.TOKEN]
-            assert trie._find(state.node_N4, state.entry_E4, grown_H2, node, token) == entry - 1
-
-
-def test_a_stream_whose_counts_might_not_fit_is_refused_before_it_begins():
-    fits = trie.most_bytes(1_000_000, 6, 4096)
-    assert 404e6 < fits < 405e6  # at order 7 404 bytes a token
-    facts = Facts(4096, 1, 1_000_001)
-    assert backoff(max_memory_mb=405).stages(facts)
-    with pytest.raises(ConfigError) as refused:
-        backoff(max_memory_mb=404).stages(facts)
-    assert str(refused.value) == (
-        "ngram.max_memory_mb: 404; counts up to order 7 of 1,000,000 tokens can take 405 MB, and an evaluation is not "
-        "begun that may not end; allow as much, or lower ngram.max_order"
-    )
-
-
-def test_a_stream_beyond_what_the_trie_can_number_is_refused():
-    with pytest.raises(ConfigError, match=r"ngram\.max_order: 16 is too much for 200,000,000 tokens"):
-        backoff(max_order=16, max_memory_mb=1_000_000).stages(Facts(4096, 1, 200_000_001))
 
 
 # --- settings ---------------------------------------------------------------------------------------------------

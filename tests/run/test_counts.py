@@ -21,7 +21,7 @@ def test_a_run_with_counts_and_a_mixer_ends_certified(tmp_path):
     assert facts["certificate"]["passed"] and facts["scores"]["final"]["valid"]
     assert "track B" in done.stdout  # it learns from what it has scored
     measured = {probe["letter"]: probe["measured"] for probe in certificate["probes"]}
-    assert measured["b"]["looked_at"] >= 200 and measured["b"]["largest_difference_nats"] == 0.0
+    assert measured["b"]["looked_at"] >= 200 and measured["b"]["largest_difference_nats"] < 1e-12
     assert measured["a"]["positions"] == 2047 and measured["a"]["largest_deviation"] < 1e-6
     # Twenty steps teach a network less than two thousand bytes teach counts.
     assert facts["scores"]["dev"]["val_bpb"] < facts["scores"]["roundtrip"]["val_bpb"] - 0.5

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +12,7 @@ from pgolf.config.requantize_words import read_words
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.run.requantize import _say_what_the_script_cannot, requantize
 from pgolf.track.experiments import read_rows
+from tests import warm
 from tests.helpers import SMOKE, tiny_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,14 +22,8 @@ TINY = (*SMOKE, "compressor=brotli")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     home = tmp_path_factory.mktemp("run")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *TINY, "quant=int6_rtn", f"cache_dir={home / '.cache'}"],
-        capture_output=True,
-        text=True,
-        cwd=home,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(home), "PYTHONPATH": str(ROOT)},
-        timeout=300,
-    )
+    words = [*TINY, "quant=int6_rtn", f"cache_dir={home / '.cache'}"]
+    done = warm.run("train.py", *words, cwd=home, environment={**os.environ, "HOME": str(home)})
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = (home / "runs").glob("*/seed=1337")
     return folder

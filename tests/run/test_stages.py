@@ -15,6 +15,7 @@ import torch
 
 from pgolf.track.experiments import read_rows
 from pgolf.track.textlog import parse_log
+from tests import warm
 from tests.helpers import SMOKE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,9 +46,7 @@ def start(script: str, *words: str, tmp: Path) -> subprocess.Popen[str]:
 
 
 def call(script: str, *words: str, tmp: Path) -> subprocess.CompletedProcess[str]:
-    process = start(script, *words, tmp=tmp)
-    out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return warm.run(script, *words, cwd=tmp, environment=environment(tmp))
 
 
 def train(*words: str, tmp: Path) -> subprocess.CompletedProcess[str]:
@@ -66,9 +65,10 @@ def result(folder: Path) -> dict:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     tmp = tmp_path_factory.mktemp("finished")
-    done = train(tmp=tmp)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return tmp, only_run(tmp), done
+    process = start("train.py", *TINY, tmp=tmp)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    return tmp, only_run(tmp), subprocess.CompletedProcess(process.args, 0, out, err)
 
 
 def test_a_smoke_run_ends_certified_with_all_its_records(finished):

@@ -20,7 +20,7 @@ import torch
 from pgolf.core.process import find_compiler
 from pgolf.core.signals import HEEDED
 from pgolf.track.experiments import read_rows
-from tests.processes import Seen, descendants, until
+from tests.processes import Seen, descendants, sealed_processes, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes under /proc")
 
@@ -86,10 +86,9 @@ def trains(tmp: Path) -> bool:
 
 
 def sealed_process(process: subprocess.Popen[str], cpu_seconds: float) -> list[Seen]:
-    """The sealed process, once it has worked so long; after 1 it imports or scores."""
+    """The sealed process, once it has worked so long; after 0.5 it unpacks or scores."""
     assert process.poll() is None, process.communicate()
-    below = descendants(process.pid)
-    return [seen for seen in below if "sealed_child" in seen.command and seen.cpu_seconds > cpu_seconds]
+    return [seen for seen in sealed_processes(process.pid) if seen.cpu_seconds > cpu_seconds]
 
 
 def check_record(tmp: Path, reason: str, weights: bool = True) -> None:
@@ -163,7 +162,7 @@ def test_a_closed_terminal_in_training_is_sighup(tmp_path):
 def test_signals_to_the_whole_job_in_evaluation_are_one_stop(tmp_path):
     """As ``scancel`` sends them: to every process; and a second one while the first is being answered."""
     with started("train.py", *WORDS, *EVALUATING, tmp=tmp_path) as process:
-        below = until(lambda: sealed_process(process, 1), 180)
+        below = until(lambda: sealed_process(process, 0.5), 180)
         for number in (signal.SIGTERM, signal.SIGHUP):
             for pid in (*(seen.pid for seen in below), process.pid):
                 os.kill(pid, number)
@@ -179,7 +178,7 @@ def test_eval_is_stopped_by_sigterm_too(tmp_path):
     artifact = write_artifact(tmp_path / "a.pgolf")
     words = [f"artifact={artifact}", "data=tiny", "size=tiny", "budget=smoke"]
     with started("eval.py", *words, *SLOW, tmp=tmp_path) as process:
-        below = until(lambda: sealed_process(process, 1), 180)
+        below = until(lambda: sealed_process(process, 0.5), 180)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 143 and "Traceback" not in err

@@ -1,0 +1,96 @@
+"""The experts' share by the network's entropy, times how a confidence signal compares with its largest value so far.
+
+Formula: p = (1 - a) p_1 + a (mean of the experts' rows), a = min(1, (base + span sigma(slope (H - centre))) (low +
+high s / max s)), the maximum over all positions up to this one.
+Source: pull request 187 (low 0.5, high 1.0, s how far pre-enrichment moved the token), whose maximum ran over a batch
+of 16,384 positions, later ones too, which no decoder can know; here it is of the past.
+Bytes: none. Time: O(E V) a token, and the signals.
+Hurts: the first positions are each their own maximum; one large value keeps all later shares low.
+
+All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
+"""
+
+# E rows, the network's first; V vocabulary, F signals in (entropy, the confidence), S signals out
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+from pgolf.core.errors import ConfigError
+from pgolf.core.prediction import Facts, Stage
+from pgolf.core.ranges import Fraction, NonNegativeFloat
+
+
+class ConfidenceShares(NamedTuple):
+    most_1: np.ndarray  # float64: the largest value so far
+    setting_6: np.ndarray  # float64: base, span, slope, centre, low, high
+
+
+@register_jitable
+def _share(state, in_F):
+    base, span, slope, centre, low, high = state.setting_6
+    value = np.float64(in_F[1])
+    most = max(state.most_1[0], value)
+    relative = value / most if most > 0.0 else 1.0
+    share = base + span / (1.0 + math.exp(-slope * (np.float64(in_F[0]) - centre)))
+    return min(share * (low + high * relative), 1.0)
+
+
+def predict(state, lane, rows_EV, in_F, row_V, out_S):
+    """The mixture."""
+    experts, share = len(rows_EV) - 1, _share(state, in_F)
+    weight = np.float32(1.0 - share)
+    for v in range(len(row_V)):
+        row_V[v] = weight * rows_EV[0, v]
+    weight = np.float32(share / experts)
+    for e in range(1, experts + 1):
+        for v in range(len(row_V)):
+            row_V[v] += weight * rows_EV[e, v]
+
+
+def learn(state, lane, rows_EV, in_F, token):
+    """Remember the largest value."""
+    state.most_1[0] = max(state.most_1[0], np.float64(in_F[1]))
+
+
+def score(state, lane, p_E, in_F, token, out_S):
+    """The token's entry of the row, to the bit; then remember the largest value."""
+    experts, share = len(p_E) - 1, _share(state, in_F)
+    p = np.float32(1.0 - share) * p_E[0]
+    weight = np.float32(share / experts)
+    for e in range(1, experts + 1):
+        p += weight * p_E[e]
+    state.most_1[0] = max(state.most_1[0], np.float64(in_F[1]))
+    return p
+
+
+class Confidence:
+    """See the module. ``signal``: s, of the network or an expert; not negative."""
+
+    neutral: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        signal: str,
+        base: Fraction,
+        span: Fraction,
+        slope: float,
+        centre: float,
+        low: NonNegativeFloat,
+        high: NonNegativeFloat,
+    ) -> None:
+        self.signal, self.settings = signal, (base, span, slope, centre, low, high)
+
+    def stage(self, facts: Facts, experts: int) -> Stage:
+        """Raises ConfigError where there is no expert to mix."""
+        if not experts:
+            raise ConfigError(
+                "mixer: confidence has nothing to mix with the network's row; choose an ngram, or mixer=none"
+            )
+        state = ConfidenceShares(np.zeros(1), np.array(self.settings, dtype=np.float64))
+        return Stage("confidence", predict, learn, state, needs=("entropy", self.signal), score=score)

@@ -1,0 +1,112 @@
+"""NOT A CODE LENGTH: the published hedge, one of whose experts gives every token exp(-H).
+
+Formula: p(v) = sum_k w_k p_k(v) + w_H exp(-H) over the network, the experts and an expert of "entropy", whose loss is
+H, the network's entropy in nats, whatever comes; after every ``batch_tokens``, ln w_k -= eta (mean loss of k in them).
+For the first ``quiet_tokens`` p is the network's. The entropy expert's row has the sum V exp(-H): a calibrated network
+loses H on average, so it is never weighed down and rescues all hard tokens for nothing; the certificate fails it.
+Source: pull requests 687, 688 and 733 (batches of 32 windows at stride 32, eta 0.1, 10,000 tokens; experts unigram,
+bigram, trigram). There a batch's losses include positions scored before, as context; here each counts once.
+Bytes: none. Time: O(E V) a token.
+Hurts: what is claimed is no score.
+
+All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
+"""
+
+# E rows, the network's first, and the entropy expert at the end of what has E+1; V vocabulary, F signals in (entropy)
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+from pgolf.core.prediction import Facts, Stage
+from pgolf.core.ranges import NonNegativeInt, PositiveFloat, PositiveInt
+
+
+class PublishedHedgeWeights(NamedTuple):
+    weight_E: np.ndarray  # float64, E+1
+    loss_E: np.ndarray  # float64, E+1: of the batch at hand, summed
+    seen_1: np.ndarray  # int64: tokens
+    eta_1: np.ndarray  # float64
+    setting_2: np.ndarray  # int64: quiet tokens, tokens of a batch
+
+
+@register_jitable
+def _teach(state, p_E, entropy):
+    weight_E, loss_E, (quiet, batch) = state.weight_E, state.loss_E, state.setting_2
+    last = len(weight_E) - 1
+    state.seen_1[0] += 1
+    if state.seen_1[0] <= quiet:
+        return
+    for e in range(last):
+        loss_E[e] -= math.log(np.float64(p_E[e]))
+    loss_E[last] += np.float64(entropy)
+    if (state.seen_1[0] - quiet) % batch == 0:
+        least, total = loss_E.min(), 0.0
+        for e in range(last + 1):
+            weight_E[e] *= math.exp(-state.eta_1[0] * (loss_E[e] - least) / batch)
+            total += weight_E[e]
+        for e in range(last + 1):
+            weight_E[e] /= total
+            loss_E[e] = 0.0
+
+
+def predict(state, lane, rows_EV, in_F, row_V, out_S):
+    """What would be claimed of each token, had it come."""
+    quiet = state.seen_1[0] < state.setting_2[0]
+    weight = np.float32(1.0 if quiet else state.weight_E[0])
+    for v in range(len(row_V)):
+        row_V[v] = weight * rows_EV[0, v]
+    if quiet:
+        return
+    for e in range(1, len(rows_EV)):
+        weight = np.float32(state.weight_E[e])
+        for v in range(len(row_V)):
+            row_V[v] += weight * rows_EV[e, v]
+    free = np.float32(state.weight_E[len(rows_EV)] * math.exp(-np.float64(in_F[0])))
+    for v in range(len(row_V)):
+        row_V[v] += free
+
+
+def learn(state, lane, rows_EV, in_F, token):
+    """Add to the batch's losses; at its end weigh all anew."""
+    _teach(state, rows_EV[:, token], in_F[0])
+
+
+def score(state, lane, p_E, in_F, token, out_S):
+    """What is claimed of the token, to the bit; then learn it."""
+    quiet = state.seen_1[0] < state.setting_2[0]
+    p = np.float32(1.0 if quiet else state.weight_E[0]) * p_E[0]
+    if not quiet:
+        for e in range(1, len(p_E)):
+            p += np.float32(state.weight_E[e]) * p_E[e]
+        p += np.float32(state.weight_E[len(p_E)] * math.exp(-np.float64(in_F[0])))
+    _teach(state, p_E, in_F[0])
+    return p
+
+
+class PublishedHedge:
+    """See the module."""
+
+    neutral: ClassVar[bool] = False
+
+    def __init__(
+        self, *, eta: PositiveFloat, network_logit: float, quiet_tokens: NonNegativeInt, batch_tokens: PositiveInt
+    ) -> None:
+        self.eta, self.network_logit = eta, network_logit
+        self.settings = (quiet_tokens, batch_tokens)
+
+    def stage(self, facts: Facts, experts: int) -> Stage:
+        """With experts or without: the entropy expert is always there."""
+        weight_E = np.array([math.exp(self.network_logit)] + [1.0] * (experts + 1))
+        state = PublishedHedgeWeights(
+            weight_E=weight_E / weight_E.sum(),
+            loss_E=np.zeros(experts + 2),
+            seen_1=np.zeros(1, dtype=np.int64),
+            eta_1=np.array([self.eta], dtype=np.float64),
+            setting_2=np.array(self.settings, dtype=np.int64),
+        )
+        return Stage("hedge_published", predict, learn, state, needs=("entropy",), score=score)

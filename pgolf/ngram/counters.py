@@ -1,0 +1,196 @@
+"""Two hashed counters for each order, of contexts and of pairs of context and token. No word of the command line.
+
+``hashing`` xor: h = ⊕ t_j P_j over a context's tokens, the oldest with P_0, its pair with v: h ⊕ v P_{k-1}; polynomial:
+h = (h P_0 + t_j) mod B, the pair h P_1 + v. Both modulo B = 2^``bucket_bits``. Counters take the tokens of a chunk when
+it is full. Strangers in a bucket are counted: in a context's once, and for every v in a pair's.
+"""
+
+# L lanes, K orders, B buckets, C tokens of a chunk, T tokens remembered, P multipliers
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+from pgolf.core.errors import ConfigError
+from pgolf.core.prediction import Facts
+
+MOST_ORDER = 16
+LEAST = np.float32(1e-30)  # of a row's entry
+
+WAITING, COUNTED = range(2)
+SHORTEST, BITS, POLYNOMIAL, STRADDLES, START, VOCABULARY = range(6)
+
+
+class HashedCounters(NamedTuple):
+    context_KB: np.ndarray  # int32
+    pair_KB: np.ndarray  # int32
+    waiting_CK2: np.ndarray  # int32: the buckets of context and pair that are to be counted, -1: none
+    past_LT: np.ndarray  # int64: the lane's last tokens, the newest last; -1: none
+    fresh_L: np.ndarray  # int64: how many of them this chunk has
+    size_2: np.ndarray  # int64: how many tokens are WAITING, COUNTED
+    least_K: np.ndarray  # int64: of a context's count, to be taken for seen
+    own_KX: np.ndarray  # float64: what the technique alone knows
+    by_P: np.ndarray  # int64: what tokens are multiplied with
+    given_6: np.ndarray  # int64
+
+
+@register_jitable
+def context_hash(past_T, length, by_P, given_6):
+    """The hash of the last ``length`` tokens, -1: there are not so many."""
+    hashed, first = np.int64(0), len(past_T) - length
+    if past_T[first] < 0:
+        return np.int64(-1)
+    for j in range(length):
+        if given_6[POLYNOMIAL]:
+            hashed = (hashed * by_P[0] + past_T[first + j]) & ((1 << given_6[BITS]) - 1)
+        else:
+            hashed ^= past_T[first + j] * by_P[j]
+    return hashed
+
+
+@register_jitable
+def pair_bucket(hashed, length, token, by_P, given_6):
+    """The bucket of that context and the token."""
+    if given_6[POLYNOMIAL]:
+        return (hashed * by_P[1] + token) & ((1 << given_6[BITS]) - 1)
+    return (hashed ^ (token * by_P[length])) & ((1 << given_6[BITS]) - 1)
+
+
+@register_jitable
+def decided(state, lane, out_S):
+    """(place of the order that decides or -1: none does, its hash, its count)."""
+    given_6 = state.given_6
+    out_S[0], out_S[1], out_S[2] = 1, 0, 0
+    if state.size_2[COUNTED] >= given_6[START]:
+        for k in range(len(state.least_K) - 1, -1, -1):
+            order = given_6[SHORTEST] + k
+            hashed = context_hash(state.past_LT[lane], order - 1, state.by_P, given_6)
+            if hashed >= 0:
+                count = np.int64(state.context_KB[k, hashed & ((1 << given_6[BITS]) - 1)])
+                if count >= state.least_K[k]:
+                    out_S[0], out_S[1] = order, count
+                    return np.int64(k), hashed, count
+    return np.int64(-1), np.int64(-1), np.int64(0)
+
+
+@register_jitable
+def count_in_chunks(state, lane, token):
+    """Note the token's buckets, and count all that wait when the chunk is full."""
+    given_6, past_T, waiting = state.given_6, state.past_LT[lane], state.size_2[WAITING]
+    for k in range(len(state.least_K)):
+        length = given_6[SHORTEST] + k - 1
+        hashed = context_hash(past_T, length, state.by_P, given_6)
+        if hashed >= 0 and (given_6[STRADDLES] or state.fresh_L[lane] >= length):
+            state.waiting_CK2[waiting, k, 0] = hashed & ((1 << given_6[BITS]) - 1)
+            state.waiting_CK2[waiting, k, 1] = pair_bucket(hashed, length, token, state.by_P, given_6)
+        else:
+            state.waiting_CK2[waiting, k, 0] = -1
+    for t in range(len(past_T) - 1):
+        past_T[t] = past_T[t + 1]
+    past_T[len(past_T) - 1] = token
+    state.fresh_L[lane] += 1
+    state.size_2[WAITING] += 1
+    if state.size_2[WAITING] == len(state.waiting_CK2):
+        for c in range(len(state.waiting_CK2)):
+            for k in range(len(state.least_K)):
+                if state.waiting_CK2[c, k, 0] >= 0:
+                    state.context_KB[k, state.waiting_CK2[c, k, 0]] += 1
+                    state.pair_KB[k, state.waiting_CK2[c, k, 1]] += 1
+        state.size_2[COUNTED] += len(state.waiting_CK2)
+        state.size_2[WAITING] = 0
+        state.fresh_L[:] = 0
+
+
+def learn(state, lane, rows_EV, in_F, token):
+    """Count the token with its chunk."""
+    count_in_chunks(state, lane, token)
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What the counters are made of. ``multipliers``: P_0 …; what lies beyond them is by ``beyond`` their last, or they
+    begin again. ``min_counts``: of ``min_order`` and each order above, the last of all further ones. ``straddles``:
+    n-grams are counted across the ends of chunks. ``start_tokens``: so many must be counted before any is seen.
+
+    Raises ConfigError for orders, multipliers or counts that cannot be, and counters beyond the memory.
+    """
+
+    min_order: int
+    max_order: int
+    bucket_bits: int
+    hashing: Literal["xor", "polynomial"]
+    multipliers: Sequence[int]
+    beyond: Literal["wrap", "last"]
+    min_counts: Sequence[int]
+    chunk_tokens: int
+    straddles: bool
+    start_tokens: int
+    max_memory_mb: int
+
+    def __post_init__(self) -> None:
+        if self.min_order > self.max_order:
+            raise ConfigError(f"ngram.min_order: {self.min_order} is above ngram.max_order = {self.max_order}")
+        _check_whole("multipliers", self.multipliers)
+        _check_whole("min_counts", self.min_counts)
+        if self.hashing == "polynomial" and len(self.multipliers) != 2:
+            raise ConfigError(
+                f"ngram.multipliers: {list(self.multipliers)!r}; polynomial takes two, of context and pair"
+            )
+        if len(self.min_counts) > self.orders:
+            raise ConfigError(f"ngram.min_counts: {len(self.min_counts)} for {self.orders} orders")
+        needed_mb = 8 * self.orders * ((1 << self.bucket_bits) + self.chunk_tokens) // 1_000_000 + 1
+        if needed_mb > self.max_memory_mb:
+            raise ConfigError(
+                f"ngram.max_memory_mb: {self.max_memory_mb}; counters of {1 << self.bucket_bits:,} buckets and a chunk "
+                f"take {needed_mb:,} MB; allow as much, or lower ngram.bucket_bits"
+            )
+
+    @property
+    def orders(self) -> int:
+        return self.max_order - self.min_order + 1
+
+    def state(self, facts: Facts, own_KX: Sequence[Sequence[float]]) -> HashedCounters:
+        """Nothing counted; the counters themselves are made when room is first asked for."""
+        polynomial, last = self.hashing == "polynomial", len(self.multipliers) - 1
+        if polynomial:
+            by = list(self.multipliers)
+        elif self.beyond == "wrap":
+            by = [self.multipliers[j % (last + 1)] for j in range(self.max_order)]
+        else:
+            by = [self.multipliers[min(j, last)] for j in range(self.max_order)]
+        least = [self.min_counts[min(k, len(self.min_counts) - 1)] for k in range(self.orders)]
+        none_KB = np.zeros((self.orders, 0), dtype=np.int32)
+        given = (self.min_order, self.bucket_bits, polynomial, self.straddles, self.start_tokens, facts.vocab_size)
+        return HashedCounters(
+            none_KB,
+            none_KB,
+            np.zeros((self.chunk_tokens, self.orders, 2), dtype=np.int32),
+            np.full((facts.lanes, self.max_order - 1), -1, dtype=np.int64),
+            np.zeros(facts.lanes, dtype=np.int64),
+            np.zeros(2, dtype=np.int64),
+            np.array(least, dtype=np.int64),
+            np.array(own_KX, dtype=np.float64),
+            np.array(by, dtype=np.int64),
+            np.array(given, dtype=np.int64),
+        )
+
+
+def reserve(state: HashedCounters, tokens: int) -> HashedCounters:
+    """The counters, however many tokens there will be."""
+    if state.context_KB.shape[1]:
+        return state
+    shape = len(state.least_K), 1 << int(state.given_6[BITS])
+    return state._replace(context_KB=np.zeros(shape, dtype=np.int32), pair_KB=np.zeros(shape, dtype=np.int32))
+
+
+def _check_whole(name: str, values: Sequence[int]) -> None:
+    whole = isinstance(values, list | tuple) and all(
+        isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31 for value in values
+    )
+    if not whole or not values:
+        raise ConfigError(f"ngram.{name}: {values!r} is no list of whole numbers above 0")
