@@ -4,7 +4,7 @@ Formula: g as for ``sgd``, then for each matrix ``M ← μM + g;  U = g + μM;  
 the Newton–Schulz orthogonalisation (``pgolf.core.newton_schulz``), in fp32; r the chunk's rate. The size of g does not
 matter, and so ``clip`` is no setting. Further settings: ``pgolf.ttt.chunks``, ``pgolf.ttt.output``.
 Source: Muon (Jordan) as the records train with it (spec optimizer §2); as adaptation, design evaluation §8.
-Bytes: 3.0 kB of code. In memory as ``sgd``.
+Bytes: 2.7 kB of code. In memory as ``sgd``.
 Time: as ``sgd``, and Newton–Schulz for each matrix and step: with short chunks the larger part.
 Measured, as for ``sgd``: 1.2531 in 33; at 0.002 with half of the unadapted network kept 1.2529 in 42.
 Hurts: descent is better and cheaper (design evaluation §8); a step is as long where there is nothing to learn.

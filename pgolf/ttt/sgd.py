@@ -4,7 +4,7 @@ Formula: g the gradient of the mean cross-entropy of the chunk's targets, scaled
 where it is longer; ``m ← μm + g;  W ← W − r·m``, ``epochs`` times a chunk, m carried through the stream, r the chunk's
 rate (``pgolf.ttt.rate``). Further settings, each neutral unless set: ``pgolf.ttt.chunks``, ``pgolf.ttt.output``.
 Source: #461, #549, #1413, #1493 (spec ttt §1); W starts as the artifact's weights decode, fp32 (§8).
-Bytes: 2.7 kB of code. The number of chunks follows from the stream's length, which a decoder is told anyway. In memory
+Bytes: 2.6 kB of code. The number of chunks follows from the stream's length, which a decoder is told anyway. In memory
 three further copies of the weights that are trained: their own, their gradient and m.
 Time: ``epochs`` times about three forward passes over each token, and where a chunk is shorter than the window over
 its context again; windows of a chunk run side by side on a CPU.
