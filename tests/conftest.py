@@ -1,5 +1,6 @@
 """One thread per test process: two test workers share two cores, and results stay repeatable."""
 
+import gc
 import os
 import sys
 
@@ -18,3 +19,9 @@ def one_thread():
     yield
     if "torch._dynamo" in sys.modules:  # its limit of graphs is one for the whole process
         torch._dynamo.reset()
+
+
+def pytest_collection_finish():
+    """What imports have left need not be searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()

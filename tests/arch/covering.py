@@ -41,7 +41,9 @@ def factors() -> dict[str, list[str]]:
 
 def forbidden() -> Iterator[Pair]:
     """The pairs that are refused, by what the techniques say of themselves; test_combine names them one by one."""
-    specifications = {a: built(f"arch/addon=[{a}]")["addons"][a] for a in options(conf_dir(), "arch/addon")}
+    addons = options(conf_dir(), "arch/addon")
+    found = built(f"arch/addon=[{','.join(addons)}]")["addons"]
+    specifications = {addon: found[addon] for addon in addons}
     for (a, one), (b, other) in combinations(specifications.items(), 2):
         if one.alternative is not None and one.alternative == other.alternative:
             yield frozenset({(a, ON), (b, ON)})

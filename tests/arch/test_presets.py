@@ -32,6 +32,11 @@ PRESETS = [*COUNTS, "parallel_recur"]
 CHILDREN = {
     group: options(conf_dir(), f"arch/{group}") for group in ("lanes", "recurrence", "mlp", "init", "attention")
 }
+# Presets that have little in common; what is dear is tried on them, and on the others among the slow tests.
+UNLIKE = ("baseline", "pr1204", "pr1855", "mamba_hybrid")
+some = pytest.mark.parametrize(
+    "arch", [pytest.param(arch, marks=[] if arch in UNLIKE else pytest.mark.slow) for arch in PRESETS]
+)
 # Why a preset may refuse another child (spec arch §9, §13), and what only a GPU can do.
 REASONS = (
     "in the encoder half, whose skips hold one stream",
@@ -89,7 +94,7 @@ def test_every_preset_is_causal_in_every_route(arch):
         assert_causal(model)
 
 
-@pytest.mark.parametrize("arch", PRESETS)
+@some
 def test_every_preset_trains_as_one_graph_in_every_route(arch):
     assert_one_graph(tiny_model(f"arch={arch}"))
 
@@ -122,7 +127,7 @@ def with_other_children(arch):
 
 
 @pytest.mark.filterwarnings("ignore:arch.attention")  # fa3 says that it falls back
-@pytest.mark.parametrize("arch", PRESETS)
+@some
 def test_every_child_of_every_preset_can_be_replaced_or_says_why_not(arch):
     for group, option, cfg in with_other_children(arch):
         try:
@@ -144,7 +149,7 @@ def test_every_child_of_every_preset_can_be_replaced_or_says_why_not(arch):
     ],
     ids="-".join,
 )
-@pytest.mark.parametrize("size", ["laptop", "record"])
+@pytest.mark.parametrize("size", [pytest.param("laptop", marks=pytest.mark.slow), "record"])
 def test_a_preset_without_one_of_its_ideas_is_a_model(words, size):
     check(composed(f"size={size}", *words))
 

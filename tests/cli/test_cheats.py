@@ -2,7 +2,8 @@
 
 import argparse
 import re
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -10,12 +11,16 @@ import pytest
 from pgolf.cli.cheats import add_parser
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
+from pgolf.eval.network import FixedNetwork
+from pgolf.eval.sliding import Sliding
 from pgolf.proof import cheats
 from pgolf.proof.certificate import certify
 from pgolf.proof.cheats import Cheat, by_name, names, shelf
 from pgolf.proof.cheats.altered import Alteration, altered
 from pgolf.proof.profiles import Profile
 from pgolf.proof.shelf import own_documents, run_shelf
+from pgolf.tokenizer.bytes import ByteTokenizer
+from tests.eval.fakes import Bigram
 from tests.eval.stages import counts, mean
 from tests.helpers import tiny_settings
 from tests.proof.making import (
@@ -39,46 +44,64 @@ PROBES = {
 OF_A_PROCESS = ("settles_twice", "file_reader", "socket_opener", "judge_patcher")
 
 
+# A few windows of text that learning cheats find something in, with a clipped block at its end.
+TEXT = [DOCUMENTS[0][:80], DOCUMENTS[1][:40], DOCUMENTS[2][:110]]
+
+
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):
     return write_artifact(tmp_path_factory.mktemp("cheats") / "a.pgolf")
 
 
-def judged(evaluation, cheat, tokens_N, places=10_000):
+@cache
+def evaluated(transformer, learning):
+    """(evaluation, TEXT's stream, nats of its honest score); rounds are short, so that much is learnt in between.
+
+    Where a cheat cheats is one thing and what it alters another: under a modifier a bigram, at a thirtieth of the time,
+    stands for the transformer.
+    """
+    changes = {"ngram": counts(), "mixer": mean()} if learning else {}
+    network = None if transformer else FixedNetwork(Bigram(ByteTokenizer().vocab_size, seed=2))
+    evaluation = network_evaluation(network, **changes)
+    evaluation = replace(evaluation, method=Sliding(**{**vars(evaluation.method), "batch_windows": 1}))
+    tokens_N = stream_of(evaluation, TEXT)
+    return evaluation, tokens_N, float(pretend_sealed(evaluation, tokens_N).nll_nats_N.sum())
+
+
+def judged(evaluation, cheat, tokens_N, places=10_000, documents=DOCUMENTS):
     """(claimed nats, certificate) of the cheat where scorer and audited run in this process."""
     cheating = cheat.apply(evaluation)
     sealed = pretend_sealed(cheating, tokens_N)
     audit = pretend_audit(cheating, tokens_N, sealed, places=places)
-    context = context_of(cheating, sealed=sealed, audit=audit, tokens_N=tokens_N)
+    context = context_of(cheating, documents, sealed=sealed, audit=audit, tokens_N=tokens_N)
     return float(np.nansum(sealed.nll_nats_N)), certify(context)
 
 
 @pytest.mark.parametrize("learning", [False, True], ids=["network", "with counts"])
 @pytest.mark.parametrize("name", [name for name in names() if name not in OF_A_PROCESS])
 def test_cheat_is_caught_by_the_probe_it_offends(name, learning):
-    changes = {"ngram": counts(), "mixer": mean()} if learning else {}
-    evaluation, cheat = network_evaluation(**changes), by_name(name)
-    tokens_N = stream_of(evaluation)
-    honest = pretend_sealed(evaluation, tokens_N)
-    claimed, certificate = judged(evaluation, cheat, tokens_N)
+    cheat = by_name(name)
+    evaluation, tokens_N, honest_nats = evaluated(transformer="+" not in name and not learning, learning=learning)
+    claimed, certificate = judged(evaluation, cheat, tokens_N, documents=TEXT)
     failed = {probe.letter: probe for probe in certificate.probes if not probe.passed}
     if name.startswith("unnormalised") and learning:
         assert failed, "the mixture divides by nothing either"
     else:
         assert cheat.letter in failed, certificate
         assert failed[cheat.letter].name == PROBES[cheat.letter]
-    assert claimed <= honest.nll_nats_N.sum() + 1e-6  # or it would not be worth cheating
+    assert claimed <= honest_nats + 1e-6  # or it would not be worth cheating
 
 
-def test_a_published_form_is_refused_in_processes_of_its_own_and_said_to_be_one(artifact, capsys):
-    name = "two_pass"
-    options = parsed(artifact, "--only", name, "--places", 20)
-    assert options.run(options) == 0
-    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(name)]
-    assert re.search(r"\s[\d.]+  \(b\),\(f\) +published, #.*: \(b\) \d+ of \d+ committed scores are not", row)
+@pytest.mark.parametrize("learning", [False, True], ids=["network", "with counts"])
+@pytest.mark.parametrize("transformer", [False, True], ids=["bigram", "transformer"])
+def test_the_honest_evaluation_of_the_same_text_passes(transformer, learning):
+    evaluation, tokens_N, _ = evaluated(transformer, learning)
+    assert judged(evaluation, Cheat("none", "", lambda honest: honest), tokens_N, documents=TEXT)[1].passed
 
 
-@pytest.mark.parametrize("name", OF_A_PROCESS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "socket_opener")) for name in OF_A_PROCESS]
+)
 def test_what_only_a_process_shows_is_caught_in_one(artifact, name):
     (finding,) = run_shelf(artifact, DOCUMENTS, [by_name(name)], profile=Profile(places=20, decoded=10))
     failed = {probe.letter: probe for probe in finding.certificate.probes if not probe.passed}
@@ -151,14 +174,15 @@ def parsed(*words):
     return parser.parse_args(["cheats", *map(str, words)])
 
 
-def test_command_prints_a_row_for_each(artifact, capsys, tmp_path):
+def test_command_prints_a_row_for_each_and_says_which_form_was_published(artifact, capsys, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("".join(DOCUMENTS), encoding="utf-8")
-    options = parsed(artifact, "--text", text, "--only", "tail_dropper", "in_chunk_peeker+late", "--places", 100)
+    options = parsed(artifact, "--text", text, "--only", "tail_dropper", "two_pass", "--places", 20)
     assert options.run(options) == 0
     printed = capsys.readouterr().out
-    assert "none (honest)" in printed
-    assert "tail_dropper" in printed and "in_chunk_peeker+late" in printed
+    assert "none (honest)" in printed and "tail_dropper" in printed
+    (row,) = [line for line in printed.splitlines() if line.startswith("two_pass")]
+    assert re.search(r"\s[\d.]+  \(b\),\(f\) +published, #.*: \(b\) \d+ of \d+ committed scores are not", row)
     assert "2 of 2 cheats caught" in printed
 
 

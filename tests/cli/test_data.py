@@ -151,16 +151,15 @@ def test_inspect_of_published_shards_without_a_manifest(tmp_path, capsys):
     assert "fineweb_train_000000.bin is missing" in capsys.readouterr().err
 
 
-def test_names_that_are_not_text_are_read_and_printed(tmp_path):
+def test_names_that_are_not_text_are_read_and_printed(tmp_path, capsys):
     folder = tmp_path / "corpus"
     folder.mkdir()
     for index in range(12):
         (folder / os.fsdecode(b"\xff%02d.txt" % index)).write_text(f"document {index}\n" * 5)
     words = ["prepare", "text", "--tokenizer", "bytes", "--cache-dir", folder / "cache", "--paths"]
-    command = [sys.executable, "-m", "pgolf", "data", *map(str, words), f"{folder}/*.txt"]
-    done = subprocess.run(command, capture_output=True)
-    assert done.returncode == 0 and b"corpus/cache" in done.stdout, done.stderr
+    assert run(*words, f"{folder}/*.txt") == 0 and "corpus/cache" in capsys.readouterr().out
     (folder / os.fsdecode(b"\xff03.txt")).write_bytes(b"")
+    command = [sys.executable, "-m", "pgolf", "data", *map(str, words), f"{folder}/*.txt"]
     done = subprocess.run(command, capture_output=True)
     assert done.returncode == 2 and rb"\udcff03.txt: empty document" in done.stderr
 

@@ -1,6 +1,7 @@
 """All problems of a config are found at once, before anything slow."""
 
 import copy
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -15,9 +16,19 @@ from pgolf.run.rules import check
 from tests.helpers import tiny_settings
 
 
+@cache
+def _composed(words):
+    return settings(compose(words))
+
+
+def composed(*words):
+    """The settings of these words, to be changed at will; composed once."""
+    return copy.deepcopy(_composed(words))
+
+
 @pytest.fixture
 def cfg():
-    return copy.deepcopy(settings(compose()))
+    return composed()
 
 
 def problems(cfg):
@@ -39,7 +50,7 @@ def test_the_defaults_pass(cfg):
     ],
 )
 def test_the_shipped_sizes_and_budgets_pass(words):
-    check(settings(compose(words)))
+    check(composed(*words))
 
 
 def test_a_wrong_key_type_and_range_are_all_reported(cfg):
@@ -55,8 +66,8 @@ def test_a_wrong_key_type_and_range_are_all_reported(cfg):
 
 def test_an_evaluation_that_the_model_has_no_memory_for_is_found_before_training():
     words = ["size=tiny", "eval=streaming", "arch/mlp=polyglu_routed"]
-    check(settings(compose([*words, "arch.mlp.routing=causal_mean"])))
-    (problem,) = problems(settings(compose([*words, "arch.mlp.routing=sequence_mean"])))
+    check(composed(*words, "arch.mlp.routing=causal_mean"))
+    (problem,) = problems(composed(*words, "arch.mlp.routing=sequence_mean"))
     assert problem.startswith("eval: streaming") and "polyglu_routed.Router" in problem
 
 
@@ -78,7 +89,7 @@ def test_a_target_of_another_group_is_refused(cfg):
 
 def test_a_child_is_wanted_only_where_the_option_takes_it():
     for option in ("none", "ternary", "int6_rtn", "gptq"):
-        check(settings(compose([f"quant={option}"])))
+        check(composed(f"quant={option}"))
 
 
 def test_a_missing_child_is_reported(cfg):
@@ -89,7 +100,7 @@ def test_a_missing_child_is_reported(cfg):
 
 
 def test_a_wrong_key_of_a_child_is_reported_at_its_place():
-    cfg = copy.deepcopy(settings(compose(["quant=sdclip_gptq"])))
+    cfg = composed("quant=sdclip_gptq")
     cfg["quant"]["scale"] |= {"k": 0.0, "kk": 3.0}
     cfg["quant"]["policy"] |= {"gate_bits": 9}
     found = problems(cfg)
@@ -113,7 +124,7 @@ def test_a_wrong_key_of_a_child_is_reported_at_its_place():
     ],
 )
 def test_a_quantizer_that_cannot_be_built_or_does_not_fit_the_model_is_reported_once(words, message):
-    (problem,) = problems(settings(compose(["quant=int5_rtn", *words])))
+    (problem,) = problems(composed("quant=int5_rtn", *words))
     assert message in problem
 
 
@@ -131,7 +142,7 @@ def test_whole_numbers_end_where_those_of_tensors_do(cfg, place):
 
 
 def test_a_model_beyond_every_memory_is_a_problem_of_its_size():
-    (problem,) = problems(settings(compose([f"arch.mlp_hidden={2**62}"])))
+    (problem,) = problems(composed(f"arch.mlp_hidden={2**62}"))
     assert problem.startswith("arch: no model of this size can be built")
 
 
@@ -153,8 +164,8 @@ def test_an_expert_from_counts_needs_a_mixer_as_the_options_say_themselves(cfg, 
 
 
 def test_only_a_tokenizer_that_counts_by_the_table_may_drop_the_tail():
-    check(settings(compose(["tokenizer=sp1024", "data=fineweb", "eval.official_truncation=true"])))
-    (problem,) = problems(settings(compose(["eval.official_truncation=true"])))
+    check(composed("tokenizer=sp1024", "data=fineweb", "eval.official_truncation=true"))
+    (problem,) = problems(composed("eval.official_truncation=true"))
     assert "only a published vocabulary's metric" in problem
 
 
@@ -214,9 +225,9 @@ def test_a_kernel_that_cannot_train_here_may_score_trained_weights():
 )
 def test_the_least_proof_is_for_a_slice_of_validation(words):
     with pytest.raises(ConfigError, match=r"certify: smoke is for a slice of validation"):
-        check(settings(compose(words)))
+        check(composed(*words))
 
 
 @pytest.mark.parametrize("words", [["budget=smoke"], ["certify=standard"], ["budget=smoke", "certify=full"]])
 def test_more_proof_can_always_be_asked_for(words):
-    check(settings(compose(words)))
+    check(composed(*words))

@@ -49,7 +49,7 @@ def test_first_large_calls_of_new_processes_agree():
     )
     answers = {
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-        for _ in range(3)
+        for _ in range(2)
     }
     assert len(answers) == 1
     x = torch.arange(1 << 14).float() / 3

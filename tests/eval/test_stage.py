@@ -320,14 +320,10 @@ def drive_module(tmp_path_factory):
     return drive
 
 
-def test_a_second_process_compiles_nothing(drive_module):
+def test_a_second_process_compiles_nothing_and_one_without_the_module_does_not_mind(drive_module):
     first = drive_module("kernels")
     assert first
     assert drive_module("kernels") == first
-
-
-def test_what_one_technique_compiled_is_no_matter_to_a_process_without_its_module(drive_module):
-    drive_module("kernels")
     drive_module("others")
 
 

@@ -83,7 +83,7 @@ def test_alpha_follows_the_rate_from_the_start_on(option):
     assert seen == [(0.375, 1 + 15 * 0.25), (0.25, 1 + 15 * 0.5), (0.125, 1 + 15 * 0.75)]
 
 
-@both
+@pytest.mark.parametrize("option", [SoftRound, pytest.param(SoftRoundSigmoid, marks=pytest.mark.slow)])
 def test_the_compiled_loss_and_its_gradient_follow_alpha_without_another_graph(option):
     torch._dynamo.reset()
     model = tiny_model("arch.layers=2")

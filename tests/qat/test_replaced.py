@@ -70,7 +70,9 @@ def test_off_is_the_plain_loss_bit_for_bit():
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("precision", [None, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "precision", [pytest.param(None, id="fp32", marks=pytest.mark.slow), pytest.param(torch.bfloat16, id="bf16")]
+)
 def test_the_compiled_loss_changes_when_switched_on_without_another_graph(backend, precision):
     torch._dynamo.reset()
     model = model_of("arch.layers=2")

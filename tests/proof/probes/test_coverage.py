@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pgolf.eval.network import FixedNetwork
 from pgolf.proof.cheats import by_name
 from pgolf.proof.context import Context
 from pgolf.proof.probes import coverage
@@ -11,10 +12,17 @@ from pgolf.proof.verdict import Verdict
 from pgolf.tokenizer.bytes import ByteTokenizer
 from pgolf.tokenizer.caseops import CONTROLS, transform
 from pgolf.tokenizer.published import Published
+from tests.eval.fakes import Bigram
 from tests.proof.making import DOCUMENTS, context_of, network_evaluation, stream_of
 from tests.tokenizer.test_published import train
 
+# Bytes do not depend on what predicts them.
+BIGRAM = FixedNetwork(Bigram(ByteTokenizer().vocab_size))
 CONTROL_BYTES = set(CONTROLS.encode())  # in none of the other characters of the ASCII texts here
+
+
+def over_bytes(**changes):
+    return network_evaluation(BIGRAM, **changes)
 
 
 class Table(ByteTokenizer):
@@ -28,7 +36,7 @@ class Table(ByteTokenizer):
 
 
 def test_whole_documents_are_compared_with_their_text():
-    result = coverage.probe(context_of(network_evaluation()))
+    result = coverage.probe(context_of(over_bytes()))
     assert result.passed, result.message
     size = sum(len(text.encode()) for text in DOCUMENTS)
     assert result.measured["counted_bytes"] == result.measured["raw_bytes"] == size
@@ -37,19 +45,19 @@ def test_whole_documents_are_compared_with_their_text():
 
 @pytest.mark.parametrize("cut", [2, 200, 237, 238, 239, 300, 460])
 def test_a_stream_may_end_anywhere_even_inside_a_character(cut):
-    result = coverage.probe(context_of(network_evaluation(), cut=cut))
+    result = coverage.probe(context_of(over_bytes(), cut=cut))
     assert result.passed, result.message
 
 
 def test_without_the_text_bytes_are_held_to_the_decoded_tokens():
-    context = dataclasses.replace(context_of(network_evaluation()), documents=None)
+    context = dataclasses.replace(context_of(over_bytes()), documents=None)
     result = coverage.probe(context)
     assert result.passed, result.message
     assert result.measured["raw_bytes"] is None
 
 
 def test_tokens_of_another_text_are_caught():
-    context = context_of(network_evaluation())
+    context = context_of(over_bytes())
     other = [*DOCUMENTS[:2], DOCUMENTS[2].replace("nine", "none")]
     result = coverage.probe(dataclasses.replace(context, documents=other))
     assert "document 2: the tokens do not decode to its text" in result.message
@@ -57,7 +65,7 @@ def test_tokens_of_another_text_are_caught():
 
 
 def test_unscored_targets_are_counted():
-    context = context_of(network_evaluation())
+    context = context_of(over_bytes())
     nll_nats_N = context.sealed.nll_nats_N.copy()
     nll_nats_N[100:103] = np.nan
     result = coverage.probe(
@@ -69,12 +77,12 @@ def test_unscored_targets_are_counted():
 
 
 def test_table_profile_allows_a_little_and_no_more():
-    evaluation = network_evaluation(tokenizer=Table(), metric="table")
+    evaluation = over_bytes(tokenizer=Table(), metric="table")
     assert coverage.probe(unaudited(evaluation)).passed
     for extra in (7, 40):  # 1 % and some 6 % of the bytes
         generous = Table()
         generous.extra = extra
-        result = coverage.probe(unaudited(network_evaluation(tokenizer=generous, metric="table")))
+        result = coverage.probe(unaudited(over_bytes(tokenizer=generous, metric="table")))
         assert not result.passed
         assert "the tokens decode to" in result.message
 
@@ -87,12 +95,12 @@ class Easier(Table):
 
 
 def test_a_vocabulary_that_makes_an_easier_text_of_it_is_none():
-    result = coverage.probe(unaudited(network_evaluation(tokenizer=Easier(), metric="table")))
+    result = coverage.probe(unaudited(over_bytes(tokenizer=Easier(), metric="table")))
     assert not result.passed and "are others in what the tokens decode to" in result.message
 
 
 def test_half_a_percent_more_bytes_are_too_many_by_the_table_too():
-    evaluation = network_evaluation(tokenizer=Table(), metric="table")
+    evaluation = over_bytes(tokenizer=Table(), metric="table")
     honest = unaudited(evaluation, DOCUMENTS * 4)
     assert coverage.probe(honest).passed
     padded = unaudited(by_name("byte_padder").apply(evaluation), DOCUMENTS * 4)
@@ -105,7 +113,7 @@ def test_the_bytes_of_a_published_vocabulary_are_those_of_its_decoded_tokens(tmp
     tokenizer = Published(name="sp300", vocab_size=300, model_file=str(train(tmp_path))).build(
         lambda: iter(()), tmp_path, ""
     )
-    evaluation = network_evaluation(tokenizer=tokenizer, metric="table")
+    evaluation = over_bytes(tokenizer=tokenizer, metric="table")
     texts = ["Hello  world\n\nthe café ½ costs 5 € …", " ﬁne™ — 日本語 🎈", "a"]
     tokens_N = stream_of(evaluation, texts)
     for size in range(3, len(tokens_N) + 1):
@@ -128,7 +136,7 @@ def unaudited(evaluation, documents=DOCUMENTS):
 def test_sidecar_bytes_are_the_text_without_case_controls():
     text = "The island, NASA and I keep our boats. " * 4
     transformed = transform(text)
-    evaluation = network_evaluation(tokenizer=Table(), metric="table")
+    evaluation = over_bytes(tokenizer=Table(), metric="table")
     context = context_of(evaluation, documents=[transformed])
     assert len(transformed.encode()) > 1.1 * len(text)
     decoded = evaluation.tokenizer.byte_lengths(context.tokens_N)
