@@ -7,7 +7,7 @@ technique are attributes with the defaults given here, so that no list of techni
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import torch
@@ -112,16 +112,19 @@ class Linear(Part):
         return F.linear(x, self.weight)
 
 
-def param_specs(model: nn.Module, layers: Mapping[nn.Module, int] | None = None) -> dict[str, ParamSpec]:
+def param_specs(
+    model: nn.Module, layers: Mapping[nn.Module, int] | None = None, repeats: Collection[nn.Module] = ()
+) -> dict[str, ParamSpec]:
     """Specs by qualified parameter name; asserts that every parameter has exactly one.
 
-    ``layers`` gives the physical layer of modules; it is that of all parameters below them. The kind of a
-    ``weight`` is the name its module goes by (``q``, ``down``), that of any other parameter its own.
+    ``layers`` gives the physical layer of modules, ``repeats`` those of repeated visits alone; both hold for all
+    parameters below them. The kind of a ``weight`` is the name its module goes by (``q``, ``down``), that of any other
+    parameter its own.
     """
     specs: dict[str, ParamSpec] = {}
-    places = {model: (None if layers is None else layers.get(model), "")}
+    places = {model: (None if layers is None else layers.get(model), "", model in repeats)}
     for prefix, module in model.named_modules():  # parents first, each module once
-        layer, called = places[module]
+        layer, called, repeat = places[module]
         own = dict(module.named_parameters(recurse=False))
         declared = module.specs if isinstance(module, Part) else {}
         assert own.keys() == declared.keys(), (
@@ -129,8 +132,8 @@ def param_specs(model: nn.Module, layers: Mapping[nn.Module, int] | None = None)
         )
         for name, spec in declared.items():
             kind = spec.kind or (called if name == "weight" else name)
-            specs[f"{prefix}.{name}" if prefix else name] = replace(spec, kind=kind, layer=layer)
+            specs[f"{prefix}.{name}" if prefix else name] = replace(spec, kind=kind, layer=layer, repeat=repeat)
         for child_name, child in module.named_children():
             below = layer if layers is None else layers.get(child, layer)
-            places.setdefault(child, (below, child_name))
+            places.setdefault(child, (below, child_name, repeat or child in repeats))
     return specs

@@ -249,10 +249,19 @@ class UNet(Part):
 
     def param_specs(self) -> dict[str, ParamSpec]:
         """Optimizer group, storage role, component and layer of every parameter, shared ones once."""
-        owners = {own_mlp_key(v): v.physical for r in self.routes.values() for v in r.visits}
+        users: dict[nn.Module, list[Visit]] = {}  # of what visits have beside the matrices of their layers
+        for visit in (visit for route in self.routes.values() for visit in route.visits):
+            key = own_mlp_key(visit)
+            own = [group[key] for group in (self.own_mlps, self.own_layers) if key in group]
+            sites = self.addons.block_sites[visit.key].values()
+            for module in {self.controls[visit.key], *own, *(part for parts in sites for part in parts)}:
+                users.setdefault(module, []).append(visit)
         layers: dict[nn.Module, int] = {layer: i for i, layer in enumerate(self.layers)}
-        layers |= {own: owners[key] for group in (self.own_mlps, self.own_layers) for key, own in group.items()}
-        return param_specs(self, layers)
+        for module, visits in users.items():
+            if len({visit.physical for visit in visits}) == 1:
+                layers[module] = visits[0].physical
+        repeats = [module for module, visits in users.items() if all(visit.number for visit in visits)]
+        return param_specs(self, layers, repeats)
 
     def aliases(self) -> dict[str, str]:
         """Further state-dict names of shared parameters, each with the name it is stored under."""

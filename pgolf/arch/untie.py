@@ -12,11 +12,14 @@ from pgolf.arch.block import Layer
 from pgolf.arch.unet import UNet, own_mlp_key
 
 
-def untie_recurrence(model: UNet) -> None:
-    """Give every repeated visit copies of the matrices it shares, in place; a second call does nothing.
+def untie_recurrence(model: UNet) -> int:
+    """Give every repeated visit copies of the matrices it shares, in place; returns how many.
+
+    A second call does nothing.
 
     Call it before an optimizer is built, which would not know the copies. Controls stay keyed as they are.
     """
+    untied = 0
     for route in model.routes.values():
         for visit in route.visits:
             key = own_mlp_key(visit)
@@ -26,3 +29,5 @@ def untie_recurrence(model: UNet) -> None:
             model.own_layers[key] = Layer(copy.deepcopy(block.layer.mixer), copy.deepcopy(block.mlp))
             if key in model.own_mlps:
                 del model.own_mlps[key]
+            untied += 1
+    return untied

@@ -81,7 +81,7 @@ def _last_layer(
 ) -> tuple[dict[str, Tensor], dict[str, ParamSpec], Calibration]:
     """The last, from whose number a policy still learns how many layers there are."""
     last = max(spec.layer for spec in specs.values() if spec.layer is not None)
-    names = [name for name, spec in specs.items() if spec.layer == last]
+    names = [name for name, spec in specs.items() if spec.layer == last and name in calibration.hessians]
     own = replace(calibration, hessians={name: calibration.hessians[name] for name in names})
     return {name: state[name] for name in names}, {name: specs[name] for name in names}, own
 

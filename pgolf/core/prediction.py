@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU.
-    ``lanes``: of the plan, how many parts of the stream are predicted beside each other. ``embedding``: gives the
-    artifact's vectors of the tokens, float64 [V, D], None where there is no model yet."""
+    ``lanes``: of the plan, how many parts of the stream are predicted beside each other. ``byte_lengths``: the
+    tokenizer's, of targets that are known; ``embedding``: gives the artifact's vectors of the tokens, float64 [V, D].
+    Both are None where there is no tokenizer or no model yet."""
 
     vocab_size: int
     bos_id: int
@@ -31,6 +32,7 @@ class Facts:
     device: str = "cpu"
     workers: int = 1
     lanes: int = 1
+    byte_lengths: Callable[[np.ndarray], np.ndarray] | None = None
     embedding: Callable[[], np.ndarray] | None = None
 
     @property
@@ -69,6 +71,13 @@ class Batch:
     blocks: tuple[Span, ...]
     inputs_BT: Tensor
     keep: int
+
+
+# What a network can be asked for beside its rows, each from them alone.
+SIGNALS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "entropy": lambda logp_BKV: -(logp_BKV.exp() * logp_BKV).sum(-1),  # nats
+    "largest": lambda logp_BKV: logp_BKV.amax(-1).exp(),
+}
 
 
 @dataclass(frozen=True, slots=True)

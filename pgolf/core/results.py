@@ -22,7 +22,8 @@ class ParamSpec:
     ``storage``: ``matrix`` and ``embedding`` are quantized, ``keep_fp32`` and ``keep_fp16`` pass through.
     ``component``: what it is part of (``attention``, ``mlp``, ``bigram``). ``kind``: which of the component's
     parameters it is (``q``, ``k``, ``v``, ``out``, ``up``, ``down``, ``table``).
-    ``layer``: the physical layer whose matrices it is among, also where a repeated visit owns it; None elsewhere.
+    ``layer``: the physical layer that it belongs to, whose visits alone use it; None: to no layer, or to several.
+    ``repeat``: it belongs to visits that repeat a layer, and to no first visit.
     """
 
     group: OptimizerGroup
@@ -30,6 +31,7 @@ class ParamSpec:
     component: str
     kind: str = ""
     layer: int | None = None
+    repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)

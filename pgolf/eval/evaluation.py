@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 
+from pgolf.arch.untie import untie_recurrence
 from pgolf.core.errors import ConfigError, DataError
 from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage, in_turn
 from pgolf.core.protocols import Model, Progress, Tokenizer
@@ -87,7 +88,13 @@ class Method(Stated, Protocol):
 
 
 class Adaptation(Protocol):
-    """What a ``ttt`` technique does: the network in, one that adapts out."""
+    """What a ``ttt`` technique does: the network in, one that adapts out.
+
+    ``untie``: repeated visits of a layer have matrices of their own in the network it is given.
+    """
+
+    @property
+    def untie(self) -> bool: ...
 
     def wrap(self, network: Network, facts: Facts) -> Network: ...
 
@@ -124,7 +131,14 @@ class Evaluation:
 
     def facts(self, stream_tokens: int) -> Facts:
         tokenizer = self.tokenizer
-        return Facts(tokenizer.vocab_size, tokenizer.bos_id, stream_tokens, self.device, self.workers)
+        return Facts(
+            tokenizer.vocab_size,
+            tokenizer.bos_id,
+            stream_tokens,
+            self.device,
+            self.workers,
+            byte_lengths=tokenizer.byte_lengths,
+        )
 
     def evaluator(self, stream_tokens: int) -> Evaluator:
         """A fresh evaluator for a stream of that many tokens.
@@ -137,7 +151,7 @@ class Evaluation:
         facts = replace(facts, lanes=len(plan.lane_starts), embedding=lambda: embedding_of(self.network.model))
         experts = self.ngram.stages(facts)
         mixer = self.mixer.stage(facts, len(experts))
-        network = self.ttt.wrap(self.method.network(self.network.fork(), facts), facts)
+        network = self.ttt.wrap(self.method.network(weights_for(self.ttt, self.network), facts), facts)
         check_cadence(self.method, network)
         return Evaluator(network, plan, facts, [*experts, *in_turn(mixer)])
 
@@ -173,6 +187,14 @@ def evaluation_of(model: Model, tokenizer: Tokenizer, method: Method) -> Evaluat
     check_metric(method, metric)
     device = next((str(p.device) for p in model.parameters()), "cpu")
     return Evaluation(FixedNetwork(model), tokenizer, method, metric, device=device)
+
+
+def weights_for(ttt: Adaptation, network: ModelNetwork) -> ModelNetwork:
+    """A fork of ``network`` as ``ttt`` wants its model. Raises ConfigError where there is nothing to untie."""
+    own = network.fork()
+    if ttt.untie and not untie_recurrence(own.model):  # type: ignore[arg-type]
+        raise ConfigError("ttt.untie: no layer of this model is visited twice with the same matrices")
+    return own
 
 
 def check_cadence(method: Method, network: Network) -> None:

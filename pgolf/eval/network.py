@@ -6,21 +6,15 @@ Shapes: B blocks, T inputs of a block, K kept positions, V vocabulary.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pgolf.core.prediction import Batch, Rows
+from pgolf.core.prediction import SIGNALS, Batch, Rows
 from pgolf.core.protocols import Model
-
-SIGNALS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "entropy": lambda logp_BKV: -(logp_BKV.exp() * logp_BKV).sum(-1),  # nats
-    "largest": lambda logp_BKV: logp_BKV.amax(-1).exp(),
-}
-
 
 # A product of fewer rows may take another kernel and have other bits, depending on how many blocks are in the batch.
 LEAST_ROWS = 16

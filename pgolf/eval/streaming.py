@@ -29,11 +29,11 @@ from torch import Tensor
 from pgolf.arch.step.feed import Feed, unknown_parts
 from pgolf.arch.step.memory import VECTOR
 from pgolf.core.errors import ConfigError
-from pgolf.core.prediction import Batch, Facts, Network, Rows, Span
+from pgolf.core.prediction import SIGNALS, Batch, Facts, Network, Rows, Span
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import Between, PositiveInt
 from pgolf.eval.blocks import FIRST_TOKEN_BITS, Tape, lane_starts, lane_targets
-from pgolf.eval.network import SIGNALS, FixedNetwork
+from pgolf.eval.network import FixedNetwork
 from pgolf.eval.windows import BATCHES
 
 # Of the head at a time: its logits stay in the cache.

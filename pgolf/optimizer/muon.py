@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pgolf.optimizer.newton_schulz import newton_schulz
+from pgolf.core.newton_schulz import newton_schulz
 
 
 class Muon(torch.optim.Optimizer):

@@ -23,7 +23,7 @@ from pgolf.core.make import make, trait
 from pgolf.core.prediction import Facts, in_turn
 from pgolf.core.process import choose_device, process_facts
 from pgolf.core.registry import modules_of
-from pgolf.eval.evaluation import check_cadence
+from pgolf.eval.evaluation import check_cadence, weights_for
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.stage import check_signals
 from pgolf.qat.base import QATMethod
@@ -140,8 +140,9 @@ def _adaptation_rules(built: _Built) -> None:
         method.check(model)
     except ConfigError:
         return  # a model that cannot be built, or not be evaluated so, has been complained about
-    facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2)
-    check_cadence(method, make(built.cfg["ttt"]).wrap(method.network(FixedNetwork(model), facts), facts))
+    facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, lanes=method.lanes)
+    ttt = make(built.cfg["ttt"])
+    check_cadence(method, ttt.wrap(method.network(weights_for(ttt, FixedNetwork(model)), facts), facts))
 
 
 def _attention_rules(built: _Built) -> None:

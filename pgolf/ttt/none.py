@@ -13,6 +13,7 @@ from pgolf.core.prediction import Facts, Network
 
 class NoAdaptation:
     neutral: ClassVar[bool] = True
+    untie: ClassVar[bool] = False
 
     def wrap(self, network: Network, facts: Facts) -> Network:
         """``network`` itself."""

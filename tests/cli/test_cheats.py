@@ -10,6 +10,7 @@ import pytest
 
 from pgolf.cli.cheats import add_parser
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.sliding import Sliding
 from pgolf.proof import cheats
@@ -19,9 +20,9 @@ from pgolf.proof.cheats.altered import Alteration, altered
 from pgolf.proof.profiles import Profile
 from pgolf.proof.shelf import own_documents, run_shelf
 from pgolf.tokenizer.bytes import ByteTokenizer
-from pgolf.ttt.sgd import SGD
 from tests.eval.fakes import Bigram
 from tests.eval.stages import counts, mean
+from tests.helpers import tiny_settings
 from tests.proof.making import (
     DOCUMENTS,
     context_of,
@@ -117,7 +118,7 @@ class Idle(Alteration):
 @pytest.mark.parametrize("name", ["unnormalised", "in_chunk_peeker+late", "memo", "score_after_update+conditional"])
 def test_cheats_are_caught_over_a_network_that_adapts_too(name):
     evaluation = network_evaluation(
-        ttt=SGD(chunk_tokens=32, window=32, epochs=1, lr=0.1, final_lr=1.0, momentum=0.0, clip=1.0)
+        ttt=make(tiny_settings("ttt=sgd", "ttt.chunk_tokens=32", "ttt.window=32", "ttt.lr=0.1")["ttt"])
     )
     tokens_N = stream_of(evaluation)
     idle = Cheat("idle", "b", partial(altered, alteration=Idle, modifier="plain"))

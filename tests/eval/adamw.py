@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from pgolf.eval.network import FixedNetwork
+from pgolf.ttt.none import NoAdaptation
 
 
 class Adapting(FixedNetwork):
@@ -22,7 +23,7 @@ class Adapting(FixedNetwork):
         self.optimizer.zero_grad()
 
 
-class AdamW:
+class AdamW(NoAdaptation):
     """What a ``ttt`` technique is: ``wrap``."""
 
     def wrap(self, network, facts):

@@ -10,6 +10,7 @@ from pgolf.eval.metric import bits_per_byte
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.sliding import Sliding
 from pgolf.tokenizer.bytes import ByteTokenizer
+from pgolf.ttt.none import NoAdaptation
 from tests.eval.fakes import Bigram, Counting, Lanes
 from tests.eval.stages import counts, mean
 from tests.helpers import tiny_model
@@ -134,7 +135,7 @@ def test_nothing_is_shared_between_two_evaluators():
 def test_techniques_are_told_the_facts_of_the_stream():
     seen = []
 
-    class Wrapping:
+    class Wrapping(NoAdaptation):
         def wrap(self, network, facts):
             seen.append(facts)
             return network

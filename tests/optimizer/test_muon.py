@@ -2,8 +2,8 @@
 
 import torch
 
+from pgolf.core.newton_schulz import COEFFICIENTS
 from pgolf.optimizer.muon import Muon
-from pgolf.optimizer.newton_schulz import COEFFICIENTS
 
 
 def muon(p, **changes):

@@ -19,36 +19,38 @@ from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.prediction import Batch, Facts
+from pgolf.core.results import ParamSpec
 from pgolf.eval.blocks import Tape
-from pgolf.eval.evaluation import check_cadence
-from pgolf.eval.evaluator import Evaluator
 from pgolf.eval.from_artifact import evaluation_from
-from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
 from pgolf.eval.sealed import score_sealed
-from pgolf.eval.sliding import Sliding
 from pgolf.eval.streaming import Streaming
 from pgolf.proof.audit import audit_sealed
 from pgolf.run.rules import check
 from pgolf.ttt.none import NoAdaptation
-from pgolf.ttt.sgd import SGD, Momentum
 from tests.eval.fakes import AllRows, Bigram, Counting, Lanes
-from tests.helpers import VOCAB, randomise, tiny_model, tiny_settings
+from tests.helpers import VOCAB, tiny_settings
 from tests.proof.making import DOCUMENTS, network_evaluation, pretend_audit, pretend_sealed, stream_of, write_artifact
+from tests.ttt.making import (
+    BLOCK,
+    STRIDE,
+    WINDOW,
+    by_hand,
+    evaluator_of,
+    made,
+    rows_of,
+    run,
+    same,
+    scored,
+    sgd,
+    stream,
+)
 
-WINDOW, STRIDE, BLOCK = 48, 16, 32
 PRESETS = options(conf_dir(), "arch")
 
 
-def sgd(**changes):
-    plain = {"chunk_tokens": 32, "window": 32, "epochs": 2, "lr": 0.1, "final_lr": 0.5, "momentum": 0.5, "clip": 1.0}
-    return SGD(**plain | changes)
-
-
-def made(*words):
-    model = tiny_model(*words).eval().requires_grad_(False)
-    randomise(model)
-    return model
+def descent(ttt):
+    return lambda weights: torch.optim.SGD(weights, lr=1.0, momentum=ttt.momentum)
 
 
 @pytest.fixture(scope="module")
@@ -56,80 +58,7 @@ def model():
     return made()
 
 
-def stream(tokens, seed=0):
-    """Random tokens with repetitions, so that there is something to learn."""
-    random = np.random.default_rng(seed)
-    return random.choice(random.integers(1, VOCAB, 12), tokens).astype(np.uint16)
-
-
-def evaluator_of(model, tokens_N, ttt, plan=None, batch=3, workers=1, method="sliding", lanes=1):
-    """``batch``: windows, or blocks of 32, at a time."""
-    facts = Facts(VOCAB, 1, len(tokens_N), workers=workers)
-    if method == "sliding":
-        made = Sliding(window=WINDOW, stride=STRIDE, batch_windows=batch, lanes=lanes, official_truncation=False)
-    else:
-        made = Streaming(window=WINDOW, block=BLOCK, batch_blocks=batch, lanes=lanes, official_truncation=False)
-    network = ttt.wrap(made.network(FixedNetwork(model), facts), facts)
-    check_cadence(made, network)
-    return Evaluator(network, plan or made.plan(facts), facts)
-
-
-def run(evaluator, coder):
-    evaluator.run(coder, coder.first_tokens)
-    return coder
-
-
-def scored(model, tokens_N, ttt, **how):
-    evaluator = evaluator_of(model, tokens_N, ttt, **how)
-    return run(evaluator, Scorer(tokens_N, evaluator.plan.lane_starts)).nll_nats.values_N
-
-
-def rows_of(evaluator, tokens_N, stops=(), kind=AllRows):
-    """By place: those that are shown, the stops among them; and the weights that are left."""
-    coder = run(evaluator, kind(tokens_N, stops, evaluator.plan.lane_starts))
-    weights = [weight.clone() for weight in evaluator.network.network.model.parameters()]
-    assert coder.row.keys() >= set(stops)
-    return coder.row, weights
-
-
-def same(some, whole):
-    (rows, weights), (others, other_weights) = some, whole
-    equal = [np.array_equal(row_V, others[place]) for place, row_V in rows.items()]
-    return all(equal) and all(map(torch.equal, weights, other_weights))
-
-
 # --- what is learnt, and when -----------------------------------------------------------------------------------
-
-
-def by_hand(model, tokens_N, *, chunk_tokens, window, epochs, lr, final_lr, momentum, clip):
-    """Prices of the targets: score a chunk by windows of the evaluation, then train on it in windows of its own."""
-    model, targets = copy.deepcopy(model).requires_grad_(True), len(tokens_N) - 1
-    tokens_N = torch.from_numpy(tokens_N.astype(np.int64))
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
-    chunks, trained, nll_nats, start = -(-targets // chunk_tokens), 0, [], 0
-    while start < targets:
-        context, stop = max(0, start - WINDOW + STRIDE), min(targets, start + STRIDE if start else WINDOW)
-        with torch.no_grad():
-            logp_KV = model.logits(tokens_N[None, context:stop], stop - start)[0].log_softmax(-1)
-        nll_nats += (-logp_KV.gather(-1, tokens_N[start + 1 : stop + 1, None])).flatten().tolist()
-        while (trained + 1) * chunk_tokens <= stop < targets:
-            first, last = trained * chunk_tokens, (trained + 1) * chunk_tokens
-            for group in optimizer.param_groups:
-                group["lr"] = lr * (final_lr + (1 - final_lr) * 0.5 * (1 + np.cos(np.pi * trained / (chunks - 1))))
-            for _ in range(epochs):
-                optimizer.zero_grad()
-                if chunk_tokens >= window:
-                    input_BT = tokens_N[first:last].view(-1, window)
-                    logits_BTV = model.logits(input_BT)
-                else:
-                    logits_BTV = model.logits(tokens_N[None, max(0, last - window) : last], chunk_tokens)
-                F.cross_entropy(logits_BTV.flatten(0, 1), tokens_N[first + 1 : last + 1]).backward()
-                if clip is not None:
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-                optimizer.step()
-            trained += 1
-        start = stop
-    return np.array(nll_nats)
 
 
 SETTINGS = [
@@ -145,9 +74,8 @@ SETTINGS = [
 @pytest.mark.parametrize("tokens", [193, pytest.param(300, marks=pytest.mark.slow)])
 def test_each_chunk_is_scored_and_then_trained_on(model, tokens, changes):
     tokens_N, ttt = stream(tokens), sgd(**changes)
-    settings = dataclasses.asdict(ttt.chunks) | {name: getattr(ttt, name) for name in ("lr", "final_lr", "momentum")}
     found = scored(model, tokens_N, ttt)
-    np.testing.assert_allclose(found, by_hand(model, tokens_N, **settings), atol=2e-4)
+    np.testing.assert_allclose(found, by_hand(model, tokens_N, ttt, descent(ttt)), atol=2e-4)
     fixed = scored(model, tokens_N, sgd(epochs=0))
     assert np.array_equal(found[:WINDOW], fixed[:WINDOW]) and np.abs(found - fixed).max() > 0.01
 
@@ -198,17 +126,13 @@ def test_learning_makes_a_text_that_repeats_cheaper(model):
     assert adapted[half:].mean() < 0.9 * fixed[half:].mean()
 
 
-def test_the_rate_falls_along_half_a_cosine():
-    rule = Momentum(lr=2.0, final_lr=0.0, momentum=0.0)
-    assert [rule.rate(progress) for progress in (0.0, 0.5, 1.0)] == pytest.approx([2.0, 1.0, 0.0])
-    assert [Momentum(2.0, 1.0, 0.0).rate(progress) for progress in (0.0, 0.3, 1.0)] == [2.0] * 3
-    assert Momentum(2.0, 0.5, 0.0).rate(1.0) == pytest.approx(1.0)
-
-
 class Watched(Bigram):
     """What was asked of it with gradients on: the inputs, and how many of them were kept."""
 
     trained_on: ClassVar[list] = []
+
+    def param_specs(self):
+        return {"table": ParamSpec("embedding", "embedding", "embedding")}
 
     def logits(self, ids_BT, keep=None):
         if torch.is_grad_enabled():

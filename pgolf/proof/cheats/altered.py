@@ -101,6 +101,10 @@ class _Wrapping:
     def __init__(self, inner: Any, alteration: type[Alteration], modifier: str) -> None:
         self.inner, self.alteration, self.modifier = inner, alteration, modifier
 
+    @property
+    def untie(self) -> bool:
+        return self.inner.untie
+
     def wrap(self, network: Network, facts: Any) -> Network:
         wrapped = self.inner.wrap(network, facts)
         return Altered(wrapped, self.alteration(facts.vocab_size), self.modifier, facts.targets)

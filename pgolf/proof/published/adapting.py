@@ -12,5 +12,22 @@ def adapting(evaluation: Evaluation, epochs: int) -> SGD:
     """SGD on all weights, in the windows of ``evaluation``; published numbers but for the chunk and the epochs."""
     window = evaluation.method.window
     return SGD(
-        chunk_tokens=WINDOWS * window, window=window, epochs=epochs, lr=0.005, final_lr=0.0, momentum=0.9, clip=1.0
+        chunk_tokens=WINDOWS * window,
+        window=window,
+        epochs=epochs,
+        trains=["all"],
+        untie=False,
+        restart=False,
+        byte_weighted=False,
+        lr=0.005,
+        final_lr=0.0,
+        rise=1.0,
+        rise_share=1.0,
+        momentum=0.9,
+        clip=1.0,
+        pull=0.0,
+        average=None,
+        keep=0.0,
+        temperature=1.0,
+        temperature_per_token=False,
     )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pgolf.optimizer.newton_schulz import newton_schulz
+from pgolf.core.newton_schulz import newton_schulz
 
 
 def matrix(rows, columns, seed=0):
