@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pgolf.core.prediction import Rows, Span
+from pgolf.core.results import ParamSpec
 from pgolf.eval.blocks import lane_targets
 from pgolf.eval.windows import windows
 
@@ -24,6 +25,9 @@ class Bigram(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.table = nn.Parameter(torch.randn(vocab_size, vocab_size, generator=generator))
+
+    def param_specs(self):
+        return {"table": ParamSpec("matrix", "matrix", "bigram", "table")}
 
     def logits(self, ids_BT, keep=None):
         ids_BT = ids_BT if keep is None else ids_BT[:, -keep:]

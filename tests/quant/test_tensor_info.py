@@ -1,5 +1,7 @@
 """Layer and kind of every parameter come from the model, so that nobody reads names."""
 
+import re
+
 import pytest
 
 from pgolf.arch.untie import untie_recurrence
@@ -16,8 +18,10 @@ def test_every_parameter_of_a_layer_knows_the_layer(words):
     found = specs(*words)
     for name, spec in found.items():
         parts = name.split(".")
-        owned = parts[0] in ("layers", "own_mlps", "own_layers")
-        assert spec.layer == (int(parts[1].split("_")[0]) if owned else None), name
+        if parts[0] in ("layers", "own_mlps", "own_layers") or (parts[0] == "controls" and parts[1][0].isdigit()):
+            assert spec.layer == int(parts[1].split("_")[0]), name
+        elif parts[0] != "controls":
+            assert spec.layer is None or str(spec.layer) in re.split(r"\D+", name), name
     assert {spec.layer for spec in found.values()} >= set(range(6))
 
 
