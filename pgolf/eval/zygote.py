@@ -110,6 +110,8 @@ class Zygote:
     def fork(self, environment: Mapping[str, str], folder: Path, log: int) -> Forked:
         """A child with that environment, working folder and error stream. Raises OSError where the zygote has died."""
         asked = json.dumps({"environment": dict(environment), "folder": str(folder)}).encode()
+        if len(asked) > _MOST_BYTES:
+            raise OSError(f"a request of {len(asked):,} bytes, where the zygote reads {_MOST_BYTES:,}")
         with contextlib.ExitStack() as opened:
             (in_r, in_w), (out_r, out_w), (status_r, status_w) = (_pipe(opened) for _ in range(3))
             socket.send_fds(self._line, [asked], [in_r.fileno(), out_w.fileno(), log, status_w.fileno()])

@@ -7,8 +7,6 @@ Source: online gradient descent on the code length; buckets by order, total and 
 them (Cleary and Witten 1984).
 Bytes: none. Memory: 8 bytes for each expert and bucket. Time: O(E V) a token.
 Hurts: more buckets than the stream can teach; each begins anew at ``initial_share``.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # E rows, the network's first; V vocabulary, F signals in, M edges of the signal that has most, B buckets, S signals out

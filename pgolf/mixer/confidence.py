@@ -6,8 +6,6 @@ Source: pull request 187 (low 0.5, high 1.0, s how far pre-enrichment moved the 
 of 16,384 positions, later ones too, which no decoder can know; here it is of the past.
 Bytes: none. Time: O(E V) a token, and the signals.
 Hurts: the first positions are each their own maximum; one large value keeps all later shares low.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # E rows, the network's first; V vocabulary, F signals in (entropy, the confidence), S signals out

@@ -7,8 +7,6 @@ Source: pull requests 702, 727, 187 (one centre), 774, 798, 890 (a centre for ea
 multipliers); theirs are over rows without a sum of one, and some leave p_1 as it is where no context was seen.
 Bytes: none. Time: O(E V) a token, and the entropy.
 Hurts: where the network is unsure for good reason and the counts are few; nothing is learnt from being wrong.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # E rows, the network's first; V vocabulary, K orders, F signals in (entropy, order), S signals out

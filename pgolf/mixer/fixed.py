@@ -4,8 +4,6 @@ Formula: p = (1 - a) p_1 + a (mean of the experts' rows), at every position, whe
 Source: pull requests 187 (a = 0.2, one hashed order) and 727 (0.4, back-off), over rows that do not sum to one.
 Bytes: none. Time: O(E V) a token.
 Hurts: wherever the network is sure: what it knew is cut by the share.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # E rows, the network's first; V vocabulary, F signals in, S signals out

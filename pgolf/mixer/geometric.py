@@ -6,8 +6,6 @@ Source: logarithmic opinion pool; Mattern 2012 (geometric mixing). The scalar fo
 token that came alone, has rows without a sum of one.
 Bytes: none. Memory: E V numbers. Time: O(E V) with a logarithm each and O(V) exponentials a token. Whole rows only.
 Hurts: what one of them all but excludes is excluded; one set of weights for all positions.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # E rows, the network's first; V vocabulary, F signals in, S signals out

@@ -7,8 +7,6 @@ Source: Freund and Schapire 1997 (Hedge); Herbster and Warmuth 1998 (fixed share
 their weights by batches, with an expert that is no distribution: see ``hedge_published``.
 Bytes: none. Time: O(E V) a token.
 Hurts: one set of weights for all positions: what is right after some contexts only never gets far.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # E rows, the network's first; V vocabulary, F signals in, S signals out

@@ -8,8 +8,6 @@ Source: pull requests 687, 688 and 733 (batches of 32 windows at stride 32, eta 
 bigram, trigram). There a batch's losses include positions scored before, as context; here each counts once.
 Bytes: none. Time: O(E V) a token.
 Hurts: what is claimed is no score.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # E rows, the network's first, and the entropy expert at the end of what has E+1; V vocabulary, F signals in (entropy)

@@ -7,8 +7,6 @@ towards what came. The other tokens share what the chain leaves, as before: a ro
 Source: Mahoney 2005 (adaptive probability maps, PAQ8).
 Bytes: none. Time: O(V) a token to find the R; whole rows only.
 Hurts: on a row that is calibrated already: the bins' noise is all that is added.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # E rows, the last of them corrected; V vocabulary, F signals in, M edges of the signal that has most, C buckets of all

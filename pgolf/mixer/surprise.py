@@ -6,8 +6,6 @@ Source: pull request 1026 (share 0.5, centre 2.5, least 0.1, most 2; exact count
 which claims u itself, no distribution: see ``surprise_published``.
 Bytes: none. Time: O(E V), and a logarithm for each token that was seen. Whole rows only.
 Hurts: every token gains where it is seen and rare, so that the sum takes much of it back.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # E rows, the network's first; V vocabulary, F signals in, S signals out

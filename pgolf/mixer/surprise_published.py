@@ -6,8 +6,6 @@ came and nothing is taken from the others; the certificate fails it for its sums
 Source: pull request 1026, with its constants.
 Bytes: none. Time: O(E V), and a logarithm for each token that was seen.
 Hurts: what is claimed is no score. Σp was 1.4-1.6 on average with exact counts.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # E rows, the network's first; V vocabulary, F signals in, S signals out

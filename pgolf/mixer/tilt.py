@@ -7,8 +7,6 @@ Source: pull requests 1145 (fixed b, one context of 15 tokens: ``ngram=backoff n
 2050 (b weighed by Hedge; here it is learnt) and 2129 (gamma = 1).
 Bytes: none. Time: O(E V) a token: the favourites must be found. Whole rows only.
 Hurts: little, and helps little: one token of a row, and only where the expert is all but certain.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # E rows, the network's first; V vocabulary, F signals in, S signals out

@@ -18,8 +18,6 @@ Hurts: on streams too short to teach it; where ``ngram`` says the same counts ag
 
 The counts. A *node* (of counts) is a context; it is at the same time an *entry*, its last token after the others: entry
 n of the context without it. A context's entries form a list, in runs of growing length.
-
-All kernels of a technique live in one file because numba's cache on disk looks at nothing but its age.
 """
 
 # V vocabulary, D levels of turns, M = 2^(D+1) places in the tree (root 1, children of m: 2m, 2m+1, leaves from 2^D on),

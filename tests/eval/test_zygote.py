@@ -238,3 +238,12 @@ def test_a_child_can_be_waited_for_whatever_the_numbers_of_descriptors(tmp_path)
     finally:
         for number in held:
             os.close(number)
+
+
+def test_a_request_that_is_too_long_is_refused_and_the_zygote_lives_on(bred, fork, tmp_path):
+    with tempfile.TemporaryFile() as log, pytest.raises(OSError, match="a request of"):
+        bred.fork({"LD_LIBRARY_PATH": "/a" * zygote._MOST_BYTES}, tmp_path, log.fileno())
+    child = fork[0]()
+    child.stdout.readline()
+    say(child, "end")
+    assert child.wait(20) == 0
