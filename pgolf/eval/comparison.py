@@ -18,6 +18,7 @@ from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
 from pgolf.eval.coder import Informed, PlainRows, Predicted
 from pgolf.eval.evaluation import Evaluation, make_score
+from pgolf.eval.evaluator import under
 from pgolf.eval.scorer import Scorer
 from pgolf.eval.stage import Chain
 
@@ -49,9 +50,7 @@ def compare(
     first: Any = evaluators[0]
     first.chain = chains = _Beside([evaluator.chain for evaluator in evaluators])
     coder = _PricesAll(tokens_N, first.plan.lane_starts, chains)
-    first.run(
-        coder, coder.first_tokens, None if progress is None else lambda _, done, total: progress(split, done, total)
-    )
+    first.run(coder, coder.first_tokens, under(split, progress))
     seconds = time.perf_counter() - started
     return [
         Compared(

@@ -3,5 +3,6 @@
 An option that does nothing says so by its class attribute ``neutral`` (bool; False where it has none): rules between
 groups ask for it.
 
-Every module is a word of the command line, leaves apart. Contract: ``pgolf.eval.evaluation.Mixture``. Leaves: none.
+Every module is a word of the command line, leaves apart. Contract: ``pgolf.eval.evaluation.Mixture``.
+Leaves: ``shares``.
 """

@@ -24,6 +24,7 @@ from numba.extending import register_jitable
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveFloat
+from pgolf.mixer.shares import need_experts
 
 MOST_BUCKETS = 1 << 20
 MOST_LOGIT = 30.0  # so that no weight, and no row, comes to nothing
@@ -121,10 +122,7 @@ class Bucketed:
 
     def stage(self, facts: Facts, experts: int) -> Stage:
         """Raises ConfigError where there is no expert to mix."""
-        if not experts:
-            raise ConfigError(
-                "mixer: bucketed has nothing to mix with the network's row; choose an ngram, or mixer=none"
-            )
+        need_experts("bucketed", experts)
         logit_BE = np.zeros((self.buckets, experts + 1))
         logit_BE[:, 1:] = math.log(self.initial_share / experts / (1 - self.initial_share))
         edge_FM = np.full((len(self.edges), max(map(len, self.edges.values()), default=0)), np.inf, dtype=np.float32)

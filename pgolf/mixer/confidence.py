@@ -18,9 +18,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Fraction, NonNegativeFloat
+from pgolf.mixer.shares import blend, blended, need_experts
 
 
 class ConfidenceShares(NamedTuple):
@@ -40,14 +40,7 @@ def _share(state, in_F):
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """The mixture."""
-    experts, share = len(rows_EV) - 1, _share(state, in_F)
-    weight = np.float32(1.0 - share)
-    for v in range(len(row_V)):
-        row_V[v] = weight * rows_EV[0, v]
-    weight = np.float32(share / experts)
-    for e in range(1, experts + 1):
-        for v in range(len(row_V)):
-            row_V[v] += weight * rows_EV[e, v]
+    blend(_share(state, in_F), rows_EV, row_V)
 
 
 def learn(state, lane, rows_EV, in_F, token):
@@ -57,11 +50,7 @@ def learn(state, lane, rows_EV, in_F, token):
 
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, to the bit; then remember the largest value."""
-    experts, share = len(p_E) - 1, _share(state, in_F)
-    p = np.float32(1.0 - share) * p_E[0]
-    weight = np.float32(share / experts)
-    for e in range(1, experts + 1):
-        p += weight * p_E[e]
+    p = blended(_share(state, in_F), p_E)
     state.most_1[0] = max(state.most_1[0], np.float64(in_F[1]))
     return p
 
@@ -86,9 +75,6 @@ class Confidence:
 
     def stage(self, facts: Facts, experts: int) -> Stage:
         """Raises ConfigError where there is no expert to mix."""
-        if not experts:
-            raise ConfigError(
-                "mixer: confidence has nothing to mix with the network's row; choose an ngram, or mixer=none"
-            )
+        need_experts("confidence", experts)
         state = ConfidenceShares(np.zeros(1), np.array(self.settings, dtype=np.float64))
         return Stage("confidence", predict, learn, state, needs=("entropy", self.signal), score=score)

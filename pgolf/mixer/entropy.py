@@ -23,6 +23,7 @@ from numba.extending import register_jitable
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, Fraction
+from pgolf.mixer.shares import blend, blended, need_experts
 
 
 class EntropyShares(NamedTuple):
@@ -43,14 +44,7 @@ def _share(state, in_F):
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """The mixture."""
-    experts, share = len(rows_EV) - 1, _share(state, in_F)
-    weight = np.float32(1.0 - share)
-    for v in range(len(row_V)):
-        row_V[v] = weight * rows_EV[0, v]
-    weight = np.float32(share / experts)
-    for e in range(1, experts + 1):
-        for v in range(len(row_V)):
-            row_V[v] += weight * rows_EV[e, v]
+    blend(_share(state, in_F), rows_EV, row_V)
 
 
 def learn(state, lane, rows_EV, in_F, token):
@@ -59,12 +53,7 @@ def learn(state, lane, rows_EV, in_F, token):
 
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, to the bit."""
-    experts, share = len(p_E) - 1, _share(state, in_F)
-    p = np.float32(1.0 - share) * p_E[0]
-    weight = np.float32(share / experts)
-    for e in range(1, experts + 1):
-        p += weight * p_E[e]
-    return p
+    return blended(_share(state, in_F), p_E)
 
 
 class Entropy:
@@ -99,10 +88,7 @@ class Entropy:
 
     def stage(self, facts: Facts, experts: int) -> Stage:
         """Raises ConfigError where there is no expert to mix."""
-        if not experts:
-            raise ConfigError(
-                "mixer: entropy has nothing to mix with the network's row; choose an ngram, or mixer=none"
-            )
+        need_experts("entropy", experts)
         state = EntropyShares(
             np.array(self.centres, dtype=np.float64),
             np.array(self.multipliers, dtype=np.float64),

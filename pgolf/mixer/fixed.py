@@ -14,9 +14,9 @@ from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
-from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between
+from pgolf.mixer.shares import need_experts
 
 
 class FixedShares(NamedTuple):
@@ -56,7 +56,6 @@ class Fixed:
 
     def stage(self, facts: Facts, experts: int) -> Stage:
         """Raises ConfigError where there is no expert to mix."""
-        if not experts:
-            raise ConfigError("mixer: fixed has nothing to mix with the network's row; choose an ngram, or mixer=none")
+        need_experts("fixed", experts)
         weight_E = np.array([1 - self.share] + [self.share / experts] * experts, dtype=np.float32)
         return Stage("fixed", predict, learn, FixedShares(weight_E), score=score)

@@ -19,9 +19,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Fraction, PositiveFloat
+from pgolf.mixer.shares import need_experts
 
 LEAST = 1e-12  # so that no weight comes to nothing
 
@@ -80,8 +80,7 @@ class Hedge:
 
     def stage(self, facts: Facts, experts: int) -> Stage:
         """Raises ConfigError where there is no expert to weigh."""
-        if not experts:
-            raise ConfigError("mixer: hedge has nothing to mix with the network's row; choose an ngram, or mixer=none")
+        need_experts("hedge", experts)
         weight_E = np.array([math.exp(self.network_logit)] + [1.0] * experts)
         state = HedgeWeights(weight_E / weight_E.sum(), np.array([self.eta, self.epsilon], dtype=np.float64))
         return Stage("hedge", predict, learn, state, score=score)

@@ -20,6 +20,7 @@ import numpy as np
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, NonNegativeFloat, PositiveFloat
+from pgolf.mixer.shares import need_experts
 
 UNSEEN = 1e-20  # rows are positive: what an expert gives nothing has not more than this
 
@@ -74,8 +75,5 @@ class Surprise:
 
     def stage(self, facts: Facts, experts: int) -> Stage:
         """Raises ConfigError where there is no expert to mix."""
-        if not experts:
-            raise ConfigError(
-                "mixer: surprise has nothing to mix with the network's row; choose an ngram, or mixer=none"
-            )
+        need_experts("surprise", experts)
         return Stage("surprise", predict, learn, SurpriseShares(np.array(self.settings, dtype=np.float64)))

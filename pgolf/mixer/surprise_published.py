@@ -18,9 +18,9 @@ from typing import Annotated, ClassVar, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, NonNegativeFloat, PositiveFloat
+from pgolf.mixer.shares import need_experts
 
 UNSEEN = 1e-20  # rows are positive: what an expert gives nothing has not more than this
 
@@ -79,9 +79,6 @@ class PublishedSurprise:
 
     def stage(self, facts: Facts, experts: int) -> Stage:
         """Raises ConfigError where there is no expert to mix."""
-        if not experts:
-            raise ConfigError(
-                "mixer: surprise_published has nothing to mix with the network's row; choose an ngram, or mixer=none"
-            )
+        need_experts("surprise_published", experts)
         state = PublishedSurpriseShares(np.array(self.settings, dtype=np.float64))
         return Stage("surprise_published", predict, learn, state, score=score)
