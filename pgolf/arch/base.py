@@ -38,11 +38,13 @@ class Part(nn.Module):
     default nobody assumes so; a part that looks at other positions overrides ``stand_ins``.
     ``why_not`` ends the sentence that refuses one that can do neither.
     ``follows_progress``: ``at_progress`` wants to know how far the run is.
+    ``tells``: what evaluation can ask it for at the site ``output``, by name, with the number of numbers.
     """
 
     alone: bool = False
     why_not: str = "has no memory of the positions before"
     follows_progress: bool = False
+    tells: Mapping[str, int] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,6 +63,10 @@ class Part(nn.Module):
         """Stand-ins, by name, for its own methods (not its children's) while the model is fed in pieces; None where it
         cannot be."""
         return {} if self.alone else None
+
+    def tell(self, name: str, x_BTD: Tensor) -> Tensor:
+        """One of what it ``tells``, [B, T, W], from the final normed stream."""
+        raise NotImplementedError
 
     def at_progress(self, fraction: float) -> None:
         """Told before the first step and after every one, where ``follows_progress``: the run's done fraction.

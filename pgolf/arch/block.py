@@ -51,7 +51,8 @@ class ForwardContext:
     ``x0_BTD`` is the stream's start. ``targets_BT`` is there in training only, for auxiliary losses; whoever
     has one appends it (a scalar, in nats) to ``auxiliary``. ``shared`` holds what one part leaves for others,
     under the addon's name. ``visit`` is the one being run: parts of visits that share a control key are shared.
-    ``head`` is, for the site ``output``, the matrix [V, D] that scores words and the cap of the logits.
+    ``head`` is, for the site ``output``, the matrix [V, D] that scores words and the cap of the logits. ``mlp_in_BTD``:
+    what the last MLP so far was given.
     """
 
     ids_BT: Tensor
@@ -61,6 +62,7 @@ class ForwardContext:
     auxiliary: list[Tensor] = field(default_factory=list)
     visit: Visit | None = None
     head: tuple[Tensor, float] | None = None
+    mlp_in_BTD: Tensor | None = None
 
 
 class Layer(Part):
@@ -158,6 +160,7 @@ class Block:
         h_BTD = rms_norm(u_BTD)
         for part in self.sites["mlp_in"]:
             h_BTD = part(h_BTD, context)
+        context.mlp_in_BTD = h_BTD
         own = self.controls.activation
         y_BTD = self.mlp(h_BTD) if own is None else self.mlp(h_BTD, own)
         for part in self.sites["mlp_out"]:

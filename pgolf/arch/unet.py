@@ -212,6 +212,27 @@ class UNet(Part):
         """The normed final stream x_BTD for token ids (int64 [B, T])."""
         return self.trunk(ids_BT, None)[0]
 
+    def widths(self) -> dict[str, int]:
+        """Of what ``hidden_and`` gives: ``mlp_in``, the normed input of the last MLP, and what parts tell."""
+        found = {"mlp_in": self.dims.width} if any(self.block(v).mlp is not None for v in self.route.visits) else {}
+        for part in self._telling():
+            found |= part.tells
+        return found
+
+    def _telling(self) -> list[Part]:
+        return [part for part in self.parts_at("output") if isinstance(part, Part)]
+
+    def hidden_and(self, ids_BT: Tensor, names: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """``hidden``, and of the same pass the vectors of these ``names``, [B, T, W]."""
+        x_BTD, context = self.trunk(ids_BT, None)
+        found: dict[str, Tensor] = {}
+        for part in self._telling():
+            found |= {name: part.tell(name, x_BTD) for name in names if name in part.tells}
+        if "mlp_in" in names:
+            assert context.mlp_in_BTD is not None
+            found["mlp_in"] = context.mlp_in_BTD
+        return x_BTD, found
+
     def logits(self, ids_BT: Tensor, keep: int | None = None) -> Tensor:
         """Capped logits of the next token, fp32 [B, T, V], or [B, keep, V] for the last ``keep`` positions."""
         x_BTD = self.hidden(ids_BT)

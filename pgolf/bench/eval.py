@@ -95,7 +95,18 @@ class Given:
 
         self.cfg: Mapping[str, Any] = checked([*WORDS, *words])
         self.words, self.text_tokens, self.rows = words, text_tokens, min(rows, text_tokens) // BLOCK * BLOCK
-        self.facts: Facts = Facts(vocab_size(self.cfg["tokenizer"]), BOS_ID, text_tokens + 1)
+        self.facts: Facts = Facts(vocab_size(self.cfg["tokenizer"]), BOS_ID, text_tokens + 1, widths=self._widths())
+
+    def _widths(self) -> Mapping[str, int]:
+        """Of the vectors that the model of these words can be asked for."""
+        import torch
+
+        from pgolf.core.make import make
+        from pgolf.eval.network import widths_of
+        from pgolf.tokenizer.recipe import BOS_ID, vocab_size
+
+        with torch.device("meta"):
+            return widths_of(make(self.cfg["arch"], vocab_size=vocab_size(self.cfg["tokenizer"]), bos_id=BOS_ID))
 
     @property
     def title(self) -> str:
@@ -149,20 +160,26 @@ class Given:
     def chain(self, stages: Sequence[Stage]) -> Chain:
         """With room for the whole text. Raises ConfigError where there is no stage."""
         from pgolf.core.errors import ConfigError
-        from pgolf.eval.network import FixedNetwork
+        from pgolf.core.prediction import SIGNALS
         from pgolf.eval.stage import Chain
 
-        chain = Chain(stages, FixedNetwork.offers)
+        chain = Chain(stages, [*SIGNALS, *self.facts.widths])
         if not chain:
             raise ConfigError("ngram, mixer: nothing that could be measured; --only network")
         chain.reserve(self.text_tokens)
         return chain
 
     def signals(self, chain: Chain, count: int) -> dict[str, np.ndarray]:
-        """The network's that the chain wants, all of them 1."""
+        """The network's that the chain wants: numbers all of them 1, vectors random."""
         import numpy as np
 
-        return {name: np.ones(count, dtype=np.float32) for name in chain.wanted}
+        random = np.random.default_rng(0)
+        return {
+            name: random.standard_normal((count, self.facts.widths[name]), dtype=np.float32)
+            if name in self.facts.widths
+            else np.ones(count, dtype=np.float32)
+            for name in chain.wanted
+        }
 
     def priced(self, chain: Chain, start: int, stop: int) -> None:
         """Learn that part of the text by ``score``."""

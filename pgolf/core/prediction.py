@@ -24,7 +24,8 @@ class Facts:
     """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU.
     ``lanes``: of the plan, how many parts of the stream are predicted beside each other. ``byte_lengths``: the
     tokenizer's, of targets that are known; ``embedding``: gives the artifact's vectors of the tokens, float64 [V, D].
-    Both are None where there is no tokenizer or no model yet."""
+    Both are None where there is no tokenizer or no model yet. ``widths``: how many numbers a position there are of each
+    vector that the model can be asked for; empty where there is no model yet."""
 
     vocab_size: int
     bos_id: int
@@ -34,6 +35,7 @@ class Facts:
     lanes: int = 1
     byte_lengths: Callable[[np.ndarray], np.ndarray] | None = None
     embedding: Callable[[], np.ndarray] | None = None
+    widths: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def targets(self) -> int:
@@ -80,9 +82,15 @@ SIGNALS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def signals_of(wanted: Sequence[str], logp_BKV: Tensor, told: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is ``wanted``: as ``told``, or made from the rows."""
+    return {name: told[name] if name in told else SIGNALS[name](logp_BKV) for name in wanted}
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """``logp_BKV`` float32, log-probabilities (nats) of each kept position's target; ``signals`` float32 [B, K]."""
+    """``logp_BKV`` float32, log-probabilities (nats) of each kept position's target; ``signals`` float32: [B, K], of
+    vectors and further rows (probabilities) [B, K, W]."""
 
     logp_BKV: Tensor
     signals: Mapping[str, Tensor] = field(default_factory=dict)
@@ -134,7 +142,8 @@ class ModelNetwork(Network, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """``signals``: what ``predict`` writes; ``needs``: what both read, each bound by name to who offers it.
+    """``signals``: what ``predict`` writes; ``needs``: what both read, each bound by name to who offers it, a vector's
+    numbers one after another.
 
     ``reserve(state, tokens)`` returns a state with room for that many more tokens; called between rounds.
     ``score``, where there is one, does the work of both for the price of the token alone: what ``predict`` would have

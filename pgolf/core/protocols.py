@@ -160,6 +160,19 @@ class Model(Protocol):
     def to(self, device: torch.device) -> Model: ...
 
 
+@runtime_checkable
+class TellingModel(Model, Protocol):
+    """A model that can be asked for vectors of each position beside its logits."""
+
+    def widths(self) -> Mapping[str, int]:
+        """Their names, each with how many numbers it has."""
+        ...
+
+    def hidden_and(self, ids_BT: Tensor, names: Sequence[str]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """What ``hidden`` gives, and of the same pass these vectors, [B, T, W]."""
+        ...
+
+
 class Quantizer(Protocol):
     """Weights to small integers and back. Options inherit the defaults of ``pgolf.quant.base.BaseQuantizer``.
 

@@ -22,7 +22,7 @@ from pgolf.core.results import Score
 from pgolf.eval.blocks import RoundPlan
 from pgolf.eval.evaluator import Evaluator, under
 from pgolf.eval.metric import bits_per_byte
-from pgolf.eval.network import FixedNetwork
+from pgolf.eval.network import FixedNetwork, widths_of
 from pgolf.eval.scorer import Scorer
 from pgolf.eval.windows import official_length
 from pgolf.mixer.none import Single
@@ -98,6 +98,10 @@ class Adaptation(Protocol):
 
     def wrap(self, network: Network, facts: Facts) -> Network: ...
 
+    def stages(self, facts: Facts) -> tuple[Stage, ...]:
+        """The experts it contributes; what these need, its network offers."""
+        ...
+
 
 class Counts(Protocol):
     """What an ``ngram`` technique does: the experts it contributes, each a row beside the network's."""
@@ -148,16 +152,24 @@ class Evaluation:
         """
         facts = self.facts(stream_tokens)
         plan = self.method.plan(facts)
-        facts = replace(facts, lanes=len(plan.lane_starts), embedding=lambda: embedding_of(self.network.model))
-        experts = self.ngram.stages(facts)
-        mixer = self.mixer.stage(facts, len(experts))
+        model = self.network.model
+        facts = replace(
+            facts, lanes=len(plan.lane_starts), embedding=lambda: embedding_of(model), widths=widths_of(model)
+        )
+        stages = stages_of(self.ngram, self.ttt, self.mixer, facts)
         network = self.ttt.wrap(self.method.network(weights_for(self.ttt, self.network), facts), facts)
         check_cadence(self.method, network)
-        return Evaluator(network, plan, facts, [*experts, *in_turn(mixer)])
+        return Evaluator(network, plan, facts, stages)
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:
         """See ``stream_of``."""
         return stream_of(self, tokens_N)
+
+
+def stages_of(ngram: Counts, ttt: Adaptation, mixer: Mixture, facts: Facts) -> list[Stage]:
+    """Experts and mixer. Raises ConfigError where they do not fit each other or the stream."""
+    experts = [*ngram.stages(facts), *ttt.stages(facts)]
+    return [*experts, *in_turn(mixer.stage(facts, len(experts)))]
 
 
 def embedding_of(model: Model) -> np.ndarray:

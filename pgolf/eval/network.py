@@ -6,18 +6,28 @@ Shapes: B blocks, T inputs of a block, K kept positions, V vocabulary.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pgolf.core.prediction import SIGNALS, Batch, Rows
-from pgolf.core.protocols import Model
+from pgolf.core.prediction import SIGNALS, Batch, Rows, signals_of
+from pgolf.core.protocols import Model, TellingModel
 
 # A product of fewer rows may take another kernel and have other bits, depending on how many blocks are in the batch.
 LEAST_ROWS = 16
+
+
+def widths_of(model: Model) -> Mapping[str, int]:
+    """Of the vectors that the model can be asked for."""
+    return model.widths() if isinstance(model, TellingModel) else {}
+
+
+def offers_of(model: Model) -> tuple[str, ...]:
+    """What a network of the model can be asked for."""
+    return (*SIGNALS, *widths_of(model))
 
 
 class FixedNetwork:
@@ -27,24 +37,34 @@ class FixedNetwork:
     replayed: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
     cadence: ClassVar[int | None] = None
-    offers: ClassVar[tuple[str, ...]] = tuple(SIGNALS)
 
     def __init__(self, model: Model) -> None:
         self.model = model
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        return offers_of(self.model)
 
     @torch.inference_mode()
     def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
         """fp32 log-softmax of the logits; dropout and the like are off while it runs."""
         was_training = self.model.training
         self.model.eval()
+        names = [name for name in wanted if name not in SIGNALS and name in self.offers]
+        told: dict[str, Tensor] = {}
         try:
             with torch.autocast(device_type=batch.inputs_BT.device.type, enabled=False):
                 rows = min(batch.inputs_BT.shape[1], max(batch.keep, LEAST_ROWS))
-                logits_BKV = self.model.logits(batch.inputs_BT, rows)[:, -batch.keep :]
+                if names and isinstance(self.model, TellingModel):
+                    x_BTD, vectors = self.model.hidden_and(batch.inputs_BT, names)
+                    logits_BKV = self.model.project(x_BTD[:, -rows:])[:, -batch.keep :]
+                    told = {name: vector_BTW[:, -batch.keep :].float() for name, vector_BTW in vectors.items()}
+                else:
+                    logits_BKV = self.model.logits(batch.inputs_BT, rows)[:, -batch.keep :]
         finally:
             self.model.train(was_training)
         logp_BKV = F.log_softmax(logits_BKV.float(), dim=-1)
-        return Rows(logp_BKV, {name: SIGNALS[name](logp_BKV) for name in wanted})
+        return Rows(logp_BKV, signals_of(wanted, logp_BKV, told))
 
     def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
         """The weights are fixed."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -49,7 +50,7 @@ class Chain:
             for stage, state in zip(stages, self._states, strict=True)
         ]
         self._sources, self.wanted = _bound(stages, offers)
-        self._buffers: dict[tuple[int, int], _Buffers] = {}
+        self._buffers: dict[tuple[int, ...], _Buffers] = {}
         self._now: _Buffers | None = None
 
     def __len__(self) -> int:
@@ -64,17 +65,19 @@ class Chain:
     def take(
         self, own_IV: np.ndarray, signals: Mapping[str, np.ndarray], lane_I: np.ndarray, token_I: np.ndarray
     ) -> None:
-        """The network's rows, float32, and signals of the positions to come; ``token_I`` may be filled in later."""
-        shape = own_IV.shape
+        """The network's rows, float32, and signals [I] or [I, W] of the positions to come; ``token_I`` may be filled in
+        later."""
+        width_n = self._widths(signals)
+        shape = *own_IV.shape, *width_n
         if shape not in self._buffers:
-            self._buffers[shape] = _Buffers(self._stages, *shape)
+            self._buffers[shape] = _Buffers(self._stages, own_IV.shape, _placed(self._sources, width_n))
         self._now = now = self._buffers[shape]
         now.rows_SIEV[:1] = [np.ascontiguousarray(own_IV)[:, None]]
         for rows_IEV in now.rows_SIEV[1:]:
             rows_IEV[:, 0] = own_IV
         now.lane_I, now.token_I = lane_I, token_I
         for name, value_I in signals.items():
-            self._pass_on(-1, self.wanted.index(name), value_I, 0, len(value_I))
+            self._pass_on(-1, self.wanted.index(name), _wide(value_I), 0, len(value_I))
 
     def drive(self, begin: int, known: int) -> None:
         """Rows from ``begin`` on, up to and including the first whose token is not among the ``known``.
@@ -91,7 +94,7 @@ class Chain:
             for later_IEV in now.rows_SIEV[index + 2 :]:
                 later_IEV[begin:stop, e] = to_IEV[begin:stop, e]
             for column in range(out_IS.shape[1]):
-                self._pass_on(index, column, out_IS[begin:stop, column], begin, stop)
+                self._pass_on(index, column, _wide(out_IS[begin:stop, column]), begin, stop)
 
     def finish(self) -> None:
         """Learn the last token."""
@@ -120,15 +123,14 @@ class Chain:
                 raise ConfigError(f"{stage.name}: makes whole rows only, none for a single token")
         p_IE = np.empty((len(own_I), 1 + len(self._stages)), dtype=np.float32)
         p_IE[:, 0] = own_I
-        told = {(-1, self.wanted.index(name)): value_I for name, value_I in signals.items()}
+        told = {(-1, self.wanted.index(name)): _wide(value_I) for name, value_I in signals.items()}
         for index, (stage, state) in enumerate(zip(self._stages, self._states, strict=True)):
-            in_IF = np.zeros((len(own_I), len(stage.needs)), dtype=np.float32)
-            for place, source in enumerate(self._sources[index]):
-                in_IF[:, place] = told[source]
+            given = [told[source] for source in self._sources[index]]
+            in_IF = np.concatenate([np.zeros((len(own_I), 0), dtype=np.float32), *given], axis=1, dtype=np.float32)
             p_I, out_IS = p_IE[:, index + 1], np.zeros((len(own_I), len(stage.signals)), dtype=np.float32)
             drive = _compiled_score(stage.score, typeof(state))
             p_I[:] = drive(state, lane_I, np.ascontiguousarray(p_IE[:, : index + 1]), in_IF, token_I, out_IS)
-            told |= {(index, column): out_IS[:, column] for column in range(out_IS.shape[1])}
+            told |= {(index, column): _wide(out_IS[:, column]) for column in range(out_IS.shape[1])}
         return p_IE[:, -1].copy()
 
     def fork(self) -> Chain:
@@ -138,12 +140,29 @@ class Chain:
         twin._buffers, twin._now = {}, None
         return twin
 
-    def _pass_on(self, source: int, column: int, value_I: np.ndarray, begin: int, stop: int) -> None:
+    def _pass_on(self, source: int, column: int, value_IW: np.ndarray, begin: int, stop: int) -> None:
         assert self._now is not None
         for reader, sources in enumerate(self._sources):
-            for place, (offerer, theirs) in enumerate(sources):
-                if (offerer, theirs) == (source, column):
-                    self._now.in_SIF[reader][begin:stop, place] = value_I
+            for place, offered in zip(self._now.place_SF[reader], sources, strict=True):
+                if offered == (source, column):
+                    self._now.in_SIF[reader][begin:stop, place] = value_IW
+
+    def _widths(self, signals: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+        return tuple(_wide(signals[name]).shape[1] for name in self.wanted)
+
+
+def _wide(value_I: np.ndarray) -> np.ndarray:
+    """[I] as [I, 1]."""
+    return value_I.reshape(len(value_I), -1)
+
+
+def _placed(sources: Sequence[Sequence[tuple[int, int]]], width_n: Sequence[int]) -> list[list[slice]]:
+    """Where among its numbers each stage finds each signal; ``width_n``: of what the network gives."""
+    place_SF = []
+    for offered in sources:
+        ends = np.cumsum([0, *(width_n[column] if offerer < 0 else 1 for offerer, column in offered)]).tolist()
+        place_SF.append([slice(*pair) for pair in pairwise(ends)])
+    return place_SF
 
 
 def _copied(state: Any) -> Any:
@@ -157,11 +176,14 @@ class _Buffers:
     The first one's are the network's as they come. A stage writes into the next one's, the last into ``row_IV``.
     """
 
-    def __init__(self, stages: Sequence[Stage], size: int, vocab_size: int) -> None:
+    def __init__(self, stages: Sequence[Stage], shape: tuple[int, ...], place_SF: Sequence[Sequence[slice]]) -> None:
+        size, vocab_size = shape
         shapes = [(size, 1 + index, vocab_size) if index else (0, 1, vocab_size) for index in range(len(stages))]
         self.rows_SIEV = [np.empty(shape, dtype=np.float32) for shape in shapes]
         self.row_IV = np.empty((size, vocab_size), dtype=np.float32)
-        self.in_SIF = [np.zeros((size, len(stage.needs)), dtype=np.float32) for stage in stages]
+        self.place_SF = place_SF
+        widths = [places[-1].stop if places else 0 for places in place_SF]
+        self.in_SIF = [np.zeros((size, width), dtype=np.float32) for width in widths]
         self.out_SIS = [np.zeros((size, len(stage.signals)), dtype=np.float32) for stage in stages]
         self.lane_I = self.token_I = np.zeros(size, dtype=np.int64)
 

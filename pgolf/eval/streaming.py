@@ -18,7 +18,7 @@ stays as it was computed: ``pgolf.ttt.chunks``.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -29,11 +29,11 @@ from torch import Tensor
 from pgolf.arch.step.feed import Feed, unknown_parts
 from pgolf.arch.step.memory import VECTOR
 from pgolf.core.errors import ConfigError
-from pgolf.core.prediction import SIGNALS, Batch, Facts, Network, Rows, Span
+from pgolf.core.prediction import SIGNALS, Batch, Facts, Network, Rows, Span, signals_of
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import Between, PositiveInt
 from pgolf.eval.blocks import FIRST_TOKEN_BITS, Tape, lane_starts, lane_targets
-from pgolf.eval.network import FixedNetwork
+from pgolf.eval.network import FixedNetwork, offers_of
 from pgolf.eval.windows import BATCHES
 
 # Of the head at a time: its logits stay in the cache.
@@ -116,7 +116,6 @@ class StreamingNetwork:
     replayed: ClassVar[bool] = False
     remembers: ClassVar[bool] = True
     cadence: ClassVar[int | None] = None
-    offers: ClassVar[tuple[str, ...]] = tuple(SIGNALS)
 
     def __init__(self, feeds: Sequence[Feed]) -> None:
         self.feeds = feeds
@@ -126,18 +125,27 @@ class StreamingNetwork:
     def model(self) -> Model:
         return self.feeds[0].model
 
+    @property
+    def offers(self) -> tuple[str, ...]:
+        return offers_of(self.model)
+
     @torch.inference_mode()
     def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
         """fp32 log-softmax of the logits of blocks that follow each other, and what has been observed, in each lane."""
-        found, order = [], []
+        names = [name for name in wanted if name not in SIGNALS and name in self.offers]
+        found: dict[str, list[Tensor]] = {name: [] for name in ("logp", *names)}
+        order = []
         for lane, places in _by_lane(batch).items():
-            x_ND, model = self._pass(lane, places, batch)[0], self.feeds[lane].model
-            with torch.autocast(device_type=x_ND.device.type, enabled=False):
-                parts = [F.log_softmax(model.project(x_nD).float(), dim=-1) for x_nD in x_ND.split(ROWS)]
-            found.append(torch.cat(parts).unflatten(0, (len(places), batch.keep)))
+            x_1ND, told = self._pass(lane, places, batch, names)
+            model = self.feeds[lane].model
+            with torch.autocast(device_type=x_1ND.device.type, enabled=False):
+                parts = [F.log_softmax(model.project(x_nD).float(), dim=-1) for x_nD in x_1ND[0].split(ROWS)]
+            for name, value_NW in (("logp", torch.cat(parts)), *((name, told[name][0].float()) for name in names)):
+                found[name].append(value_NW.unflatten(0, (len(places), batch.keep)))
             order += places
-        logp_BKV = found[0] if len(found) == 1 else torch.cat(found)[torch.tensor(order).argsort()]
-        return Rows(logp_BKV, {name: SIGNALS[name](logp_BKV) for name in wanted})
+        inverse = torch.tensor(order).argsort()
+        in_order = {name: some[0] if len(some) == 1 else torch.cat(some)[inverse] for name, some in found.items()}
+        return Rows(in_order["logp"], signals_of(wanted, in_order.pop("logp"), in_order))
 
     @torch.inference_mode()
     def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
@@ -154,7 +162,9 @@ class StreamingNetwork:
         models = side_by_side(FixedNetwork(self.model).fork().model, len(self.feeds))
         return StreamingNetwork([feed.on(model) for feed, model in zip(self.feeds, models, strict=True)])
 
-    def _pass(self, lane: int, places: Sequence[int], batch: Batch) -> Tensor:
+    def _pass(
+        self, lane: int, places: Sequence[int], batch: Batch, names: Sequence[str] = ()
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Over the batch's blocks at ``places``, which are those of the lane."""
         stop = self.feeds[lane].past.start
         for block in (batch.blocks[place] for place in places):
@@ -162,7 +172,7 @@ class StreamingNetwork:
                 raise ValueError(f"eval: {block} does not follow the {stop} positions that are remembered")
             stop = block.stop
         self._fed_N[lane] = batch.inputs_BT[places].flatten()
-        return self.feeds[lane].hidden(self._fed_N[lane][None])
+        return self.feeds[lane].hidden_and(self._fed_N[lane][None], names)
 
 
 def _by_lane(batch: Batch) -> dict[int, list[int]]:

@@ -20,11 +20,11 @@ from pgolf.config.check import node_problems
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make, trait
-from pgolf.core.prediction import Facts, in_turn
+from pgolf.core.prediction import Facts
 from pgolf.core.process import choose_device, process_facts
 from pgolf.core.registry import modules_of
-from pgolf.eval.evaluation import check_cadence, weights_for
-from pgolf.eval.network import FixedNetwork
+from pgolf.eval.evaluation import check_cadence, stages_of, weights_for
+from pgolf.eval.network import FixedNetwork, offers_of, widths_of
 from pgolf.eval.stage import check_signals
 from pgolf.qat.base import QATMethod
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
@@ -59,7 +59,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
     model = {"arch", "size", "tokenizer"}
     for part, groups, of_training in (
         (_eval_rules, {"eval", "size"}, False),
-        (_stage_rules, {"mixer", "ngram", "tokenizer"}, False),
+        (_stage_rules, model | {"mixer", "ngram", "ttt"}, False),
         (_machine_rules, set(), False),
         (_model_rules, model, False),
         (_adaptation_rules, model | {"eval", "ttt"}, False),
@@ -108,10 +108,14 @@ def _eval_rules(built: _Built) -> None:
 
 def _stage_rules(built: _Built) -> None:
     """Experts and mixer can be built for a stream, and somebody offers each signal that they need."""
-    facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2)
-    experts = make(built.cfg["ngram"]).stages(facts)
-    mixer = make(built.cfg["mixer"]).stage(facts, len(experts))
-    check_signals([*experts, *in_turn(mixer)], FixedNetwork.offers)
+    try:
+        model = built.model
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, widths=widths_of(model))
+    ngram, ttt, mixer = (make(built.cfg[group]) for group in ("ngram", "ttt", "mixer"))
+    own = [name for stage in ttt.stages(facts) for name in stage.needs]
+    check_signals(stages_of(ngram, ttt, mixer, facts), [*offers_of(model), *own])
 
 
 def _memory_rules(built: _Built) -> None:

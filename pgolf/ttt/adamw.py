@@ -56,13 +56,14 @@ class AdamW(GradientAdaptation):
         pull: Fraction,
         average: Fraction | None,
         keep: Fraction,
+        unadapted_expert: bool,
         temperature: PositiveFloat,
         temperature_per_token: bool,
     ) -> None:
         super().__init__(
             Chunks(chunk_tokens, window, epochs, trains, clip, byte_weighted, average, pull, restart),
             Rate(lr, final_lr, rise, rise_share),
-            Output(keep, temperature, temperature_per_token),
+            Output(keep, temperature, temperature_per_token, unadapted_expert),
             untie,
         )
         self.settings = AdamSettings(beta1, beta2, epsilon, weight_decay)

@@ -29,13 +29,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pgolf.core.errors import ConfigError
-from pgolf.core.prediction import SIGNALS, Batch, Facts, ModelNetwork, Network, Rows
+from pgolf.core.prediction import SIGNALS, Batch, Facts, ModelNetwork, Network, Rows, Stage, signals_of
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.results import ParamSpec
 from pgolf.core.threads import threaded
 from pgolf.ttt.output import Output
 from pgolf.ttt.rate import Rate
 from pgolf.ttt.selection import selected
+from pgolf.ttt.unadapted import SIGNAL, unadapted
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,10 @@ class GradientAdaptation:
             )
         return self.trained(network.fork(), facts)
 
+    def stages(self, facts: Facts) -> tuple[Stage, ...]:
+        """The unadapted network, where it is an expert."""
+        return (unadapted(),) if self.output.expert else ()
+
     def trained(self, network: ModelNetwork, facts: Facts) -> Network:
         """``network`` with what changes its weights."""
         return ChunkTrained(network, facts, self)
@@ -134,7 +139,7 @@ class ChunkTrained:
         specs = network.model.param_specs()
         self._names = selected(specs, self.chunks.trains)
         self.rule = how.rule([specs[name] for name in self._names])
-        self.frozen = network.fork() if how.output.keep else None
+        self.frozen = network.fork() if how.output.keep or how.output.expert else None
         self.start = [weight.clone() for weight in self.weights] if self.chunks.pull or self.chunks.restart else None
         self.raw = [weight.clone() for weight in self.weights] if self.chunks.average is not None else None
         self._lanes: dict[int, LaneText] = {}
@@ -160,15 +165,20 @@ class ChunkTrained:
 
     @property
     def offers(self) -> tuple[str, ...]:
-        return self.network.offers
+        return (*self.network.offers, SIGNAL) if self.how.output.expert else self.network.offers
 
     @torch.inference_mode()
     def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
-        if self.how.output.neutral:
+        output = self.how.output
+        if output.neutral and SIGNAL not in wanted:
             return self.network.log_probs(batch, wanted)
+        rows = self.network.log_probs(batch, [name for name in wanted if name not in SIGNALS and name != SIGNAL])
         frozen_BKV = None if self.frozen is None else self.frozen.log_probs(batch).logp_BKV
-        logp_BKV = self.how.output.mixed(self.network.log_probs(batch).logp_BKV, frozen_BKV)
-        return Rows(logp_BKV, {name: SIGNALS[name](logp_BKV) for name in wanted})
+        logp_BKV, told = output.mixed(rows.logp_BKV, frozen_BKV), dict(rows.signals)
+        if SIGNAL in wanted:
+            assert frozen_BKV is not None
+            told[SIGNAL] = frozen_BKV.exp()
+        return Rows(logp_BKV, signals_of(wanted, logp_BKV, told))
 
     def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
         self.network.observe(batch, tokens_BK)

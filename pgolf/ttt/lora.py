@@ -64,6 +64,7 @@ class LoRA(GradientAdaptation):
         weight_decay: NonNegativeFloat,
         clip: PositiveFloat | None,
         keep: Fraction,
+        unadapted_expert: bool,
         temperature: PositiveFloat,
         temperature_per_token: bool,
     ) -> None:
@@ -81,7 +82,7 @@ class LoRA(GradientAdaptation):
                 least_tokens=least_tokens,
             ),
             Rate(lr, final=1.0, rise=1.0, rise_share=1.0),
-            Output(keep, temperature, temperature_per_token),
+            Output(keep, temperature, temperature_per_token, unadapted_expert),
             untie,
         )
         self.rank, self.scale = rank, alpha / rank

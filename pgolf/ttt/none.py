@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pgolf.core.prediction import Facts, Network
+from pgolf.core.prediction import Facts, Network, Stage
 
 
 class NoAdaptation:
@@ -18,3 +18,7 @@ class NoAdaptation:
     def wrap(self, network: Network, facts: Facts) -> Network:
         """``network`` itself."""
         return network
+
+    def stages(self, facts: Facts) -> tuple[Stage, ...]:
+        """No expert."""
+        return ()

@@ -2,7 +2,8 @@
 
 Formula: ``q_v ∝ p_v^(1/T)`` of the adapted network's p, then ``(1−w)·q + w·p₀``, p₀ the rows of the network as the
 artifact has it. ``temperature`` is T, or with ``per_token`` the T of a row is ``1 − (1−T)(1 − H/ln V)``, within
-0.9 … 1.05, H the entropy of the row: a sure row is sharpened more. ``keep`` is w.
+0.9 … 1.05, H the entropy of the row: a sure row is sharpened more. ``keep`` is w. With ``expert`` p₀ is beside q, for
+the mixer to weigh.
 Every row still sums to one, and is made from rows alone.
 Source: temperature: #606, per token #687 (spec ttt §1). Unadapted network: design evaluation §8.
 Bytes: none. Time: the temperature's softmax; a second forward pass of everything for the unadapted network.
@@ -31,6 +32,7 @@ class Output:
     keep: float
     temperature: float
     per_token: bool
+    expert: bool = False
 
     @property
     def neutral(self) -> bool:

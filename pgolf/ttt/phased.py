@@ -65,6 +65,7 @@ class Phased(LoRA):
         weight_decay: NonNegativeFloat,
         clip: PositiveFloat | None,
         keep: Fraction,
+        unadapted_expert: bool,
         temperature: PositiveFloat,
         temperature_per_token: bool,
     ) -> None:
@@ -92,6 +93,7 @@ class Phased(LoRA):
             weight_decay=weight_decay,
             clip=clip,
             keep=keep,
+            unadapted_expert=unadapted_expert,
             temperature=temperature,
             temperature_per_token=temperature_per_token,
         )

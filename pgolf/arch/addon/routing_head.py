@@ -9,8 +9,8 @@ p_0 is the network's own probability of the target, p_k the exact Witten–Bell 
 the batch has shown before the target (``pgolf.arch.addon.count_provider``). The recursion's P_1 is the network's
 probability too: every p_k is smoothed towards the network, not towards a table of words. Gradients reach the head
 through the weights, and the trunk through the weights, through p_0 and, by that smoothing, through every p_k.
-``orders`` is the one constant: it gives the head its width. The mixing at evaluation lives elsewhere, on
-``logits_and_gates(model, ids_BT)``; a forward pass that asks for logits only never runs the head.
+``orders`` is the one constant: it gives the head its width. The mixing at evaluation is ``mixer=routed``, which asks
+for the vector ``gates``; a forward pass that asks for logits only never runs the head.
 Source: #834 (orders 2–7), #860 (2–12) (spec arch §10.4, spec ngram §4), their hashed ratios replaced by exact
 distributions. #860's loss fixes six orders under a head of twelve outputs and cannot run as published.
 Cost: (1+K)·(D+1) fp32 weights (6,156 for orders 2–12 at width 512). Time, training only: one more product of the
@@ -57,6 +57,13 @@ class RoutingGates(Part):
         bias[0] = settings.neural_bias
         self.declare_control("weight", torch.zeros(outputs, dims.width), "routing_head")
         self.declare_control("bias", bias, "routing_head")
+
+    @property
+    def tells(self) -> dict[str, int]:  # type: ignore[override]
+        return {"gates": 1 + len(self.orders)}
+
+    def tell(self, name: str, x_BTD: Tensor) -> Tensor:
+        return self.gate_logits(x_BTD)
 
     def gate_logits(self, x_BTD: Tensor) -> Tensor:
         """Unmasked gates of the final normed hidden states, fp32 [B, T, W], autocast or not."""

@@ -21,7 +21,7 @@ Cost: the matrices once a position and attention over what is kept; the stand-in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from pgolf.arch.base import Part
 from pgolf.arch.step.memory import Past, Step
-from pgolf.core.protocols import Model
+from pgolf.core.protocols import Model, TellingModel
 
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)  # torch's own, which compute nothing
 
@@ -46,14 +46,20 @@ class Feed:
             for method, step in (_stand_ins(module, self.past) or {}).items()
         ]
 
-    @torch.no_grad()
     def hidden(self, ids_BN: Tensor) -> Tensor:
         """The normed final stream [B, N, D] of positions that follow what is committed. Nothing is remembered yet."""
+        return self.hidden_and(ids_BN, ())[0]
+
+    @torch.no_grad()
+    def hidden_and(self, ids_BN: Tensor, names: Sequence[str]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The same, with vectors of the positions as ``TellingModel`` has them."""
         self.past.begin(ids_BN)
         for _, _, step in self.steps:
             step.begin()
         with self._standing_in(), torch.autocast(ids_BN.device.type, enabled=False):
-            return self.model.hidden(ids_BN)
+            if names and isinstance(self.model, TellingModel):
+                return self.model.hidden_and(ids_BN, names)
+            return self.model.hidden(ids_BN), {}
 
     def commit(self) -> None:
         """The positions of the last ``hidden`` are past."""

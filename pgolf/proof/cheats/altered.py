@@ -109,6 +109,9 @@ class _Wrapping:
         wrapped = self.inner.wrap(network, facts)
         return Altered(wrapped, self.alteration(facts.vocab_size), self.modifier, facts.targets)
 
+    def stages(self, facts: Any) -> Any:
+        return self.inner.stages(facts)
+
 
 def altered(evaluation: Evaluation, *, alteration: type[Alteration], modifier: str) -> Evaluation:
     return dataclasses.replace(evaluation, ttt=_Wrapping(evaluation.ttt, alteration, modifier))

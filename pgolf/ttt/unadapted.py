@@ -1,0 +1,33 @@
+"""The unadapted network's rows as an expert of the mixer, beside those of the network that adapts. No option.
+
+Shapes: E rows in, V vocabulary, F signals in (the row), S signals out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pgolf.core.prediction import Stage
+
+SIGNAL = "unadapted"  # the row, probabilities, as an adapting network offers it
+LEAST = np.float32(1e-30)
+
+
+class UnadaptedRow(NamedTuple):
+    nothing_0: np.ndarray  # there is nothing to remember
+
+
+def predict(state, lane, rows_EV, in_F, row_V, out_S):
+    """The row as it comes."""
+    for v in range(len(row_V)):
+        row_V[v] = max(in_F[v], LEAST)
+
+
+def learn(state, lane, rows_EV, in_F, token):
+    """Nothing is learnt."""
+
+
+def unadapted() -> Stage:
+    return Stage(SIGNAL, predict, learn, UnadaptedRow(np.zeros(0)), needs=(SIGNAL,))
