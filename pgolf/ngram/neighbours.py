@@ -1,14 +1,15 @@
 """What followed the positions at which the network was most nearly in its present state: a cache of the last states.
 
-Formula: h the input of the last MLP, m its mean over the positions before; q = (h - m) scaled to one length, rounded to
-int8; s_i the product of q with that of an earlier position i, 1 where they are the same. Of the ``neighbours`` nearest
-positions, vote(v) = sum of exp(beta (s_i - s_1)) over those that v followed, by the sum over all, s_1 the largest. Then
-P(v) = (1 - a) P_1(v) + a vote(v), a the share of the votes among right ones so far at this nearness of the nearest:
-after the token x, had += a vote(x) / P(x), used += 1, a = had / used; an expectation step of the mixture.
+Formula: h the input of the last MLP, m and v the mean and the variance of each of its numbers over the positions before,
+q = (h - m) / sqrt(v) scaled to one length and rounded to int8; s_i the product of q with that of an earlier position i,
+1 where they are the same. Of the ``neighbours`` nearest positions, vote(v) = sum of exp(beta (s_i - s_1)) over those
+that v followed, by the sum over all, s_1 the largest. Then P(v) = (1 - a) P_1(v) + a vote(v), a the share that the
+votes have had in being right at this nearness of the nearest: after the token x, had += a vote(x) / P(x), used += 1,
+a = had / used, an expectation step of the mixture.
 Source: Khandelwal et al. 2020 (kNN-LM), Grave et al. 2017 (a cache of the text itself); design evaluation §8.
 The nearest are looked for among the ``candidates`` or so whose signs differ from q's in the fewest places (Charikar
 2002), with a threshold from every eighth of the cache. All of it is in whole numbers: the same on any machine.
-Bytes: 2 kB of code. Memory: D + ceil(D / 62) 8 + 6 bytes a position for D numbers in a state, set aside at once.
+Bytes: 2 kB of code. Memory: D + 24 ceil(D / 186) + 6 bytes a position for D numbers in a state, set aside at once.
 Time: a few nanoseconds a position in the cache for every token.
 Hurts: where the weights change fast (``ttt``) old states are another network's.
 """
@@ -34,6 +35,7 @@ DEVIATIONS = 4.0
 WORD = 62  # signs in a word, which stays positive
 SAMPLED = 8  # one in so many tells where the threshold is
 LEVELS = 16  # of nearness above 0
+LEAST_VARIANCE = 1e-6  # of a number that has not moved yet
 
 HAD, USED = range(2)
 LEARNT, FOUND, LEVEL, CANDIDATES = range(4)
@@ -46,7 +48,7 @@ class NeighbourCache(NamedTuple):
     key_ND: np.ndarray  # int8
     sign_WN: np.ndarray  # int64
     token_N: np.ndarray  # int32: what followed
-    sum_D: np.ndarray  # float64, of all states so far
+    sum_2D: np.ndarray  # float64, of all states so far and of their squares
     tally_B2: np.ndarray  # float64
     setting_2: np.ndarray  # float64: beta, the product of a q with itself
     size_4: np.ndarray  # int64: LEARNT; of the last row FOUND and LEVEL; CANDIDATES
@@ -57,6 +59,7 @@ class NeighbourCache(NamedTuple):
     product_K: np.ndarray  # int64
     vote_K: np.ndarray  # float64
     # for the work on one row:
+    even_D: np.ndarray  # float64
     apart_N: np.ndarray  # int16: signs that differ
     sampled_n: np.ndarray  # int32: how many of the sample are so far apart
 
@@ -64,32 +67,38 @@ class NeighbourCache(NamedTuple):
 @register_jitable
 def _ask(state, hidden_D):
     """The state as it is compared, into ``query_D`` and ``sign_W``."""
-    sum_D, query_D, sign_W, before = state.sum_D, state.query_D, state.sign_W, max(state.size_4[LEARNT], 1)
-    square = 1e-30
+    sum_2D, query_D, sign_W, before = state.sum_2D, state.query_D, state.sign_W, max(state.size_4[LEARNT], 1)
+    even_D, square = state.even_D, 1e-30
     for d in range(len(query_D)):
-        square += (hidden_D[d] - sum_D[d] / before) ** 2
+        mean = sum_2D[0, d] / before
+        even_D[d] = (hidden_D[d] - mean) / math.sqrt(max(sum_2D[1, d] / before - mean * mean, LEAST_VARIANCE))
+        square += even_D[d] * even_D[d]
     scale = math.sqrt(state.setting_2[1] / square)
     for w in range(len(sign_W)):
         sign_W[w] = 0
     for d in range(len(query_D)):
-        whole = math.floor((hidden_D[d] - sum_D[d] / before) * scale + 0.5)
-        query_D[d] = int(min(max(whole, -MOST), MOST))
+        query_D[d] = int(min(max(math.floor(even_D[d] * scale + 0.5), -MOST), MOST))
         if query_D[d] > 0:
             sign_W[d // WORD] |= 1 << (d % WORD)
 
 
 @register_jitable
-def _compare(sign_N, sign, apart_N, count):
-    """Add how many of the signs in one word differ."""
+def _fours(x):
+    """How many bits are set in each four."""
+    x = x - ((x >> 1) & M1)
+    return (x & M2) + ((x >> 2) & M2)
+
+
+@register_jitable
+def _compare(a_N, b_N, c_N, a, b, c, apart_N, count):
+    """Add how many of the signs in three words differ."""
     for n in range(count):
-        x = sign_N[n] ^ sign
-        x = x - ((x >> 1) & M1)
-        x = (x & M2) + ((x >> 2) & M2)
-        x = (x + (x >> 4)) & M4
+        x = _fours(a_N[n] ^ a) + _fours(b_N[n] ^ b) + _fours(c_N[n] ^ c)
+        x = (x & M4) + ((x >> 4) & M4)
         x = x + (x >> 8)
         x = x + (x >> 16)
         x = x + (x >> 32)
-        apart_N[n] += x & 127
+        apart_N[n] += x & 255
 
 
 @register_jitable
@@ -123,8 +132,9 @@ def _find(state):
     count = min(state.size_4[LEARNT], len(apart_N))
     for n in range(count):
         apart_N[n] = 0
-    for w in range(len(state.sign_W)):
-        _compare(state.sign_WN[w], state.sign_W[w], apart_N, count)
+    sign_WN, sign_W = state.sign_WN, state.sign_W
+    for w in range(0, len(sign_W), 3):
+        _compare(sign_WN[w], sign_WN[w + 1], sign_WN[w + 2], sign_W[w], sign_W[w + 1], sign_W[w + 2], apart_N, count)
     most = _threshold(apart_N, state.sampled_n, count, state.size_4[CANDIDATES])
     found = 0
     for n in range(count):
@@ -184,7 +194,8 @@ def _keep(state, hidden_D, token, own):
     place = size_4[LEARNT] % len(state.token_N)
     for d in range(len(state.query_D)):
         state.key_ND[place, d] = state.query_D[d]
-        state.sum_D[d] += hidden_D[d]
+        state.sum_2D[0, d] += hidden_D[d]
+        state.sum_2D[1, d] += np.float64(hidden_D[d]) * hidden_D[d]
     for w in range(len(state.sign_W)):
         state.sign_WN[w, place] = state.sign_W[w]
     state.token_N[place] = token
@@ -243,13 +254,13 @@ class Neighbours:
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
         """One expert."""
         width = facts.widths.get("mlp_in", 1)
-        words = -(-width // WORD)
+        words = 3 * -(-width // (3 * WORD))
         positions = min(self.positions, facts.targets)
         state = NeighbourCache(
             key_ND=np.zeros((positions, width), dtype=np.int8),
             sign_WN=np.zeros((words, positions), dtype=np.int64),
             token_N=np.zeros(positions, dtype=np.int32),
-            sum_D=np.zeros(width),
+            sum_2D=np.zeros((2, width)),
             tally_B2=np.array([[self.prior_share * self.prior_weight, self.prior_weight]] * (LEVELS + 1)),
             setting_2=np.array([self.beta, width * (MOST / DEVIATIONS) ** 2]),
             size_4=np.array([0, 0, 0, self.candidates], dtype=np.int64),
@@ -258,6 +269,7 @@ class Neighbours:
             place_K=np.zeros(self.neighbours, dtype=np.int64),
             product_K=np.zeros(self.neighbours, dtype=np.int64),
             vote_K=np.zeros(self.neighbours),
+            even_D=np.zeros(width),
             apart_N=np.zeros(positions, dtype=np.int16),
             sampled_n=np.zeros(width + 1, dtype=np.int32),
         )

@@ -353,13 +353,16 @@ def empty_trie(
     max_memory_mb: int,
     own_KX: Sequence[Sequence[float]] = (),
     columns: int = 4,
+    setting: str = "ngram.max_order",
 ) -> ContextTrie:
-    """Nothing counted, and no room yet; ``columns`` of nodes and entries.
+    """Nothing counted, and no room yet; ``columns`` of nodes and entries; ``setting``: where ``max_order`` is from.
 
     Raises ConfigError for a stream whose counts might not fit.
     """
     contexts = max_order - 1
-    check_memory(facts, max_order, max_memory_mb, most_bytes(facts.targets, contexts, facts.vocab_size, columns))
+    check_memory(
+        facts, max_order, max_memory_mb, most_bytes(facts.targets, contexts, facts.vocab_size, columns), setting
+    )
     part_K5 = np.zeros((contexts, 5), dtype=np.float64)
     part_K5[:, WHICH] = COUNT
     return ContextTrie(
@@ -377,16 +380,14 @@ def empty_trie(
     )
 
 
-def check_memory(facts: Facts, max_order: int, max_memory_mb: int, most: int) -> None:
+def check_memory(facts: Facts, max_order: int, max_memory_mb: int, most: int, setting: str = "ngram.max_order") -> None:
     """Raise ConfigError where ``most`` bytes are too many, or the trie's numbers too small."""
     most_mb = math.ceil(most / 1e6)
     if most_mb > max_memory_mb:
         raise ConfigError(
-            f"ngram.max_memory_mb: {max_memory_mb}; counts up to order {max_order} of {facts.targets:,} "
-            f"tokens can take {most_mb:,} MB, and an evaluation is not begun that may not end; allow as much, or "
-            "lower ngram.max_order"
+            f"{setting.partition('.')[0]}.max_memory_mb: {max_memory_mb}; counts up to order {max_order} of "
+            f"{facts.targets:,} tokens can take {most_mb:,} MB, and an evaluation is not begun that may not end; allow "
+            f"as much, or lower {setting}"
         )
     if rooms(facts.targets, max_order - 1, facts.vocab_size)[1] >= 2**31:
-        raise ConfigError(
-            f"ngram.max_order: {max_order} is too much for {facts.targets:,} tokens: more than 2^31 entries"
-        )
+        raise ConfigError(f"{setting}: {max_order} is too much for {facts.targets:,} tokens: more than 2^31 entries")

@@ -62,12 +62,13 @@ class Search:
     """Looks through the whole past. ``cache``: (state, token), the place of each as in the ring."""
 
     def __init__(self, settings):
-        self.settings, self.cache, self.sum, self.learnt = settings, [], 0.0, 0
+        self.settings, self.cache, self.past, self.learnt = settings, [], [], 0
         self.had = defaultdict(lambda: settings["prior_share"] * settings["prior_weight"])
         self.used = defaultdict(lambda: settings["prior_weight"])
 
     def asked(self, state_D):
-        x_D = state_D - self.sum / max(self.learnt, 1)
+        past_nD = np.array(self.past or [np.zeros(len(state_D))])
+        x_D = (state_D - past_nD.mean(0)) / np.sqrt(np.maximum(past_nD.var(0), 1e-6))
         scaled_D = x_D * np.sqrt(len(x_D)) * 127 / 4 / np.linalg.norm(x_D)
         return np.clip(np.floor(scaled_D + 0.5), -127, 127).astype(int)
 
@@ -103,7 +104,8 @@ class Search:
             self.used[order - 1] += 1
         entry, positions = (self.asked(state_D), token), self.settings["positions"]
         self.cache[self.learnt % positions : self.learnt % positions + 1] = [entry]
-        self.sum, self.learnt = self.sum + state_D.astype(np.float64), self.learnt + 1
+        self.past.append(state_D.astype(np.float64))
+        self.learnt += 1
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
