@@ -1,6 +1,6 @@
 """What followed the positions at which the network was most nearly in its present state: a cache of the last states.
 
-Formula: h the input of the last MLP, m and v the mean and the variance of each of its numbers over the positions before,
+Formula: h the input of the last MLP, m and v the mean and variance of each of its numbers over the positions before,
 q = (h - m) / sqrt(v) scaled to one length and rounded to int8; s_i the product of q with that of an earlier position i,
 1 where they are the same. Of the ``neighbours`` nearest positions, vote(v) = sum of exp(beta (s_i - s_1)) over those
 that v followed, by the sum over all, s_1 the largest. Then P(v) = (1 - a) P_1(v) + a vote(v), a the share that the
