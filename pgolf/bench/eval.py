@@ -95,9 +95,12 @@ class Given:
 
         self.cfg: Mapping[str, Any] = checked([*WORDS, *words])
         self.words, self.text_tokens, self.rows = words, text_tokens, min(rows, text_tokens) // BLOCK * BLOCK
-        self.facts: Facts = Facts(vocab_size(self.cfg["tokenizer"]), BOS_ID, text_tokens + 1, widths=self._widths())
+        self.facts: Facts = Facts(
+            vocab_size(self.cfg["tokenizer"]), BOS_ID, text_tokens + 1, widths=lambda: self.widths
+        )
 
-    def _widths(self) -> Mapping[str, int]:
+    @cached_property
+    def widths(self) -> Mapping[str, int]:
         """Of the vectors that the model of these words can be asked for."""
         import torch
 
@@ -163,7 +166,7 @@ class Given:
         from pgolf.core.prediction import SIGNALS
         from pgolf.eval.stage import Chain
 
-        chain = Chain(stages, [*SIGNALS, *self.facts.widths])
+        chain = Chain(stages, [*SIGNALS, *self.widths])
         if not chain:
             raise ConfigError("ngram, mixer: nothing that could be measured; --only network")
         chain.reserve(self.text_tokens)
@@ -175,8 +178,8 @@ class Given:
 
         random = np.random.default_rng(0)
         return {
-            name: random.standard_normal((count, self.facts.widths[name]), dtype=np.float32)
-            if name in self.facts.widths
+            name: random.standard_normal((count, self.widths[name]), dtype=np.float32)
+            if name in self.widths
             else np.ones(count, dtype=np.float32)
             for name in chain.wanted
         }

@@ -24,8 +24,8 @@ class Facts:
     """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU.
     ``lanes``: of the plan, how many parts of the stream are predicted beside each other. ``byte_lengths``: the
     tokenizer's, of targets that are known; ``embedding``: gives the artifact's vectors of the tokens, float64 [V, D].
-    Both are None where there is no tokenizer or no model yet. ``widths``: how many numbers a position there are of each
-    vector that the model can be asked for; empty where there is no model yet."""
+    ``widths``: gives the numbers a position of each vector that the model can be asked for. All are None where there is
+    no tokenizer or no model yet."""
 
     vocab_size: int
     bos_id: int
@@ -35,11 +35,15 @@ class Facts:
     lanes: int = 1
     byte_lengths: Callable[[np.ndarray], np.ndarray] | None = None
     embedding: Callable[[], np.ndarray] | None = None
-    widths: Mapping[str, int] = field(default_factory=dict)
+    widths: Callable[[], Mapping[str, int]] | None = None
 
     @property
     def targets(self) -> int:
         return self.stream_tokens - 1
+
+    def width(self, name: str) -> int | None:
+        """Of one of these vectors; 0 where the model has none such, None where there is no model yet."""
+        return None if self.widths is None else self.widths().get(name, 0)
 
 
 @dataclass(frozen=True, slots=True)

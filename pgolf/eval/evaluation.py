@@ -152,9 +152,11 @@ class Evaluation:
         """
         facts = self.facts(stream_tokens)
         plan = self.method.plan(facts)
-        model = self.network.model
         facts = replace(
-            facts, lanes=len(plan.lane_starts), embedding=lambda: embedding_of(model), widths=widths_of(model)
+            facts,
+            lanes=len(plan.lane_starts),
+            embedding=lambda: embedding_of(self.network.model),
+            widths=lambda: widths_of(self.network.model),
         )
         stages = stages_of(self.ngram, self.ttt, self.mixer, facts)
         network = self.ttt.wrap(self.method.network(weights_for(self.ttt, self.network), facts), facts)

@@ -129,12 +129,12 @@ class Routed:
             raise ConfigError(
                 f"mixer: routed weighs the network and counts of its own, with no gate for {experts} more; ngram=none"
             )
-        gates = facts.widths.get("gates", 0)
-        if facts.widths and not gates:
+        gates = facts.width("gates")
+        if gates == 0:
             raise ConfigError(
                 "mixer: routed asks the model's routing head, which it has not; arch/addon=[routing_head]"
             )
-        if facts.widths and gates != 1 + len(self.orders):
+        if gates is not None and gates != 1 + len(self.orders):
             raise ConfigError(
                 f"mixer.orders: {len(self.orders)} orders and the network have no use for the {gates} gates of the "
                 "model's head; as many as arch.addons.routing_head.orders"

@@ -253,7 +253,7 @@ class Neighbours:
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
         """One expert."""
-        width = facts.widths.get("mlp_in", 1)
+        width = facts.width("mlp_in") or 1
         words = 3 * -(-width // (3 * WORD))
         positions = min(self.positions, facts.targets)
         state = NeighbourCache(

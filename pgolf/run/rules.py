@@ -112,7 +112,7 @@ def _stage_rules(built: _Built) -> None:
         model = built.model
     except ConfigError:
         return  # a model that cannot be built has been complained about
-    facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, widths=widths_of(model))
+    facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, widths=lambda: widths_of(model))
     ngram, ttt, mixer = (make(built.cfg[group]) for group in ("ngram", "ttt", "mixer"))
     own = [name for stage in ttt.stages(facts) for name in stage.needs]
     check_signals(stages_of(ngram, ttt, mixer, facts), [*offers_of(model), *own])

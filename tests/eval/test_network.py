@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from pgolf.arch.addon.routing_head import logits_and_gates
 from pgolf.core.prediction import Batch, Span
-from pgolf.eval.network import FixedNetwork
+from pgolf.eval.network import FixedNetwork, widths_of
 from tests.eval.fakes import Bigram
+from tests.helpers import ids, randomise, tiny_model
 
 
 def batch_of(inputs_BT, keep):
@@ -60,6 +62,24 @@ def test_signals_are_made_where_they_are_asked_for():
     assert all(value.dtype == torch.float32 and value.shape == (2, 3) for value in rows.signals.values())
     with pytest.raises(KeyError):
         network.log_probs(batch, ["mood"])
+
+
+@pytest.mark.parametrize("preset", ["baseline", "pr1204", "mamba_hybrid"])
+def test_vectors_come_from_the_pass_that_makes_the_rows_and_change_none(preset):
+    model = tiny_model(f"arch={preset}", "arch/addon=[routing_head]").eval()
+    randomise(model)
+    seen = []
+    visit = [visit for visit in model.route.visits if model.block(visit).mlp is not None][-1]
+    handle = model.block(visit).mlp.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    network, batch = FixedNetwork(model), batch_of(ids(2, 24), 5)
+    plain = network.log_probs(batch).logp_BKV
+    seen.clear()
+    rows = network.log_probs(batch, ["gates", "mlp_in"])
+    handle.remove()
+    assert torch.equal(rows.logp_BKV, plain) and network.offers == ("entropy", "largest", "mlp_in", "gates")
+    assert torch.equal(rows.signals["mlp_in"], seen[-1][:, -5:])
+    torch.testing.assert_close(rows.signals["gates"], logits_and_gates(model, batch.inputs_BT, 5)[1])
+    assert {name: value.shape[-1] for name, value in rows.signals.items()} == widths_of(model)
 
 
 def test_a_fixed_network_does_not_learn():

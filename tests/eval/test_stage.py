@@ -179,6 +179,17 @@ def test_signals_reach_who_needs_them_by_name_from_network_and_stages():
     assert in_IF[0, 2] == V and (np.diff(in_IF[:, 2]) > 0).all()
 
 
+def test_a_vector_lies_among_a_stages_numbers_where_its_name_stands_in_what_it_needs():
+    reader = journal("reader", needs=("entropy", "vector", "seen", "largest"))
+    chain = Chain([unigram(V, LANES), reader], (*OFFERS, "vector"))
+    own_IV, signals, lane_I, token_I = positions(9)
+    signals["vector"] = np.random.default_rng(0).random((9, 4), dtype=np.float32)
+    driven(chain, (own_IV, signals, lane_I, token_I), (4,))
+    in_IF, seen_I = chain._now.in_SIF[1], chain._now.out_SIS[0][:, 1]
+    parts = signals["entropy"][:, None], signals["vector"], seen_I[:, None], signals["largest"][:, None]
+    assert np.array_equal(in_IF, np.concatenate(parts, axis=1))
+
+
 def test_a_signal_that_nobody_before_offers_is_a_config_error_that_names_the_choices():
     with pytest.raises(ConfigError, match="blend: needs the signal 'total', which nobody offers; there are entropy"):
         Chain([blend(experts=0)], OFFERS)

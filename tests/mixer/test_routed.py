@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pgolf.arch.addon.routing_head import router_of
-from pgolf.config.compose import compose
+from pgolf.config.compose import compose, node
 from pgolf.config.compose import settings as settings_of
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
@@ -19,9 +19,12 @@ from pgolf.eval.network import FixedNetwork, widths_of
 from pgolf.eval.sliding import Sliding
 from pgolf.eval.stage import Chain
 from pgolf.run.rules import check
+from pgolf.tokenizer.bytes import ByteTokenizer
 from tests.eval.fakes import AllRows
 from tests.helpers import VOCAB, randomise, tiny_model
 from tests.ngram.family import Dicts, plain, positions, same
+from tests.proof.making import network_evaluation, noisy_model
+from tests.proof.published.refusal import judged
 
 V, COUNT, ORDERS = 12, 150, [2, 3, 5]
 HEAD = ("arch/addon=[routing_head]", f"arch.addons.routing_head.orders={ORDERS}")
@@ -30,7 +33,7 @@ HEAD = ("arch/addon=[routing_head]", f"arch.addons.routing_head.orders={ORDERS}"
 def mixer(vocab_size=V, count=COUNT, lanes=1, widths=None, experts=0, **changes):
     settings = {"orders": ORDERS, "floor": 0.05, "max_memory_mb": 100} | changes
     made = make({"_target_": "pgolf.mixer.routed.Routed", **settings})
-    facts = Facts(vocab_size, 1, count + 1, lanes=lanes, widths={"mlp_in": 8, "gates": 4} if widths is None else widths)
+    facts = Facts(vocab_size, 1, count + 1, lanes=lanes, widths=lambda: widths or {"mlp_in": 8, "gates": 4})
     return made.stage(facts, experts)
 
 
@@ -108,9 +111,9 @@ def test_told_each_token_after_its_row_a_models_gates_give_the_rows_that_score()
     tokens_N = random.choice(random.integers(2, VOCAB, 9), 100).astype(np.uint16)
 
     def rows(stops, batch):
-        facts = Facts(VOCAB, 1, len(tokens_N), widths=widths_of(model))
+        facts = Facts(VOCAB, 1, len(tokens_N), widths=lambda: widths_of(model))
         method = Sliding(window=32, stride=16, batch_windows=batch, lanes=1, official_truncation=False)
-        stage = mixer(VOCAB, len(tokens_N), widths=facts.widths)
+        stage = mixer(VOCAB, len(tokens_N), widths=widths_of(model))
         evaluator = Evaluator(FixedNetwork(model).fork(), method.plan(facts), facts, [stage])
         coder = AllRows(tokens_N, stops)
         evaluator.run(coder, coder.first_tokens)
@@ -143,3 +146,11 @@ def test_a_head_of_another_width_is_refused_before_training():
     with pytest.raises(ConfigError, match=r"mixer\.orders: 11 orders and the network have no use for the 4 gates"):
         check(settings_of(compose(words)))
     check(settings_of(compose([*words, f"mixer.orders={ORDERS}"])))
+
+
+def test_the_certificate_passes_it():
+    words = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "mlp_hidden": 64}
+    arch = node("arch", "baseline", [*HEAD, *(f"arch.{key}={value}" for key, value in words.items())])
+    network = FixedNetwork(noisy_model(arch, ByteTokenizer.vocab_size, ByteTokenizer.bos_id))
+    made = make({"_target_": "pgolf.mixer.routed.Routed", "orders": ORDERS, "floor": 0.05, "max_memory_mb": 100})
+    assert not judged(network_evaluation(network, mixer=made))[1]

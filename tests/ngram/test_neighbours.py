@@ -24,6 +24,9 @@ from pgolf.run.rules import check
 from tests.eval.fakes import AllRows
 from tests.helpers import VOCAB, randomise, tiny_model
 from tests.ngram.family import plain, same
+from tests.proof.making import network_evaluation
+from tests.proof.published.refusal import judged
+from tests.ttt.making import sgd
 
 V, D, COUNT = 9, 70, 150
 SETTINGS = {"positions": 60, "neighbours": 4, "candidates": 24, "beta": 8.0, "prior_share": 0.3, "prior_weight": 5.0}
@@ -31,7 +34,7 @@ SETTINGS = {"positions": 60, "neighbours": 4, "candidates": 24, "beta": 8.0, "pr
 
 def expert(width=D, count=COUNT, lanes=1, vocab_size=V, **changes):
     made = make({"_target_": "pgolf.ngram.neighbours.Neighbours", **SETTINGS, **changes})
-    (stage,) = made.stages(Facts(vocab_size, 1, count + 1, lanes=lanes, widths={"mlp_in": width}))
+    (stage,) = made.stages(Facts(vocab_size, 1, count + 1, lanes=lanes, widths=lambda: {"mlp_in": width}))
     return stage
 
 
@@ -183,7 +186,7 @@ def test_told_each_token_after_its_row_the_rows_are_those_that_score(method, lan
     tokens_N = random.choice(random.integers(2, VOCAB, 9), 150).astype(np.uint16)
 
     def evaluator(batch, workers):
-        facts = Facts(VOCAB, 1, len(tokens_N), workers=workers, lanes=lanes, widths=widths_of(model))
+        facts = Facts(VOCAB, 1, len(tokens_N), workers=workers, lanes=lanes, widths=lambda: widths_of(model))
         numbers = {"lanes": lanes, "official_truncation": False}
         if method == "sliding":
             made = Sliding(window=32, stride=16, batch_windows=batch, **numbers)
@@ -206,3 +209,13 @@ def test_told_each_token_after_its_row_the_rows_are_those_that_score(method, lan
     scorer = Scorer(tokens_N, one.plan.lane_starts)
     one.run(scorer, scorer.first_tokens)
     np.testing.assert_allclose(scorer.sums.values_N, 1.0, atol=1e-5)
+
+
+def test_the_certificate_passes_it_beside_the_unadapted_network_of_one_that_adapts():
+    hedge = {"_target_": "pgolf.mixer.hedge.Hedge", "eta": 1.0, "epsilon": 0.01, "network_logit": 1.0}
+    evaluation = network_evaluation(
+        ngram=make({"_target_": "pgolf.ngram.neighbours.Neighbours", **SETTINGS}),
+        mixer=make(hedge),
+        ttt=sgd(chunk_tokens=64, window=32, epochs=1, unadapted_expert=True),
+    )
+    assert not judged(evaluation)[1]

@@ -28,6 +28,7 @@ def adapting(evaluation: Evaluation, epochs: int) -> SGD:
         pull=0.0,
         average=None,
         keep=0.0,
+        unadapted_expert=False,
         temperature=1.0,
         temperature_per_token=False,
     )
