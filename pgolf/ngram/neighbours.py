@@ -9,8 +9,13 @@ a = had / used, an expectation step of the mixture.
 Source: Khandelwal et al. 2020 (kNN-LM), Grave et al. 2017 (a cache of the text itself); design evaluation §8.
 The nearest are looked for among the ``candidates`` or so whose signs differ from q's in the fewest places (Charikar
 2002), with a threshold from every eighth of the cache. All of it is in whole numbers: the same on any machine.
-Bytes: 2 kB of code. Memory: D + 24 ceil(D / 186) + 6 bytes a position for D numbers in a state, set aside at once.
-Time: a few nanoseconds a position in the cache for every token.
+Bytes: 1.6 kB of code. Memory: D + 24 ceil(D / 186) + 6 bytes a position for D numbers in a state, set aside at once.
+Time: three to five nanoseconds a position in the cache for every token: 0.15 ms with all of 32,768, D = 144. A tree
+mixer has all its turns to make where there is an expert, 0.2 ms more.
+Measured: 40,000 tokens of dev from the 100,000th on, a default laptop artifact, streaming: 1.2604 bits per byte alone,
+1.2420 with ``mixer=bucketed``, 1.2436 with ``mixer=tree`` and its counts, 1.2383 with both. A search through all
+positions finds the same 1.2424, were the row to stand alone, as 512 candidates do; numbers that are not brought to one
+variance 1.2458, 16 neighbours 1.2430.
 Hurts: where the weights change fast (``ttt``) old states are another network's.
 """
 

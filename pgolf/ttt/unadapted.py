@@ -1,5 +1,10 @@
 """The unadapted network's rows as an expert of the mixer, beside those of the network that adapts. No option.
 
+Time: a second forward pass of everything, as ``keep`` in ``pgolf.ttt.output``, and what the mixer takes for an expert.
+Measured: 10,000 tokens of dev from the 100,000th on, a default laptop artifact, streaming, ``ttt=sgd`` every 128 tokens
+at 0.3 with a pull of 0.02: 1.2230 bits per byte with ``mixer=tree``, where without adaptation there are 1.2259; with
+``ngram=neighbours`` too 1.2190 for 1.2207.
+
 Shapes: E rows in, V vocabulary, F signals in (the row), S signals out.
 """
 
