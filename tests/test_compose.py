@@ -29,7 +29,7 @@ NEEDS = {
 # What experts and mixers, as far as they do anything, are complete only with.
 MATES = {"ngram": ("mixer", "bucketed"), "mixer": ("ngram", "backoff")}
 # Options that refuse to live in the default model, with the reason their message gives.
-REFUSES = {("arch/attention", "flex"): "cannot train on a CPU"}
+REFUSES = {("arch/attention", "flex"): "cannot train on a CPU", ("mixer", "routed"): "routing head, which it has not"}
 # Groups whose options choose in other groups too, or are read by them.
 ALONE = ("size", "budget", "experiment", "arch", "quant")
 

@@ -125,14 +125,14 @@ class Routed:
     def stage(self, facts: Facts, experts: int) -> Stage:
         """Raises ConfigError for a model without such a head, for experts, which it has no gates for, and for a stream
         whose counts might not fit in ``max_memory_mb``."""
-        if experts:
-            raise ConfigError(
-                f"mixer: routed weighs the network and counts of its own, with no gate for {experts} more; ngram=none"
-            )
         gates = facts.width("gates")
         if gates == 0:
             raise ConfigError(
                 "mixer: routed asks the model's routing head, which it has not; arch/addon=[routing_head]"
+            )
+        if experts:
+            raise ConfigError(
+                f"mixer: routed weighs the network and counts of its own, with no gate for {experts} more; ngram=none"
             )
         if gates is not None and gates != 1 + len(self.orders):
             raise ConfigError(
