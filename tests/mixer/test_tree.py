@@ -61,6 +61,19 @@ def chain_of(experts=0, lanes=1, **changes):
     return chain
 
 
+@pytest.mark.parametrize("experts", [0, 1])
+def test_a_token_alone_is_priced_as_its_row_would_and_learnt_alike(experts):
+    own_IV, lane_I, token_I = given(lanes=2)
+    rows, alone = chain_of(experts, lanes=2), chain_of(experts, lanes=2)
+    row_IV = driven(rows, (own_IV, lane_I, token_I))
+    found = [alone.score(own_IV[part], {}, lane_I[part], token_I[part]) for part in (slice(0, 70), slice(70, None))]
+    assert np.array_equal(np.concatenate(found), row_IV[np.arange(COUNT_I), token_I])
+    for name in ("node_N8", "entry_N4", "here_LK", "network_SRK", "weight_SRKB", "expert_SRE", "recency_KB"):
+        assert np.array_equal(getattr(rows._states[-1], name), getattr(alone._states[-1], name)), name
+    with pytest.raises(ConfigError, match="tree: needs the network's whole rows"):
+        chain_of(lanes=2).score(own_IV[:, 0], {}, lane_I, token_I)
+
+
 def driven(chain, positions):
     own_IV, lane_I, token_I = positions
     chain.take(own_IV, {}, lane_I, token_I)
