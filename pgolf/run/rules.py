@@ -56,7 +56,10 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
             yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
             broken = broken | {"mixer"}
         elif "packed_bytes" in cfg["ngram"] and not any(map(_starts_packed, (cfg["ngram"]["of"], cfg["mixer"]))):
-            yield "ngram: packed counts, and nobody whose counts would begin with them; mixer=tree has such"
+            yield (
+                "ngram: packed counts, and nobody whose counts would begin with them; mixer=tree has some, and "
+                "ngram@ngram.of=backoff"
+            )
     built = _Built(cfg)
     model = {"arch", "size", "tokenizer"}
     for part, groups, of_training in (

@@ -113,7 +113,7 @@ def test_the_bytes_allowed_are_nearly_filled_and_never_more():
 class Discounted:
     """Absolute discounting in dictionaries that begin with packed counts."""
 
-    def __init__(self, ngrams, max_order, most, discount):
+    def __init__(self, ngrams, max_order, most, discount, least=1):
         self.max_order, self.discount, self.past = max_order, discount, []
         self.counts, self.lost = {}, {}
         sizes = {gram: int(count_of(ngrams.size_N[n])) for n, gram in enumerate(tokens_of(ngrams))}
@@ -121,7 +121,7 @@ class Discounted:
             after = {other[-1]: c for other, c in sizes.items() if other[:-1] == gram and len(other) <= max_order}
             if after and len(gram) < max_order:
                 scale = min(1.0, most / count)
-                self.counts[gram] = Counter({v: max(round(c * scale), 1) for v, c in after.items()})
+                self.counts[gram] = Counter({v: max(round(c * scale), least) for v, c in after.items()})
                 self.lost[gram] = max(round(count * scale) - self.counts[gram].total(), 0)
 
     def row(self, own_V):
@@ -152,13 +152,21 @@ def tree(packed_counts, **changes):
     return make(node).stage(Facts(V, 1, 301, packed=packed_counts), 0)
 
 
-@pytest.mark.parametrize("most", [5, 1_000])
-def test_a_tree_begins_with_the_counts_and_goes_on_from_them(most):
+def backoff(packed_counts):
+    """A trie that discounts the same."""
+    node = tiny_settings("ngram=backoff", "mixer=fixed")["ngram"] | {"max_order": 4, "discount": 0.6}
+    return make(node).stages(Facts(V, 1, 301, packed=packed_counts))[0]
+
+
+@pytest.mark.parametrize(("store", "least", "most"), [(tree, 1, 5), (tree, 1, 1_000), (backoff, 2, 40)])
+def test_a_store_begins_with_the_counts_and_goes_on_from_them(store, least, most):
     ngrams, (own_IV, _, lane_I, token_I) = ngrams_of(0.3), positions(300, V)
     own_IV = np.maximum(own_IV, 1e-3)
     own_IV /= own_IV.sum(-1, keepdims=True)
-    chain = Chain([tree(TrainingCounts(ngrams, most))], ())
-    dicts = Discounted(ngrams, 4, most, 0.6)
+    chain = Chain([store(TrainingCounts(ngrams, most))], ())
+    dicts = Discounted(ngrams, 4, most, 0.6, least)
+    if store is backoff:
+        _prices_are_rows(chain.fork(), own_IV, lane_I, token_I)
     for start in range(0, 300, 50):  # the room for what is to come is asked for in between
         part = slice(start, start + 50)
         chain.reserve(50)
@@ -169,6 +177,16 @@ def test_a_tree_begins_with_the_counts_and_goes_on_from_them(most):
             np.testing.assert_allclose(row_V, dicts.row(own_V), rtol=2e-4, atol=1e-7)
             assert abs(row_V.sum(dtype=np.float64) - 1) < 1e-6
             dicts.learn(token)
+
+
+def _prices_are_rows(chain, own_IV, lane_I, token_I):
+    alone, each = chain.fork(), np.arange(100)
+    alone.reserve(100)
+    p_I = alone.score(own_IV[each, token_I[:100]], {}, lane_I[:100], token_I[:100])
+    chain.reserve(100)
+    chain.take(own_IV[:100], {}, lane_I[:100], token_I[:100])
+    chain.drive(0, 100)
+    assert np.array_equal(p_I, chain.row_IV[each, token_I[:100]])
 
 
 def test_what_is_longer_than_a_trees_contexts_is_left_out():
