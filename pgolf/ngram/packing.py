@@ -15,7 +15,7 @@ import numpy as np
 from pgolf.core.errors import ConfigError
 from pgolf.ngram.packed_counts import NGrams, encode, size_of
 
-LEAST = 3
+LEAST = 4
 CLOSE = 3e-3  # of the bytes allowed: near enough to stop
 _MOST_TRIED = 16
 
@@ -49,15 +49,16 @@ def counted(token_T: np.ndarray, vocab_size: int, max_order: int) -> list[Length
 
 
 def worth(lengths: list[Length]) -> list[np.ndarray]:
-    """Of the n-grams of two tokens and more: the bits that knowing its count saves its last tokens, c log2(c / e) where
-    it came c times and the counts of its context, of the rest of it and of both without would have had it come e times.
+    """Of the n-grams of two tokens and more: log2(c / e), the bits that its count c saves its last token each time,
+    where the counts of its context, of the rest of it and of both without would have had it come e times. That it came
+    often is no merit: what came often the network knows.
     """
     found = []
     for k, length in enumerate(lengths[1:], start=1):
         shorter = lengths[k - 1]
         shared_N = lengths[k - 2].count_N[shorter.before_N[length.after_N]] if k > 1 else shorter.count_N.sum()
         expected_N = shorter.count_N[length.before_N] * shorter.count_N[length.after_N] / shared_N
-        found.append(length.count_N * np.log2(length.count_N / expected_N))
+        found.append(np.log2(length.count_N / expected_N))
     return found
 
 
@@ -95,21 +96,23 @@ def packed(token_T: np.ndarray, vocab_size: int, max_order: int, most_bytes: int
     worths = worth(lengths)
     every = np.sort(np.concatenate(worths))[::-1]
     every = every[every > 0]
-    fits, over, best = 0, len(every), b""
-    tried = min(most_bytes, over)  # an n-gram takes about a byte
+
+    def best(count: int) -> bytes:
+        least = every[count - 1] if count else np.inf
+        return encode(chosen(lengths, [worth_N >= least for worth_N in worths]))
+
+    fits, over, found = 0, len(every) + 1, best(0)
+    if len(found) > most_bytes:
+        raise ConfigError(f"ngram.packed_bytes: {most_bytes:,}; the tokens' counts alone take {len(found):,}")
+    tried = min(most_bytes, len(every))  # an n-gram takes about a byte
     for _ in range(_MOST_TRIED):
-        least = every[tried - 1] if tried else np.inf
-        found = encode(chosen(lengths, [worth_N >= least for worth_N in worths]))
-        if len(found) > most_bytes:
-            if not tried:
-                raise ConfigError(f"ngram.packed_bytes: {most_bytes:,}; the tokens' counts alone take {len(found):,}")
+        if over - fits <= 1 or len(found) >= most_bytes * (1 - CLOSE):
+            break
+        blob = best(tried)
+        if len(blob) > most_bytes:
             over = tried
         else:
-            fits, best = tried, found
-            if fits == len(every) or len(found) >= most_bytes * (1 - CLOSE):
-                break
-        aim = round(tried * most_bytes / len(found)) if tried else over // 2
+            fits, found = tried, blob
+        aim = round(tried * most_bytes / len(blob))
         tried = aim if fits < aim < over else (fits + over) // 2
-        if over - fits <= 1:
-            break
-    return best
+    return found

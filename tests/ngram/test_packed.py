@@ -57,11 +57,11 @@ def test_an_ngram_has_its_count_and_all_that_is_in_it():
             assert found[ngrams.after_N[n]] == gram[1:] and gram[:-1] in found
 
 
-def test_with_an_ngram_whose_counts_save_enough_bits_comes_what_is_in_it_and_nothing_else():
+def test_with_an_ngram_whose_count_saves_enough_bits_comes_what_is_in_it_and_nothing_else():
     true = Counter(tuple(TEXT[i : i + k].tolist()) for k in range(5) for i in range(len(TEXT) - k + 1))
     true[()] = len(TEXT)
     saved = {
-        gram: count * math.log2(count * true[gram[1:-1]] / (true[gram[:-1]] * true[gram[1:]]))
+        gram: math.log2(count * true[gram[1:-1]] / (true[gram[:-1]] * true[gram[1:]]))
         for gram, count in true.items()
         if len(gram) > 1 and count >= LEAST
     }
