@@ -104,13 +104,14 @@ def hold_for(
         p_I = alone.score(own_I, signals, np.zeros(COUNT, dtype=np.int64), given.token_I)
         assert np.array_equal(p_I, row_IV[np.arange(COUNT), given.token_I])
     if stage(experts).price is not None:
-        _prices_are_the_rows(chain, chain_of(stage(experts), given), given, row_IV)
+        _prices_are_the_rows(stage, experts, given, row_IV)
     return row_IV
 
 
-def _prices_are_the_rows(chain, alone, given, row_IV):
+def _prices_are_the_rows(stage, experts, given, row_IV):
     """A token alone is priced as its row would, in two blocks, and learnt alike."""
-    found = []
+    chain, alone, found = chain_of(stage(experts), given), chain_of(stage(experts), given), []
+    driven(chain, given)
     for part in (slice(0, 90), slice(90, COUNT)):
         signals = {name: given.signals[name][part] for name in alone.wanted}
         lane_I, token_I = np.zeros(len(given.token_I[part]), dtype=np.int64), given.token_I[part].copy()

@@ -301,10 +301,10 @@ def test_room_that_grows_as_the_tokens_come_changes_no_row():
     for begin in range(0, COUNT_I, 10):
         part = slice(begin, begin + 10)
         chain.reserve(10)
-        sizes.add((len(chain._states[0].node_N7), len(chain._states[0].slot_H)))
+        sizes.add((len(chain._states[0].node_N8), len(chain._states[0].slot_H)))
         assert np.array_equal(driven(chain, (own_IV[part], lane_I[part], token_I[part])), whole_IV[part])
     state = chain._states[0]
-    assert 5 < len(sizes) < 15 and state.size_3[USED] <= len(state.node_N7)
+    assert 5 < len(sizes) < 15 and state.size_3[USED] <= len(state.node_N8)
     entries = np.flatnonzero(state.entry_N4[:, COUNT])
     assert sorted(state.slot_H[state.slot_H > 0]) == entries.tolist()
 
@@ -313,7 +313,7 @@ def test_room_that_grows_as_the_tokens_come_changes_no_row():
 
 
 def test_a_stream_that_might_take_more_memory_than_allowed_is_refused():
-    with pytest.raises(ConfigError, match=r"mixer\.max_memory_mb: 10; .* of 100,000 tokens can take 71 MB"):
+    with pytest.raises(ConfigError, match=r"mixer\.max_memory_mb: 10; .* of 100,000 tokens can take 77 MB"):
         mixer(targets=100_000)
 
 
