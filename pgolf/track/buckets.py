@@ -52,7 +52,9 @@ def _rows(table: Path) -> dict[str, Mapping[str, float]]:
     try:
         with open(table, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
-            rows = {row["buckets"]: {name: float(row[name]) for name in COLUMNS[1:]} for row in reader}
+            rows: dict[str, Mapping[str, float]] = {
+                row["buckets"]: {name: float(row[name]) for name in COLUMNS[1:]} for row in reader
+            }
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{table}: no table of {', '.join(COLUMNS)} ({error})") from error
     powers = [name for name in rows if name.isdecimal() and int(name) > 0]
