@@ -28,6 +28,7 @@ NEEDS = {
 }
 # What experts and mixers, as far as they do anything, are complete only with.
 MATES = {"ngram": ("mixer", "bucketed"), "mixer": ("ngram", "backoff")}
+PACKED_MATE = ("mixer", "tree")  # whose counts begin with those of ngram=packed
 # Options that refuse to live in the default model, with the reason their message gives.
 REFUSES = {("arch/attention", "flex"): "cannot train on a CPU", ("mixer", "routed"): "routing head, which it has not"}
 # Groups whose options choose in other groups too, or are read by them.
@@ -85,7 +86,7 @@ def settings_with(path, option):
     if path == "hook":
         cfg["budget"]["train_steps"] = 5  # there may be none that ends the training
     if path in MATES and not trait(cfg[path], "neutral", False):
-        mate, its = MATES[path]
+        mate, its = PACKED_MATE if option == "packed" else MATES[path]
         put(cfg, group_of(mate), its)
     return cfg
 

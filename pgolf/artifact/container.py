@@ -7,8 +7,8 @@
     SHA-256 of everything before it                                      32 bytes
 
 Streams by kind, so that like meets like: the codes of each role (``q.<role>``), the scales of all of them,
-exactly kept tensors by dtype, the tokenizer. int8 codes lie row-major, one byte each; floats are split into
-byte planes. A stream that does not get smaller is kept as it is (codec ``raw``). Nothing here depends on
+exactly kept tensors by dtype, the tokenizer, packed counts. int8 codes lie row-major, one byte each; floats are split
+into byte planes. A stream that does not get smaller is kept as it is (codec ``raw``). Nothing here depends on
 time, place, process or hash order: same inputs, same bytes. No pickle, nothing executable.
 """
 
@@ -28,6 +28,7 @@ from pgolf.artifact.corrections import check_corrections
 from pgolf.artifact.header import (
     HEADER,
     MAX_RAW_BYTES,
+    PACKED,
     SCALES,
     TOKENIZER,
     Directory,
@@ -65,7 +66,7 @@ _MAX_HEADER_BYTES = 1 << 24
 class Loaded:
     """An artifact read back. ``sha256`` is of the whole file, hexadecimal.
 
-    ``bytes_by_role`` splits the file's length: one entry per role, ``scales``, ``tokenizer``, ``header``
+    ``bytes_by_role`` splits the file's length: one entry per role, ``scales``, ``tokenizer``, ``packed``, ``header``
     (which includes lengths and checksums). Their sum is the length of the file.
     """
 
@@ -74,6 +75,7 @@ class Loaded:
     tokenizer_blob: bytes
     sha256: str
     bytes_by_role: Mapping[str, int]
+    packed_blob: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,14 @@ class Unpacked:
     layout: Layout
 
 
-def encode(header: Mapping[str, Any], state: QuantizedState, tokenizer_blob: bytes, compressor: Compressor) -> bytes:
-    """Pack ``state``, ``tokenizer_blob`` and the caller's ``header`` (plain JSON values).
+def encode(
+    header: Mapping[str, Any],
+    state: QuantizedState,
+    tokenizer_blob: bytes,
+    compressor: Compressor,
+    packed_blob: bytes = b"",
+) -> bytes:
+    """Pack ``state``, ``tokenizer_blob``, ``packed_blob`` (counts) and the caller's ``header`` (plain JSON values).
 
     Raises ArtifactError for tensors or a header that could not be read back.
     """
@@ -100,8 +108,10 @@ def encode(header: Mapping[str, Any], state: QuantizedState, tokenizer_blob: byt
     entries = tuple(entry_of(tensor) for tensor in tensors)
     check_names(entries, state.aliases)
     check_corrections(shapes_of(entries), state.aliases, state.corrections)
-    raw_streams = _join(tensors, stream_lengths(entries, len(tokenizer_blob)), tokenizer_blob)
-    layouts = stream_layouts(entries, len(tokenizer_blob))
+    blobs = {TOKENIZER: tokenizer_blob, PACKED: packed_blob}
+    blob_bytes = {name: len(blob) for name, blob in blobs.items()}
+    raw_streams = _join(tensors, stream_lengths(entries, blob_bytes), blobs)
+    layouts = stream_layouts(entries, blob_bytes)
     packed_streams = threaded(lambda name: _pack(raw_streams[name], compressor, layouts[name]), list(raw_streams))
     streams = tuple(
         Stream(name, codec, len(raw), len(packed), zlib.crc32(packed))
@@ -136,6 +146,7 @@ def decode(data: bytes) -> Loaded:
         tokenizer_blob=raw_streams.get(TOKENIZER, b""),
         sha256=hashlib.sha256(data).hexdigest(),
         bytes_by_role=_bytes_by_role(directory, len(data)),
+        packed_blob=raw_streams.get(PACKED, b""),
     )
 
 
@@ -199,7 +210,7 @@ def _unpacked(data: bytes) -> tuple[Unpacked, ...]:
     _check_outside(data)
     directory, start = _directory(data)
     raw_streams = _unpack_streams(data, directory, start)
-    layouts = stream_layouts(directory.entries, len(raw_streams.get(TOKENIZER, b"")))
+    layouts = stream_layouts(directory.entries, _blob_bytes(directory))
     raw_header = to_json(directory)
     packed_header = start - _PRELUDE.size - 1 - len(_header_codec(data)) - _HEADER_SIZES.size
     head = Unpacked(HEADER, _header_codec(data), packed_header, raw_header, plain_bytes(len(raw_header)))
@@ -266,7 +277,7 @@ def _directory(data: bytes) -> tuple[Directory, int]:
 def _unpack_streams(data: bytes, directory: Directory, start: int) -> dict[str, bytes]:
     """Raw bytes by stream name; lengths are compared with what the tensors need before anything is unpacked."""
     declared = {stream.name: stream.raw_length for stream in directory.streams}
-    wanted = stream_lengths(directory.entries, declared.get(TOKENIZER, 0))
+    wanted = stream_lengths(directory.entries, _blob_bytes(directory))
     for name in wanted:
         if name not in declared:
             raise ArtifactError(f"artifact: stream {name!r} is missing; tensors are without their bytes")
@@ -280,7 +291,7 @@ def _unpack_streams(data: bytes, directory: Directory, start: int) -> dict[str, 
     ends = len(data) - _DIGEST_BYTES
     if start + sum(stream.packed_length for stream in directory.streams) != ends:
         raise ArtifactError("artifact: the lengths of its streams do not add up to its own")
-    layouts = stream_layouts(directory.entries, declared.get(TOKENIZER, 0))
+    layouts = stream_layouts(directory.entries, _blob_bytes(directory))
     bodies = {}
     for stream in directory.streams:
         bodies[stream.name] = data[start : start + stream.packed_length]
@@ -294,7 +305,11 @@ def _unpack_streams(data: bytes, directory: Directory, start: int) -> dict[str, 
     return dict(zip(declared, raw, strict=True))
 
 
-def _join(tensors: list[StoredTensor], lengths: Mapping[str, int], tokenizer_blob: bytes) -> dict[str, bytes]:
+def _blob_bytes(directory: Directory) -> dict[str, int]:
+    return {stream.name: stream.raw_length for stream in directory.streams if stream.name in (TOKENIZER, PACKED)}
+
+
+def _join(tensors: list[StoredTensor], lengths: Mapping[str, int], blobs: Mapping[str, bytes]) -> dict[str, bytes]:
     """Raw streams in the order of ``lengths``."""
     arrays: dict[str, list[np.ndarray]] = {name: [] for name in lengths}
     for tensor in tensors:
@@ -303,7 +318,7 @@ def _join(tensors: list[StoredTensor], lengths: Mapping[str, int], tokenizer_blo
             if part.nbytes:
                 arrays[entry.stream_of(part)].append(np.asarray(tensor.arrays[part.field], dtype=part.dtype))
     streams = {name: _planes(np.concatenate([a.reshape(-1) for a in held])) for name, held in arrays.items() if held}
-    return {name: tokenizer_blob if name == TOKENIZER else streams[name] for name in lengths}
+    return {name: blobs[name] if name in blobs else streams[name] for name in lengths}
 
 
 def _split(entries: tuple[Entry, ...], raw_streams: Mapping[str, bytes]) -> tuple[StoredTensor, ...]:
@@ -343,6 +358,6 @@ def _bytes_by_role(directory: Directory, total: int) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for stream in directory.streams:
         kind, _, role = stream.name.partition(".")
-        role = {"scale": SCALES, TOKENIZER: TOKENIZER}.get(kind, role)
+        role = {"scale": SCALES, TOKENIZER: TOKENIZER, PACKED: PACKED}.get(kind, role)
         sizes[role] = sizes.get(role, 0) + stream.packed_length
     return sizes | {HEADER: total - sum(sizes.values())}

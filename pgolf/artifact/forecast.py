@@ -18,7 +18,8 @@ _FIXED = "the legacy floor's step is fixed, so bytes follow the size of the weig
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """All sizes in bytes: of the tensors by name (estimates; corrections by their role), of code and tokenizer (exact).
+    """All sizes in bytes: of the tensors by name (estimates; corrections by their role), of code and tokenizer (exact),
+    of packed counts (as many as were asked for).
 
     ``bytes_tokenizer`` is None where there is no tokenizer yet. Where the quantizer fits its k to ``target_bytes``,
     ``k_factor`` is what every k is multiplied with. ``follows_law``: see ``pgolf.core.protocols.Quantizer``.
@@ -32,6 +33,7 @@ class Forecast:
     target_bytes: int | None = None
     k_factor: float | None = None
     follows_law: bool = True
+    bytes_packed: int = 0
 
     @property
     def bytes_weights(self) -> int:
@@ -39,8 +41,9 @@ class Forecast:
 
     @property
     def bytes_total(self) -> int:
-        """What is held against the cap: weights + code (+ tokenizer where the budget counts it)."""
-        return self.bytes_weights + self.bytes_code + (self.bytes_tokenizer or 0) * self.counts_tokenizer
+        """What is held against the cap: weights + packed counts + code (+ tokenizer where the budget counts it)."""
+        tokenizer = (self.bytes_tokenizer or 0) * self.counts_tokenizer
+        return self.bytes_weights + self.bytes_packed + self.bytes_code + tokenizer
 
     @property
     def over_by(self) -> int:
@@ -48,7 +51,8 @@ class Forecast:
         return max(0, self.bytes_total - self.cap_bytes) if self.k_factor is None else 0
 
     def __str__(self) -> str:
-        parts = f"weights {self.bytes_weights:,} + code {self.bytes_code:,}"
+        packed = f" + packed counts {self.bytes_packed:,}" if self.bytes_packed else ""
+        parts = f"weights {self.bytes_weights:,}{packed} + code {self.bytes_code:,}"
         if self.counts_tokenizer:
             known = self.bytes_tokenizer is not None
             parts += f" + tokenizer {self.bytes_tokenizer:,}" if known else ", without the tokenizer"
@@ -88,9 +92,9 @@ def forecast(
     def tensors(factor: float) -> dict[str, float]:
         return forecast_packed(quantizer.times(factor), compressor, specs, shapes)
 
-    target = quantizer.target_bytes
+    target, counts = quantizer.target_bytes, cfg["ngram"].get("packed_bytes", 0)
     if target is not None and k_factor is None:
-        fixed = bytes_code + (tokenizer or 0) * budget["count_tokenizer"]
+        fixed = bytes_code + counts + (tokenizer or 0) * budget["count_tokenizer"]
         k_factor = factor_for(quantizer, lambda factor: sum(tensors(factor).values()), target - fixed)
     return Forecast(
         bytes_by_name=forecast_packed(quantizer, compressor, specs, shapes) if k_factor is None else tensors(k_factor),
@@ -101,6 +105,7 @@ def forecast(
         target_bytes=target,
         k_factor=k_factor,
         follows_law=quantizer.follows_law,
+        bytes_packed=counts,
     )
 
 

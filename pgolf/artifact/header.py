@@ -23,9 +23,10 @@ from pgolf.quant.schemes import SCHEMES, ArrayPart
 
 MAX_RAW_BYTES = 1 << 29  # of all streams together, unpacked; what claims more is not one of ours
 TOKENIZER = "tokenizer"
+PACKED = "packed"  # counts of the training text
 SCALES = "scales"
 HEADER = "header"
-RESERVED_ROLES = (TOKENIZER, SCALES, HEADER)  # parts of the ledger that are no role of a tensor
+RESERVED_ROLES = (TOKENIZER, PACKED, SCALES, HEADER)  # parts of the ledger that are no role of a tensor
 
 _TENSOR_KEYS = ("names", "shapes", "kinds")
 _KEYS = {*_TENSOR_KEYS, "table", "aliases", "streams", "run"}
@@ -81,9 +82,12 @@ def shapes_of(entries: tuple[Entry, ...]) -> dict[str, tuple[int, ...]]:
     return {entry.name: entry.shape for entry in entries}
 
 
-def stream_lengths(entries: tuple[Entry, ...], tokenizer_bytes: int) -> dict[str, int]:
-    """Raw bytes of each stream, sorted by name, empty ones left out. Raises ArtifactError over MAX_RAW_BYTES."""
-    lengths = {TOKENIZER: tokenizer_bytes}
+def stream_lengths(entries: tuple[Entry, ...], blob_bytes: Mapping[str, int]) -> dict[str, int]:
+    """Raw bytes of each stream, sorted by name, empty ones left out; ``blob_bytes``: of those that are no tensors.
+
+    Raises ArtifactError over MAX_RAW_BYTES.
+    """
+    lengths = dict(blob_bytes)
     for entry in entries:
         for part in entry.parts():
             stream = entry.stream_of(part)
@@ -94,7 +98,7 @@ def stream_lengths(entries: tuple[Entry, ...], tokenizer_bytes: int) -> dict[str
     return {stream: lengths[stream] for stream in sorted(lengths) if lengths[stream]}
 
 
-def stream_layouts(entries: tuple[Entry, ...], tokenizer_bytes: int) -> dict[str, Layout]:
+def stream_layouts(entries: tuple[Entry, ...], blob_bytes: Mapping[str, int]) -> dict[str, Layout]:
     """What the bytes of each stream are, for compressors that use it."""
     shapes: dict[str, list[tuple[int, ...]]] = {}
     dtypes: dict[str, str] = {}
@@ -105,7 +109,7 @@ def stream_layouts(entries: tuple[Entry, ...], tokenizer_bytes: int) -> dict[str
             assert dtype == part.dtype, f"{stream} holds two types"
             shapes.setdefault(stream, []).append(part.shape)
     layouts = {stream: Layout(dtypes[stream], tuple(shapes[stream])) for stream in shapes}
-    return layouts | {TOKENIZER: plain_bytes(tokenizer_bytes)}
+    return layouts | {name: plain_bytes(length) for name, length in blob_bytes.items()}
 
 
 def plain_bytes(length: int) -> Layout:

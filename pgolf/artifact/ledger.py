@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pgolf.artifact.container import Loaded
-from pgolf.artifact.header import TOKENIZER
+from pgolf.artifact.header import PACKED, TOKENIZER
 from pgolf.core.results import Artifact
 
 CODE_LABEL = "bundle"  # the run's code is its one-file script
@@ -22,14 +22,14 @@ def artifact_record(
 ) -> Artifact:
     """The Artifact record of the file at ``path``, from what was read back of it.
 
-    ``bytes_weights`` is the file less its tokenizer section; ``bytes_total`` = weights + code (+ tokenizer where
-    the budget counts it).
+    ``bytes_weights`` is the file less its sections of tokenizer and packed counts; ``bytes_total`` = weights + packed
+    counts + code (+ tokenizer where the budget counts it).
     """
-    bytes_tokenizer = loaded.bytes_by_role.get(TOKENIZER, 0)
-    bytes_weights = sum(loaded.bytes_by_role.values()) - bytes_tokenizer
+    bytes_tokenizer, bytes_packed = (loaded.bytes_by_role.get(role, 0) for role in (TOKENIZER, PACKED))
+    bytes_weights = sum(loaded.bytes_by_role.values()) - bytes_tokenizer - bytes_packed
     return Artifact(
         path=Path(path),
-        bytes_total=bytes_weights + bytes_code + (bytes_tokenizer if counts_tokenizer else 0),
+        bytes_total=bytes_weights + bytes_packed + bytes_code + (bytes_tokenizer if counts_tokenizer else 0),
         bytes_weights=bytes_weights,
         bytes_code=bytes_code,
         bytes_tokenizer=bytes_tokenizer,
@@ -39,6 +39,7 @@ def artifact_record(
         code_label=CODE_LABEL,
         sha256=loaded.sha256,
         code_sha256=code_sha256,
+        bytes_packed=bytes_packed,
     )
 
 
@@ -48,7 +49,8 @@ def ledger_text(artifact: Artifact) -> str:
     against = f"{abs(distance):,} {'under' if distance >= 0 else 'over'} the {artifact.cap_bytes:,} budget"
     tokenizer = f"tokenizer {artifact.bytes_tokenizer:,}"
     ending = f" + {tokenizer}" if artifact.counts_tokenizer else f"; {tokenizer} not counted"
-    parts = f"weights {artifact.bytes_weights:,} + code {artifact.bytes_code:,}{ending}"
+    packed = f" + packed counts {artifact.bytes_packed:,}" if artifact.bytes_packed else ""
+    parts = f"weights {artifact.bytes_weights:,}{packed} + code {artifact.bytes_code:,}{ending}"
     return f"artifact: {artifact.bytes_total:,} bytes, {against} ({parts})."
 
 

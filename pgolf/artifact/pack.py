@@ -44,10 +44,11 @@ def pack(
     """
     compressor, header = make(cfg["compressor"]), artifact_header(cfg, dataset, model)
     tokenizer_blob, counts_tokenizer = dataset.tokenizer.to_blob(), cfg["budget"]["count_tokenizer"]
+    packed_blob = packed_counts(cfg, dataset)
     specs, aliases = model.param_specs(), model.aliases()
 
     def encode(state: QuantizedState) -> bytes:
-        return container.encode(header, state, tokenizer_blob, compressor)
+        return container.encode(header, state, tokenizer_blob, compressor, packed_blob)
 
     if quantizer.target_bytes is None:
         return Packed(encode(quantizer.quantize(weights, specs, aliases, calibration)), None)
@@ -63,6 +64,13 @@ def pack(
 
     hit = target.quantize_to_target(quantizer, weights, specs, aliases, calibration, weighed)
     return Packed(hit.weighed.packed, hit.factor)
+
+
+def packed_counts(cfg: Mapping[str, Any], dataset: Dataset) -> bytes:
+    """The counts of training text that ``ngram`` wants in the artifact; none, where it does not say how many bytes."""
+    if "packed_bytes" not in cfg["ngram"]:
+        return b""
+    return make(cfg["ngram"]).pack(dataset.stream("train"), dataset.tokenizer.vocab_size)
 
 
 def _tokenizer_bytes(data: bytes) -> int:

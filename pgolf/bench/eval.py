@@ -9,8 +9,11 @@ by round, and a line shows the median. One thread; times are its CPU seconds, wh
     stages     experts and mixer write whole rows for given rows of the network, and each is priced and summed, as in
                a scored stream; after the stages have learnt all of the text but its end
     experts    the same of the experts alone, whose last row is priced
-    price      targets alone through experts and mixer, from the first token of the text on, no row written
+    price      targets alone through experts and mixer, from the first token of the text on, no row written but those
+               that a mixer reads
     counts     the same of the experts alone
+    dicts      the same of ngram=strict or ngram=backoff by plain dictionaries, as pull request 1026 keeps its counts
+    mixer      the mixer alone, targets alone, of given probabilities
 
 A measure of what the words leave out, or of stages that can only make whole rows, is left out unless it is asked for.
 The tokens are those of the data's training text: pieces of words, the commonest numbered as far as the vocabulary
@@ -27,7 +30,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pgolf.core.command import at_least, guarded
 
@@ -184,13 +187,22 @@ class Given:
             for name in chain.wanted
         }
 
-    def priced(self, chain: Chain, start: int, stop: int) -> None:
-        """Learn that part of the text by ``score``."""
+    def priced(self, stages: Sequence[Stage], chain: Chain, start: int, stop: int) -> None:
+        """Learn that part of the text by ``score``, in blocks with the network's rows where a stage takes those."""
         import numpy as np
 
-        count = stop - start
-        own_I = np.full(count, 1 / self.facts.vocab_size, dtype=np.float32)
-        chain.score(own_I, self.signals(chain, count), np.zeros(count, dtype=np.int64), self.token_N[start:stop])
+        if all(stage.score is not None for stage in stages):
+            own, step = np.full(stop - start, 1 / self.facts.vocab_size, dtype=np.float32), max(stop - start, 1)
+        else:
+            own, step = self.own_KV, BLOCK
+        for first in range(start, stop, step):
+            token_I = self.token_N[first : min(first + step, stop)]
+            count = len(token_I)
+            chain.score(own[:count], self.signals(chain, count), np.zeros(count, dtype=np.int64), token_I)
+
+
+def _has_prices(stage: Stage) -> bool:
+    return stage.score is not None or stage.price is not None
 
 
 class NetworkScores:
@@ -285,8 +297,8 @@ class StageRows:
         self.given = given
         self.chain = given.chain(self.part(given))
         learnt = given.text_tokens - given.rows
-        if all(stage.score is not None for stage in self.part(given)):
-            given.priced(self.chain, 0, learnt)
+        if all(_has_prices(stage) for stage in self.part(given)):
+            given.priced(self.part(given), self.chain, 0, learnt)
         else:
             self.rows(self.chain, 0, learnt)
         self.rows(self.chain.fork(), learnt, learnt + BLOCK)  # loads what is compiled
@@ -348,7 +360,9 @@ class StagePrices:
     def __init__(self, given: Given) -> None:
         self.given = given
         self.chain = given.chain(self.part(given))
-        given.priced(self.chain.fork(), 0, BLOCK)  # loads what is compiled; refuses a stage that cannot
+        given.priced(
+            self.part(given), self.chain.fork(), 0, BLOCK
+        )  # loads what is compiled; refuses a stage that cannot
 
     @staticmethod
     def part(given: Given) -> Sequence[Stage]:
@@ -356,7 +370,7 @@ class StagePrices:
 
     @classmethod
     def possible(cls, given: Given) -> bool:
-        return bool(cls.part(given)) and all(stage.score is not None for stage in cls.part(given))
+        return bool(cls.part(given)) and all(map(_has_prices, cls.part(given)))
 
     @staticmethod
     def tokens(given: Given) -> int:
@@ -369,7 +383,7 @@ class StagePrices:
     def measure(self) -> float:
         chain = self.chain.fork()
         began = time.process_time()
-        self.given.priced(chain, 0, self.given.text_tokens)
+        self.given.priced(self.part(self.given), chain, 0, self.given.text_tokens)
         return time.process_time() - began
 
 
@@ -385,6 +399,131 @@ class ExpertPrices(StagePrices):
         return "targets alone through " + " + ".join(stage.name for stage in given.experts)
 
 
+class DictPrices:
+    """The counts of #1026, one dictionary for each order: the raw bytes of a context, in uint16, to {token: count, -1:
+    total}. First what is known of the token is read, then it is counted, as there; the prices are the trie's."""
+
+    name: ClassVar[str] = "dicts"
+
+    def __init__(self, given: Given) -> None:
+        self.given, self.node = given, given.cfg["ngram"]
+
+    @staticmethod
+    def possible(given: Given) -> bool:
+        return str(given.cfg["ngram"]["_target_"]).endswith((".Backoff", ".StrictBackoff"))
+
+    @staticmethod
+    def tokens(given: Given) -> int:
+        return given.text_tokens
+
+    @staticmethod
+    def what(given: Given) -> str:
+        return "targets alone through dictionaries keyed by bytes"
+
+    def measure(self) -> float:
+        began = time.process_time()
+        self.prices()
+        return time.process_time() - began
+
+    def prices(self) -> list[float]:
+        """Of all tokens of the text, the network having given each the same."""
+        import numpy as np
+
+        node, own = self.node, 1 / self.given.facts.vocab_size
+        orders = range(node["min_order"], node["max_order"] + 1)
+        priced = self._discounted if "discount" in node else self._strict
+        caches: list[dict[bytes, dict[int, int]]] = [{} for _ in range(orders.stop)]
+        raw, found = self.given.token_N.astype(np.uint16).tobytes(), []
+        for i, token in enumerate(self.given.token_N.tolist()):
+            found.append(priced(caches, orders, raw, i, token, own))
+            for order in orders:
+                if i < order - 1:
+                    break
+                context = raw[2 * (i - order + 1) : 2 * i]
+                cache = caches[order]
+                if context not in cache:
+                    cache[context] = {-1: 0}
+                counts = cache[context]
+                counts[token] = counts.get(token, 0) + 1
+                counts[-1] += 1
+        return found
+
+    def _strict(self, caches: Any, orders: range, raw: bytes, i: int, token: int, own: float) -> float:
+        """The longest context that was seen decides."""
+        for order in reversed(orders):
+            if i < order - 1:
+                continue
+            counts = caches[order].get(raw[2 * (i - order + 1) : 2 * i])
+            if counts is not None and counts[-1] >= self.node["min_total"]:
+                alpha = self.node["alpha"]
+                return (1 - alpha) * own + alpha * counts.get(token, 0) / counts[-1]
+        return own
+
+    def _discounted(self, caches: Any, orders: range, raw: bytes, i: int, token: int, own: float) -> float:
+        """Each context that was seen, the shorter as the prior of the longer."""
+        discount = self.node["discount"]
+        for order in orders:
+            if i < order - 1:
+                break
+            counts = caches[order].get(raw[2 * (i - order + 1) : 2 * i])
+            if counts is None:
+                break
+            kept = discount * (len(counts) - 1) * own
+            own = (max(counts.get(token, 0) - discount, 0) + kept) / counts[-1]
+        return own
+
+
+class GivenPrices(NamedTuple):
+    """An expert's, one after another, for ``MixerPrices``."""
+
+    p_I: Any
+    place_1: Any
+
+
+def no_row(state, lane, rows_EV, in_F, row_V, out_S):
+    """Targets alone are measured."""
+
+
+def no_learning(state, lane, rows_EV, in_F, token):
+    """Nothing is learnt."""
+
+
+def given_price(state, lane, p_E, in_F, token, out_S):
+    """The next one; signals go round."""
+    place = state.place_1[0]
+    state.place_1[0] = place + 1
+    for s in range(len(out_S)):
+        out_S[s] = (place >> s) & 7
+    return state.p_I[place]
+
+
+class MixerPrices(StagePrices):
+    name: ClassVar[str] = "mixer"
+
+    @staticmethod
+    def part(given: Given) -> Sequence[Stage]:
+        import numpy as np
+
+        from pgolf.core.prediction import Stage
+
+        random, experts = np.random.default_rng(0), []
+        for expert in given.experts:
+            p_I = random.random(given.text_tokens, dtype=np.float32) + np.float32(1e-3)
+            state = GivenPrices(p_I, np.zeros(1, dtype=np.int64))
+            experts.append(Stage("given", no_row, no_learning, state, expert.signals, score=given_price))
+        return [*experts, *given.stages[len(given.experts) :]]
+
+    @classmethod
+    def possible(cls, given: Given) -> bool:
+        has_scores = all(stage.score is not None for stage in given.stages)
+        return has_scores and len(given.stages) > len(given.experts) > 0
+
+    @staticmethod
+    def what(given: Given) -> str:
+        mixers = " + ".join(stage.name for stage in given.stages[len(given.experts) :])
+        return f"targets alone through {mixers}, the experts' given"
+
+
 # ``name``, ``tokens(given)``, ``what(given)`` make its line, unasked if it is ``possible(given)``; made once,
 # ``measure()`` gives the CPU seconds of a round.
 MEASURES: tuple[Any, ...] = (
@@ -395,6 +534,8 @@ MEASURES: tuple[Any, ...] = (
     ExpertRows,
     StagePrices,
     ExpertPrices,
+    DictPrices,
+    MixerPrices,
 )
 
 

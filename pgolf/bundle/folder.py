@@ -79,7 +79,7 @@ def requirements(sources: Mapping[str, str]) -> list[str]:
 def total_bytes(artifact: Mapping[str, Any], script_bytes: int) -> int:
     """What counts against the cap, of a result's ``artifact`` with a script of ``script_bytes``."""
     tokenizer = artifact["bytes_tokenizer"] if artifact["counts_tokenizer"] else 0
-    return script_bytes + artifact["bytes_weights"] + tokenizer
+    return script_bytes + artifact["bytes_weights"] + artifact.get("bytes_packed", 0) + tokenizer
 
 
 def _version(name: str) -> str:
@@ -97,6 +97,7 @@ def readme(result: Mapping[str, Any], config: Mapping[str, Any], script_bytes: i
     width = max(map(len, commands))
     total = total_bytes(artifact, script_bytes)
     counted = "" if artifact["counts_tokenizer"] else ", not counted"
+    packed = f"\n| packed counts | {artifact['bytes_packed']:,} bytes |" if artifact.get("bytes_packed") else ""
     source = (
         "Token shards are read from DIR, as `pgolf data prepare` or `pgolf data fetch` leaves them."
         if config["data"] is None
@@ -116,7 +117,7 @@ run uses and its composed config, compressed; it needs nothing of pgolf installe
 | | |
 |---|---|
 {_rows(_scores(final, result["status"]))}
-| weights | {artifact["bytes_weights"]:,} bytes |
+| weights | {artifact["bytes_weights"]:,} bytes |{packed}
 | code ({CODE_LABEL}) | {script_bytes:,} bytes |
 | tokenizer{counted} | {artifact["bytes_tokenizer"]:,} bytes |
 | total | {total:,} of {artifact["cap_bytes"]:,} bytes |

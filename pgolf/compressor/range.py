@@ -95,7 +95,7 @@ def measure(raw: bytes, layout: Layout, cost_C: np.ndarray) -> Coded:
     cut = lanes(layout)
     assert len(raw) == (cut[-1].stop if cut else 0), f"{len(raw)} bytes do not fill {layout}"
     largest = int(np.abs(symbol_N.view(np.int8).astype(np.int16)).max(initial=0)) if _is_weights(layout) else 0
-    coded = threaded(lambda lane: _encoded(_model(lane, symbol_N, layout, largest, cost_C), lane), cut)
+    coded = threaded(lambda lane: encoded(_model(lane, symbol_N, layout, largest, cost_C), lane.stop - lane.start), cut)
     head = _number(len(raw))
     packed = [lane.packed for lane in coded]
     body = b"".join([_CODED, bytes([largest]), *(_number(len(lane)) for lane in packed[:-1]), *packed])
@@ -124,7 +124,7 @@ def decode(packed: bytes, raw_length: int, layout: Layout) -> bytes:
 
     def run(i: int) -> None:
         packed_P = np.frombuffer(body[ends[i] : ends[i + 1]], dtype=np.uint8).copy()
-        _decode(_model(cut[i], symbol_N, layout, largest, _NO_COSTS), packed_P)
+        read_back(_model(cut[i], symbol_N, layout, largest, _NO_COSTS), packed_P)
 
     threaded(run, range(len(cut)))
     return symbol_N.reshape(-1, _width(layout)).T[::-1].tobytes()
@@ -170,9 +170,9 @@ def _model(lane: Lane, symbol_N: np.ndarray, layout: Layout, largest: int, cost_
     )
 
 
-def _encoded(model: Model, lane: Lane) -> Coded:
-    """What ``model`` writes, closed; nothing where it would be longer than the raw bytes."""
-    a, packed_P = np.zeros(SLOTS, dtype=np.int64), np.empty(lane.stop - lane.start + _SLACK, dtype=np.uint8)
+def encoded(model: Model, most: int) -> Coded:
+    """What ``model`` writes, closed; nothing where it would be longer than ``most`` bytes."""
+    a, packed_P = np.zeros(SLOTS, dtype=np.int64), np.empty(most + _SLACK, dtype=np.uint8)
     a[RANGE], a[AT], a[END] = FULL, -1, len(packed_P)
     model(a, packed_P)
     if a[OVERRUN]:
@@ -184,7 +184,7 @@ def _encoded(model: Model, lane: Lane) -> Coded:
     return Coded(packed_P[: max(0, at)].tobytes() + tail[at < 0 :], int(a[SPENT]))
 
 
-def _decode(model: Model, packed_P: np.ndarray) -> None:
+def read_back(model: Model, packed_P: np.ndarray) -> None:
     """Let ``model`` read ``packed_P``. Raises ArtifactError unless it ends where and as the encoder ended."""
     a = np.zeros(SLOTS, dtype=np.int64)
     a[RANGE], a[AT], a[END], a[DECODING] = FULL, _OPENING, len(packed_P), 1

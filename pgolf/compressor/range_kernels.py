@@ -62,6 +62,8 @@ ROW_CONTEXTS, PLACE_CONTEXTS, SIZE_CONTEXTS = 56, 16, 28 * 32
 UNLIKE = 15  # the last of the classes of likeness to a reference row
 CONFIDENCES = 8  # classes of how often a byte's counter was seen
 RUN_BYTES = 4096
+EXPECTED, CLASSES = 96, 64  # sizes of an n-gram that are told apart: expected, its own
+ALONE = 48  # added to an expected size, which may be below one
 HASH_MASK = (1 << 28) - 1
 
 LOW, RANGE, CODE, CACHE, PENDING, AT, END, DECODING, OVERRUN, SPENT = range(10)
@@ -501,3 +503,71 @@ def code_bytes(a, packed_P, byte_N, width, count_S, T, cost_C):
             while owner < len(count_S) and left >= count_S[owner]:
                 owner += 1
                 left = 0
+
+
+# ---- counts of n-grams: which are kept, and how often each came
+
+
+@compiled()
+def _decide(a, packed_P, t, i, bit, T, cost_C):
+    """A decision by counter ``i`` alone."""
+    p = np.int64(t[i]) >> (COUNT_BITS + COUNTER_BITS - P_BITS)
+    bit = _code(a, packed_P, max(1, min(P_ONE - 1, p)), bit, cost_C)
+    _count(t, i, bit, T)
+    return bit
+
+
+@compiled()
+def code_counts(a, packed_P, size_N, token_N, after_N, first_N, stop_K, everything, T, cost_C):
+    """See ``pgolf.ngram.packed_counts``, whose numbering of n-grams N this is; all but ``stop_K`` and ``everything``,
+    the size of the whole text, is filled in while decoding.
+
+    An n-gram is looked for among those that end alike after one token less at the start, by the size that it would have
+    if its first token and its last had nothing to do with each other; as much is known of its own size then.
+    """
+    vocab_size, places = stop_K[0], EXPECTED * len(stop_K)
+    t = np.full((places + CLASSES) * CLASSES, FRESH, dtype=np.int32)
+    mean = np.int64(0)
+    for v in range(vocab_size):
+        node = np.int64(1)
+        for d in range(6):
+            bit = (size_N[v] >> (5 - d)) & 1
+            node = 2 * node + _decide(a, packed_P, t, ((mean >> 3) & 63) * CLASSES + node, bit, T, cost_C)
+        size_N[v] = node - CLASSES
+        mean += size_N[v] - (mean >> 3)
+    t[:] = FRESH
+    entry, begin = vocab_size, np.int64(0)
+    for k in range(1, len(stop_K)):
+        for node in range(begin, stop_K[k - 1]):
+            after, like, last = after_N[node], 0, vocab_size
+            if k > 1:
+                like, last = first_N[after], first_N[after + 1]
+            whole = everything if k == 1 else size_N[after]
+            for other in range(like, last):
+                if size_N[other] == 0 or size_N[node] == 0:
+                    continue
+                token = other if k == 1 else np.int64(token_N[other])
+                expected = max(0, min(EXPECTED - 1, size_N[node] + size_N[other] - whole + ALONE))
+                place = (expected * len(stop_K) + k) * CLASSES
+                here = np.int64(0)
+                if not a[DECODING] and entry < first_N[node + 1]:
+                    here = np.int64(token_N[entry] == token)
+                if not _decide(a, packed_P, t, place, here, T, cost_C):
+                    continue
+                if entry == stop_K[k]:  # only a damaged stream has more
+                    a[OVERRUN] = 1
+                    return
+                size, most = np.int64(1), min(size_N[node], size_N[other])
+                while size < most:
+                    more = np.int64(size_N[entry] > size)
+                    if not _decide(a, packed_P, t, place + size, more, T, cost_C):
+                        break
+                    size += 1
+                size_N[entry], token_N[entry], after_N[entry] = size, token, other
+                entry += 1
+            if a[DECODING]:
+                first_N[node + 1] = entry
+        if entry < stop_K[k]:
+            a[OVERRUN] = 1
+            return
+        begin = stop_K[k - 1]

@@ -24,8 +24,9 @@ class Facts:
     """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU.
     ``lanes``: of the plan, how many parts of the stream are predicted beside each other. ``byte_lengths``: the
     tokenizer's, of targets that are known; ``embedding``: gives the artifact's vectors of the tokens, float64 [V, D].
-    ``widths``: gives the numbers a position of each vector that the model can be asked for. All are None where there is
-    no tokenizer or no model yet."""
+    ``widths``: gives the numbers a position of each vector that the model can be asked for. ``packed``: counts of the
+    training text that came with the artifact, a ``pgolf.ngram.packed_start.TrainingCounts``. All are None where there
+    are none, no tokenizer or no model yet."""
 
     vocab_size: int
     bos_id: int
@@ -36,6 +37,7 @@ class Facts:
     byte_lengths: Callable[[np.ndarray], np.ndarray] | None = None
     embedding: Callable[[], np.ndarray] | None = None
     widths: Callable[[], Mapping[str, int]] | None = None
+    packed: Any = None
 
     @property
     def targets(self) -> int:
@@ -151,7 +153,8 @@ class Stage:
 
     ``reserve(state, tokens)`` returns a state with room for that many more tokens; called between rounds.
     ``score``, where there is one, does the work of both for the price of the token alone: what ``predict`` would have
-    written for it, from what the rows before say of it, and then ``learn``. ``after``: a stage right before this one.
+    written for it, from what the rows before say of it, and then ``learn``. ``price`` does as much where that needs the
+    whole rows before it, and writes none. ``after``: a stage right before this one.
     """
 
     name: str
@@ -162,6 +165,7 @@ class Stage:
     needs: tuple[str, ...] = ()
     reserve: Callable[[Any, int], Any] | None = None
     score: Callable[..., float] | None = None
+    price: Callable[..., float] | None = None
     after: Stage | None = None
 
 

@@ -80,9 +80,9 @@ class Layout:
 class Artifact:
     """The packed file and its byte ledger. All sizes in bytes; decimal, not binary, megabytes.
 
-    ``bytes_total`` is what the cap is held against: weights + code (+ tokenizer where the budget counts it).
-    ``bytes_weights`` is the file less its tokenizer section, ``bytes_by_role`` splits it further. ``sha256`` is of the
-    file, ``code_sha256`` of the script that ``bytes_code`` counts.
+    ``bytes_total`` is what the cap is held against: weights + packed counts + code (+ tokenizer where the budget counts
+    it). ``bytes_weights`` is the file less its sections of tokenizer and packed counts, ``bytes_by_role`` splits it
+    further. ``sha256`` is of the file, ``code_sha256`` of the script that ``bytes_code`` counts.
     """
 
     path: Path
@@ -96,6 +96,7 @@ class Artifact:
     code_label: str
     sha256: str
     code_sha256: str
+    bytes_packed: int = 0
 
     @property
     def over_by(self) -> int:

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -126,6 +126,7 @@ class Evaluation:
     mixer: Mixture = field(default_factory=Single)
     ttt: Adaptation = field(default_factory=NoAdaptation)
     ngram: Counts = field(default_factory=NoNGram)
+    packed: Any = None
     device: str = "cpu"
     workers: int = field(default_factory=torch.get_num_threads)
 
@@ -142,6 +143,7 @@ class Evaluation:
             self.device,
             self.workers,
             byte_lengths=tokenizer.byte_lengths,
+            packed=self.packed,
         )
 
     def evaluator(self, stream_tokens: int) -> Evaluator:

@@ -33,6 +33,8 @@ class LoadedArtifact(Protocol):
     def state(self) -> QuantizedState: ...
     @property
     def tokenizer_blob(self) -> bytes: ...
+    @property
+    def packed_blob(self) -> bytes: ...
 
 
 def evaluation_from(
@@ -58,6 +60,9 @@ def evaluation_from(
     model.eval().requires_grad_(False)
     method = _made(header, "eval")
     check_metric(method, header["metric"])
+    ngram, packed = _made(header, "ngram"), None
+    if "packed_bytes" in header["ngram"]:
+        packed = ngram.unpack(loaded.packed_blob, header["vocab_size"])
     evaluation = Evaluation(
         FixedNetwork(model.to(device)),
         tokenizer,
@@ -65,7 +70,8 @@ def evaluation_from(
         header["metric"],
         mixer=_made(header, "mixer"),
         ttt=_made(header, "ttt"),
-        ngram=_made(header, "ngram"),
+        ngram=ngram,
+        packed=packed,
         device=device,
     )
     evaluation.evaluator(stream_tokens=2)  # a mixer that does not fit the experts is refused now

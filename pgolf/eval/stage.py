@@ -8,13 +8,14 @@ An expert of counts, a mixer, a temperature are stages. Two kernels over one sta
 and, where no row is wanted, a third may do the work of both for the price of one token's entry:
 
     score(state, lane, p_E, in_F, token, out_S) -> p    what the row would have had for the token; then learn it
+    price(state, lane, rows_EV, in_F, token, out_S) -> p    the same, where that takes the whole rows before it
 
 All are plain functions that numba compiles, or that run as they are where its compiler is switched off. What they call
 may lie in other modules: a cached kernel is one of the files of all of them as they are now (``_filed``). ``state`` is
 a NamedTuple of arrays and nothing hides anywhere else, so that a copy of the arrays is a fork. The driver of rows owns
-the order: no kernel is ever shown a token before its row is there. That ``score`` prices what ``predict`` would have
-written is not the shape's doing but a test's; nothing that is certified goes through it so far: benchmarks do, and
-streams too long for whole rows may.
+the order: no kernel is ever shown a token before its row is there. That ``score`` and ``price`` give what ``predict``
+would have written is not the shape's doing but a test's; nothing that is certified goes through them so far: benchmarks
+do, and streams too long for whole rows may.
 
 Shapes: I positions in the order of prediction, E rows in (the network's first), V vocabulary, F signals in, S out.
 """
@@ -84,26 +85,33 @@ class Chain:
 
         Tokens before ``begin - 1`` have been learnt; that of ``begin - 1`` is now.
         """
+        for index in range(len(self)):
+            self._drive(index, begin, known)
+
+    def _drive(self, index: int, begin: int, known: int) -> None:
         now = self._now
         assert now is not None
         stop = min(known + 1, len(now.lane_I))
-        for index, (drive, _) in enumerate(self._kernels):
-            rows_IEV, in_IF, out_IS = now.rows_SIEV[index], now.in_SIF[index], now.out_SIS[index]
-            to_IEV, e = (now.rows_SIEV[index + 1], index + 1) if index + 1 < len(self) else (now.row_IV[:, None], 0)
-            drive(self._states[index], now.lane_I, rows_IEV, in_IF, now.token_I, to_IEV, e, out_IS, begin, known)
-            for later_IEV in now.rows_SIEV[index + 2 :]:
-                later_IEV[begin:stop, e] = to_IEV[begin:stop, e]
-            for column in range(out_IS.shape[1]):
-                self._pass_on(index, column, _wide(out_IS[begin:stop, column]), begin, stop)
+        rows_IEV, in_IF, out_IS = now.rows_SIEV[index], now.in_SIF[index], now.out_SIS[index]
+        to_IEV, e = (now.rows_SIEV[index + 1], index + 1) if index + 1 < len(self) else (now.row_IV[:, None], 0)
+        drive, _ = self._kernels[index]
+        drive(self._states[index], now.lane_I, rows_IEV, in_IF, now.token_I, to_IEV, e, out_IS, begin, known)
+        for later_IEV in now.rows_SIEV[index + 2 :]:
+            later_IEV[begin:stop, e] = to_IEV[begin:stop, e]
+        for column in range(out_IS.shape[1]):
+            self._pass_on(index, column, _wide(out_IS[begin:stop, column]), begin, stop)
 
     def finish(self) -> None:
         """Learn the last token."""
+        for index in range(len(self)):
+            self._finish(index)
+
+    def _finish(self, index: int) -> None:
         now = self._now
         assert now is not None
-        last = len(now.lane_I) - 1
-        for index, (_, learn) in enumerate(self._kernels):
-            in_F = now.in_SIF[index][last]
-            learn(self._states[index], now.lane_I[last], now.rows_SIEV[index][last], in_F, now.token_I[last])
+        last, learn = len(now.lane_I) - 1, self._kernels[index][1]
+        in_F = now.in_SIF[index][last]
+        learn(self._states[index], now.lane_I[last], now.rows_SIEV[index][last], in_F, now.token_I[last])
 
     @property
     def row_IV(self) -> np.ndarray:
@@ -112,26 +120,57 @@ class Chain:
         return self._now.row_IV
 
     def score(
-        self, own_I: np.ndarray, signals: Mapping[str, np.ndarray], lane_I: np.ndarray, token_I: np.ndarray
+        self, own: np.ndarray, signals: Mapping[str, np.ndarray], lane_I: np.ndarray, token_I: np.ndarray
     ) -> np.ndarray:
-        """Probabilities of these tokens, float32 [I], and all of them learnt; ``own_I``: what the network gives them.
+        """Probabilities of these tokens, float32 [I], and all of them learnt; ``own``: what the network gives them [I],
+        or its whole rows [I, V] where a stage cannot do without.
 
-        Room must have been reserved. Raises ConfigError for a stage that can only make whole rows.
+        The stages before the last such make whole rows. Room must have been reserved. Raises ConfigError for a stage
+        that needs rows which are not given, or can only make whole ones itself.
         """
-        for stage in self._stages:
-            if stage.score is None:
-                raise ConfigError(f"{stage.name}: makes whole rows only, none for a single token")
-        p_IE = np.empty((len(own_I), 1 + len(self._stages)), dtype=np.float32)
-        p_IE[:, 0] = own_I
+        needy = [index for index, stage in enumerate(self._stages) if stage.score is None]
+        p_IE = np.empty((len(own), 1 + len(self._stages)), dtype=np.float32)
+        p_IE[:, 0] = own if own.ndim == 1 else own[np.arange(len(own)), token_I]
         told = {(-1, self.wanted.index(name)): _wide(value_I) for name, value_I in signals.items()}
-        for index, (stage, state) in enumerate(zip(self._stages, self._states, strict=True)):
+        if needy:
+            told |= self._price(needy[-1], own, signals, lane_I, token_I, p_IE)
+        for index in range(needy[-1] + 1 if needy else 0, len(self)):
+            stage, state = self._stages[index], self._states[index]
             given = [told[source] for source in self._sources[index]]
-            in_IF = np.concatenate([np.zeros((len(own_I), 0), dtype=np.float32), *given], axis=1, dtype=np.float32)
-            p_I, out_IS = p_IE[:, index + 1], np.zeros((len(own_I), len(stage.signals)), dtype=np.float32)
+            in_IF = np.concatenate([np.zeros((len(own), 0), dtype=np.float32), *given], axis=1, dtype=np.float32)
+            p_I, out_IS = p_IE[:, index + 1], np.zeros((len(own), len(stage.signals)), dtype=np.float32)
+            assert stage.score is not None
             drive = _compiled_score(stage.score, typeof(state))
             p_I[:] = drive(state, lane_I, np.ascontiguousarray(p_IE[:, : index + 1]), in_IF, token_I, out_IS)
             told |= {(index, column): _wide(out_IS[:, column]) for column in range(out_IS.shape[1])}
         return p_IE[:, -1].copy()
+
+    def _price(
+        self,
+        last: int,
+        own: np.ndarray,
+        signals: Mapping[str, np.ndarray],
+        lane_I: np.ndarray,
+        token_I: np.ndarray,
+        p_IE: np.ndarray,
+    ) -> dict[tuple[int, int], np.ndarray]:
+        """The stages up to the ``last`` that takes whole rows: probabilities into ``p_IE``; returns their signals."""
+        stage, state = self._stages[last], self._states[last]
+        if stage.price is None:
+            raise ConfigError(f"{stage.name}: makes whole rows only, none for a single token")
+        if own.ndim == 1:
+            raise ConfigError(f"{stage.name}: needs the network's whole rows, to price a single token as well")
+        self.take(own, signals, lane_I, token_I)
+        now = self._now
+        assert now is not None
+        for index in range(last):
+            self._drive(index, 0, len(token_I))
+            self._finish(index)
+        p_IE[:, : last + 1] = now.rows_SIEV[last][np.arange(len(token_I)), :, token_I]
+        drive = _compiled_score(stage.price, typeof(state), True)
+        p_IE[:, last + 1] = drive(state, lane_I, now.rows_SIEV[last], now.in_SIF[last], token_I, now.out_SIS[last])
+        columns = ((index, column) for index in range(last + 1) for column in range(now.out_SIS[index].shape[1]))
+        return {(index, column): _wide(now.out_SIS[index][:, column]) for index, column in columns}
 
     def fork(self) -> Chain:
         twin = object.__new__(Chain)
@@ -247,13 +286,14 @@ def _compiled(predict: Callable[..., None], learn: Callable[..., None], state: A
 
 
 @cache
-def _compiled_score(score: Callable[..., float], state: Any) -> Any:
-    """What drives ``score`` with this type of state; returns the probabilities."""
+def _compiled_score(score: Callable[..., float], state: Any, from_rows: bool = False) -> Any:
+    """What drives ``score``, or ``price`` ``from_rows``, with this type of state; returns the probabilities."""
     if not isinstance(kernel(_nothing), Dispatcher):
         return lambda *rest: _score_plain(score, *rest)
-    line, lines, number = types.float32[::1], types.float32[:, ::1], types.int64
-    priced = types.float32(state, number, line, line, number, line)
-    driven = line(types.FunctionType(priced), state, types.int64[::1], lines, lines, types.int64[::1], lines)
+    line, lines, blocks, number = types.float32[::1], types.float32[:, ::1], types.float32[:, :, ::1], types.int64
+    before, all_before = (lines, blocks) if from_rows else (line, lines)
+    priced = types.float32(state, number, before, line, number, line)
+    driven = line(types.FunctionType(priced), state, types.int64[::1], all_before, lines, types.int64[::1], lines)
     scores, drive = kernel(score, priced), kernel(_named(_score_plain, state), driven)
     return lambda *rest: drive(scores, *rest)
 

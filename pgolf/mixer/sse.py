@@ -5,7 +5,7 @@ probability q (given none before) becomes (1 - ``share``) q + ``share`` A(q), A 
 -8 and 8, read by interpolation, one for each rank and bucket of signals; the bin nearest to q then moves by ``rate``
 towards what came. The other tokens share what the chain leaves, as before: a row sums to one.
 Source: Mahoney 2005 (adaptive probability maps, PAQ8).
-Bytes: none. Time: O(V) a token to find the R; whole rows only.
+Bytes: none. Time: O(V) a token to find the R, in a whole row.
 Hurts: on a row that is calibrated already: the bins' noise is all that is added.
 """
 
@@ -88,6 +88,28 @@ def _chain(state, rows_EV):
         turn_R[r] = min(max(np.float64(from_V[top_R[r]]) / left, LEAST), 1.0 - LEAST)
 
 
+@register_jitable
+def _corrected(turn, table_B, share):
+    place = _place(turn)
+    low = min(int(place), BINS - 2)
+    part = place - low
+    read = (1.0 - part) * table_B[low] + part * table_B[low + 1]
+    return (1.0 - share) * turn + share * min(max(read, LEAST), 1.0 - LEAST)
+
+
+@register_jitable
+def _others(from_V, top_R):
+    """What the row gives to all but the most probable, added up as the row is."""
+    others = np.float64(0.0)
+    for v in range(len(from_V)):
+        is_top = False
+        for r in range(len(top_R)):
+            is_top |= top_R[r] == v
+        if not is_top:
+            others += np.float64(from_V[v])
+    return others
+
+
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """The corrected row."""
     _chain(state, rows_EV)
@@ -98,11 +120,7 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
     left = 1.0
     for r in range(len(top_R)):
         row_V[top_R[r]] = 0.0
-        place = _place(turn_R[r])
-        low = min(int(place), BINS - 2)
-        part = place - low
-        read = (1.0 - part) * table_RB[r, low] + part * table_RB[r, low + 1]
-        turn_R[r] = (1.0 - share) * turn_R[r] + share * min(max(read, LEAST), 1.0 - LEAST)
+        turn_R[r] = _corrected(turn_R[r], table_RB[r], share)
     others = np.float64(0.0)
     for v in range(len(row_V)):
         others += np.float64(row_V[v])
@@ -116,9 +134,8 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
         row_V[top_R[r]] = turn_R[r]
 
 
-def learn(state, lane, rows_EV, in_F, token):
-    """Move the bins of the turns up to the token."""
-    _chain(state, rows_EV)
+@register_jitable
+def _teach(state, in_F, token):
     table_RB = state.table_CRB[_bucket(state.edge_FM, in_F)]
     for r in range(len(state.top_R)):
         nearest = int(_place(state.turn_R[r]) + 0.5)
@@ -126,6 +143,30 @@ def learn(state, lane, rows_EV, in_F, token):
         table_RB[r, nearest] += state.setting_2[1] * (came - table_RB[r, nearest])
         if came == 1.0:
             break
+
+
+def learn(state, lane, rows_EV, in_F, token):
+    """Move the bins of the turns up to the token."""
+    _chain(state, rows_EV)
+    _teach(state, in_F, token)
+
+
+def price(state, lane, rows_EV, in_F, token, out_S):
+    """The token's entry of the corrected row, to the bit, without the row; then learn it."""
+    _chain(state, rows_EV)
+    from_V, top_R, turn_R, share = rows_EV[len(rows_EV) - 1], state.top_R, state.turn_R, state.setting_2[0]
+    table_RB = state.table_CRB[_bucket(state.edge_FM, in_F)]
+    left, p = 1.0, np.float32(-1.0)
+    for r in range(len(top_R)):
+        turn = _corrected(turn_R[r], table_RB[r], share)
+        if top_R[r] == token:
+            p = np.float32(left * turn)
+            break
+        left *= 1.0 - turn
+    if p < 0.0:
+        p = np.float32(left / _others(from_V, top_R) * np.float64(from_V[token]))
+    _teach(state, in_F, token)
+    return p
 
 
 class Sse:
@@ -165,4 +206,4 @@ class Sse:
             turn_R=np.zeros(self.ranks),
         )
         before = self.of.stage(facts, experts)
-        return Stage("sse", predict, learn, state, needs=tuple(self.edges), after=before)
+        return Stage("sse", predict, learn, state, needs=tuple(self.edges), price=price, after=before)

@@ -5,7 +5,7 @@ gain q(h) b - ln(1 + p_1(h) (e^b - 1)) is largest, among those with q(h) >= ``th
 learnt by gradient: B += rate (1 - p_1(h))^gamma ([x = h] - p'(h)). Without a hint the row is the network's.
 Source: pull requests 1145 (fixed b, one context of 15 tokens: ``ngram=backoff ngram.min_order=16 ngram.max_order=16``),
 2050 (b weighed by Hedge; here it is learnt) and 2129 (gamma = 1).
-Bytes: none. Time: O(E V) a token: the favourites must be found. Whole rows only.
+Bytes: none. Time: O(E V) a token: the favourites must be found, in whole rows of the experts.
 Hurts: little, and helps little: one token of a row, and only where the expert is all but certain.
 """
 
@@ -49,12 +49,26 @@ def _hint(state, rows_EV):
     return hint, tilt
 
 
+@register_jitable
+def _scale(rows_EV, hint, tilt):
+    """What all other tokens are multiplied with."""
+    return 1.0 / (1.0 + np.float64(rows_EV[0, hint]) * math.expm1(tilt)) if hint >= 0 else 1.0
+
+
+@register_jitable
+def _teach(state, rows_EV, hint, tilt, token):
+    if hint >= 0 and state.setting_3[2] > 0.0:
+        own = min(np.float64(rows_EV[0, hint]), 1.0)
+        tilted = own * math.exp(tilt) / (1.0 + own * math.expm1(tilt))
+        came = 1.0 if token == hint else 0.0
+        step = state.setting_3[2] * (1.0 - own) ** state.setting_3[1] * (came - tilted)
+        state.strength_1[0] = min(max(state.strength_1[0] + step, -MOST_TILT), MOST_TILT)
+
+
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """The tilted row."""
     hint, tilt = _hint(state, rows_EV)
-    scale = 1.0
-    if hint >= 0:
-        scale = 1.0 / (1.0 + np.float64(rows_EV[0, hint]) * math.expm1(tilt))
+    scale = _scale(rows_EV, hint, tilt)
     scale32 = np.float32(scale)
     for v in range(len(row_V)):
         row_V[v] = scale32 * rows_EV[0, v]
@@ -65,12 +79,19 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
 def learn(state, lane, rows_EV, in_F, token):
     """Tilt more if the hint came, less if not."""
     hint, tilt = _hint(state, rows_EV)
-    if hint >= 0 and state.setting_3[2] > 0.0:
-        own = min(np.float64(rows_EV[0, hint]), 1.0)
-        tilted = own * math.exp(tilt) / (1.0 + own * math.expm1(tilt))
-        came = 1.0 if token == hint else 0.0
-        step = state.setting_3[2] * (1.0 - own) ** state.setting_3[1] * (came - tilted)
-        state.strength_1[0] = min(max(state.strength_1[0] + step, -MOST_TILT), MOST_TILT)
+    _teach(state, rows_EV, hint, tilt, token)
+
+
+def price(state, lane, rows_EV, in_F, token, out_S):
+    """The token's entry of the row, to the bit, without the row; then learn it."""
+    hint, tilt = _hint(state, rows_EV)
+    scale = _scale(rows_EV, hint, tilt)
+    if token == hint:
+        p = np.float32(scale * math.exp(tilt) * np.float64(rows_EV[0, hint]))
+    else:
+        p = np.float32(scale) * rows_EV[0, token]
+    _teach(state, rows_EV, hint, tilt, token)
+    return p
 
 
 class Tilt:
@@ -91,4 +112,4 @@ class Tilt:
         if not experts:
             raise ConfigError("mixer: tilt has nobody to hint at a token; choose an ngram, or mixer=none")
         state = TiltStrength(np.array([self.strength], dtype=np.float64), np.array(self.settings, dtype=np.float64))
-        return Stage("tilt", predict, learn, state)
+        return Stage("tilt", predict, learn, state, price=price)

@@ -48,16 +48,18 @@ BUCKETS = 19  # of a weight: none, or 6 sizes of the count times 3 of the number
 RECENCIES = 2 * 4 * 9  # of a recency: both sides or one known, times in a row, how long ago
 SETTLED = 20.0  # information at which a recency's extra rate has halved; an undecided turn gives a quarter
 
-TOTAL, DISTINCT, FIRST, LAST, RECENT, RUN, WHEN = range(7)  # of a context; of its entries, the latest token, …
+TOTAL, DISTINCT, FIRST, LAST, RECENT, RUN, WHEN, LOST = range(8)  # of a context; of its entries, the latest token, …
 TOKEN, COUNT, NEXT, BEFORE = range(4)  # of an entry; BEFORE: the context that it is an entry of
 USED, LEARNT, ENTRIES = range(3)
 DISCOUNT, RATE, NETWORK_RATE, RECENCY_RATE, RECENCY_START = range(5)
 
 
 class TreeMixer(NamedTuple):
-    """Context v < V is that of the one token v; ``slot_H`` finds a context by what it is an entry of and its token."""
+    """Context v < V is that of the one token v; ``slot_H`` finds a context by what it is an entry of and its token.
 
-    node_N7: np.ndarray  # int32
+    LOST: of the count with which a context began, what is of none of its entries; it goes to the order below."""
+
+    node_N8: np.ndarray  # int32
     entry_N4: np.ndarray  # int32
     slot_H: np.ndarray  # int32, 0: empty
     here_LK: np.ndarray  # int32: the context of the lane's last 1 … K tokens, -1: there are not so many
@@ -108,7 +110,7 @@ def _find(entry_N4, slot_H, context, token):
 @register_jitable
 def _count(state, lane, token):
     """The token in all contexts of its lane, which it then belongs to."""
-    node_N7, entry_N4, here_LK = state.node_N7, state.entry_N4, state.here_LK
+    node_N8, entry_N4, here_LK = state.node_N8, state.entry_N4, state.here_LK
     state.size_3[LEARNT] += 1
     arrived = np.int64(token)
     for k in range(here_LK.shape[1]):
@@ -119,28 +121,28 @@ def _count(state, lane, token):
         slot = _find(entry_N4, state.slot_H, node, token)
         arrived = np.int64(state.slot_H[slot])
         if arrived == 0:
-            distinct = np.int64(node_N7[node, DISTINCT])
+            distinct = np.int64(node_N8[node, DISTINCT])
             if distinct % RUN_LENGTH == 0 or (distinct < RUN_LENGTH and distinct & (distinct - 1) == 0):
                 arrived = state.size_3[USED]  # runs of 1, 1, 2, 4 … RUN_LENGTH, RUN_LENGTH …
                 state.size_3[USED] += max(1, min(distinct, RUN_LENGTH))
             else:
-                arrived = np.int64(node_N7[node, LAST]) + 1
+                arrived = np.int64(node_N8[node, LAST]) + 1
             if distinct == 0:
-                node_N7[node, FIRST] = arrived
+                node_N8[node, FIRST] = arrived
             else:
-                entry_N4[node_N7[node, LAST], NEXT] = arrived
+                entry_N4[node_N8[node, LAST], NEXT] = arrived
             entry_N4[arrived, TOKEN] = token
             entry_N4[arrived, BEFORE] = node
             state.slot_H[slot] = arrived
             state.size_3[ENTRIES] += 1
-            node_N7[node, LAST] = arrived
-            node_N7[node, DISTINCT] = distinct + 1
+            node_N8[node, LAST] = arrived
+            node_N8[node, DISTINCT] = distinct + 1
         entry_N4[arrived, COUNT] += 1
-        known = node_N7[node, TOTAL] > 0 and node_N7[node, RECENT] == token
-        node_N7[node, RUN] = min(node_N7[node, RUN] + 1, 3) if known else 1
-        node_N7[node, RECENT] = token
-        node_N7[node, WHEN] = state.size_3[LEARNT]
-        node_N7[node, TOTAL] += 1
+        known = node_N8[node, TOTAL] > 0 and node_N8[node, RECENT] == token
+        node_N8[node, RUN] = min(node_N8[node, RUN] + 1, 3) if known else 1
+        node_N8[node, RECENT] = token
+        node_N8[node, WHEN] = state.size_3[LEARNT]
+        node_N8[node, TOTAL] += 1
 
 
 @register_jitable
@@ -160,7 +162,7 @@ def _orders(state, lane):
     orders = 0
     for k in range(state.here_LK.shape[1]):
         node = state.here_LK[lane, k]
-        if node < 0 or state.node_N7[node, TOTAL] == 0:
+        if node < 0 or state.node_N8[node, TOTAL] == 0:
             break
         orders = k + 1
     return orders
@@ -179,8 +181,8 @@ def _list_all(state, lane, orders, vocab_size):
         size = vocab_size
     for k in range(orders):
         node = state.here_LK[lane, k]
-        entry = state.node_N7[node, FIRST]
-        for _ in range(state.node_N7[node, DISTINCT]):
+        entry = state.node_N8[node, FIRST]
+        for _ in range(state.node_N8[node, DISTINCT]):
             leaf = state.leaf_V[entry_N4[entry, TOKEN]]
             count_KM[k, leaf] = entry_N4[entry, COUNT]
             distinct_KM[k, leaf] = 1
@@ -219,8 +221,8 @@ def _list_path(state, lane, orders, token):
     goal = np.int64(state.leaf_V[token])
     for k in range(orders):
         node = state.here_LK[lane, k]
-        entry = state.node_N7[node, FIRST]
-        for _ in range(state.node_N7[node, DISTINCT]):
+        entry = state.node_N8[node, FIRST]
+        for _ in range(state.node_N8[node, DISTINCT]):
             other = np.int64(state.leaf_V[entry_N4[entry, TOKEN]])
             place = other >> max(np.int64(bits_n[other ^ goal]) - 1, 0)  # where the paths have parted
             count_KM[k, place] += entry_N4[entry, COUNT]
@@ -264,7 +266,7 @@ def _mix(state, lane, orders, token):
     sum_EM, scale_M, count_KM, distinct_KM = state.sum_EM, state.scale_M, state.count_KM, state.distinct_KM
     network_SRK, weight_SRKB, expert_SRE = state.network_SRK, state.weight_SRKB, state.expert_SRE
     recency_KB, taught_KB = state.recency_KB, state.taught_KB
-    node_N7, here_K, setting_5 = state.node_N7, state.here_LK[lane], state.setting_5
+    node_N8, here_K, setting_5 = state.node_N8, state.here_LK[lane], state.setting_5
     input_E, news_K, bucket_K2, sign_K = state.input_E, state.news_K, state.bucket_K2, state.sign_K
     levels, discount, leaf_V = len(state.level_D2) - 1, setting_5[DISCOUNT], state.leaf_V
     scale_M[1] = 1.0 / sum_EM[0, 1]
@@ -286,7 +288,7 @@ def _mix(state, lane, orders, token):
                 if count == 0:
                     break
                 longest, node = k + 1, here_K[k]
-                total, given = node_N7[node, TOTAL], discount * node_N7[node, DISTINCT]
+                total, given = node_N8[node, TOTAL], discount * node_N8[node, DISTINCT] + node_N8[node, LOST]
                 p_left = (count_KM[k, left] - discount * distinct_KM[k, left] + given * p_left) / total
                 p_right = (count_KM[k, right] - discount * distinct_KM[k, right] + given * p_right) / total
                 now = math.log(p_left / p_right)
@@ -294,16 +296,16 @@ def _mix(state, lane, orders, token):
                 above = now
                 size = min(np.int64(state.bits_n[min(count, 63)]), 6)
                 bucket_K2[k, 0] = 3 * size + min(distinct, 3) - 3
-                leaf = np.int64(leaf_V[node_N7[node, RECENT]])
+                leaf = np.int64(leaf_V[node_N8[node, RECENT]])
                 sign_K[k] = 0.0
                 if leaf >> (levels - level) == place:
                     sign_K[k] = 1.0 if (leaf >> (levels - level - 1)) == left else -1.0
                     one_sided = 1 if count_KM[k, left] == 0 or count_KM[k, right] == 0 else 0
-                    ago, bits = state.size_3[LEARNT] - node_N7[node, WHEN] + 1, 0
+                    ago, bits = state.size_3[LEARNT] - node_N8[node, WHEN] + 1, 0
                     while ago > 0:
                         ago >>= 1
                         bits += 1
-                    bucket_K2[k, 1] = (node_N7[node, RUN] * 9 + min(bits // 3, 8)) * 2 + one_sided
+                    bucket_K2[k, 1] = (node_N8[node, RUN] * 9 + min(bits // 3, 8)) * 2 + one_sided
                     recent += sign_K[k] * recency_KB[k, bucket_K2[k, 1]]
             if longest == 0 and len(input_E) == 1:
                 continue
@@ -372,19 +374,32 @@ def learn(state, lane, rows_EV, in_F, token):
     _count(state, lane, token)
 
 
+def price(state, lane, rows_EV, in_F, token, out_S):
+    """The token's entry of the row, to the bit, by the turns to it alone; then learn it."""
+    orders = _orders(state, lane)
+    _sum(state, rows_EV)
+    _list_path(state, lane, orders, token)
+    _mix(state, lane, orders, -1)
+    p = max(np.float32(state.scale_M[state.leaf_V[token]] * rows_EV[0, token]), LEAST)
+    _mix(state, lane, orders, token)
+    _clear(state, orders)
+    _count(state, lane, token)
+    return p
+
+
 def reserve(state: TreeMixer, tokens: int) -> TreeMixer:
     """Room for so many more tokens, whatever they are."""
     contexts, (used, learnt, entries) = state.here_LK.shape[1], state.size_3.tolist()
     most_nodes, most_slots = rooms(learnt + tokens, contexts, len(state.leaf_V))
     added = contexts * tokens  # entries; each may set a run aside, or all together as much again as there is
     least = min(used + min(RUN_LENGTH * added, entries + 2 * added), most_nodes), most_slots
-    old = len(state.node_N7), len(state.slot_H)
+    old = len(state.node_N8), len(state.slot_H)
     nodes, slots = (size if size >= few else max(few, int(GROWTH * size)) for size, few in zip(old, least, strict=True))
     if (nodes, slots) == old:
         return state
-    node_N7, entry_N4 = _grown(state.node_N7, nodes, used), _grown(state.entry_N4, nodes, used)
-    slot_H = state.slot_H if slots == old[1] else _hashed(entry_N4[:used], slots)
-    return state._replace(node_N7=node_N7, entry_N4=entry_N4, slot_H=slot_H)
+    node_N8, entry_N4 = _grown(state.node_N8, nodes, used), _grown(state.entry_N4, nodes, used)
+    slot_H = state.slot_H if slots == old[1] else hashed(entry_N4[:used], slots)
+    return state._replace(node_N8=node_N8, entry_N4=entry_N4, slot_H=slot_H)
 
 
 def rooms(tokens: int, contexts: int, vocab_size: int) -> tuple[int, int]:
@@ -395,7 +410,7 @@ def rooms(tokens: int, contexts: int, vocab_size: int) -> tuple[int, int]:
 def most_bytes(tokens: int, contexts: int, vocab_size: int) -> int:
     """What the counts of a stream can take, the old arrays beside the new ones as they grow."""
     nodes, slots = rooms(tokens, contexts, vocab_size)
-    return int((1 + GROWTH) * (44 * nodes + 4 * slots))
+    return int((1 + GROWTH) * (48 * nodes + 4 * slots))
 
 
 def halved(vector_VD: np.ndarray, token_n: np.ndarray, width: int) -> np.ndarray:
@@ -424,7 +439,7 @@ def _grown(array: np.ndarray, size: int, used: int) -> np.ndarray:
     return grown
 
 
-def _hashed(entry_N4: np.ndarray, size: int) -> np.ndarray:
+def hashed(entry_N4: np.ndarray, size: int) -> np.ndarray:
     """A table of all entries: all at once to where they belong, who finds it taken one further, and so on."""
     slot_H = np.zeros(size, dtype=np.int32)
     waiting_n = np.flatnonzero(entry_N4[:, COUNT])
@@ -441,6 +456,7 @@ class Tree:
     """See the module."""
 
     neutral: ClassVar[bool] = False
+    starts_packed: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -462,14 +478,14 @@ class Tree:
 
     def stage(self, facts: Facts, experts: int) -> Stage:
         """Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
-        contexts, vocab_size = self.max_order - 1, facts.vocab_size
-        self._check_memory(facts, contexts)
+        contexts, vocab_size, packed = self.max_order - 1, facts.vocab_size, facts.packed
+        self._check_memory(vocab_size, facts.targets + (packed.ngrams if packed else 0), contexts)
         levels = max(1, math.ceil(math.log2(vocab_size)))
         places, rows = 2 << levels, max(levels, self.max_order)
         token_V = self._leaves(facts, levels)
         leaf_V = np.argsort(token_V)
         state = TreeMixer(
-            node_N7=np.zeros((vocab_size, 7), dtype=np.int32),
+            node_N8=np.zeros((vocab_size, 8), dtype=np.int32),
             entry_N4=np.zeros((vocab_size, 4), dtype=np.int32),
             slot_H=np.zeros(1, dtype=np.int32),
             here_LK=np.full((facts.lanes, contexts), -1, dtype=np.int32),
@@ -495,7 +511,8 @@ class Tree:
             bucket_K2=np.zeros((contexts, 2), dtype=np.int64),
             sign_K=np.zeros(contexts),
         )
-        return Stage("tree", predict, learn, state, reserve=reserve)
+        state = packed.in_tree(state) if packed else state
+        return Stage("tree", predict, learn, state, reserve=reserve, price=price)
 
     def _leaves(self, facts: Facts, levels: int) -> np.ndarray:
         """The tokens from leaf to leaf; by their ids as long as there is no model either."""
@@ -505,15 +522,15 @@ class Tree:
             self._of = halved(facts.embedding(), np.arange(facts.vocab_size), 1 << levels)
         return self._of
 
-    def _check_memory(self, facts: Facts, contexts: int) -> None:
-        most_mb = math.ceil(most_bytes(facts.targets, contexts, facts.vocab_size) / 1e6)
+    def _check_memory(self, vocab_size: int, tokens: int, contexts: int) -> None:
+        most_mb = math.ceil(most_bytes(tokens, contexts, vocab_size) / 1e6)
         if most_mb > self.max_memory_mb:
             raise ConfigError(
-                f"mixer.max_memory_mb: {self.max_memory_mb}; counts up to order {self.max_order} of {facts.targets:,} "
+                f"mixer.max_memory_mb: {self.max_memory_mb}; counts up to order {self.max_order} of {tokens:,} "
                 f"tokens can take {most_mb:,} MB, and an evaluation is not begun that may not end; allow as much, or "
                 "lower mixer.max_order"
             )
-        if rooms(facts.targets, contexts, facts.vocab_size)[0] >= 2**31:
+        if rooms(tokens, contexts, vocab_size)[0] >= 2**31:
             raise ConfigError(
-                f"mixer.max_order: {self.max_order} is too much for {facts.targets:,} tokens: more than 2^31 contexts"
+                f"mixer.max_order: {self.max_order} is too much for {tokens:,} tokens: more than 2^31 contexts"
             )

@@ -39,31 +39,32 @@ from pgolf.ngram.trie import (
 
 
 @register_jitable
-def _parts(found_K5, part_K5, own_KX):
-    for k in range(len(part_K5)):
-        part_K5[k, KEPT] = own_KX[k, 0]
-        part_K5[k, OVER] = found_K5[k, TOLD] + own_KX[k, 0] if found_K5[k, TOLD] > 0 else 0.0
+def _parts(found_K5, part_K6, own_KX):
+    for k in range(len(part_K6)):
+        part_K6[k, KEPT] = own_KX[k, 0]
+        part_K6[k, OVER] = found_K5[k, TOLD] + own_KX[k, 0] if found_K5[k, TOLD] > 0 else 0.0
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """The row; and ``order``, ``total``, ``distinct`` of the longest context that was seen, 1, 0, 0 where none was."""
     look(state, lane, 1, out_S)
-    _parts(state.found_K5, state.part_K5, state.own_KX)
-    spread(state.node_N4, state.entry_E4, state.found_K5, state.part_K5, state.given_3[LOWEST], rows_EV[0], row_V)
+    _parts(state.found_K5, state.part_K6, state.own_KX)
+    spread(state.node_N4, state.entry_E4, state.found_K5, state.part_K6, state.given_3[LOWEST], rows_EV[0], row_V)
 
 
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, to the bit, without the row; then count it."""
     follow(state, lane, token)
     tell(state.found_K5, state.given_3[LOWEST], 1, out_S)
-    _parts(state.found_K5, state.part_K5, state.own_KX)
-    return price(state.found_K5, state.part_K5, state.given_3[LOWEST], p_E[0])
+    _parts(state.found_K5, state.part_K6, state.own_KX)
+    return price(state.found_K5, state.part_K6, state.given_3[LOWEST], p_E[0])
 
 
 class Dirichlet:
     """See the module."""
 
     neutral: ClassVar[bool] = False
+    starts_packed: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -80,5 +81,5 @@ class Dirichlet:
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
         """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
         own_KX = [[1.0]] * (self.min_order - 2) + [[beta] for beta in self.betas]
-        state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
+        state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, packed=facts.packed)
         return (Stage("dirichlet", predict, learn, state, SIGNALS, score=score, reserve=reserve),)

@@ -53,15 +53,15 @@ def _bucket(total, distinct):
 
 
 @register_jitable
-def _parts(found_K5, part_K5, own_KX):
-    for k in range(len(part_K5)):
-        part_K5[k, OVER] = 0.0
+def _parts(found_K5, part_K6, own_KX):
+    for k in range(len(part_K6)):
+        part_K6[k, OVER] = 0.0
         total = found_K5[k, TOLD]
         if total > 0:
             b = _bucket(total, found_K5[k, KINDS])
             had, used = own_KX[k, b], own_KX[k, b + 1]
-            part_K5[k, KEPT] = (used - had) / had * total
-            part_K5[k, OVER] = used / had * total
+            part_K6[k, KEPT] = (used - had) / had * total
+            part_K6[k, OVER] = used / had * total
 
 
 @register_jitable
@@ -83,8 +83,8 @@ def _teach(found_K5, lowest, own_KX, own):
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """The row; and ``order``, ``total``, ``distinct`` of the longest context that was seen, 1, 0, 0 where none was."""
     look(state, lane, 1, out_S)
-    _parts(state.found_K5, state.part_K5, state.own_KX)
-    spread(state.node_N4, state.entry_E4, state.found_K5, state.part_K5, state.given_3[LOWEST], rows_EV[0], row_V)
+    _parts(state.found_K5, state.part_K6, state.own_KX)
+    spread(state.node_N4, state.entry_E4, state.found_K5, state.part_K6, state.given_3[LOWEST], rows_EV[0], row_V)
 
 
 def learn(state, lane, rows_EV, in_F, token):
@@ -97,8 +97,8 @@ def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, to the bit, without the row; then learn it."""
     follow(state, lane, token)
     tell(state.found_K5, state.given_3[LOWEST], 1, out_S)
-    _parts(state.found_K5, state.part_K5, state.own_KX)
-    p = price(state.found_K5, state.part_K5, state.given_3[LOWEST], p_E[0])
+    _parts(state.found_K5, state.part_K6, state.own_KX)
+    p = price(state.found_K5, state.part_K6, state.given_3[LOWEST], p_E[0])
     _teach(state.found_K5, state.given_3[LOWEST], state.own_KX, p_E[0])
     return p
 

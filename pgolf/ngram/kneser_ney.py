@@ -50,11 +50,11 @@ BEFORE = 4  # of an entry: how many different tokens stood before it and its con
 
 
 @register_jitable
-def _parts(found_K5, part_K5, own_KX):
-    for k in range(len(part_K5)):
-        part_K5[k, TAKEN] = own_KX[k, 0]
-        part_K5[k, KEPT] = own_KX[k, 0] * found_K5[k, KINDS]
-        part_K5[k, OVER] = found_K5[k, TOLD]
+def _parts(found_K5, part_K6, own_KX):
+    for k in range(len(part_K6)):
+        part_K6[k, TAKEN] = own_KX[k, 0]
+        part_K6[k, KEPT] = own_KX[k, 0] * found_K5[k, KINDS]
+        part_K6[k, OVER] = found_K5[k, TOLD]
 
 
 @register_jitable
@@ -85,8 +85,8 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
     look(state, lane, 1, out_S)
     for k in range(len(found_K5) - 1):
         found_K5[k, TOLD] = state.node_N4[found_K5[k, NODE], BEFORE] if found_K5[k, NODE] >= 0 else 0
-    _parts(found_K5, state.part_K5, state.own_KX)
-    spread(state.node_N4, state.entry_E4, found_K5, state.part_K5, state.given_3[LOWEST], rows_EV[0], row_V)
+    _parts(found_K5, state.part_K6, state.own_KX)
+    spread(state.node_N4, state.entry_E4, found_K5, state.part_K6, state.given_3[LOWEST], rows_EV[0], row_V)
 
 
 def learn(state, lane, rows_EV, in_F, token):
@@ -102,8 +102,8 @@ def score(state, lane, p_E, in_F, token, out_S):
     follow(state, lane, token)
     tell(state.found_K5, state.given_3[LOWEST], 1, out_S)
     _turn(state.node_N4, state.entry_E4, state.found_K5, nodes, state.size_4[NODES])
-    _parts(state.found_K5, state.part_K5, state.own_KX)
-    return price(state.found_K5, state.part_K5, state.given_3[LOWEST], p_E[0])
+    _parts(state.found_K5, state.part_K6, state.own_KX)
+    return price(state.found_K5, state.part_K6, state.given_3[LOWEST], p_E[0])
 
 
 class KneserNey:
@@ -128,5 +128,5 @@ class KneserNey:
         """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
         own_KX = [[self.discount]] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, columns=BEFORE + 1)
-        state.part_K5[:-1, WHICH] = BEFORE
+        state.part_K6[:-1, WHICH] = BEFORE
         return (Stage("kneser_ney", predict, learn, state, SIGNALS, score=score, reserve=reserve),)

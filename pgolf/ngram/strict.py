@@ -39,13 +39,13 @@ ALPHA, MIN_TOTAL = range(2)
 
 
 @register_jitable
-def _parts(found_K5, part_K5, lowest, own_KX):
+def _parts(found_K5, part_K6, lowest, own_KX):
     decided = False
-    for k in range(len(part_K5) - 1, -1, -1):
+    for k in range(len(part_K6) - 1, -1, -1):
         decides = not decided and k >= lowest and found_K5[k, TOLD] >= own_KX[k, MIN_TOTAL]
         alpha, total = own_KX[k, ALPHA], found_K5[k, TOLD]
-        part_K5[k, KEPT] = (1.0 - alpha) / alpha * total if decides else 0.0
-        part_K5[k, OVER] = total / alpha if decides else 0.0
+        part_K6[k, KEPT] = (1.0 - alpha) / alpha * total if decides else 0.0
+        part_K6[k, OVER] = total / alpha if decides else 0.0
         decided = decided or decides
 
 
@@ -53,8 +53,8 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """The row; and ``order``, ``total``, ``distinct`` of the context that decides, 1, 0, 0 where none does."""
     lowest = state.given_3[LOWEST]
     look(state, lane, state.own_KX[0, MIN_TOTAL], out_S)
-    _parts(state.found_K5, state.part_K5, lowest, state.own_KX)
-    spread(state.node_N4, state.entry_E4, state.found_K5, state.part_K5, lowest, rows_EV[0], row_V)
+    _parts(state.found_K5, state.part_K6, lowest, state.own_KX)
+    spread(state.node_N4, state.entry_E4, state.found_K5, state.part_K6, lowest, rows_EV[0], row_V)
 
 
 def score(state, lane, p_E, in_F, token, out_S):
@@ -62,14 +62,15 @@ def score(state, lane, p_E, in_F, token, out_S):
     lowest = state.given_3[LOWEST]
     follow(state, lane, token)
     tell(state.found_K5, lowest, state.own_KX[0, MIN_TOTAL], out_S)
-    _parts(state.found_K5, state.part_K5, lowest, state.own_KX)
-    return price(state.found_K5, state.part_K5, lowest, p_E[0])
+    _parts(state.found_K5, state.part_K6, lowest, state.own_KX)
+    return price(state.found_K5, state.part_K6, lowest, p_E[0])
 
 
 class StrictBackoff:
     """See the module."""
 
     neutral: ClassVar[bool] = False
+    starts_packed: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -88,5 +89,5 @@ class StrictBackoff:
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
         """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
         own_KX = [[self.alpha, self.min_total]] * (self.max_order - 1)
-        state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
+        state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, packed=facts.packed)
         return (Stage("strict", predict, learn, state, SIGNALS, score=score, reserve=reserve),)

@@ -8,7 +8,7 @@ entries form a list, in runs of growing length; where they are many, a hash tabl
 Contexts run on across documents, whose BOS is a token like any other. Each lane has contexts of its own; the counts are
 of all lanes together.
 
-A technique of the family says for each context, of what was found of it, three numbers of ``part_K5``, in
+A technique of the family says for each context, of what was found of it, three numbers of ``part_K6``, in
     P_k(v) = (max(c_k(v) - taken, 0) + kept · P_{k-1}(v)) / over,
 where c_k(v) of the C_k tokens that followed the last k-1 tokens were v, d_k of them distinct; below the shortest order
 stands the network's row. The row sums to one where ``over`` is C_k - taken · d_k + kept. Its kernels are then
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
@@ -50,7 +50,8 @@ OWNER, ENTRY = range(2)  # of a hash slot: a node, an entry + 1; 0: empty
 AFTER = 1  # of a token learnt: the position of its lane's next token, 0: not known yet
 NODES, ENTRIES, HASHED, LEARNT = range(4)
 COUNTED, TOLD, KINDS, NODE, WHERE = range(5)  # found of a context: c, C, d, its node and the token's entry, -1: none
-TAKEN, KEPT, OVER, WHICH, SHARE = range(5)  # of a part; OVER 0: the context says nothing; WHICH number of an entry is c
+TAKEN, KEPT, OVER, WHICH, SHARE, KEPT_TOO = range(6)  # of a part; OVER 0: the context says nothing; WHICH number is c
+LOST = 5  # of a node that began with counts of training text: what is of none of its entries; it is kept as well
 LOWEST, VOCABULARY, TARGETS = range(3)  # which of the K contexts is the first to predict; what the stream is made of
 
 
@@ -65,7 +66,7 @@ class ContextTrie(NamedTuple):
     end_L: np.ndarray  # int64: the position of the lane's last token, -1: none
     size_4: np.ndarray  # int64: how many NODES, ENTRIES (set aside), HASHED, LEARNT
     found_K5: np.ndarray  # int64
-    part_K5: np.ndarray  # float64: TAKEN, KEPT, OVER, SHARE of each context for the last row, WHICH for all
+    part_K6: np.ndarray  # float64: TAKEN, KEPT, OVER, SHARE, KEPT_TOO of each context for the last row, WHICH for all
     own_KX: np.ndarray  # float64: what the technique alone knows
     given_3: np.ndarray  # int64: LOWEST, VOCABULARY, TARGETS
 
@@ -165,7 +166,7 @@ def follow(state, lane, token):
     state.end_L[lane] = position
     here_LK, found_K5, contexts = state.here_LK, state.found_K5, state.here_LK.shape[1]
     node_N4, entry_E4, slot_H2 = state.node_N4, state.entry_E4, state.slot_H2
-    arrived = np.int64(token)
+    arrived, begun = np.int64(token), node_N4.shape[1] > LOST
     for k in range(contexts):
         node = np.int64(here_LK[lane, k])
         here_LK[lane, k] = arrived
@@ -176,6 +177,8 @@ def follow(state, lane, token):
             continue
         found_K5[k, TOLD] = node_N4[node, TOTAL]
         found_K5[k, KINDS] = node_N4[node, DISTINCT]
+        if begun:
+            state.part_K6[k, KEPT_TOO] = node_N4[node, LOST]
         entry = find(node_N4, entry_E4, slot_H2, node, token)
         if entry < 0:
             _add(node_N4, entry_E4, slot_H2, state.size_4, node, token, position)
@@ -195,6 +198,7 @@ def follow(state, lane, token):
 def look(state, lane, least, out_S):
     """What is known of the lane's contexts before the token, into ``found_K5``, and what ``tell`` says of it."""
     here_K, node_N4, found_K5 = state.here_LK[lane], state.node_N4, state.found_K5
+    begun = node_N4.shape[1] > LOST
     for k in range(len(here_K)):
         node = np.int64(here_K[k])
         found_K5[k, COUNTED] = 0
@@ -202,6 +206,8 @@ def look(state, lane, least, out_S):
         found_K5[k, KINDS] = node_N4[node, DISTINCT] if node >= 0 else 0
         found_K5[k, NODE] = node
         found_K5[k, WHERE] = -1
+        if begun and node >= 0:
+            state.part_K6[k, KEPT_TOO] = node_N4[node, LOST]
     tell(found_K5, state.given_3[LOWEST], least, out_S)
 
 
@@ -216,26 +222,26 @@ def tell(found_K5, lowest, least, out_S):
 
 
 @register_jitable
-def _left(part_K5, lowest):
+def _left(part_K6, lowest):
     """What all contexts leave to the network; ``SHARE`` is what the longer ones leave to each."""
     share = 1.0
-    for k in range(len(part_K5) - 1, lowest - 1, -1):
-        if part_K5[k, OVER] > 0:
-            part_K5[k, SHARE] = share
-            share = share * (part_K5[k, KEPT] / part_K5[k, OVER])
+    for k in range(len(part_K6) - 1, lowest - 1, -1):
+        if part_K6[k, OVER] > 0:
+            part_K6[k, SHARE] = share
+            share = share * ((part_K6[k, KEPT] + part_K6[k, KEPT_TOO]) / part_K6[k, OVER])
     return np.float32(share)
 
 
 @register_jitable
-def spread(node_N4, entry_E4, found_K5, part_K5, lowest, own_V, row_V):
+def spread(node_N4, entry_E4, found_K5, part_K6, lowest, own_V, row_V):
     """The row of these parts: what all of them keep of the network's, and each context's share to its successors."""
-    below = _left(part_K5, lowest)
+    below = _left(part_K6, lowest)
     for v in range(len(row_V)):
         row_V[v] = max(below * own_V[v], LEAST)
-    for k in range(len(part_K5) - 1, lowest - 1, -1):
-        if part_K5[k, OVER] > 0:
-            node, taken, which = found_K5[k, NODE], np.float32(part_K5[k, TAKEN]), np.int64(part_K5[k, WHICH])
-            unit = np.float32(part_K5[k, SHARE] / part_K5[k, OVER])
+    for k in range(len(part_K6) - 1, lowest - 1, -1):
+        if part_K6[k, OVER] > 0:
+            node, taken, which = found_K5[k, NODE], np.float32(part_K6[k, TAKEN]), np.int64(part_K6[k, WHICH])
+            unit = np.float32(part_K6[k, SHARE] / part_K6[k, OVER])
             entry = node_N4[node, FIRST]
             for _ in range(node_N4[node, DISTINCT]):
                 row_V[entry_E4[entry, TOKEN]] += unit * (np.float32(entry_E4[entry, which]) - taken)
@@ -243,12 +249,12 @@ def spread(node_N4, entry_E4, found_K5, part_K5, lowest, own_V, row_V):
 
 
 @register_jitable
-def price(found_K5, part_K5, lowest, own):
+def price(found_K5, part_K6, lowest, own):
     """The token's entry of the row, to the bit, from what ``follow`` found."""
-    p = max(_left(part_K5, lowest) * own, LEAST)
-    for k in range(len(part_K5) - 1, lowest - 1, -1):
-        if found_K5[k, COUNTED] > 0 and part_K5[k, OVER] > 0:
-            unit, taken = np.float32(part_K5[k, SHARE] / part_K5[k, OVER]), np.float32(part_K5[k, TAKEN])
+    p = max(_left(part_K6, lowest) * own, LEAST)
+    for k in range(len(part_K6) - 1, lowest - 1, -1):
+        if found_K5[k, COUNTED] > 0 and part_K6[k, OVER] > 0:
+            unit, taken = np.float32(part_K6[k, SHARE] / part_K6[k, OVER]), np.float32(part_K6[k, TAKEN])
             p += unit * (np.float32(found_K5[k, COUNTED]) - taken)
     return p
 
@@ -269,8 +275,11 @@ def reserve(state: ContextTrie, tokens: int) -> ContextTrie:
         int(SPARE * min(hashed + (SCANNED + 1) * added, entries + added)) + 1,
         learnt + tokens,
     )
-    least = map(min, needed, rooms(learnt + tokens, contexts, vocab_size))
-    most = rooms(max(targets, learnt + tokens), contexts, vocab_size)
+    if state.node_N4.shape[1] > LOST:  # any token may be new in all contexts
+        least, most = needed, (2**31,) * 4
+    else:
+        least = tuple(map(min, needed, rooms(learnt + tokens, contexts, vocab_size)))
+        most = rooms(max(targets, learnt + tokens), contexts, vocab_size)
     node_N4, entry_E4, slot_H2, past_T2 = state.node_N4, state.entry_E4, state.slot_H2, state.past_T2
     old = len(node_N4), len(entry_E4), len(slot_H2), len(past_T2)
     new = [
@@ -309,6 +318,12 @@ def grown(array: np.ndarray, size: int) -> np.ndarray:
     larger = np.zeros((size, *array.shape[1:]), dtype=array.dtype)
     larger[: len(array)] = array
     return larger
+
+
+def hashed(owner_n: np.ndarray, entry_n: np.ndarray, entry_E4: np.ndarray, size: int) -> np.ndarray:
+    """A table with ``size`` slots of these entries."""
+    slot_H2 = np.stack([owner_n, entry_n + 1], -1).astype(np.int32)
+    return _rehashed(slot_H2, entry_E4, size)
 
 
 def _rehashed(slot_H2: np.ndarray, entry_E4: np.ndarray, size: int) -> np.ndarray:
@@ -354,18 +369,21 @@ def empty_trie(
     own_KX: Sequence[Sequence[float]] = (),
     columns: int = 4,
     setting: str = "ngram.max_order",
+    packed: Any = None,
 ) -> ContextTrie:
-    """Nothing counted, and no room yet; ``columns`` of nodes and entries; ``setting``: where ``max_order`` is from.
+    """Nothing counted but what is ``packed`` (``Facts.packed``), if anything, and no room yet; ``columns`` of nodes and
+    entries; ``setting``: where ``max_order`` is from.
 
     Raises ConfigError for a stream whose counts might not fit.
     """
     contexts = max_order - 1
-    check_memory(
-        facts, max_order, max_memory_mb, most_bytes(facts.targets, contexts, facts.vocab_size, columns), setting
-    )
-    part_K5 = np.zeros((contexts, 5), dtype=np.float64)
-    part_K5[:, WHICH] = COUNT
-    return ContextTrie(
+    most = most_bytes(facts.targets, contexts, facts.vocab_size, columns)
+    if packed is not None:
+        most = 2 * begun_bytes(packed.ngrams + contexts * facts.targets, facts.vocab_size, facts.targets)
+    check_memory(facts, max_order, max_memory_mb, most, setting)
+    part_K6 = np.zeros((contexts, 6), dtype=np.float64)
+    part_K6[:, WHICH] = COUNT
+    state = ContextTrie(
         node_N4=np.zeros((facts.vocab_size, columns), dtype=np.int32),
         entry_E4=np.zeros((0, columns), dtype=np.int32),
         slot_H2=np.zeros((1, 2), dtype=np.int32),
@@ -374,10 +392,16 @@ def empty_trie(
         end_L=np.full(facts.lanes, -1, dtype=np.int64),
         size_4=np.array([facts.vocab_size, 0, 0, 0], dtype=np.int64),
         found_K5=np.zeros((contexts, 5), dtype=np.int64),
-        part_K5=part_K5,
+        part_K6=part_K6,
         own_KX=np.array(own_KX, dtype=np.float64).reshape(contexts, -1),
         given_3=np.array([min_order - 2, facts.vocab_size, facts.targets], dtype=np.int64),
     )
+    return state if packed is None else packed.in_trie(state)
+
+
+def begun_bytes(entries: int, vocab_size: int, tokens: int) -> int:
+    """What a trie takes whose n-grams may all be nodes; runs are at most half empty."""
+    return int(4 * 6 * (vocab_size + entries) + 16 * 2 * entries + 8 * SPARE * entries + 8 * tokens)
 
 
 def check_memory(facts: Facts, max_order: int, max_memory_mb: int, most: int, setting: str = "ngram.max_order") -> None:

@@ -39,31 +39,32 @@ from pgolf.ngram.trie import (
 
 
 @register_jitable
-def _parts(found_K5, part_K5):
-    for k in range(len(part_K5)):
-        part_K5[k, KEPT] = found_K5[k, KINDS]
-        part_K5[k, OVER] = found_K5[k, TOLD] + found_K5[k, KINDS]
+def _parts(found_K5, part_K6):
+    for k in range(len(part_K6)):
+        part_K6[k, KEPT] = found_K5[k, KINDS]
+        part_K6[k, OVER] = found_K5[k, TOLD] + found_K5[k, KINDS]
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """The row; and ``order``, ``total``, ``distinct`` of the longest context that was seen, 1, 0, 0 where none was."""
     look(state, lane, 1, out_S)
-    _parts(state.found_K5, state.part_K5)
-    spread(state.node_N4, state.entry_E4, state.found_K5, state.part_K5, state.given_3[LOWEST], rows_EV[0], row_V)
+    _parts(state.found_K5, state.part_K6)
+    spread(state.node_N4, state.entry_E4, state.found_K5, state.part_K6, state.given_3[LOWEST], rows_EV[0], row_V)
 
 
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, to the bit, without the row; then count it."""
     follow(state, lane, token)
     tell(state.found_K5, state.given_3[LOWEST], 1, out_S)
-    _parts(state.found_K5, state.part_K5)
-    return price(state.found_K5, state.part_K5, state.given_3[LOWEST], p_E[0])
+    _parts(state.found_K5, state.part_K6)
+    return price(state.found_K5, state.part_K6, state.given_3[LOWEST], p_E[0])
 
 
 class WittenBell:
     """See the module."""
 
     neutral: ClassVar[bool] = False
+    starts_packed: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -78,5 +79,5 @@ class WittenBell:
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
         """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
-        state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb)
+        state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, packed=facts.packed)
         return (Stage("witten_bell", predict, learn, state, SIGNALS, score=score, reserve=reserve),)

@@ -55,6 +55,11 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         if passes_on_one and not no_expert:
             yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
             broken = broken | {"mixer"}
+        elif "packed_bytes" in cfg["ngram"] and not any(map(_starts_packed, (cfg["ngram"]["of"], cfg["mixer"]))):
+            yield (
+                "ngram: packed counts, and nobody whose counts would begin with them; mixer=tree has some, and "
+                "ngram@ngram.of=backoff"
+            )
     built = _Built(cfg)
     model = {"arch", "size", "tokenizer"}
     for part, groups, of_training in (
@@ -75,6 +80,10 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
             part(built)
         except ConfigError as error:
             yield from error.problems
+
+
+def _starts_packed(node: Mapping[str, Any]) -> bool:
+    return trait(node, "starts_packed", False) or ("of" in node and _starts_packed(node["of"]))
 
 
 class _Built:

@@ -5,7 +5,8 @@ Drawn from ``metrics.jsonl`` by matplotlib (the extra ``plot``), which is import
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,34 +26,43 @@ def draw_curves(run: Path, out: Path) -> None:
     What a run that broke off had measured is drawn too. Raises RunError for a folder that is no run, without metrics,
     or where matplotlib is missing.
     """
-    if out.suffix not in _ENDINGS:
-        raise RunError(f"{out}: cannot be drawn: its name ends in none of {', '.join(_ENDINGS)}")
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise RunError("a picture needs matplotlib: pip install 'pgolf[plot]'") from error
     result, rows = read_result(run), _rows(run / "metrics.jsonl")
     losses = [(row["train_seconds"], row["train_loss"]) for row in rows if row.get("train_loss") is not None]
     scores = [(row["train_seconds"], row["dev_bpb"]) for row in rows if row.get("dev_bpb") is not None]
     if len(losses) < 2:
         raise RunError(f"{run}: metrics of {len(losses)} steps; a curve needs 2")
     mean_of = MEAN_OF if len(losses) >= 10 * MEAN_OF else 1
-    pyplot.rcParams.update({"svg.hashsalt": "pgolf", "font.size": 9})  # the same run, the same bytes
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=_SIZE_INCHES, layout="constrained")
-    left.plot(*zip(*_means(losses, mean_of), strict=True), linewidth=1)
-    left.set(title="training loss" + (f" (mean of {mean_of} steps)" if mean_of > 1 else ""), ylabel="nats per token")
-    right.set(title="dev score of a sample, and the final one", ylabel="bits per byte")
-    if scores:
-        right.plot(*zip(*scores, strict=True), marker="o", linewidth=1)
-    final = result["scores"]["final"]
-    if final is not None and final["val_bpb"] is not None:
-        right.axhline(final["val_bpb"], linestyle="--", linewidth=1, color="gray")
-        at = {"transform": right.get_yaxis_transform(), "va": "bottom"}  # the left edge, wherever seconds begin
-        right.text(0.01, final["val_bpb"], f"final {final['val_bpb']:.4f}", **at)
-    for axes in (left, right):
-        axes.set_xlabel("training seconds")
-        axes.grid(alpha=0.3)
+    with picture(out, _SIZE_INCHES) as (left, right):
+        left.plot(*zip(*_means(losses, mean_of), strict=True), linewidth=1)
+        title = "training loss" + (f" (mean of {mean_of} steps)" if mean_of > 1 else "")
+        left.set(title=title, ylabel="nats per token")
+        right.set(title="dev score of a sample, and the final one", ylabel="bits per byte")
+        if scores:
+            right.plot(*zip(*scores, strict=True), marker="o", linewidth=1)
+        final = result["scores"]["final"]
+        if final is not None and final["val_bpb"] is not None:
+            right.axhline(final["val_bpb"], linestyle="--", linewidth=1, color="gray")
+            at = {"transform": right.get_yaxis_transform(), "va": "bottom"}  # the left edge, wherever seconds begin
+            right.text(0.01, final["val_bpb"], f"final {final['val_bpb']:.4f}", **at)
+        for axes in (left, right):
+            axes.set_xlabel("training seconds")
+
+
+@contextmanager
+def picture(out: Path, size_inches: tuple[float, float]) -> Iterator[tuple[Any, Any]]:
+    """Two axes beside each other, drawn into ``out`` in the end. Raises RunError where that cannot be done."""
+    if out.suffix not in _ENDINGS:
+        raise RunError(f"{out}: cannot be drawn: its name ends in none of {', '.join(_ENDINGS)}")
     try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise RunError("a picture needs matplotlib: pip install 'pgolf[plot]'") from error
+    pyplot.rcParams.update({"svg.hashsalt": "pgolf", "font.size": 9})  # the same data, the same bytes
+    figure, axes = pyplot.subplots(1, 2, figsize=size_inches, layout="constrained")
+    try:
+        yield tuple(axes)
+        for one in axes:
+            one.grid(alpha=0.3)
         figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
     except OSError as error:
         raise RunError(f"{out}: cannot be drawn: {error.strerror or error}") from error

@@ -107,6 +107,7 @@ def _artifact_facts(artifact: Artifact) -> dict[str, Any]:
         "path": artifact.path,
         "bytes_total": artifact.bytes_total,
         "bytes_weights": artifact.bytes_weights,
+        "bytes_packed": artifact.bytes_packed,
         "bytes_code": artifact.bytes_code,
         "bytes_tokenizer": artifact.bytes_tokenizer,
         "cap_bytes": artifact.cap_bytes,

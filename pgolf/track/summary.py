@@ -148,14 +148,17 @@ def _artifact(artifact: Artifact | None, width: int, unicode: bool) -> list[Text
         rest: list[object] = [Text("over", style="bold red"), Text(count(artifact.over_by), style="bold red")]
     else:
         rest = ["left", count(artifact.cap_bytes - artifact.bytes_total)]
+    packed: list[list[object]] = [["packed", count(artifact.bytes_packed)]] if artifact.bytes_packed else []
     rows: list[list[object]] = [
         ["weights", count(artifact.bytes_weights)],
+        *packed,
         ["code", count(artifact.bytes_code)],
         ["tokenizer", count(artifact.bytes_tokenizer)],
         rest,
     ]
     notes = [
-        ", ".join(f"{role} {count(size)}" for role, size in by_size if role != "tokenizer"),
+        ", ".join(f"{role} {count(size)}" for role, size in by_size if role not in ("tokenizer", "packed")),
+        *(["counts of training text"] if packed else []),
         artifact.code_label,
         "" if artifact.counts_tokenizer else "not counted",
         "",

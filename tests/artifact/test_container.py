@@ -55,6 +55,16 @@ def test_every_scheme_comes_back_with_aliases_and_corrections(compressor):
     assert_equal(loaded.state, state)
 
 
+def test_packed_counts_are_a_section_of_their_own_and_nothing_where_there_are_none(state, header, compressor):
+    blob = bytes(range(256)) * 3
+    plain, packed = encode(header, state, BLOB, compressor), encode(header, state, BLOB, compressor, blob)
+    assert decode(packed).packed_blob == blob and decode(plain).packed_blob == b""
+    assert encode(header, state, BLOB, compressor, b"") == plain and b"packed" not in plain
+    found = decode(packed).bytes_by_role
+    assert 0 < found.pop("packed") <= len(blob) and found.keys() == decode(plain).bytes_by_role.keys()
+    assert_equal(decode(packed).state, state)
+
+
 def test_a_model_without_corrections_pays_nothing_for_them(state, header, compressor, forge):
     assert b"corrections" not in forge.take_apart(encode(header, state, BLOB, compressor))[1]
 

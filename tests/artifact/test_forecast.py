@@ -22,6 +22,15 @@ def test_the_tokenizer_counts_where_the_budget_says_so():
     assert "tokenizer" not in str(expected(counts_tokenizer=False))
 
 
+def test_packed_counts_have_a_part_of_their_own_and_leave_the_weights_less():
+    assert str(expected(bytes_packed=5)) == "995 of 1,000 bytes: weights 900 + packed counts 5 + code 80 + tokenizer 10"
+    words = ("quant=fitted_gptq", "quant.target_bytes=75000", "mixer=tree")
+    plain = forecast(tiny_settings(*words), tiny_model(), CODE, None)
+    packed = forecast(tiny_settings(*words, "ngram=packed", "ngram.packed_bytes=3000"), tiny_model(), CODE, None)
+    assert plain.bytes_total - packed.bytes_total == pytest.approx(0, abs=50) and packed.bytes_packed == 3_000
+    assert plain.bytes_weights - packed.bytes_weights == pytest.approx(3_000, abs=50)
+
+
 def test_a_tokenizer_still_to_be_made_is_said_to_be_missing():
     text = "980 of 1,000 bytes: weights 900 + code 80, without the tokenizer"
     assert str(expected(bytes_tokenizer=None)) == text

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from pgolf.artifact.container import decode, encode
@@ -58,3 +60,5 @@ def test_the_text_names_what_is_over_and_the_parts():
     assert ledger_text(artifact) == (
         "artifact: 1,004,312 bytes, 4,312 over the 1,000,000 budget (weights 951,200 + code 42,912 + tokenizer 10,200)."
     )
+    packed = replace(artifact, bytes_weights=911_200, bytes_packed=40_000)
+    assert "(weights 911,200 + packed counts 40,000 + code 42,912 + tokenizer 10,200)" in ledger_text(packed)

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from pgolf.bench import eval as bench
@@ -28,6 +29,8 @@ def test_every_measure_has_a_line(capsys):
         ("experts", "256", "whole rows of backoff + Σp"),
         ("price", "3,000", "targets alone through backoff + bucketed"),
         ("counts", "3,000", "targets alone through backoff"),
+        ("dicts", "3,000", "targets alone through dictionaries keyed by bytes"),
+        ("mixer", "3,000", "targets alone through bucketed, the experts' given"),
     ]
     assert {measure.name for measure in bench.MEASURES} == {name for name, _, _ in lines(shown)}
 
@@ -43,9 +46,18 @@ def test_words_choose_what_is_measured(capsys):
 def test_what_cannot_be_measured_is_left_out_unless_it_is_asked_for(capsys):
     words = [*WORDS, "ngram=none", "mixer=tree"]
     assert main(["bench", "eval", *words, *SMALL]) == 0
-    assert [line[0] for line in lines(capsys.readouterr().out)] == ["network", "encode", "decode", "stages"]
-    assert main(["bench", "eval", *words, *SMALL, "--only", "price"]) == 2
-    assert "tree: makes whole rows only, none for a single token" in capsys.readouterr().err
+    assert [line[0] for line in lines(capsys.readouterr().out)] == ["network", "encode", "decode", "stages", "price"]
+    words = [*WORDS, "ngram=keep_better", "mixer=fixed"]
+    assert main(["bench", "eval", *words, *SMALL, "--only", "counts"]) == 2
+    assert "keep_better: makes whole rows only, none for a single token" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ngram", ["strict", "backoff"])
+def test_the_dictionaries_do_what_the_trie_does(ngram):
+    given = bench.Given([*WORDS, f"ngram={ngram}"], 2000, 256)
+    own_I, lane_I = np.full(2000, 1 / given.facts.vocab_size, dtype=np.float32), np.zeros(2000, dtype=np.int64)
+    p_I = given.chain(given.experts).score(own_I, {}, lane_I, given.token_N)
+    np.testing.assert_allclose(bench.DictPrices(given).prices(), p_I, rtol=1e-5, atol=1e-9)
 
 
 def test_measures_begin_each_round_where_the_one_before_began():

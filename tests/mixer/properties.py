@@ -15,6 +15,7 @@ from pgolf.eval.stage import Chain
 
 V, COUNT = 13, 160
 OFFERS = ("entropy", "largest", "order")
+SCRATCH = ("turn_R", "place_1")  # of a state: what only the last row was made with; a test's own
 
 
 class Positions(NamedTuple):
@@ -102,7 +103,23 @@ def hold_for(
         signals = {name: given.signals[name] for name in alone.wanted}
         p_I = alone.score(own_I, signals, np.zeros(COUNT, dtype=np.int64), given.token_I)
         assert np.array_equal(p_I, row_IV[np.arange(COUNT), given.token_I])
+    if stage(experts).price is not None:
+        _prices_are_the_rows(stage, experts, given, row_IV)
     return row_IV
+
+
+def _prices_are_the_rows(stage, experts, given, row_IV):
+    """A token alone is priced as its row would, in two blocks, and learnt alike."""
+    chain, alone, found = chain_of(stage(experts), given), chain_of(stage(experts), given), []
+    driven(chain, given)
+    for part in (slice(0, 90), slice(90, COUNT)):
+        signals = {name: given.signals[name][part] for name in alone.wanted}
+        lane_I, token_I = np.zeros(len(given.token_I[part]), dtype=np.int64), given.token_I[part].copy()
+        found.append(alone.score(given.rows_IEV[part, 0], signals, lane_I, token_I))
+    np.testing.assert_allclose(np.concatenate(found), row_IV[np.arange(COUNT), given.token_I], rtol=1e-6)
+    for state, other in zip(chain._states, alone._states, strict=True):
+        learnt = [name for name in state._fields if name not in SCRATCH]
+        assert all(np.array_equal(getattr(state, name), getattr(other, name)) for name in learnt)
 
 
 def _in_blocks_and_one_by_one(stage, given, row_IV):

@@ -61,6 +61,19 @@ def chain_of(experts=0, lanes=1, **changes):
     return chain
 
 
+@pytest.mark.parametrize("experts", [0, 1])
+def test_a_token_alone_is_priced_as_its_row_would_and_learnt_alike(experts):
+    own_IV, lane_I, token_I = given(lanes=2)
+    rows, alone = chain_of(experts, lanes=2), chain_of(experts, lanes=2)
+    row_IV = driven(rows, (own_IV, lane_I, token_I))
+    found = [alone.score(own_IV[part], {}, lane_I[part], token_I[part]) for part in (slice(0, 70), slice(70, None))]
+    assert np.array_equal(np.concatenate(found), row_IV[np.arange(COUNT_I), token_I])
+    for name in ("node_N8", "entry_N4", "here_LK", "network_SRK", "weight_SRKB", "expert_SRE", "recency_KB"):
+        assert np.array_equal(getattr(rows._states[-1], name), getattr(alone._states[-1], name)), name
+    with pytest.raises(ConfigError, match="tree: needs the network's whole rows"):
+        chain_of(lanes=2).score(own_IV[:, 0], {}, lane_I, token_I)
+
+
 def driven(chain, positions):
     own_IV, lane_I, token_I = positions
     chain.take(own_IV, {}, lane_I, token_I)
@@ -288,10 +301,10 @@ def test_room_that_grows_as_the_tokens_come_changes_no_row():
     for begin in range(0, COUNT_I, 10):
         part = slice(begin, begin + 10)
         chain.reserve(10)
-        sizes.add((len(chain._states[0].node_N7), len(chain._states[0].slot_H)))
+        sizes.add((len(chain._states[0].node_N8), len(chain._states[0].slot_H)))
         assert np.array_equal(driven(chain, (own_IV[part], lane_I[part], token_I[part])), whole_IV[part])
     state = chain._states[0]
-    assert 5 < len(sizes) < 15 and state.size_3[USED] <= len(state.node_N7)
+    assert 5 < len(sizes) < 15 and state.size_3[USED] <= len(state.node_N8)
     entries = np.flatnonzero(state.entry_N4[:, COUNT])
     assert sorted(state.slot_H[state.slot_H > 0]) == entries.tolist()
 
@@ -300,7 +313,7 @@ def test_room_that_grows_as_the_tokens_come_changes_no_row():
 
 
 def test_a_stream_that_might_take_more_memory_than_allowed_is_refused():
-    with pytest.raises(ConfigError, match=r"mixer\.max_memory_mb: 10; .* of 100,000 tokens can take 71 MB"):
+    with pytest.raises(ConfigError, match=r"mixer\.max_memory_mb: 10; .* of 100,000 tokens can take 77 MB"):
         mixer(targets=100_000)
 
 
