@@ -16,7 +16,7 @@ from pgolf.eval.coder import Coder
 from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.scorer import Scorer
 from pgolf.proof.published.adapting import adapting
-from pgolf.proof.published.driver import OutOfOrder, driven
+from pgolf.proof.published.driver import OutOfOrder, driven, in_windows
 
 LETTER = "b"
 SOURCE = "#846, #853, #860, #869, #870, #881, #991"
@@ -30,4 +30,5 @@ class ScoresTwice(OutOfOrder):
 
 
 def apply(evaluation: Evaluation) -> Evaluation:
+    evaluation = in_windows(evaluation)
     return driven(evaluation, ScoresTwice, ttt=adapting(evaluation, _EPOCHS))
