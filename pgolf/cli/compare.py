@@ -6,12 +6,12 @@ Of each: what it claims, what its rows sum to, and what is left of the claim onc
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pgolf.core.choices import expanded
 from pgolf.core.command import at_least, guarded, home
 
 _ROW = "{:<{width}} {:>9} {:>10} {:>10} {:>12} {:>11}"
@@ -102,29 +102,3 @@ def _shown(words: Sequence[str]) -> str:
 
 def _in_place(read_words: Any, artifact: Path, words: Sequence[str]) -> Any:
     return read_words([f"artifact={artifact}", f"out={artifact.with_name('certificate.eval.json')}", *words])
-
-
-def expanded(words: Sequence[str]) -> list[list[str]]:
-    """All combinations of the values that commas separate, outside brackets; the last word changes fastest.
-
-    A lone / ends one list of words and begins another.
-    """
-    if "/" in words:
-        end = words.index("/")
-        return [*expanded(words[:end]), *expanded(words[end + 1 :])]
-    choices = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        choices.append([f"{key}={part}" for part in _parts(value)] if equals else [word])
-    return [list(chosen) for chosen in itertools.product(*choices)]
-
-
-def _parts(value: str) -> list[str]:
-    depth, parts = 0, [""]
-    for letter in value:
-        depth += (letter in "[{(") - (letter in "]})")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts

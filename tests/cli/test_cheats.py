@@ -143,7 +143,8 @@ class CarriesOver(Idle):
 
     def rows(self, p_BKV, batch):
         begins_BK1 = (batch.inputs_BT == ByteTokenizer.bos_id)[:, -batch.keep :].unsqueeze(-1)
-        return torch.where(begins_BK1, (p_BKV + p_BKV.roll(1, dims=1)) / 2, p_BKV)
+        before_BKV = torch.cat([p_BKV[:, :1], p_BKV[:, :-1]], dim=1)
+        return torch.where(begins_BK1, (p_BKV + before_BKV) / 2, p_BKV)
 
 
 class OpenGate(AdaptsByLength):

@@ -6,6 +6,7 @@ honest one, as a decoder's would have to be.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 from pgolf.core.prediction import Batch, Network, Rows, Span
 from pgolf.core.protocols import Progress
 from pgolf.eval.blocks import Tape, lane_targets
-from pgolf.eval.coder import Coder
+from pgolf.eval.coder import Coder, Enough
 from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.evaluator import Evaluator
 from pgolf.eval.sliding import Sliding
@@ -48,8 +49,10 @@ class OutOfOrder(Evaluator):
 
     def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
         sizes = lane_targets(self.plan.lane_starts, self.facts.targets)
-        targets = [coder.known(Span(lane, 0, 0, size)) for lane, size in enumerate(sizes)]
-        if any(len(told) < size for told, size in zip(targets, sizes, strict=True)):
+        targets = []
+        with contextlib.suppress(Enough):
+            targets = [coder.known(Span(lane, 0, 0, size)) for lane, size in enumerate(sizes)]
+        if [len(told) for told in targets] != list(sizes):
             return super().run(coder, first_tokens, progress)
         return self.with_all(coder, np.concatenate([first_tokens[:1], *targets]), progress)
 
