@@ -48,19 +48,14 @@ class Cheat:
 
 def names() -> list[str]:
     """Of all cheats and their modified forms, sorted."""
-    found = []
-    for package, leaves in _SHELVES:
-        for stem in stems(package, leaves):
-            modified = [f"{stem}+{modifier}" for modifier in MODIFIERS if modifier != PLAIN]
-            found += [stem, *(modified if hasattr(_module(stem), "ALTERATION") else [])]
-    return sorted(found)
+    return sorted(name for package, leaves in _SHELVES for stem in stems(package, leaves) for name in _forms(stem))
 
 
 def by_name(name: str) -> Cheat:
     """Raises ConfigError for a name that is not on the shelf."""
     stem, _, modifier = name.partition("+")
     module = _module(stem)
-    if module is None or name not in names():
+    if module is None or name not in _forms(stem):
         raise ConfigError(_unknown(name))
     apply = getattr(module, "apply", None) or partial(altered, alteration=module.ALTERATION, modifier=modifier or PLAIN)
     return Cheat(name, module.LETTER, apply, getattr(module, "SOURCE", ""), getattr(module, "text", None))
@@ -78,6 +73,12 @@ def named(wanted: Sequence[str], place: str) -> list[Cheat]:
     if problems:
         raise ConfigError(problems)
     return [by_name(name) for name in wanted]
+
+
+def _forms(stem: str) -> list[str]:
+    """The names of a cheat: its own, and those with a modifier where it takes any."""
+    modified = [f"{stem}+{modifier}" for modifier in MODIFIERS if modifier != PLAIN]
+    return [stem, *(modified if hasattr(_module(stem), "ALTERATION") else [])]
 
 
 def _unknown(name: str) -> str:
