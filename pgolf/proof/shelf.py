@@ -95,7 +95,7 @@ def _find(
 ) -> Finding:
     evaluation = cheat.apply(honest) if cheat is not None else honest
     if cheat is not None and cheat.text is not None:
-        tokens_N, documents = cheat.text(tokens_N, documents, honest.tokenizer.bos_id)
+        tokens_N, documents = cheat.text(tokens_N, documents, honest.tokenizer)
     source = cheating(cheat.name) if cheat is not None else PackageSource()
     sealed = score_sealed(artifact_path, tokens_N, source=source)
     scored = ~np.isnan(sealed.nll_nats_N)

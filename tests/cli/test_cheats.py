@@ -78,7 +78,7 @@ def judged(evaluation, cheat, tokens_N, places=10_000, documents=DOCUMENTS):
     """(claimed nats, certificate) of the cheat where scorer and audited run in this process."""
     cheating = cheat.apply(evaluation)
     if cheat.text is not None:
-        tokens_N, documents = cheat.text(tokens_N, documents, evaluation.tokenizer.bos_id)
+        tokens_N, documents = cheat.text(tokens_N, documents, evaluation.tokenizer)
     sealed = pretend_sealed(cheating, tokens_N)
     audit = pretend_audit(cheating, tokens_N, sealed, places=places)
     context = context_of(cheating, documents, sealed=sealed, audit=audit, tokens_N=tokens_N)
@@ -109,8 +109,8 @@ def test_cheat_is_caught_by_the_probe_it_offends(name, learning):
     else:
         assert cheat.letter in failed, certificate
         assert failed[cheat.letter].name == PROBES[cheat.letter]
-    if name == "other_lane":
-        honest_nats *= 2
+    if cheat.text is not None:  # on that text
+        honest_nats = judged(evaluation, replace(cheat, apply=lambda honest: honest), tokens_N, documents=TEXT)[0]
     assert claimed <= honest_nats + 1e-6 or name in OF_A_WINDOW  # or it would not be worth cheating
 
 

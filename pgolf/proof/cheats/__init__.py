@@ -21,6 +21,7 @@ from types import ModuleType
 import numpy as np
 
 from pgolf.core.errors import ConfigError, did_you_mean
+from pgolf.core.protocols import Tokenizer
 from pgolf.core.registry import module_named, stems
 from pgolf.eval.evaluation import Evaluation
 from pgolf.proof import published
@@ -36,14 +37,14 @@ PLAIN = "plain"
 class Cheat:
     """``letter`` is the probe that must catch it; ``source``, of a published form, the pull requests that had it.
 
-    ``text``: of a stream, its documents and BOS, the stream and the documents that it is played on; None: on any.
+    ``text``: of a stream, its documents and tokenizer, the stream and documents that it is played on; None: on any.
     """
 
     name: str
     letter: str
     apply: Callable[[Evaluation], Evaluation]
     source: str = ""
-    text: Callable[[np.ndarray, Sequence[str], int], tuple[np.ndarray, list[str]]] | None = None
+    text: Callable[[np.ndarray, Sequence[str], Tokenizer], tuple[np.ndarray, list[str]]] | None = None
 
 
 def names() -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from pgolf.core.prediction import Batch, Network, Rows, Span
-from pgolf.core.protocols import Progress
+from pgolf.core.protocols import Progress, Tokenizer
 from pgolf.eval.blocks import Tape
 from pgolf.eval.coder import Coder
 from pgolf.eval.evaluation import Evaluation
@@ -60,9 +60,9 @@ def apply(evaluation: Evaluation) -> Evaluation:
     return driven(evaluation, LooksAcross, method=method)
 
 
-def text(tokens_N: np.ndarray, documents: Sequence[str], bos_id: int) -> tuple[np.ndarray, list[str]]:
+def text(tokens_N: np.ndarray, documents: Sequence[str], tokenizer: Tokenizer) -> tuple[np.ndarray, list[str]]:
     """A stream's whole documents twice, in lanes that are equally long, and what they are."""
-    starts = np.flatnonzero(tokens_N == bos_id)
+    starts = np.flatnonzero(tokens_N == tokenizer.bos_id)
     if len(starts) > 1:  # the last one may have been cut
         tokens_N, documents = tokens_N[: starts[-1]], documents[: len(starts) - 1]
     return np.concatenate([tokens_N, tokens_N, tokens_N[:1]]), [*documents, *documents, documents[0]]
