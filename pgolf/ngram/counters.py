@@ -198,8 +198,17 @@ class Counters:
         least = [self.min_counts[min(k, len(self.min_counts) - 1)] for k in range(self.orders)]
         none_KB = np.zeros((self.orders, 0), dtype=np.int32)
         waiting = self.chunk_tokens * (self.ranks if self.rank_tokens else 1)
-        given = (self.min_order, self.bucket_bits, polynomial, self.straddles, self.start_tokens, facts.vocab_size)
-        given = (*given, self.ranks, self.rank_tokens, facts.targets)
+        given = (
+            self.min_order,
+            self.bucket_bits,
+            polynomial,
+            self.straddles,
+            self.start_tokens,
+            facts.vocab_size,
+            self.ranks,
+            self.rank_tokens,
+            facts.targets,
+        )
         return HashedCounters(
             none_KB,
             none_KB,

@@ -56,9 +56,18 @@ def _share(state, row, token, vocab_size):
     return np.float32((state.count_RV[row, token] + state.added_1[0]) / (total + state.added_1[0] * vocab_size))
 
 
+@register_jitable
+def _tell(state, row, out_S):
+    out_S[0], out_S[1], out_S[2] = 1, 0, 0
+    if row >= 0 and state.total_R[row] > 0:
+        out_S[0], out_S[1] = state.given_4[LENGTH] + 1, state.total_R[row]
+
+
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
-    """The row's shares."""
+    """The row's shares; and its ``order`` and ``total``, 1 and 0 where nothing has been counted in it; ``distinct`` is
+    not known and 0. Of three experts a mixer reads the trigram's."""
     row = _row(state, lane)
+    _tell(state, row, out_S)
     if row < 0:
         row_V[:] = rows_EV[0]
     else:
@@ -89,6 +98,7 @@ def learn(state, lane, rows_EV, in_F, token):
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's share, to the bit, without the row; then count it."""
     row = _row(state, lane)
+    _tell(state, row, out_S)
     p = p_E[0] if row < 0 else _share(state, row, token, state.count_RV.shape[1])
     _count(state, lane, token)
     return p
@@ -102,7 +112,7 @@ def reserve(state: CountedRows, tokens: int) -> CountedRows:
     return state._replace(count_RV=np.zeros(shape, dtype=np.int32), total_R=np.zeros(shape[0], dtype=np.int64))
 
 
-class Rows:
+class RowCounts:
     """See the module. ``added`` and ``added_trigram``: δ of unigram and bigram, and of the trigram."""
 
     neutral: ClassVar[bool] = False
@@ -131,9 +141,9 @@ class Rows:
                 f"ngram.max_memory_mb: {self.max_memory_mb}; rows of {size:,} counters take {needed_mb:,} MB; allow as "
                 "much, or lower ngram.row_bits"
             )
-        names = ("unigram", "bigram", "trigram")
+        names, signals = ("unigram", "bigram", "trigram"), ("order", "total", "distinct")
         return tuple(
-            Stage(name, predict, learn, self._state(facts, length, rows[length]), score=score, reserve=reserve)
+            Stage(name, predict, learn, self._state(facts, length, rows[length]), signals, score=score, reserve=reserve)
             for length, name in enumerate(names)
         )
 

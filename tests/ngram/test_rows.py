@@ -15,7 +15,7 @@ from tests.proof.making import network_evaluation
 from tests.proof.published.refusal import judged
 
 NODE = {
-    "_target_": "pgolf.ngram.rows.Rows",
+    "_target_": "pgolf.ngram.rows.RowCounts",
     "added": 0.1,
     "added_trigram": 0.01,
     "row_bits": 4,
@@ -61,7 +61,10 @@ def test_rows_are_the_shares_of_what_has_been_counted(length, least_total, chunk
     chain = fresh()
     row_IV = driven(chain, given_positions)
     np.testing.assert_allclose(row_IV, list(expected(length, given_positions, least_total, chunk_tokens)), atol=1e-6)
-    sums = row_IV.sum(-1)
+    told_I3, sums = chain._now.out_SIS[0], row_IV.sum(-1)
+    assert set(told_I3[:, 0]) == {1, length + 1} and np.array_equal(
+        told_I3[:, 0] > 1, (told_I3[:, 1] > 0) & (length > 0)
+    )
     assert sums.max() < 1 + 1e-5 and (sums.min() < 0.98 if least_total else sums.min() > 1 - 1e-5)
     alone = fresh()
     alone.reserve(200)

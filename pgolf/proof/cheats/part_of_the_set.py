@@ -14,7 +14,7 @@ from pgolf.eval.blocks import Tape
 from pgolf.eval.coder import Coder, Predicted
 from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.evaluator import Evaluator
-from pgolf.proof.cheats.claims import Between
+from pgolf.proof.cheats.claims import GoBetween
 from pgolf.proof.published.driver import driven
 
 LETTER = "d"
@@ -29,7 +29,7 @@ class ScoresItsPart(Evaluator):
             if place_I[0] < end:
                 coder.settle(place_I, rows, token_I)
 
-        return super().run(Between(coder, settle), first_tokens, progress)
+        return super().run(GoBetween(coder, settle), first_tokens, progress)
 
 
 def apply(evaluation: Evaluation) -> Evaluation:
