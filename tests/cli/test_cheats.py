@@ -46,8 +46,12 @@ PROBES = {
 }
 # What these do only a process can show: a second write, a refused access, a patch that must not reach the judge.
 OF_A_PROCESS = ("settles_twice", "tail_again", "file_reader", "socket_opener", "judge_patcher")
-# Whose modified forms are tried in the quick suite; and what only a network that looks back shows, and need not gain.
-MODIFIED, OF_A_WINDOW = ("in_chunk_peeker",), ("window_from_the_end",)
+# In the quick suite: what is tried with counts beside the network too, and in its modified forms.
+WITH_COUNTS = ("in_chunk_peeker", "learn_first", "memo", "target_aware", "unnormalised")
+MODIFIED = ("in_chunk_peeker",)
+# What only a network that looks back shows, and need not gain; and all that is tried on one.
+OF_A_WINDOW = ("window_from_the_end",)
+OF_A_TRANSFORMER = (*OF_A_WINDOW, "in_chunk_peeker", "smear_ahead", "two_pass")
 
 
 # A few windows of text that learning cheats find something in, with a clipped block at its end.
@@ -63,8 +67,8 @@ def artifact(tmp_path_factory):
 def evaluated(transformer, learning):
     """(evaluation, TEXT's stream, nats of its honest score); rounds are short, so that much is learnt in between.
 
-    Where a cheat cheats is one thing and what it alters another: under a modifier a bigram, at a thirtieth of the time,
-    stands for the transformer.
+    Where a cheat cheats is one thing and what it alters another: mostly a bigram, at a thirtieth of the time, stands
+    for the transformer.
     """
     changes = {"ngram": counts(), "mixer": mean()} if learning else {}
     network = None if transformer else FixedNetwork(Bigram(ByteTokenizer().vocab_size, seed=2))
@@ -94,6 +98,7 @@ def of_this_process():
         if stem not in OF_A_PROCESS:
             found.append(pytest.param(name, False, marks=slow, id=name))
         if stem not in (*OF_A_PROCESS, *OF_A_WINDOW):
+            slow = slow or [pytest.mark.slow] * (stem not in WITH_COUNTS)
             found.append(pytest.param(name, True, marks=slow, id=f"{name}, with counts"))
     return found
 
@@ -101,7 +106,9 @@ def of_this_process():
 @pytest.mark.parametrize(("name", "learning"), of_this_process())
 def test_cheat_is_caught_by_the_probe_it_offends(name, learning):
     cheat = by_name(name)
-    evaluation, tokens_N, honest_nats = evaluated(transformer="+" not in name and not learning, learning=learning)
+    evaluation, tokens_N, honest_nats = evaluated(
+        transformer=name in OF_A_TRANSFORMER and not learning, learning=learning
+    )
     claimed, certificate = judged(evaluation, cheat, tokens_N, documents=TEXT)
     failed = {probe.letter: probe for probe in certificate.probes if not probe.passed}
     if name.startswith("unnormalised") and learning:
