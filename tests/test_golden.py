@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.config.compose import compose, settings, to_yaml
+from pgolf.config.compose import compose, conf_dir, settings, to_yaml
+from pgolf.config.eval_words import OVERRIDABLE
+from pgolf.config.preflight import options
 
 FOLDER = Path(__file__).parent / "golden"
 PINNED = {
@@ -24,8 +26,21 @@ PINNED = {
 }
 
 
+EVALUATIONS = "evaluations"  # of all records, at their size
+
+
 def composed(words):
     return to_yaml(settings(compose(words)), sort_keys=True)
+
+
+def evaluations():
+    """The evaluation of each experiment that has one, and nothing else of it."""
+    found = {}
+    for name in options(conf_dir(), "experiment"):
+        if "_eval" in name:
+            cfg = settings(compose(["size=record", f"experiment={name}"]))
+            found[name] = {group: cfg[group] for group in OVERRIDABLE}
+    return to_yaml(found, sort_keys=True)
 
 
 @pytest.mark.parametrize("name", PINNED)
@@ -33,6 +48,11 @@ def test_the_composed_config_is_as_pinned(name):
     assert composed(PINNED[name]) == (FOLDER / f"{name}.yaml").read_text()
 
 
+def test_the_evaluations_of_records_are_as_pinned():
+    assert evaluations() == (FOLDER / f"{EVALUATIONS}.yaml").read_text()
+
+
 if __name__ == "__main__":
     for name, words in PINNED.items():
         (FOLDER / f"{name}.yaml").write_text(composed(words))
+    (FOLDER / f"{EVALUATIONS}.yaml").write_text(evaluations())

@@ -6,13 +6,19 @@ Of each: what it claims, what its rows sum to, and what is left of the claim onc
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pgolf.core.choices import expanded
 from pgolf.core.command import at_least, guarded, home
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pgolf.core.results import Score
+    from pgolf.eval.evaluation import Evaluation
 
 _ROW = "{:<{width}} {:>9} {:>10} {:>10} {:>12} {:>11}"
 _NO_LENGTH = 1e-4  # that a row may sum to more than one (the certificate's probe a)
@@ -33,6 +39,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("words", nargs="*", metavar="WORD", help="eval, ttt, ngram, mixer and their keys; data, budget")
     parser.add_argument("--tokens", type=at_least(2), help="of dev, from --skip on (default: all)")
     parser.add_argument("--skip", type=at_least(0), default=0, help="so many tokens of dev (default: none)")
+    parser.add_argument(
+        "--two-pass",
+        action="store_true",
+        help="each also as in #846, no code length: the beginning is scored again when all of it has been learnt",
+    )
     parser.set_defaults(run=guarded("compare", _run), open_list=("words", str))
 
 
@@ -63,6 +74,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if len(stream_N) < 2:
         raise DataError(f"--skip: {arguments.skip:,} leaves nothing of dev, which has {dataset.facts['dev'].tokens:,}")
     bytes_N = dataset.sidecar_target_bytes("dev", stop)
+    target_bytes_N = None if bytes_N is None else bytes_N[arguments.skip :]
     alike: dict[str, list[int]] = {}
     for index, overrides in enumerate(nodes):
         alike.setdefault(repr([overrides.get(group) for group in ("eval", "ttt")]), []).append(index)
@@ -76,24 +88,43 @@ def _run(arguments: argparse.Namespace) -> None:
                 stream_N,
                 split="dev",
                 subset=len(stream_N) < dataset.facts["dev"].tokens,
-                target_bytes_N=None if bytes_N is None else bytes_N[arguments.skip :],
+                target_bytes_N=target_bytes_N,
                 progress=lambda _, done, total, told=told_dev: told("dev", done, total),
             )
         for index, compared in zip(indices, found, strict=True):
             score = compared.score
-            print(
-                _ROW.format(
-                    _shown(settings[index]),
-                    f"{score.claimed_bpb:.4f}",
-                    f"{score.sum_p_mean:.3f}",
-                    f"{score.sum_p_max:.2f}",
-                    f"{score.renormalised_bpb:.4f}",
-                    f"{1e6 * compared.stage_seconds / score.tokens:.1f}",
-                    width=width,
-                )
-                + ("  no code length" if score.sum_p_max > 1 + _NO_LENGTH else ""),
-                flush=True,
-            )
+            _print_row(_shown(settings[index]), score, f"{1e6 * compared.stage_seconds / score.tokens:.1f}", width)
+            if arguments.two_pass:
+                _print_twice(evaluations[index], stream_N, target_bytes_N, score, width)
+
+
+def _print_row(label: str, score: Score, stage_us: str, width: int, is_length: bool = True) -> None:
+    """``is_length``: whether it may be a code length, as far as the sums of its rows tell."""
+    print(
+        _ROW.format(
+            label,
+            f"{score.claimed_bpb:.4f}",
+            f"{score.sum_p_mean:.3f}",
+            f"{score.sum_p_max:.2f}",
+            f"{score.renormalised_bpb:.4f}",
+            stage_us,
+            width=width,
+        )
+        + ("" if is_length and score.sum_p_max <= 1 + _NO_LENGTH else "  no code length"),
+        flush=True,
+    )
+
+
+def _print_twice(
+    evaluation: Evaluation, stream_N: np.ndarray, target_bytes_N: np.ndarray | None, once: Score, width: int
+) -> None:
+    """The same by two passes, and what each chunk that was scored again cost in both."""
+    from pgolf.proof.published.two_pass import score_twice
+
+    twice, chunks = score_twice(evaluation, stream_N, target_bytes_N, split=once.split, subset=once.subset)
+    _print_row("  in two passes", twice, "-", width, is_length=False)
+    for chunk in chunks:
+        print(f"  {chunk}", flush=True)
 
 
 def _shown(words: Sequence[str]) -> str:
@@ -102,29 +133,3 @@ def _shown(words: Sequence[str]) -> str:
 
 def _in_place(read_words: Any, artifact: Path, words: Sequence[str]) -> Any:
     return read_words([f"artifact={artifact}", f"out={artifact.with_name('certificate.eval.json')}", *words])
-
-
-def expanded(words: Sequence[str]) -> list[list[str]]:
-    """All combinations of the values that commas separate, outside brackets; the last word changes fastest.
-
-    A lone / ends one list of words and begins another.
-    """
-    if "/" in words:
-        end = words.index("/")
-        return [*expanded(words[:end]), *expanded(words[end + 1 :])]
-    choices = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        choices.append([f"{key}={part}" for part in _parts(value)] if equals else [word])
-    return [list(chosen) for chosen in itertools.product(*choices)]
-
-
-def _parts(value: str) -> list[str]:
-    depth, parts = 0, [""]
-    for letter in value:
-        depth += (letter in "[{(") - (letter in "]})")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts

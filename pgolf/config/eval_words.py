@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pgolf.core.choices import expanded
 from pgolf.core.errors import ConfigError
 
 # What an artifact's header holds and a command line may replace; all else about the model is fixed by it.
 OVERRIDABLE = ("eval", "ttt", "ngram", "mixer")
 OWN = ("artifact", "out")
+SEVERAL = ("-m", "--multirun")
+EXPERIMENT = "experiment"  # of which the evaluation is taken, whole
 FREE = ("data", "budget", "certify", "size", "device", "cache_dir")
+_MAX_LABEL = 120  # of a file's name, in characters
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,11 @@ def help_wanted(argv: Sequence[str]) -> bool:
     return any(word in ("-h", "--help") for word in argv)
 
 
-def read_words(argv: Sequence[str]) -> EvalWords:
-    """Sort and check the words. Raises ConfigError for what eval.py does not take."""
+def read_words(argv: Sequence[str], several: str = SEVERAL[0]) -> EvalWords:
+    """Sort and check the words. ``several``: what takes more than one value of a word.
+
+    Raises ConfigError for what eval.py does not take.
+    """
     from pgolf.config.by_size import scales
     from pgolf.config.compose import compose, conf_dir, settings
     from pgolf.config.preflight import preflight
@@ -52,19 +60,21 @@ def read_words(argv: Sequence[str]) -> EvalWords:
     rest = [word for word in argv if word.partition("=")[0] not in OWN]
     if not own.get("artifact"):
         raise ConfigError("artifact: which one? python eval.py artifact=runs/<name>/seed=<n>/artifact.pgolf")
-    preflight(rest, conf_dir(), lambda words: settings(compose(words)), sweeps=False)
+    preflight(rest, conf_dir(), lambda words: settings(compose(words)), sweeps=False, several=several)
     chosen: list[str] = []
     changed: list[str] = []
     fixed: list[str] = []
     for word in rest:
         key = word.partition("=")[0].lstrip("+~").rpartition("@")[2]  # group@place says what stands at the place
         group = key.partition(".")[0].partition("/")[0]
-        if group in OVERRIDABLE:
+        if group == EXPERIMENT:
+            chosen += OVERRIDABLE
+        elif group in OVERRIDABLE:
             (changed if "." in key else chosen).append(key)
         elif group not in FREE:
             fixed.append(
                 f"{key}: fixed by the artifact or without meaning here; "
-                f"eval.py takes {', '.join((*OWN, *FREE, *OVERRIDABLE))}"
+                f"eval.py takes {', '.join((*OWN, *FREE, *OVERRIDABLE, EXPERIMENT))}"
             )
     if fixed:
         raise ConfigError(fixed)
@@ -72,7 +82,25 @@ def read_words(argv: Sequence[str]) -> EvalWords:
     scaled = {group: tuple(str(key) for key in cfg[group] if scales(cfg[group], str(key))) for group in OVERRIDABLE}
     artifact = place(own["artifact"])
     out = place(own["out"]) if own.get("out") else artifact.with_name("certificate.eval.json")
-    return EvalWords(artifact, out, settings(cfg), tuple(chosen), tuple(changed), scaled)
+    return EvalWords(artifact, out, settings(cfg), tuple(dict.fromkeys(chosen)), tuple(changed), scaled)
+
+
+def read_several(argv: Sequence[str]) -> dict[str, EvalWords]:
+    """What each combination of values of a command line with ``-m`` asks for, by the words in which they differ.
+
+    Each has a certificate of its own: ``certificate.eval.ttt=sgd.json``. Raises ConfigError as ``read_words``.
+    """
+    every = expanded([word for word in argv if word not in SEVERAL])
+    common = set(every[0]).intersection(*every)
+    found = {}
+    for words in every:
+        label = " ".join(word for word in words if word not in common) or "as given"
+        read = read_words(words)
+        if len(every) > 1:
+            name = re.sub(r"[^\w.,=+-]", "_", label)[:_MAX_LABEL]
+            read = replace(read, out=read.out.with_name(f"{read.out.stem}.{name}{read.out.suffix}"))
+        found[label] = read
+    return found
 
 
 def evaluation_nodes(argv: Sequence[str], header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -84,12 +112,13 @@ def evaluation_nodes(argv: Sequence[str], header: Mapping[str, Any]) -> dict[str
         return {}
     from pgolf.config.compose import checked
 
+    mine = (*OVERRIDABLE, EXPERIMENT)
     keys = [word.lstrip("+~").partition("=")[0].rpartition("@")[2] for word in argv]
-    foreign = [word for word, key in zip(argv, keys, strict=True) if key.partition(".")[0] not in OVERRIDABLE]
+    foreign = [word for word, key in zip(argv, keys, strict=True) if key.partition(".")[0] not in mine]
     if foreign:
         checked(foreign)  # a mistyped one is told what it may have meant
         raise ConfigError(f"{' '.join(foreign)}: fixed by the artifact; its {', '.join(OVERRIDABLE)} can be replaced")
-    return _nodes(read_words(["artifact=given", *argv]), header)
+    return _nodes(read_words(["artifact=given", *argv], "-m of eval.py"), header)
 
 
 def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

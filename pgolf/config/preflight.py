@@ -86,7 +86,12 @@ def _key_problem(config: Mapping[str, Any], dotted: str, adding: bool) -> str | 
 
 
 def preflight(
-    words: Sequence[str], conf: Path, config: Callable[[list[str]], Mapping[str, Any]], *, sweeps: bool = True
+    words: Sequence[str],
+    conf: Path,
+    config: Callable[[list[str]], Mapping[str, Any]],
+    *,
+    sweeps: bool = True,
+    several: str = "-m of train.py",
 ) -> list[Override]:
     """Check every override among the command-line ``words``.
 
@@ -97,7 +102,7 @@ def preflight(
     overrides = parse(words)
     problems: list[str] = list(_child_problems(conf, overrides))
     if not sweeps:
-        problems += [_one_value(override) for override in overrides if override.is_sweep_override()]
+        problems += [_one_value(override, several) for override in overrides if override.is_sweep_override()]
     keys: list[Override] = []
     right: list[str] = []
     misspelt: set[str] = set()  # roots of groups whose option is wrong
@@ -126,11 +131,11 @@ def preflight(
     return overrides
 
 
-def _one_value(override: Override) -> str:
+def _one_value(override: Override, several: str) -> str:
     key, _, value = str(override.input_line).partition("=")
     listed = shell_word(f"{key}=[{value}]")
     return (
-        f"{key}={value}: several values are a sweep, and need -m of train.py. "
+        f"{key}={value}: several values are a sweep, and need {several}. "
         f"As a list: {listed}. As a text: {shell_word(f'{key}={quoted(value)}')}"
     )
 

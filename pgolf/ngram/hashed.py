@@ -5,8 +5,8 @@ each order k and h a hash of the last k-1 tokens; the first order from the longe
 decides, also where f is 0. Without one, q = p, the network's row. ``hashing`` xor: h = ⊕ t_j P_j over the k-1 tokens,
 the oldest with P_0, g = h ⊕ v P_{k-1}; polynomial: h = (h P_0 + t_j) mod B, g = h P_1 + v. Not ``clipped``: f/c within
 [1e-8, 1 - 1e-8]. Counters take the tokens of a chunk when it is full.
-Source: #187, #702, #727, #779, #846, #860; constants in the presets' files. Published with 8 processes that each saw a
-part of the text; here one sees all.
+Source: #187, #702, #727, #779, #846, #860; constants in the presets' files. #187, #702 and #727 ran in 8 processes that
+each counted a part of the text; with ``ranks`` 8 so does one, else it counts all.
 Not a code length: strangers in a bucket are counted in c once and in f for every v, so that Σ_v q(v) goes towards the
 vocabulary's size where buckets are few (ngram spec §1, validity §3), and what is claimed falls with every collision.
 The certificate refuses it by probe a.
@@ -37,6 +37,7 @@ from pgolf.ngram.counters import (
     learn,
     pair_bucket,
     reserve,
+    table_now,
 )
 
 NEAREST = 1e-8  # to 0 and 1, of a ratio that is not clipped
@@ -58,19 +59,20 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
         for v in range(len(row_V)):
             row_V[v] = np.float32(1.0 / len(row_V)) if state.own_KX[0, UNIFORM] > 0 else rows_EV[0, v]
     else:
-        length, clipped, pair_B = state.given_6[SHORTEST] + k - 1, state.own_KX[0, CLIPPED] > 0, state.pair_KB[k]
+        length, clipped = state.given_9[SHORTEST] + k - 1, state.own_KX[0, CLIPPED] > 0
+        pair_B = state.pair_KB[table_now(state, k)]
         for v in range(len(row_V)):
-            row_V[v] = _ratio(pair_B[pair_bucket(hashed, length, v, state.by_P, state.given_6)], count, clipped)
+            row_V[v] = _ratio(pair_B[pair_bucket(hashed, length, v, state.by_P, state.given_9)], count, clipped)
 
 
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's ratio, to the bit, without the row; then count it."""
     k, hashed, count = decided(state, lane, out_S)
     if k < 0:
-        p = np.float32(1.0 / state.given_6[VOCABULARY]) if state.own_KX[0, UNIFORM] > 0 else p_E[0]
+        p = np.float32(1.0 / state.given_9[VOCABULARY]) if state.own_KX[0, UNIFORM] > 0 else p_E[0]
     else:
-        bucket = pair_bucket(hashed, state.given_6[SHORTEST] + k - 1, token, state.by_P, state.given_6)
-        p = _ratio(state.pair_KB[k, bucket], count, state.own_KX[0, CLIPPED] > 0)
+        bucket = pair_bucket(hashed, state.given_9[SHORTEST] + k - 1, token, state.by_P, state.given_9)
+        p = _ratio(state.pair_KB[table_now(state, k), bucket], count, state.own_KX[0, CLIPPED] > 0)
     count_in_chunks(state, lane, token)
     return p
 
@@ -95,6 +97,8 @@ class Hashed:
         chunk_tokens: PositiveInt,
         straddles: bool,
         start_tokens: NonNegativeInt,
+        ranks: PositiveInt,
+        rank_tokens: NonNegativeInt,
         max_memory_mb: PositiveInt,
     ) -> None:
         """Raises ConfigError: see ``Counters``."""
@@ -110,6 +114,8 @@ class Hashed:
             straddles,
             start_tokens,
             max_memory_mb,
+            ranks,
+            rank_tokens,
         )
         self._own_X = [float(clipped), float(unseen == "uniform")]
 

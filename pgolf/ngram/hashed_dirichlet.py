@@ -39,15 +39,15 @@ from pgolf.ngram.trie import check_betas
 @register_jitable
 def _seen(state, lane, k):
     """(hash of the order's context, its count); 0: not seen."""
-    hashed = context_hash(state.past_LT[lane], state.given_6[SHORTEST] + k - 1, state.by_P, state.given_6)
+    hashed = context_hash(state.past_LT[lane], state.given_9[SHORTEST] + k - 1, state.by_P, state.given_9)
     if hashed < 0:
         return hashed, np.int64(0)
-    return hashed, np.int64(state.context_KB[k, hashed & ((1 << state.given_6[BITS]) - 1)])
+    return hashed, np.int64(state.context_KB[k, hashed & ((1 << state.given_9[BITS]) - 1)])
 
 
 @register_jitable
 def _step(state, k, hashed, count, token, below):
-    bucket = pair_bucket(hashed, state.given_6[SHORTEST] + k - 1, token, state.by_P, state.given_6)
+    bucket = pair_bucket(hashed, state.given_9[SHORTEST] + k - 1, token, state.by_P, state.given_9)
     beta = state.own_KX[k, 0]
     both = min(np.int64(state.pair_KB[k, bucket]), count)
     return np.float32((both + beta * np.float64(below)) / (count + beta))
@@ -61,7 +61,7 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
     for k in range(len(state.least_K)):
         hashed, count = _seen(state, lane, k)
         if count > 0:
-            out_S[0], out_S[1] = state.given_6[SHORTEST] + k, count
+            out_S[0], out_S[1] = state.given_9[SHORTEST] + k, count
             for v in range(len(row_V)):
                 row_V[v] = max(_step(state, k, hashed, count, v, row_V[v]), LEAST)
 
@@ -73,7 +73,7 @@ def score(state, lane, p_E, in_F, token, out_S):
     for k in range(len(state.least_K)):
         hashed, count = _seen(state, lane, k)
         if count > 0:
-            out_S[0], out_S[1] = state.given_6[SHORTEST] + k, count
+            out_S[0], out_S[1] = state.given_9[SHORTEST] + k, count
             p = max(_step(state, k, hashed, count, token, p), LEAST)
     count_in_chunks(state, lane, token)
     return p

@@ -29,9 +29,9 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
     k, hashed, count = decided(state, lane, out_S)
     total = np.int64(0)
     if k >= 0:
-        length = state.given_6[SHORTEST] + k - 1
+        length = state.given_9[SHORTEST] + k - 1
         for v in range(len(row_V)):
-            both = min(np.int64(state.pair_KB[k, pair_bucket(hashed, length, v, state.by_P, state.given_6)]), count)
+            both = min(np.int64(state.pair_KB[k, pair_bucket(hashed, length, v, state.by_P, state.given_9)]), count)
             total += both
             row_V[v] = both
     if total > 0:

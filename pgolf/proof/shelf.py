@@ -94,6 +94,8 @@ def _find(
     profile: Profile,
 ) -> Finding:
     evaluation = cheat.apply(honest) if cheat is not None else honest
+    if cheat is not None and cheat.text is not None:
+        tokens_N, documents = cheat.text(tokens_N, documents, honest.tokenizer)
     source = cheating(cheat.name) if cheat is not None else PackageSource()
     sealed = score_sealed(artifact_path, tokens_N, source=source)
     scored = ~np.isnan(sealed.nll_nats_N)
@@ -106,6 +108,7 @@ def _find(
         subset=True,
         seconds=sealed.seconds,
         valid=False,
+        side_bits=sealed.side_bits,
     )
     vocab_size = honest.tokenizer.vocab_size
     audit, decoding = prove(artifact_path, tokens_N, sealed, vocab_size, profile, source=source)

@@ -15,7 +15,8 @@ from pgolf.artifact.ledger import artifact_record, ledger_text
 from pgolf.bundle.script import SCRIPT_NAME, make_serving
 from pgolf.config.eval_words import EvalWords, overrides_of
 from pgolf.core.atomic import write_text_atomic
-from pgolf.core.errors import CertificateError, OverBudget, RunError
+from pgolf.core.command import complain
+from pgolf.core.errors import CertificateError, OverBudget, RunError, UserError
 from pgolf.core.events import Event
 from pgolf.core.process import Process
 from pgolf.core.protocols import Progress
@@ -33,6 +34,7 @@ from pgolf.track.ledger import StageLedger
 from pgolf.track.result import read_result
 
 NOT_OWN = "not the artifact's own settings"
+_ROW = "{:<{width}} {:>10} {:>9}  {}"
 
 
 class Rescore(Recorder):
@@ -81,8 +83,43 @@ class Rescore(Recorder):
         )
 
 
+def evaluate_all(several: Mapping[str, EvalWords]) -> int:
+    """One after another, and then all of them beside each other; returns the worst exit status.
+
+    An error of one is printed, counts as its status and keeps none of the others from being scored.
+    """
+    found: dict[str, tuple[str, str, str, int]] = {}
+    for number, (label, words) in enumerate(several.items(), 1):
+        print(f"{number} of {len(several)}: {label}", flush=True)
+        try:
+            score, status = _evaluated(words)
+        except UserError as error:
+            complain(error)
+            found[label] = "-", "-", str(error).splitlines()[0], error.exit_status
+            continue
+        found[label] = f"{score.val_bpb:.4f}", f"{score.seconds:.1f}", _verdict(score, status), status
+    width = max(map(len, found))
+    print(_ROW.format("words", "bits/byte", "seconds", "verdict", width=width))
+    for label, (bpb, seconds, verdict, _) in found.items():
+        print(_ROW.format(label, bpb, seconds, verdict, width=width), flush=True)
+    return max(status for *_, status in found.values())
+
+
+def _verdict(score: Score, status: int) -> str:
+    """In words, of a score and the exit status of who made it."""
+    if status == CertificateError.exit_status:
+        return "certificate failed"
+    if status == OverBudget.exit_status:
+        return "over its time or its bytes"
+    return "valid" if score.valid else NOT_OWN
+
+
 def evaluate(words: EvalWords) -> int:
     """Score, certify, print and write; returns the exit status."""
+    return _evaluated(words)[1]
+
+
+def _evaluated(words: EvalWords) -> tuple[Score, int]:
     loaded = container.read(words.artifact)
     overrides = overrides_of(words, loaded.header)
     with Console() as console:
@@ -116,9 +153,9 @@ def evaluate(words: EvalWords) -> int:
         write_text_atomic(words.out, to_json(record, indent=2) + "\n")
         recorder.tell("written", str(words.out))
     if not certificate.passed:
-        return CertificateError.exit_status
+        return recorder.score, CertificateError.exit_status
     over = recorder.over_cap or stages.over_time(words.settings, recorder.score)
-    return OverBudget.exit_status if over else 0
+    return recorder.score, OverBudget.exit_status if over else 0
 
 
 def count(path: Path, loaded: Loaded, script: bytes, budget: Mapping[str, Any]) -> Artifact:

@@ -7,16 +7,20 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
+import torch
 
 from pgolf.cli.cheats import add_parser
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.sliding import Sliding
+from pgolf.eval.slots import DoubleScore
 from pgolf.proof import cheats
 from pgolf.proof.certificate import certify
 from pgolf.proof.cheats import Cheat, by_name, names, shelf
 from pgolf.proof.cheats.altered import Alteration, altered
+from pgolf.proof.cheats.length_gate import AdaptsByLength
+from pgolf.proof.cheats.wrong_denominator import DividesByContext
 from pgolf.proof.profiles import Profile
 from pgolf.proof.shelf import own_documents, run_shelf
 from pgolf.tokenizer.bytes import ByteTokenizer
@@ -41,7 +45,13 @@ PROBES = {
     "e": "artifact only",
 }
 # What these do only a process can show: a second write, a refused access, a patch that must not reach the judge.
-OF_A_PROCESS = ("settles_twice", "file_reader", "socket_opener", "judge_patcher")
+OF_A_PROCESS = ("settles_twice", "tail_again", "file_reader", "socket_opener", "judge_patcher")
+# In the quick suite: what is tried with counts beside the network too, and in its modified forms.
+WITH_COUNTS = ("in_chunk_peeker", "learn_first", "memo", "target_aware", "unnormalised")
+MODIFIED = ("in_chunk_peeker",)
+# What only a network that looks back shows, and need not gain; and all that is tried on one.
+OF_A_WINDOW = ("window_from_the_end",)
+OF_A_TRANSFORMER = (*OF_A_WINDOW, "in_chunk_peeker", "smear_ahead", "two_pass")
 
 
 # A few windows of text that learning cheats find something in, with a clipped block at its end.
@@ -57,8 +67,8 @@ def artifact(tmp_path_factory):
 def evaluated(transformer, learning):
     """(evaluation, TEXT's stream, nats of its honest score); rounds are short, so that much is learnt in between.
 
-    Where a cheat cheats is one thing and what it alters another: under a modifier a bigram, at a thirtieth of the time,
-    stands for the transformer.
+    Where a cheat cheats is one thing and what it alters another: mostly a bigram, at a thirtieth of the time, stands
+    for the transformer.
     """
     changes = {"ngram": counts(), "mixer": mean()} if learning else {}
     network = None if transformer else FixedNetwork(Bigram(ByteTokenizer().vocab_size, seed=2))
@@ -71,17 +81,34 @@ def evaluated(transformer, learning):
 def judged(evaluation, cheat, tokens_N, places=10_000, documents=DOCUMENTS):
     """(claimed nats, certificate) of the cheat where scorer and audited run in this process."""
     cheating = cheat.apply(evaluation)
+    if cheat.text is not None:
+        tokens_N, documents = cheat.text(tokens_N, documents, evaluation.tokenizer)
     sealed = pretend_sealed(cheating, tokens_N)
     audit = pretend_audit(cheating, tokens_N, sealed, places=places)
     context = context_of(cheating, documents, sealed=sealed, audit=audit, tokens_N=tokens_N)
     return float(np.nansum(sealed.nll_nats_N)), certify(context)
 
 
-@pytest.mark.parametrize("learning", [False, True], ids=["network", "with counts"])
-@pytest.mark.parametrize("name", [name for name in names() if name not in OF_A_PROCESS])
+def of_this_process():
+    """Names, and whether counts stand beside the network. Modified forms all run under ``pgolf cheats``."""
+    found = []
+    for name in names():
+        stem, _, modifier = name.partition("+")
+        slow = [pytest.mark.slow] * bool(modifier and stem not in MODIFIED)
+        if stem not in OF_A_PROCESS:
+            found.append(pytest.param(name, False, marks=slow, id=name))
+        if stem not in (*OF_A_PROCESS, *OF_A_WINDOW):
+            slow = slow or [pytest.mark.slow] * (stem not in WITH_COUNTS)
+            found.append(pytest.param(name, True, marks=slow, id=f"{name}, with counts"))
+    return found
+
+
+@pytest.mark.parametrize(("name", "learning"), of_this_process())
 def test_cheat_is_caught_by_the_probe_it_offends(name, learning):
     cheat = by_name(name)
-    evaluation, tokens_N, honest_nats = evaluated(transformer="+" not in name and not learning, learning=learning)
+    evaluation, tokens_N, honest_nats = evaluated(
+        transformer=name in OF_A_TRANSFORMER and not learning, learning=learning
+    )
     claimed, certificate = judged(evaluation, cheat, tokens_N, documents=TEXT)
     failed = {probe.letter: probe for probe in certificate.probes if not probe.passed}
     if name.startswith("unnormalised") and learning:
@@ -89,7 +116,9 @@ def test_cheat_is_caught_by_the_probe_it_offends(name, learning):
     else:
         assert cheat.letter in failed, certificate
         assert failed[cheat.letter].name == PROBES[cheat.letter]
-    assert claimed <= honest_nats + 1e-6  # or it would not be worth cheating
+    if cheat.text is not None:  # on that text
+        honest_nats = judged(evaluation, replace(cheat, apply=lambda honest: honest), tokens_N, documents=TEXT)[0]
+    assert claimed <= honest_nats + 1e-6 or name in OF_A_WINDOW  # or it would not be worth cheating
 
 
 @pytest.mark.parametrize("learning", [False, True], ids=["network", "with counts"])
@@ -100,7 +129,8 @@ def test_the_honest_evaluation_of_the_same_text_passes(transformer, learning):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "socket_opener")) for name in OF_A_PROCESS]
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("socket_opener", "tail_again"))) for name in OF_A_PROCESS],
 )
 def test_what_only_a_process_shows_is_caught_in_one(artifact, name):
     (finding,) = run_shelf(artifact, DOCUMENTS, [by_name(name)], profile=Profile(places=20, decoded=10))
@@ -113,6 +143,41 @@ class Idle(Alteration):
 
     def rows(self, p_BKV, batch):
         return p_BKV
+
+
+class CarriesOver(Idle):
+    """The token before a document's beginning has a part in the row after it: causal, so a code length (#1797)."""
+
+    def rows(self, p_BKV, batch):
+        begins_BK1 = (batch.inputs_BT == ByteTokenizer.bos_id)[:, -batch.keep :].unsqueeze(-1)
+        before_BKV = torch.cat([p_BKV[:, :1], p_BKV[:, :-1]], dim=1)
+        return torch.where(begins_BK1, (p_BKV + before_BKV) / 2, p_BKV)
+
+
+class OpenGate(AdaptsByLength):
+    """Whatever a document's length."""
+
+    def gate(self, goes_on_BK):
+        return torch.ones_like(goes_on_BK)
+
+
+class DividesByItsSum(DividesByContext):
+    def denominator(self, joint_BKV, seen_BK1):
+        return joint_BKV.sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("form", [CarriesOver, OpenGate, DividesByItsSum])
+def test_the_valid_form_of_a_cheat_passes(form):
+    evaluation, tokens_N, _ = evaluated(False, False)
+    valid = Cheat("valid", "", partial(altered, alteration=form, modifier="plain"))
+    certificate = judged(evaluation, valid, tokens_N, documents=TEXT)[1]
+    assert certificate.passed, certificate.failed
+
+
+def test_what_is_scored_again_meets_a_slot_that_is_taken():
+    evaluation, tokens_N, _ = evaluated(False, False)
+    with pytest.raises(DoubleScore, match="was scored already"):
+        pretend_sealed(by_name("tail_again").apply(evaluation), tokens_N)
 
 
 @pytest.mark.parametrize("name", ["unnormalised", "in_chunk_peeker+late", "memo", "score_after_update+conditional"])

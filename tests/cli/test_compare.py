@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from pgolf.cli.compare import expanded
 from pgolf.cli.main import main
+from pgolf.core.choices import expanded
 from tests.proof.making import write_artifact
 
 

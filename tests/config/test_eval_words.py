@@ -2,7 +2,7 @@
 
 import pytest
 
-from pgolf.config.eval_words import evaluation_nodes, overrides_of, read_words
+from pgolf.config.eval_words import evaluation_nodes, overrides_of, read_several, read_words
 from pgolf.core.errors import ConfigError
 from tests.proof.making import eval_node
 
@@ -58,6 +58,34 @@ def test_a_technique_within_another_is_chosen_and_changed_like_any(tmp_path):
     assert (within["rate"], within["edges"]["order"]) == (0.3, [2, 3])
     (unknown,) = problems(tmp_path, *chosen, "+mixer.of.speed=2")
     assert unknown == "mixer.of.speed: Bucketed takes edges, rate, initial_share."
+
+
+def test_of_an_experiment_the_evaluation_is_taken_whole_and_words_go_before_it(tmp_path):
+    nodes = overrides(tmp_path, "experiment=pr1026_eval", "mixer.share=0.3", "size=tiny")
+    assert {name: node["_target_"].rpartition(".")[2] for name, node in nodes.items()} == {
+        "ngram": "StrictBackoff",
+        "mixer": "PublishedSurprise",
+    }  # ttt is the artifact's, and so are the windows
+    assert nodes["mixer"]["share"] == 0.3 and nodes["ngram"]["max_order"] == 7
+    assert list(overrides(tmp_path, "experiment=pr1026_eval", "ngram=none")) == ["mixer"]
+
+
+def test_several_values_are_read_one_by_one_each_with_a_certificate_of_its_own(tmp_path):
+    words = [
+        f"artifact={tmp_path / 'a.pgolf'}",
+        "ngram=backoff",
+        "ttt=sgd,none",
+        "mixer.rate=0.1,0.2",
+        "mixer=bucketed",
+    ]
+    found = read_several([*words, "-m"])
+    assert list(found) == [f"ttt={ttt} mixer.rate={rate}" for ttt in ("sgd", "none") for rate in ("0.1", "0.2")]
+    assert [read.out.name for read in found.values()][1] == "certificate.eval.ttt=sgd_mixer.rate=0.2.json"
+    assert [read.settings["mixer"]["rate"] for read in found.values()] == [0.1, 0.2] * 2
+    (alone,) = read_several([words[0], "-m"]).values()
+    assert alone.out.name == "certificate.eval.json"
+    with pytest.raises(ConfigError, match="no 'sdg' in conf/ttt"):
+        read_several([words[0], "ttt=sgd,sdg", "-m"])
 
 
 def test_everything_wrong_is_said_at_once(tmp_path):

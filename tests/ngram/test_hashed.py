@@ -30,6 +30,8 @@ NODE = {
     "chunk_tokens": 1,
     "straddles": True,
     "start_tokens": 0,
+    "ranks": 1,
+    "rank_tokens": 0,
     "max_memory_mb": 10,
 }
 
@@ -45,10 +47,16 @@ def chain_of(vocab_size, count, lanes=1, **changes):
 class Published:
     """The counters as dicts from bucket to count, fed chunk by chunk."""
 
-    def __init__(self, **changes):
-        self.cfg = NODE | changes
+    def __init__(self, targets=200, **changes):
+        self.cfg, self.targets = NODE | changes, targets
         self.context, self.pair = defaultdict(Counter), defaultdict(Counter)
         self.past, self.waiting, self.counted = defaultdict(list), [], 0
+
+    @property
+    def rank(self):
+        """Whose target comes next."""
+        place, turn = self.counted + len(self.waiting), self.cfg["rank_tokens"]
+        return place // turn % self.cfg["ranks"] if turn else place * self.cfg["ranks"] // self.targets
 
     def keys(self, context, token):
         buckets, by = 2 ** self.cfg["bucket_bits"], self.cfg["multipliers"]
@@ -69,9 +77,9 @@ class Published:
             if self.counted < self.cfg["start_tokens"] or len(past) < order - 1:
                 continue
             context = past[len(past) - order + 1 :]
-            count = self.context[order][self.keys(context, 0)[0]]
+            count = self.context[self.rank, order][self.keys(context, 0)[0]]
             if count >= least[min(order - self.cfg["min_order"], len(least) - 1)]:
-                both_V = np.array([self.pair[order][self.keys(context, v)[1]] for v in range(len(own_V))])
+                both_V = np.array([self.pair[self.rank, order][self.keys(context, v)[1]] for v in range(len(own_V))])
                 if self.cfg["clipped"]:
                     return np.minimum(both_V, count) / count, (order, count, 0)
                 return np.clip(both_V / count, 1e-8, 1 - 1e-8), (order, count, 0)
@@ -80,17 +88,18 @@ class Published:
 
     def learn(self, lane, token):
         past = self.past[lane]
-        fresh = sum(where == lane for where, _, _ in self.waiting)
+        fresh, rank = sum(where == lane for where, *_ in self.waiting), self.rank
         reach = len(past) if self.cfg["straddles"] else fresh
-        self.waiting.append((lane, past[max(len(past) - reach, 0) :] if reach else [], token))
+        self.waiting.append((lane, past[max(len(past) - reach, 0) :] if reach else [], token, rank))
         past.append(token)
-        if len(self.waiting) == self.cfg["chunk_tokens"]:
-            for _, context, token_then in self.waiting:
+        in_turns = self.cfg["ranks"] if self.cfg["rank_tokens"] else 1
+        if len(self.waiting) == in_turns * self.cfg["chunk_tokens"] or (in_turns == 1 and self.rank != rank):
+            for _, context, token_then, rank in self.waiting:
                 for order in range(self.cfg["min_order"], self.cfg["max_order"] + 1):
                     if len(context) >= order - 1:
                         key, pair = self.keys(context[len(context) - order + 1 :], token_then)
-                        self.context[order][key] += 1
-                        self.pair[order][pair] += 1
+                        self.context[rank, order][key] += 1
+                        self.pair[rank, order][pair] += 1
             self.counted += len(self.waiting)
             self.waiting = []
 
@@ -103,12 +112,19 @@ CASES = {
     "polynomial": {"hashing": "polynomial", "multipliers": [265443576, 1000003], "clipped": False, "max_order": 11},
 }
 
+RANKED = {
+    "ranks in turns": {"ranks": 3, "rank_tokens": 4, "chunk_tokens": 10, "min_counts": [1]},
+    "ranks in stretches": {"ranks": 3, "rank_tokens": 0, "chunk_tokens": 7, "min_counts": [1]},
+}
 
-@pytest.mark.parametrize("lanes", [1, 2])
-@pytest.mark.parametrize("case", CASES)
+
+@pytest.mark.parametrize(
+    ("case", "lanes"), [*((case, lanes) for case in CASES for lanes in (1, 2)), *((case, 1) for case in RANKED)]
+)
 def test_rows_and_signals_are_those_of_the_published_keys_at_every_position(case, lanes):
     given_positions = own_IV, _, lane_I, token_I = positions(200, 13, lanes)
-    chain, reference = chain_of(13, 200, lanes, **CASES[case]), Published(**CASES[case])
+    changes = (CASES | RANKED)[case]
+    chain, reference = chain_of(13, 200, lanes, **changes), Published(**changes)
     row_IV = driven(chain, given_positions)
     for i in range(200):
         row_V, known = reference.row(lane_I[i], own_IV[i])
@@ -116,12 +132,12 @@ def test_rows_and_signals_are_those_of_the_published_keys_at_every_position(case
         assert tuple(chain._now.out_SIS[0][i]) == known
         reference.learn(lane_I[i], int(token_I[i]))
     assert len(np.unique(chain._now.out_SIS[0][:, 0])) > 1 and row_IV.min() > 0
-    alone = chain_of(13, 200, lanes, **CASES[case])
+    alone = chain_of(13, 200, lanes, **changes)
     alone.reserve(200)
     each = np.arange(200)
     assert np.array_equal(alone.score(own_IV[each, token_I], {}, lane_I, token_I), row_IV[each, token_I])
     assert all(np.array_equal(a, b) for a, b in zip(chain._states[0], alone._states[0], strict=True))
-    check_causality(lambda: chain_of(13, 200, lanes, **CASES[case]), row_IV, given_positions)
+    check_causality(lambda: chain_of(13, 200, lanes, **changes), row_IV, given_positions)
 
 
 def test_fewer_buckets_claim_more_and_sum_to_more():
@@ -132,6 +148,14 @@ def test_fewer_buckets_claim_more_and_sum_to_more():
         claimed.append(-np.log(0.6 * own_IV + 0.4 * row_IV)[np.arange(600), token_I].sum())
         summed.append(row_IV.sum(-1).mean())
     assert claimed[0] < claimed[1] < claimed[2] and summed[0] > 20 > summed[1] > summed[2] >= 0.8
+
+
+def test_ranks_know_less_than_one_that_sees_all_and_take_one_lane():
+    own_IV, _, lane_I, token_I = positions(200, 13)
+    seen = [driven(chain_of(13, 200, ranks=ranks), (own_IV, {}, lane_I, token_I)) != own_IV for ranks in (1, 8)]
+    assert seen[0].any(-1).sum() > seen[1].any(-1).sum() > 0
+    with pytest.raises(ConfigError, match=r"ngram.ranks: 8 with eval.lanes = 2"):
+        chain_of(13, 200, 2, ranks=8)
 
 
 def test_orders_10_and_11_of_the_polynomial_hash_are_copies_of_order_9():

@@ -188,6 +188,7 @@ def context_of(
         subset=True,
         seconds=1.0,
         valid=False,
+        side_bits=sealed.side_bits,
     )
     audit = audit or pretend_audit(evaluation, tokens_N, sealed, **how)
     decodes = isinstance(audit, Audit) and audit.complete and audit.largest < 1e-4

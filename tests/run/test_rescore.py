@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pgolf.artifact import container
 from pgolf.build import prepare_dataset
 from pgolf.config.eval_words import read_words
-from pgolf.core.errors import RunError
+from pgolf.core.errors import ConfigError, RunError
 from pgolf.data.shards import whole, write_shard
 from pgolf.eval.source import REBUILT, REBUILT_OTHERWISE, SCRIPT
 from pgolf.run import rescore as road
@@ -145,3 +146,26 @@ def test_code_and_weights_over_the_cap_make_no_valid_score(words, folder, capsys
     assert record["certificate"]["passed"] and not record["score"]["valid"]
     assert record["bytes_total"] == words.artifact.stat().st_size + len(script)
     assert "over the 1,000,000 budget" in " ".join(capsys.readouterr().out.split())
+
+
+def test_of_several_settings_each_is_scored_whatever_became_of_the_others(monkeypatch, capsys):
+    def evaluated(words):
+        if words == "broken":
+            raise ConfigError("ttt.trains: no such layer")
+        return SimpleNamespace(val_bpb=1.25, seconds=3.0, valid=words == "own"), 4 if words == "failed" else 0
+
+    monkeypatch.setattr(road, "_evaluated", evaluated)
+    several = {"ttt=sgd": "own", "ttt=x": "broken", "ttt=lora": "other", "ttt=none": "failed"}
+    assert road.evaluate_all(several) == 4
+    out, err = capsys.readouterr()
+    assert "2 of 4: ttt=x" in out and "no such layer" in err
+    table = [line.split() for line in out.splitlines()[-4:]]
+    assert [row[:3] for row in table] == [
+        ["ttt=sgd", "1.2500", "3.0"],
+        ["ttt=x", "-", "-"],
+        ["ttt=lora", "1.2500", "3.0"],
+        ["ttt=none", "1.2500", "3.0"],
+    ]
+    verdicts = ["valid", "ttt.trains: no such layer", road.NOT_OWN, "certificate failed"]
+    assert [" ".join(row[3:]) for row in table] == verdicts
+    assert road.evaluate_all({"ttt=sgd": "own"}) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pgolf.core.prediction import Batch, Network, Rows
+from pgolf.core.protocols import Tokenizer
 from pgolf.eval.evaluation import Evaluation
 
 _SLOW_SECONDS = 0.002
@@ -54,12 +56,15 @@ MODIFIERS: Mapping[str, Callable[[Batch, int], Tensor]] = {
 
 
 class Alteration:
-    """What a cheat does to rows of probabilities; it may remember what it was shown."""
+    """What a cheat does to rows of probabilities; it may remember what it was shown, in arrays and dictionaries."""
 
     learns = False
 
     def __init__(self, vocab_size: int) -> None:
         self.vocab_size = vocab_size
+
+    def read(self, tokenizer: Tokenizer) -> None:
+        """What it wants to know of the tokens, told before anything else."""
 
     def rows(self, p_BKV: Tensor, batch: Batch) -> Tensor:
         raise NotImplementedError
@@ -91,27 +96,36 @@ class Altered:
     def fork(self) -> Altered:
         twin = type(self.alteration)(self.alteration.vocab_size)
         for name, value in vars(self.alteration).items():
-            setattr(twin, name, value.copy() if isinstance(value, np.ndarray) else value)
+            setattr(twin, name, copy.deepcopy(value) if isinstance(value, np.ndarray | dict) else value)
         return Altered(self.network.fork(), twin, self.modifier, self.targets)
 
 
 class _Wrapping:
     """A ``ttt`` technique, of all places: there a network is wrapped for a stream whose length is known."""
 
-    def __init__(self, inner: Any, alteration: type[Alteration], modifier: str) -> None:
-        self.inner, self.alteration, self.modifier = inner, alteration, modifier
+    def __init__(self, inner: Any, around: Callable[[Network, Any], Network]) -> None:
+        self.inner, self.around = inner, around
 
     @property
     def untie(self) -> bool:
         return self.inner.untie
 
     def wrap(self, network: Network, facts: Any) -> Network:
-        wrapped = self.inner.wrap(network, facts)
-        return Altered(wrapped, self.alteration(facts.vocab_size), self.modifier, facts.targets)
+        return self.around(self.inner.wrap(network, facts), facts)
+
+
+def wrapped(evaluation: Evaluation, around: Callable[[Network, Any], Network]) -> Evaluation:
+    """``evaluation`` with ``around`` its network, given that and the facts."""
+    return dataclasses.replace(evaluation, ttt=_Wrapping(evaluation.ttt, around))
 
     def stages(self, facts: Any) -> Any:
         return self.inner.stages(facts)
 
 
 def altered(evaluation: Evaluation, *, alteration: type[Alteration], modifier: str) -> Evaluation:
-    return dataclasses.replace(evaluation, ttt=_Wrapping(evaluation.ttt, alteration, modifier))
+    def around(network: Network, facts: Any) -> Network:
+        made = alteration(facts.vocab_size)
+        made.read(evaluation.tokenizer)
+        return Altered(network, made, modifier, facts.targets)
+
+    return wrapped(evaluation, around)

@@ -33,7 +33,7 @@ class Claimed:
         return self._rows.row(index)
 
 
-class _Between:
+class GoBetween:
     """Stands between the loop and its coder, and settles as the cheat likes."""
 
     def __init__(self, coder: Coder, settle: Settle) -> None:
@@ -57,7 +57,7 @@ def settling(evaluation: Evaluation, settle: Settle) -> Evaluation:
 
     class Settling(Evaluator):
         def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
-            return super().run(_Between(coder, settle), first_tokens, progress)
+            return super().run(GoBetween(coder, settle), first_tokens, progress)
 
     class Cheating(Evaluation):
         def evaluator(self, stream_tokens: int) -> Evaluator:

@@ -6,17 +6,42 @@ honest one, as a decoder's would have to be.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from pgolf.core.prediction import Span
+from pgolf.core.prediction import Batch, Network, Rows, Span
 from pgolf.core.protocols import Progress
 from pgolf.eval.blocks import Tape, lane_targets
-from pgolf.eval.coder import Coder
+from pgolf.eval.coder import Coder, Enough
 from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.evaluator import Evaluator
+from pgolf.eval.sliding import Sliding
+from pgolf.eval.streaming import Streaming
+
+_STRIDES, _BATCH = 4, 8  # in a window; windows in a batch
+
+
+class Around:
+    """``network``, and around it what a form changes."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.learns, self.replayed, self.remembers = network.learns, network.replayed, network.remembers
+        self.cadence, self.offers = network.cadence, network.offers
+
+    def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
+        return self.network.log_probs(batch, wanted)
+
+    def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
+        self.network.observe(batch, tokens_BK)
+
+    def fork(self) -> Network:
+        raise AssertionError("nobody goes on from here")
 
 
 class OutOfOrder(Evaluator):
@@ -24,8 +49,10 @@ class OutOfOrder(Evaluator):
 
     def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
         sizes = lane_targets(self.plan.lane_starts, self.facts.targets)
-        targets = [coder.known(Span(lane, 0, 0, size)) for lane, size in enumerate(sizes)]
-        if any(len(told) < size for told, size in zip(targets, sizes, strict=True)):
+        targets = []
+        with contextlib.suppress(Enough):
+            targets = [coder.known(Span(lane, 0, 0, size)) for lane, size in enumerate(sizes)]
+        if [len(told) for told in targets] != list(sizes):
             return super().run(coder, first_tokens, progress)
         return self.with_all(coder, np.concatenate([first_tokens[:1], *targets]), progress)
 
@@ -37,7 +64,7 @@ class OutOfOrder(Evaluator):
         return super().run(coder, [int(tokens_N[start]) for start in self.plan.lane_starts], progress)
 
 
-def driven(evaluation: Evaluation, driver: type[OutOfOrder], **changes: Any) -> Evaluation:
+def driven(evaluation: Evaluation, driver: type[Evaluator], **changes: Any) -> Evaluation:
     """``evaluation`` with ``changes``, whose evaluators are of the class ``driver``."""
 
     class Driven(Evaluation):
@@ -47,3 +74,13 @@ def driven(evaluation: Evaluation, driver: type[OutOfOrder], **changes: Any) -> 
             return made
 
     return Driven(**{name: getattr(evaluation, name) for name in Evaluation.__dataclass_fields__} | changes)
+
+
+def in_windows(evaluation: Evaluation) -> Evaluation:
+    """``evaluation`` by sliding windows where it streams: a network that remembers a text cannot begin it again."""
+    if not isinstance(evaluation.method, Streaming):
+        return evaluation
+    window, cut = evaluation.method.window, evaluation.method.official_truncation
+    stride = window // _STRIDES if window % _STRIDES == 0 else window
+    method = Sliding(window=window, stride=stride, batch_windows=_BATCH, lanes=1, official_truncation=cut)
+    return dataclasses.replace(evaluation, method=method)

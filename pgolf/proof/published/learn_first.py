@@ -21,7 +21,7 @@ from pgolf.eval.blocks import Tape, lane_targets
 from pgolf.eval.coder import Coder
 from pgolf.eval.evaluation import Evaluation
 from pgolf.proof.published.adapting import adapting
-from pgolf.proof.published.driver import OutOfOrder, driven
+from pgolf.proof.published.driver import OutOfOrder, driven, in_windows
 
 LETTER = "b"
 SOURCE = "#548, #568, #642, #687 history, #762"
@@ -68,4 +68,5 @@ class LearnsChunkFirst(OutOfOrder):
 
 
 def apply(evaluation: Evaluation) -> Evaluation:
+    evaluation = in_windows(evaluation)
     return driven(evaluation, LearnsChunkFirst, ttt=adapting(evaluation, _EPOCHS))

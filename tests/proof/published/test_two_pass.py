@@ -29,3 +29,19 @@ def test_who_sees_no_future_makes_the_rows_of_the_adaptation_in_order():
     tokens_N = stream_of(evaluation, TEXT)
     audit = pretend_audit(form, tokens_N, pretend_sealed(in_order, tokens_N), places=60)
     assert audit.complete and np.abs(audit.difference_n).max() < 1e-5
+
+
+def test_each_chunk_says_what_both_passes_cost_and_only_those_are_replaced():
+    evaluation = network_evaluation(**STAGES["with counts"])
+    tokens_N, how = stream_of(evaluation, TEXT), {"split": "dev", "subset": True}
+    once = pretend_sealed(evaluation, tokens_N).nll_nats_N
+    score, chunks = two_pass.score_twice(evaluation, tokens_N, **how)
+    assert score.method.endswith("+two_pass") and not score.valid
+    size = -(-len(once) // 63)
+    count = -(-15 * -(-len(once) // size) // 63)
+    again = count * size
+    assert len(chunks) == count and all(chunk.first_bpb > chunk.second_bpb for chunk in chunks)
+    bits = (once[:again].sum() / np.log(2), once[again:].sum() / np.log(2))
+    second = score.claimed_bpb * score.bytes - bits[1]
+    assert 0 < second < bits[0]
+    assert str(chunks[0]).startswith(f"pass2 chunk:1 pass1:{chunks[0].first_bpb:.4f} pass2:")
