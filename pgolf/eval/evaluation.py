@@ -243,7 +243,7 @@ def score_stream(
         subset=subset,
         seconds=time.perf_counter() - started,
         valid=valid,
-        side_bits=evaluator.plan.side_bits,
+        side_bits=evaluator.plan.side_bits + scorer.side_bits,
         target_bytes_N=target_bytes_N,
     )
 

@@ -64,7 +64,10 @@ class Chain:
     def take(
         self, own_IV: np.ndarray, signals: Mapping[str, np.ndarray], lane_I: np.ndarray, token_I: np.ndarray
     ) -> None:
-        """The network's rows, float32, and signals of the positions to come; ``token_I`` may be filled in later."""
+        """The network's rows, float32, and signals of the positions to come; ``token_I`` may be filled in later.
+
+        Rows and signals may be more than the positions, ``lane_I``: what follows these is not looked at.
+        """
         shape = own_IV.shape
         if shape not in self._buffers:
             self._buffers[shape] = _Buffers(self._stages, *shape)
@@ -93,11 +96,11 @@ class Chain:
             for column in range(out_IS.shape[1]):
                 self._pass_on(index, column, out_IS[begin:stop, column], begin, stop)
 
-    def finish(self) -> None:
-        """Learn the last token."""
+    def finish(self, count: int | None = None) -> None:
+        """Learn the last token; ``count``: of so many positions, where the others are not to come after all."""
         now = self._now
         assert now is not None
-        last = len(now.lane_I) - 1
+        last = (len(now.lane_I) if count is None else count) - 1
         for index, (_, learn) in enumerate(self._kernels):
             in_F = now.in_SIF[index][last]
             learn(self._states[index], now.lane_I[last], now.rows_SIEV[index][last], in_F, now.token_I[last])
