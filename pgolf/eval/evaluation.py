@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -148,7 +148,8 @@ class Evaluation:
         """
         facts = self.facts(stream_tokens)
         plan = self.method.plan(facts)
-        facts = replace(facts, lanes=len(plan.lane_starts), embedding=lambda: embedding_of(self.network.model))
+        facts = replace(facts, lanes=len(plan.lane_starts), apart=apart(plan))
+        facts = replace(facts, embedding=lambda: embedding_of(self.network.model))
         experts = self.ngram.stages(facts)
         mixer = self.mixer.stage(facts, len(experts))
         network = self.ttt.wrap(self.method.network(weights_for(self.ttt, self.network), facts), facts)
@@ -158,6 +159,11 @@ class Evaluation:
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:
         """See ``stream_of``."""
         return stream_of(self, tokens_N)
+
+
+def apart(plan: RoundPlan) -> bool:
+    """See ``Facts``."""
+    return not isinstance(plan.lane_starts, Sequence)
 
 
 def embedding_of(model: Model) -> np.ndarray:
