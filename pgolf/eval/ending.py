@@ -74,7 +74,10 @@ class Ending:
         return start_D[lane_I] + position_I
 
     def tape(self, told: Sequence[int]) -> EndingTape:
-        """By who does not. Raises ValueError for what nobody has told."""
+        """By who does not; one after the other and told nothing, they come as they come. Raises ValueError for what
+        nobody has told."""
+        if not told and self.beside == 1:
+            return EndingTape(self, [])
         numbers = [high * _DIGIT + low for high, low in zip(told[::2], told[1::2], strict=True)]
         count = numbers[0] if numbers else 0
         wanted = 2 * self.counted + count * self.longest_first
@@ -94,7 +97,7 @@ class EndingTape(Tape):
     def __init__(self, how: Ending, numbers: Sequence[int]) -> None:
         super().__init__([], [])
         self.how, self.order = how, list(numbers[2:])
-        self.count, self.last = numbers[:2] if how.counted else (how.targets, how.targets)
+        self.count, self.last = numbers[:2] if numbers else (how.targets, 0)
         self._size: list[int] = []  # of each lane; before its end is found, no more than that
         self._left = how.targets
 
@@ -105,7 +108,7 @@ class EndingTape(Tape):
         if lane != len(self._size):
             raise ValueError(f"lane {lane} begins after {len(self._size)}")
         unended = (self.order[lane] if self.order else lane) == self.count - 1
-        self._size.append(self.last if self.how.counted and unended else self._left)
+        self._size.append(self.last if self.last and unended else self._left)
         self._lanes.append(np.array([self.how.token], dtype=np.int64))
         self._known.append(1)
         return True

@@ -80,7 +80,11 @@ class DocumentLoRA:
             raise ConfigError("ttt: document_lora adapts to documents that are predicted apart; choose eval=documents")
         if not isinstance(network, ModelNetwork):
             raise ConfigError(f"ttt: document_lora adapts a model, which {type(network).__name__} has not")
-        return DocumentAdapted(network.fork(), facts, self)
+        return self.adapted(network.fork(), facts)
+
+    def adapted(self, network: ModelNetwork, facts: Facts) -> Network:
+        """``network`` with its adapters."""
+        return DocumentAdapted(network, facts, self)
 
 
 class DocumentAdapted:

@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts
@@ -17,6 +18,7 @@ from pgolf.eval.encoder import Encoder
 from pgolf.eval.evaluation import score_stream
 from pgolf.eval.evaluator import Evaluator
 from pgolf.eval.network import FixedNetwork
+from pgolf.eval.sampler import Sampler, sample_text
 from pgolf.eval.scorer import Scorer
 from pgolf.eval.sliding import Sliding
 from tests.eval.fakes import Bigram, Notes
@@ -213,3 +215,20 @@ def test_what_a_decoder_is_told_counts_into_the_score():
 def test_a_stride_that_does_not_divide_the_window_is_a_config_error():
     with pytest.raises(ConfigError, match=r"eval\.stride: 3 does not divide the window of 8"):
         documents(window=8, stride=3)
+
+
+@pytest.mark.parametrize("order", ["stream", "longest_first"])
+def test_a_sample_goes_on_with_documents_of_its_own_after_its_prompt(order):
+    """5 is followed by BOS, BOS by 7, 7 by 5."""
+    network, drawn = Bigram(11), []
+    with torch.no_grad():
+        for before, after in ((5, BOS), (BOS, 7), (7, 5)):
+            network.table[before, after] = 9.0
+    evaluator = evaluator_of(FixedNetwork(network), np.zeros(11), vocab_size=11, beside=1, order=order)
+    tape = evaluator.run(Sampler(np.array([3, 5]), 0.0, 0, drawn.append), [])
+    assert drawn == [BOS, 7, 5, BOS, 7, 5, BOS, 7] and tape.stream().tolist() == [3, 5, *drawn]
+
+
+def test_text_is_made_up_as_by_any_other_plan():
+    evaluation = network_evaluation(method=documents(3, 16, 8, "longest_first"))
+    assert sample_text(evaluation, "abc", 8, 0.0, seed=0).startswith("abc")
