@@ -8,14 +8,11 @@ anything is read, or turns out on the way (``pgolf.eval.ending``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 
 from pgolf.core.prediction import Span
-
-if TYPE_CHECKING:
-    from pgolf.eval.ending import Ending
 
 # A lane's first token is the last target of the lane before, which is not known yet when it is needed.
 FIRST_TOKEN_BITS = 16.0
@@ -89,7 +86,17 @@ class RoundPlan(Protocol):
         ...
 
 
-LaneStarts: TypeAlias = "Sequence[int] | Ending"
+class FoundLanes(Protocol):
+    """Lanes that are found as they come; see ``pgolf.eval.ending``, which is one."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, lane: int) -> int: ...
+    def tape(self, told: Sequence[int]) -> Tape: ...
+    def cut(self, tokens_N: np.ndarray) -> Any: ...
+    def places(self, address_I: np.ndarray, start_D: np.ndarray) -> np.ndarray: ...
+
+
+LaneStarts = Sequence[int] | FoundLanes
 
 
 def tape_of(lane_starts: LaneStarts, first_tokens: Sequence[int], targets: int) -> Tape:

@@ -15,8 +15,7 @@ from torch import Tensor
 from pgolf.core.prediction import Span
 
 if TYPE_CHECKING:
-    from pgolf.eval.blocks import LaneStarts
-    from pgolf.eval.ending import Ending
+    from pgolf.eval.blocks import FoundLanes, LaneStarts
 
 # What a coder knows that can tell no token.
 NOTHING = np.zeros(0, dtype=np.int64)
@@ -57,7 +56,7 @@ class Informed:
 
     def __init__(self, tokens_N: np.ndarray, lane_starts: LaneStarts = (0,)) -> None:
         self._tokens_N = np.asarray(tokens_N).astype(np.int64)
-        self._ending: Ending | None = None
+        self._ending: FoundLanes | None = None
         if isinstance(lane_starts, Sequence):
             self._lane_starts, self.side_bits = np.array(lane_starts), 0.0
             self.first_tokens = self._tokens_N[self._lane_starts].tolist()

@@ -29,7 +29,7 @@ from pgolf.eval.ending import Ending, EndingTape
 from pgolf.eval.windows import check_lengths
 
 
-class Documents:
+class DocumentsApart:
     """See the module. ``window`` is W, ``stride`` S, ``batch_windows`` of them go through the network at a time."""
 
     name = "documents"

@@ -28,7 +28,7 @@ class Line:
 
     def open(self, lane_starts: LaneStarts, side_bits: float) -> list[int]:
         """Say what the plan is; returns the lanes' first tokens, or what is told of lanes that end with one."""
-        starts = list(lane_starts) if isinstance(lane_starts, Sequence) else asdict(lane_starts)
+        starts = list(lane_starts) if isinstance(lane_starts, Sequence) else asdict(lane_starts)  # type: ignore[call-overload]
         self.say({"ready": True, "lane_starts": starts, "side_bits": side_bits})
         return [int(token) for token in self._hear()]
 

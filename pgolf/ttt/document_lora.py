@@ -33,10 +33,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pgolf.arch.base import FeedForward, Linear, SequenceMixer
 from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.prediction import SIGNALS, Batch, Facts, ModelNetwork, Network, Rows
-from pgolf.core.protocols import Model
+from pgolf.core.protocols import Beside, Model
 from pgolf.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pgolf.core.threads import threaded
 from pgolf.ttt.adam import Adam, AdamSettings
@@ -227,7 +226,8 @@ class Parts:
         self.model, self._now = model, threading.local()
         named: dict[str, list[nn.Module]] = {"head": []}
         for name, module in model.named_modules():
-            for word in _called(name, module):
+            if isinstance(module, Beside):
+                word = name.rpartition(".")[2] if module.role == "matrix" else module.role
                 named.setdefault(word, []).append(module)
         for word in words:
             if word not in named:
@@ -277,16 +277,6 @@ class Parts:
     def _added(self, x_BTI: Tensor, y_BTO: Tensor) -> Tensor:
         adapters = getattr(self._now, "adapters", None)
         return y_BTO if adapters is None else adapters.added(x_BTI, y_BTO)
-
-
-def _called(name: str, module: nn.Module) -> Iterator[str]:
-    """The words that name a module."""
-    if isinstance(module, Linear):
-        yield name.rpartition(".")[2]
-    if isinstance(module, SequenceMixer):
-        yield "mixer"
-    if isinstance(module, FeedForward):
-        yield "mlp"
 
 
 def _begun(number: int, rank: int, width: int) -> Tensor:

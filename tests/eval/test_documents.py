@@ -13,7 +13,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts
 from pgolf.eval.coder import Informed
 from pgolf.eval.decoder import Decoder
-from pgolf.eval.documents import Documents
+from pgolf.eval.documents import DocumentsApart
 from pgolf.eval.encoder import Encoder
 from pgolf.eval.evaluation import score_stream
 from pgolf.eval.evaluator import Evaluator
@@ -21,6 +21,7 @@ from pgolf.eval.network import FixedNetwork
 from pgolf.eval.sampler import Sampler, sample_text
 from pgolf.eval.scorer import Scorer
 from pgolf.eval.sliding import Sliding
+from pgolf.proof.codec import decode, encode, rows_print
 from tests.eval.fakes import Bigram, Notes
 from tests.eval.kernels import blend, unigram
 from tests.helpers import BOS, VOCAB, randomise, tiny_model
@@ -31,6 +32,7 @@ from tests.proof.making import (
     pretend_sealed,
     stream_of,
 )
+from tests.ttt.making import sgd
 
 WINDOW, STRIDE = 24, 8
 LENGTHS = [30, 5, 0, 41, 7, 16, 23]  # of texts; those of 7 and 23 end with their stride
@@ -53,7 +55,7 @@ def joined(found):
 
 
 def documents(beside=3, window=WINDOW, stride=STRIDE, order="stream", batch_windows=2):
-    return Documents(
+    return DocumentsApart(
         window=window,
         stride=stride,
         batch_documents=beside,
@@ -183,6 +185,35 @@ def test_who_knows_no_token_reads_the_stream_in_its_own_order(lengths, order):
         evaluator.fork().run(encoder, encoder.first_tokens)
         tape = evaluator.run(Decoder(notes), encoder.first_tokens)
         assert np.array_equal(tape.stream(), tokens_N[1:])
+
+
+@pytest.mark.parametrize("order", ["stream", "longest_first"])
+def test_a_stream_comes_back_through_bytes_and_what_is_told_beside_them(order):
+    tokens_N = joined(texts(vocab_size=11))
+    evaluator = evaluator_of(FixedNetwork(Bigram(11)), tokens_N, 2, 11, order=order)
+    told = Informed(tokens_N, evaluator.plan.lane_starts).first_tokens
+    assert len(rows_print(evaluator, told)) == 8
+    body = encode(evaluator.fork(), tokens_N)
+    assert np.array_equal(decode(evaluator, told, body), tokens_N[1:])
+
+
+def test_what_adapts_in_chunks_does_so_inside_documents(model):
+    """Two strides a chunk; the unfinished end of a document is not trained on, and the weights go on to the next."""
+    tokens_N, ttt = joined([np.resize(text[:7], len(text)) for text in texts()]), sgd(chunk_tokens=2 * STRIDE, window=8)
+
+    def made(ttt, beside=3):
+        facts = Facts(VOCAB, BOS, len(tokens_N), lanes=beside, apart=True)
+        return Evaluator(ttt.wrap(FixedNetwork(model), facts), documents(beside).plan(facts), facts)
+
+    rows, fixed = stopped(made(ttt), tokens_N, ()), stopped(made(sgd(lr=0.0)), tokens_N, ())
+    short = LENGTHS[0] + 1 + np.arange(LENGTHS[1] + 1)
+    assert all(np.array_equal(rows[p], fixed[p]) for p in [*range(2 * STRIDE), *short])
+    assert not np.array_equal(rows[2 * STRIDE], fixed[2 * STRIDE])
+    told = stopped(made(ttt), tokens_N, [15, 16, 30, 60, 100, 125])
+    assert len(told) > 6 and all(np.array_equal(told[p], rows[p]) for p in told)
+    evaluator = made(ttt, beside=1)
+    scored(evaluator, tokens_N)
+    assert evaluator.network._trained == sum((length + 1) // (2 * STRIDE) for length in LENGTHS)
 
 
 # --- its proof ----------------------------------------------------------------------------------------------------
