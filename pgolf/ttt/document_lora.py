@@ -96,10 +96,22 @@ class DocumentAdapted:
 
     def __init__(self, network: ModelNetwork, facts: Facts, how: DocumentLoRA) -> None:
         self.network, self.facts, self.how, self.parts = network, facts, how, Parts(network.model, how.trains)
-        shapes, lanes = self.parts.measured(facts.device), facts.lanes
-        self.begun = [_begun(number, how.rank, width).to(facts.device) for number, (width, _) in enumerate(shapes)]
+        self.shapes = self.parts.measured(facts.device)
+        self.begin()
+
+    def begin(self) -> None:
+        """Nothing has been learnt. There is memory for adapters once the first of them steps."""
+        self.begun: list[Tensor] = []
+        self.down: list[Tensor] = []
+        self.up: list[Tensor] = []
+        self.means: list[Tensor] = []
+        self.squares: list[Tensor] = []
+
+    def _make_room(self) -> None:
+        device, rank, lanes = self.facts.device, self.how.rank, self.facts.lanes
+        self.begun = [_begun(number, rank, width).to(device) for number, (width, _) in enumerate(self.shapes)]
         self.down = [start.repeat(lanes, 1, 1) for start in self.begun]
-        self.up = [torch.zeros(lanes, rows, how.rank, device=facts.device) for _, rows in shapes]
+        self.up = [torch.zeros(lanes, rows, rank, device=device) for _, rows in self.shapes]
         self.means = [torch.zeros_like(weight) for weight in (*self.down, *self.up)]
         self.squares = [torch.zeros_like(weight) for weight in self.means]
 
@@ -114,7 +126,7 @@ class DocumentAdapted:
     @torch.inference_mode()
     def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
         adapters = None
-        if self._steps(batch.blocks[0].start):
+        if self.down and self._steps(batch.blocks[0].start):
             lane_B = self._lanes(batch)
             adapters = self._adapters([weight[lane_B] for weight in (*self.down, *self.up)])
         if self.how.output.neutral:
@@ -137,6 +149,8 @@ class DocumentAdapted:
         if not len(lane_B):
             return
         target_BT = torch.cat([batch.inputs_BT[:, 1:], tokens_BK[:, -1:]], dim=1)
+        if not self.down:
+            self._make_room()
         if steps == 1:  # a document begins
             for down, start in zip(self.down, self.begun, strict=True):
                 if not self.how.warm:

@@ -7,7 +7,7 @@ falls to 0 along half a cosine. Adapters begin anew on the weights as they are t
 Source: #1610 (one phase), #1626, #1736 … #1855 (three; P 2,000, later 2,500); spec ttt §5. There documents are sorted
 longest first (``eval.order=longest_first``, whose order is charged here), each phase drops the longest of those that
 were scored, and attention is masked at BOS in the phases too.
-Bytes: 3.6 kB of code. In memory as ``document_lora``, and the text of the first P documents.
+Bytes: 5.5 kB of code. In memory as ``document_lora``, and the text of the first P documents.
 Time: as ``document_lora``, and per phase three forward passes over the text so far for each epoch.
 Hurts: as ``document_lora``; six phases or more overfit (published); what the weights learn from one document is worth
 0.002 to 0.004 to the next where documents are alike.
@@ -134,7 +134,6 @@ class PhasedDocuments(DocumentAdapted):
         lane = LaneText(text_N.to(self.facts.device))
         for _ in range(-(-facts.targets // trainer.cadence) - 1):
             trainer._chunk(lane)
-        for down, start in zip(self.down, self.begun, strict=True):
-            down[:] = start
+        self.begin()
         if self.phases == len(self.how.boundaries):
             self.texts = {}
