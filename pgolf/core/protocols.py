@@ -87,7 +87,8 @@ class Beside(Protocol):
     ``role``: ``mixer`` or ``mlp`` of a layer, or ``matrix``.
     """
 
-    role: str
+    @property
+    def role(self) -> str: ...
 
 
 class Model(Protocol):

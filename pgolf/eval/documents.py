@@ -10,6 +10,8 @@ the more, the quicker, until the longest of them is alone.
 Side bits: two numbers where B > 1, how many documents there are and how long the last one is (``pgolf.eval.ending``);
 ``order: longest_first`` tells the order besides, about 11 bits a document for 50,000 of them, which the published
 evaluations that sort so did not count.
+Measured: the first 40,000 tokens of dev from a laptop artifact, seven documents, bits per byte and processor seconds:
+1.1327 in 10.6; sliding 1.1323 in 10.1, streaming 1.1325 in 4.3.
 Hurts: nothing is learnt of a document from the one before; of documents on one subject that is a loss. Counts and
 mixers (``ngram``, ``mixer``) see them all, in the order in which they are predicted; what adapts in chunks
 (``ttt=sgd``) has chunks that end with the document, and its last, unfinished one is not trained on.

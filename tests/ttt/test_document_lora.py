@@ -3,6 +3,7 @@
 Shapes: N tokens of the stream, V vocabulary.
 """
 
+import ast
 import copy
 import math
 from itertools import pairwise
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
+from pgolf.bundle.shake import shaken
 from pgolf.config.compose import node
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
@@ -206,6 +208,12 @@ def test_a_network_without_a_model_is_refused():
         lora().wrap(Alone(), Facts(VOCAB, BOS, 9, apart=True))
     with pytest.raises(ConfigError, match="has no part 'q'"):
         Parts(Bigram(5), ["q"])
+
+
+def test_the_counted_script_still_tells_a_part_by_its_role():
+    """A protocol without members would be every module's."""
+    found = shaken([("pgolf.ttt.document_lora", "Parts")], ())
+    assert "def role(" in ast.unparse(found["pgolf.core.protocols"])
 
 
 @pytest.mark.parametrize(
