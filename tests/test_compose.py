@@ -88,6 +88,8 @@ def settings_with(path, option):
     if path in MATES and not trait(cfg[path], "neutral", False):
         mate, its = PACKED_MATE if option == "packed" else MATES[path]
         put(cfg, group_of(mate), its)
+    if path == "ttt" and trait(cfg[path], "apart", False):
+        put(cfg, group_of("eval"), "documents")
     return cfg
 
 
@@ -118,7 +120,9 @@ LAST_OF_EACH = {group.path: option for group, option in SINGLE if (group.path, o
 def test_an_option_composed_beside_others_is_what_it_is_alone(group, option):
     value = f"[{option}]" if group.many else option
     extra = ["budget.train_steps=5"] * (group.path == "hook")
-    found, alone = settings_with(group.path, option), tiny_settings(*beneath(group), f"{group.path}={value}", *extra)
+    found = settings_with(group.path, option)
+    extra += ["eval=documents"] * (group.path == "ttt" and trait(found["ttt"], "apart", False))
+    alone = tiny_settings(*beneath(group), f"{group.path}={value}", *extra)
     assert {**found, "choices": None} == {**alone, "choices": None}
 
 

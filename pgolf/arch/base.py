@@ -85,12 +85,15 @@ class SequenceMixer(Part):
     ``trains_on``: the types of device on which it has a backward pass.
     """
 
+    role = "mixer"
     qk_gain: float | None = None
     trains_on: tuple[str, ...] = ("cpu", "cuda")
 
 
 class FeedForward(Part):
     """What stands second in a layer and treats each position alone: the options of arch/mlp."""
+
+    role = "mlp"
 
     def own_activation(self) -> Part | None:
         """A new activation with parameters that one visit owns, which ``forward`` then takes as its second
@@ -105,6 +108,7 @@ class Linear(Part):
     """
 
     alone = True
+    role = "matrix"
     weight: nn.Parameter
 
     def __init__(self, fan_in: int, fan_out: int, component: str, writes_residual: bool = False) -> None:

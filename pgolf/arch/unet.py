@@ -240,8 +240,12 @@ class UNet(Part):
 
     def project(self, x_BTD: Tensor) -> Tensor:
         """From hidden states to capped logits: ``c·tanh(xEᵀ/c)`` in fp32."""
-        raw = F.linear(x_BTD, self.output_table).float()
+        raw = self.words(x_BTD).float()
         return self.softcap * torch.tanh(raw / self.softcap)
+
+    def words(self, x_BTD: Tensor) -> Tensor:
+        """What scores words, ``xEᵀ``. What adapts to a document (``pgolf.ttt.document_lora``) stands in for it."""
+        return F.linear(x_BTD, self.output_table)
 
     @property
     def output_table(self) -> Tensor:

@@ -267,10 +267,11 @@ class NetworkDecodes(NetworkScores):
     name: ClassVar[str] = "decode"
 
     def __init__(self, given: Given) -> None:
+        from pgolf.eval.coder import Informed
         from pgolf.proof.codec import encode
 
         super().__init__(given)
-        self.first_tokens = self.tokens_N[list(self.evaluator.plan.lane_starts)].tolist()
+        self.first_tokens = Informed(self.tokens_N, self.evaluator.plan.lane_starts).first_tokens
         self.body = encode(self.evaluator.fork(), self.tokens_N)
 
     @staticmethod

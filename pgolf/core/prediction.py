@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """``stream_tokens``: the first one, which is free, included. ``workers``: batches side by side on a CPU.
-    ``lanes``: of the plan, how many parts of the stream are predicted beside each other. ``byte_lengths``: the
+    ``lanes``: of the plan, how many parts of the stream are predicted beside each other. ``apart``: each of these is a
+    document, predicted from itself alone; another one takes its place (a block's ``lane`` by ``lanes`` leaves the same)
+    once all of them have ended. ``byte_lengths``: the
     tokenizer's, of targets that are known; ``embedding``: gives the artifact's vectors of the tokens, float64 [V, D].
     ``widths``: gives the numbers a position of each vector that the model can be asked for. ``packed``: counts of the
     training text that came with the artifact, a ``pgolf.ngram.packed_start.TrainingCounts``. All are None where there
@@ -34,6 +36,7 @@ class Facts:
     device: str = "cpu"
     workers: int = 1
     lanes: int = 1
+    apart: bool = False
     byte_lengths: Callable[[np.ndarray], np.ndarray] | None = None
     embedding: Callable[[], np.ndarray] | None = None
     widths: Callable[[], Mapping[str, int]] | None = None

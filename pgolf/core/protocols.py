@@ -80,6 +80,17 @@ class RouteSwitch(Protocol):
         ...
 
 
+@runtime_checkable
+class Beside(Protocol):
+    """A module that makes y [B, T, …] of its first argument x [B, T, …], so that an adapter can stand beside it.
+
+    ``role``: ``mixer`` or ``mlp`` of a layer, or ``matrix``.
+    """
+
+    @property
+    def role(self) -> str: ...
+
+
 class Model(Protocol):
     """What training, quantization, packing and evaluation use of a model; an ``nn.Module`` has the last third.
 

@@ -1,7 +1,7 @@
 """From weights and a token stream to a score: plans, the loop and its coders, the metric and the sealed process.
 
 Every module is a word of the command line, leaves apart. Contract: ``pgolf.eval.evaluation.Method``. Leaves:
-``blocks``, ``coder``, ``comparison``, ``decoder``, ``encoder``, ``evaluation``, ``evaluator``, ``frames``,
+``blocks``, ``coder``, ``comparison``, ``decoder``, ``encoder``, ``ending``, ``evaluation``, ``evaluator``, ``frames``,
 ``from_artifact``, ``home``, ``isolation``, ``library``, ``metric``, ``network``, ``rehearsal``, ``remote``, ``sample``,
 ``sampler``, ``scorer``, ``seal``, ``sealed``, ``sealed_child``, ``serve``, ``slots``, ``source``, ``split``, ``stage``,
 ``windows``, ``zygote``.

@@ -1,13 +1,14 @@
 """What is predicted together: blocks of positions, rounds of blocks, and the tape of what is known so far.
 
 Position i of a lane has input x_i and target x_{i+1}. A plan cuts the stream into lanes and each lane into blocks; it
-knows how long the stream is and what has been revealed of it, never what comes.
+knows how long the stream is and what has been revealed of it, never what comes. Where lanes begin stands before
+anything is read, or turns out on the way (``pgolf.eval.ending``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -42,6 +43,19 @@ class Tape:
         """The lane's targets so far, int64."""
         return self._lanes[lane][1 : self._known[lane]]
 
+    def stream(self) -> np.ndarray:
+        """The targets so far of all lanes, in their order."""
+        return np.concatenate([self.revealed(lane) for lane in range(len(self._lanes))])
+
+    def fits(self, block: Span) -> bool:
+        """Whether its lane goes on with it."""
+        inside = 0 <= block.lane < len(self._lanes) and block.stop < len(self._lanes[block.lane])
+        return inside and 0 <= block.context <= block.start == self.known(block.lane) < block.stop
+
+    def end(self, block: Span) -> int:
+        """Where it ends as far as is known: at its stop, or before it where the lane does."""
+        return block.stop
+
     def inputs(self, block: Span) -> np.ndarray:
         """int64 [block.length]; tokens that are not revealed are 0."""
         return self._lanes[block.lane][block.context : block.stop]
@@ -55,12 +69,13 @@ class RoundPlan(Protocol):
     """Which blocks are predicted together, for one stream; an ``eval`` option makes it (``eval.plan(facts)``).
 
     ``lane_starts``: for each lane the place in the stream of its first target, ascending from 0; a lane ends where the
-    next begins. ``batch_blocks``: how many blocks go through the network at a time. ``side_bits``: what a decoder must
-    be told besides artifact and code; it counts into the score.
+    next begins. Where nobody knows them before: what the lanes end with. ``batch_blocks``: how many blocks go through
+    the network at a time. ``side_bits``: what a decoder must be told besides artifact and code; it counts into the
+    score.
     """
 
     @property
-    def lane_starts(self) -> tuple[int, ...]: ...
+    def lane_starts(self) -> LaneStarts: ...
     @property
     def batch_blocks(self) -> int: ...
     @property
@@ -69,6 +84,26 @@ class RoundPlan(Protocol):
     def rounds(self, tape: Tape) -> Iterator[Sequence[Span]]:
         """Rounds in order; in one, blocks share the network's state, and those of one lane follow each other."""
         ...
+
+
+class FoundLanes(Protocol):
+    """Lanes that are found as they come; see ``pgolf.eval.ending``, which is one."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, lane: int) -> int: ...
+    def tape(self, told: Sequence[int]) -> Tape: ...
+    def cut(self, tokens_N: np.ndarray) -> Any: ...
+    def places(self, address_I: np.ndarray, start_D: np.ndarray) -> np.ndarray: ...
+
+
+LaneStarts = Sequence[int] | FoundLanes
+
+
+def tape_of(lane_starts: LaneStarts, first_tokens: Sequence[int], targets: int) -> Tape:
+    """A fresh one. Raises ValueError for other lanes than ``first_tokens`` are of."""
+    if isinstance(lane_starts, Sequence):
+        return Tape(first_tokens, lane_targets(lane_starts, targets))
+    return lane_starts.tape(first_tokens)
 
 
 def batches(blocks: Sequence[Span], most: int) -> Iterator[tuple[Span, ...]]:

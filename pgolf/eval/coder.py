@@ -6,13 +6,16 @@ Shapes: I positions in the order of prediction, K of one block, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pgolf.core.prediction import Span
+
+if TYPE_CHECKING:
+    from pgolf.eval.blocks import FoundLanes, LaneStarts
 
 # What a coder knows that can tell no token.
 NOTHING = np.zeros(0, dtype=np.int64)
@@ -26,7 +29,8 @@ class Coder(Protocol):
     """Any of its methods may raise ``Enough``."""
 
     def known(self, block: Span) -> np.ndarray:
-        """The targets of the block that may be told now, from its first on: int64, at most ``block.keep``."""
+        """The targets of the block that may be told now, from its first on: int64, at most ``block.keep``. What follows
+        a token that ends the lane is not looked at."""
         ...
 
     def wants(self, block: Span) -> bool:
@@ -34,7 +38,8 @@ class Coder(Protocol):
         ...
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
-        """Price or encode the tokens of blocks that were told whole. ``place_I``: where in the stream they lie."""
+        """Price or encode the tokens of blocks that were told whole. ``place_I``: where in the stream they lie; of
+        lanes that end with a token, their addresses (``pgolf.eval.ending``)."""
         ...
 
     def draw(self, place: int, row_V: np.ndarray) -> int:
@@ -43,16 +48,25 @@ class Coder(Protocol):
 
 
 class Informed:
-    """What is common to coders that know the whole stream ``tokens_N``; a lane begins at each of ``lane_starts``."""
+    """What is common to coders that know the whole stream ``tokens_N``; a lane begins at each of ``lane_starts``.
 
-    def __init__(self, tokens_N: np.ndarray, lane_starts: Sequence[int] = (0,)) -> None:
+    ``first_tokens``: of the lanes, which nobody predicts; of lanes that end with a token, what is told of them for
+    ``side_bits`` more than the plan has.
+    """
+
+    def __init__(self, tokens_N: np.ndarray, lane_starts: LaneStarts = (0,)) -> None:
         self._tokens_N = np.asarray(tokens_N).astype(np.int64)
-        self._lane_starts = tuple(lane_starts)
+        self._ending: FoundLanes | None = None
+        if isinstance(lane_starts, Sequence):
+            self._lane_starts, self.side_bits = np.array(lane_starts), 0.0
+            self.first_tokens = self._tokens_N[self._lane_starts].tolist()
+        else:
+            self._ending, cut = lane_starts, lane_starts.cut(self._tokens_N)
+            self._lane_starts, self.first_tokens, self.side_bits = cut.start_D, list(cut.told), cut.side_bits
 
-    @property
-    def first_tokens(self) -> list[int]:
-        """Of the lanes; nobody predicts them."""
-        return [int(self._tokens_N[start]) for start in self._lane_starts]
+    def in_stream(self, place_I: np.ndarray) -> np.ndarray:
+        """Where the loop's places lie."""
+        return place_I if self._ending is None else self._ending.places(place_I, self._lane_starts)
 
     def known(self, block: Span) -> np.ndarray:
         first = self._lane_starts[block.lane] + 1

@@ -16,6 +16,7 @@ import numpy as np
 
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
+from pgolf.eval.blocks import LaneStarts
 from pgolf.eval.coder import Informed, PlainRows, Predicted
 from pgolf.eval.evaluation import Evaluation, make_score
 from pgolf.eval.evaluator import under
@@ -63,7 +64,7 @@ def compare(
                 subset=subset,
                 seconds=seconds,
                 valid=False,
-                side_bits=first.plan.side_bits,
+                side_bits=first.plan.side_bits + coder.side_bits,
                 target_bytes_N=target_bytes_N,
             ),
             stage_seconds,
@@ -101,9 +102,9 @@ class _Beside:
                 chain.drive(begin, known)
                 self.seconds[index] += time.thread_time() - began
 
-    def finish(self) -> None:
+    def finish(self, count: int | None = None) -> None:
         for chain in filter(None, self._chains):
-            chain.finish()
+            chain.finish(count)
 
     def rows(self) -> list[np.ndarray]:
         """The last rows of each."""
@@ -113,11 +114,11 @@ class _Beside:
 class _PricesAll(Informed):
     """One scorer for each of the chains."""
 
-    def __init__(self, tokens_N: np.ndarray, lane_starts: Sequence[int], chains: _Beside) -> None:
+    def __init__(self, tokens_N: np.ndarray, lane_starts: LaneStarts, chains: _Beside) -> None:
         super().__init__(tokens_N, lane_starts)
         self._chains = chains
         self.scorers = [Scorer(tokens_N, lane_starts) for _ in range(len(chains))]
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
         for scorer, row_IV in zip(self.scorers, self._chains.rows(), strict=True):
-            scorer.settle(place_I, PlainRows(row_IV), token_I)
+            scorer.settle(place_I, PlainRows(row_IV[: len(token_I)]), token_I)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
+from pgolf.eval.blocks import LaneStarts
 from pgolf.eval.coder import Informed, Predicted
 
 
@@ -17,7 +17,7 @@ class Writer(Protocol):
 class Encoder(Informed):
     """``tokens_N``: the stream, which goes to ``writer``."""
 
-    def __init__(self, tokens_N: np.ndarray, writer: Writer, lane_starts: Sequence[int] = (0,)) -> None:
+    def __init__(self, tokens_N: np.ndarray, writer: Writer, lane_starts: LaneStarts = (0,)) -> None:
         super().__init__(tokens_N, lane_starts)
         self._writer = writer
 

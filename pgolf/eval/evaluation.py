@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -157,6 +157,7 @@ class Evaluation:
         facts = replace(
             facts,
             lanes=len(plan.lane_starts),
+            apart=apart(plan),
             embedding=lambda: embedding_of(self.network.model),
             widths=lambda: widths_of(self.network.model),
         )
@@ -174,6 +175,11 @@ def stages_of(ngram: Counts, ttt: Adaptation, mixer: Mixture, facts: Facts) -> l
     """Experts and mixer. Raises ConfigError where they do not fit each other or the stream."""
     experts = [*ngram.stages(facts), *ttt.stages(facts)]
     return [*experts, *in_turn(mixer.stage(facts, len(experts)))]
+
+
+def apart(plan: RoundPlan) -> bool:
+    """See ``Facts``."""
+    return not isinstance(plan.lane_starts, Sequence)
 
 
 def embedding_of(model: Model) -> np.ndarray:
@@ -259,7 +265,7 @@ def score_stream(
         subset=subset,
         seconds=time.perf_counter() - started,
         valid=valid,
-        side_bits=evaluator.plan.side_bits,
+        side_bits=evaluator.plan.side_bits + scorer.side_bits,
         target_bytes_N=target_bytes_N,
     )
 

@@ -4,7 +4,9 @@ In a round the network's state is frozen. Its blocks are taken in order; of bloc
 lanes) the positions are taken one after another through the lanes. Each position's row is written before anyone but
 the coder knows its token. Where the coder tells all tokens of a block, its rows are made together; where it stops, the
 same-shaped forward pass is repeated with zeros after what is known, for one row after the other. A row does not depend
-on what comes after it, on other blocks or on their number, to the bit, so that both ways give the same rows.
+on what comes after it, on other blocks or on their number, to the bit, so that both ways give the same rows. Where a
+lane turns out to end inside a block, its rows from there on are nobody's: they are not handed on, and what learns is
+shown the block without them.
 
 Shapes: B blocks, G blocks in lockstep, T inputs, K kept positions, I = G·K positions, V vocabulary, E experts.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -25,7 +27,7 @@ from pgolf.core.prediction import Batch, Facts, Network, Rows, Span, Stage
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Progress
 from pgolf.core.threads import Behind, CoreShare, threaded
-from pgolf.eval.blocks import RoundPlan, Tape, batches, in_lockstep, lane_targets
+from pgolf.eval.blocks import RoundPlan, Tape, batches, in_lockstep, tape_of
 from pgolf.eval.coder import Coder, Enough, LogRows, PlainRows
 from pgolf.eval.stage import Chain
 
@@ -58,8 +60,9 @@ class Evaluator:
         return self.network.learns or bool(self.chain)
 
     def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
-        """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts."""
-        tape = Tape(first_tokens, lane_targets(self.plan.lane_starts, self.facts.targets))
+        """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts, or what is
+        told of lanes that end with a token."""
+        tape = tape_of(self.plan.lane_starts, first_tokens, self.facts.targets)
         with contextlib.suppress(Enough), Behind(beside=self.facts.workers > 1) as self._behind:
             self._run(coder, tape, progress)
         return tape
@@ -70,7 +73,7 @@ class Evaluator:
             for blocks in self.plan.rounds(tape):
                 for part in _within_cadence(blocks, self.network.cadence):
                     self._round(part, tape, coder)
-                    done += sum(block.keep for block in part)
+                    done += sum(tape.end(block) - block.start for block in part)
                 if progress is not None:
                     progress("positions", done, targets)
         self._behind.done()
@@ -90,7 +93,7 @@ class Evaluator:
         for group in in_lockstep(blocks):
             self._check(group, tape)
             self._hear(group, tape, coder)
-            if all(tape.known(block.lane) == block.stop for block in group):
+            if all(tape.known(block.lane) == tape.end(block) for block in group):
                 ready.append(group)
                 continue
             self._together(ready, tape, coder)
@@ -101,21 +104,15 @@ class Evaluator:
                 self._observe(self._batch(group, tape), tape)
         self._together(ready, tape, coder)
         if self.network.learns and not self.network.remembers:
-            for batch in self._batches(blocks, tape):
+            for batch in self._batches(_ended(blocks, tape), tape):
                 if self.network.replayed:
                     self.network.log_probs(batch, self.chain.wanted)
                 self._observe(batch, tape)
 
     def _check(self, group: Sequence[Span], tape: Tape) -> None:
         """Each block goes on where its lane has come to."""
-        sizes = lane_targets(self.plan.lane_starts, self.facts.targets)
         for block in group:
-            inside = 0 <= block.lane < len(sizes) and block.stop <= sizes[block.lane]
-            if (
-                not inside
-                or not 0 <= block.context <= block.start < block.stop
-                or block.start != tape.known(block.lane)
-            ):
+            if not tape.fits(block):
                 raise ValueError(f"eval: the plan goes on with {block}, which is not what comes next")
 
     def _hear(self, group: Sequence[Span], tape: Tape, coder: Coder) -> None:
@@ -166,31 +163,36 @@ class Evaluator:
 
     def _one_by_one(self, group: tuple[Span, ...], tape: Tape, coder: Coder) -> None:
         """Blocks of which some token is known only once its row is there."""
-        lanes, size = len(group), len(group) * group[0].keep
         written = 0  # rows that the stages have written
         while True:
-            known = min(tape.known(block.lane) - block.start for block in group)
-            if known * lanes == size and (not self.chain or written == size):
+            kept = [tape.end(block) - block.start for block in group]
+            known = min(
+                (tape.known(block.lane) - block.start for block in group if tape.known(block.lane) < tape.end(block)),
+                default=None,
+            )
+            if known is None and (not self.chain or written == sum(kept)):
                 break  # nothing learns from the rows that are left
             rows = self._take(group, self._side_by_side(group, tape), tape)
-            if known * lanes == size:
-                self.chain.drive(written, size)
+            if known is None:
+                self.chain.drive(written, sum(kept))
+                written = sum(kept)
                 break
-            for index in range(known * lanes, (known + 1) * lanes):
+            index = sum(min(count, known) for count in kept)
+            for block in [block for block, count in zip(group, kept, strict=True) if count > known]:
                 if self.chain:
                     self.chain.drive(written, index)
                     written = index + 1
-                block = group[index % lanes]
-                if lanes > 1 and tape.known(block.lane) == block.start + known:
+                if len(group) > 1 and tape.known(block.lane) == block.start + known:
                     self._hear([block], tape, coder)  # more may be told since another lane's token was drawn
                     rows.token_I[index] = tape.targets(block)[known]
                 if tape.known(block.lane) == block.start + known:
                     token = coder.draw(int(rows.place_I[index]), self._predicted(rows).row(index))
                     rows.token_I[index] = token
                     tape.append(block.lane, rows.token_I[index : index + 1])
+                index += 1
             self._hear(group, tape, coder)
         if self.chain:
-            self.chain.finish()
+            self.chain.finish(written)
 
     @property
     def _workers(self) -> int:
@@ -209,17 +211,21 @@ class Evaluator:
         token_I = _interleaved([torch.from_numpy(tape.targets(block)) for block in group]).numpy().copy()
         starts = self.plan.lane_starts
         place_I = _interleaved([torch.arange(b.start, b.stop) + starts[b.lane] for b in group]).numpy()
+        lane_I = _interleaved([torch.full((b.keep,), b.lane % len(starts)) for b in group]).numpy()
+        signals = {name: _interleaved([rows.signals[name] for rows in rows_G]) for name in self.chain.wanted}
+        count = sum(tape.end(block) - block.start for block in group)
+        if count < len(token_I):  # first the positions that there are
+            beyond_I = _interleaved([torch.arange(b.start, b.stop) >= tape.end(b) for b in group])
+            order_I = beyond_I.int().argsort(stable=True)
+            logp_IV, signals = logp_IV[order_I], {name: value_I[order_I] for name, value_I in signals.items()}
+            token_I, place_I, lane_I = (array_I[order_I.numpy()[:count]] for array_I in (token_I, place_I, lane_I))
         if self.chain:
-            lane_I = _interleaved([torch.full((b.keep,), b.lane) for b in group]).numpy()
             own_IV = np.maximum(logp_IV.exp().cpu().numpy(), LEAST)
-            signals = {
-                name: _interleaved([rows.signals[name] for rows in rows_G]).cpu().numpy() for name in self.chain.wanted
-            }
-            self.chain.take(own_IV, signals, lane_I, token_I)
-        return _Group(logp_IV, place_I, token_I)
+            self.chain.take(own_IV, {name: value_I.cpu().numpy() for name, value_I in signals.items()}, lane_I, token_I)
+        return _Group(logp_IV[:count], place_I, token_I)
 
     def _predicted(self, group: _Group) -> LogRows | PlainRows:
-        return PlainRows(self.chain.row_IV) if self.chain else LogRows(group.logp_IV)
+        return PlainRows(self.chain.row_IV[: len(group.token_I)]) if self.chain else LogRows(group.logp_IV)
 
     def _batches(self, blocks: Sequence[Span], tape: Tape, most: int | None = None) -> list[Batch]:
         return [self._batch(some, tape) for some in batches(blocks, most or self.plan.batch_blocks)]
@@ -239,6 +245,12 @@ class _Group:
     logp_IV: Tensor
     place_I: np.ndarray
     token_I: np.ndarray
+
+
+def _ended(blocks: Sequence[Span], tape: Tape) -> Sequence[Span]:
+    """Without what lies beyond a lane's end; blocks that are whole come first."""
+    whole = [block for block in blocks if tape.end(block) == block.stop]
+    return [*whole, *(replace(block, stop=tape.end(block)) for block in blocks if tape.end(block) < block.stop)]
 
 
 def _of(rows: Rows, index: int) -> Rows:

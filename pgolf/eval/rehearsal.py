@@ -7,14 +7,14 @@ they grow, and for kernels that the sealed process has to compile first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
-from pgolf.core.prediction import Span
-from pgolf.eval.coder import Enough, Predicted
+from pgolf.eval.blocks import LaneStarts
+from pgolf.eval.coder import Enough, Informed, Predicted
 from pgolf.eval.evaluation import Evaluation
 
 # A shorter stream takes no longer than trying it would.
@@ -45,38 +45,26 @@ def rehearse(evaluation: Evaluation, text_N: np.ndarray, stream_tokens: int) -> 
     evaluator = evaluation.evaluator(stream_tokens)
     if stream_tokens <= WORTH_TARGETS:
         return None
-    coder = _Timed(text_N, evaluator.plan.lane_starts, LEAST_STEPS * (evaluator.network.cadence or 1))
-    evaluator.run(coder, [int(text_N[0])] * len(evaluator.plan.lane_starts))
+    least = LEAST_STEPS * (evaluator.network.cadence or 1) * evaluator.facts.lanes
+    coder = _Timed(np.resize(text_N, stream_tokens), evaluator.plan.lane_starts, least)
+    evaluator.run(coder, coder.first_tokens)
     return Rehearsal(evaluator.facts.targets, coder.tried, coder.seconds) if coder.tried else None
 
 
-class _Timed:
-    """Tells all that it is asked for, and has enough after a while; the clock starts when the first targets are done.
+class _Timed(Informed):
+    """Has enough after a while. From when the first targets were done, ``tried`` of them took ``seconds``."""
 
-    ``tried`` targets took ``seconds``.
-    """
-
-    def __init__(self, text_N: np.ndarray, lane_starts: Sequence[int], least: int) -> None:
-        self._text_N, self._lane_starts, self._least = text_N, lane_starts, least * len(lane_starts)
-        self._began: float | None = None
+    def __init__(self, tokens_N: np.ndarray, lane_starts: LaneStarts, least: int) -> None:
+        super().__init__(tokens_N, lane_starts)
+        self._least, self._began = least, math.nan
         self.tried, self.seconds = 0, 0.0
-
-    def known(self, block: Span) -> np.ndarray:
-        places_n = self._lane_starts[block.lane] + 1 + np.arange(block.start, block.stop)
-        return self._text_N[places_n % len(self._text_N)].astype(np.int64)
-
-    def wants(self, block: Span) -> bool:
-        return True
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
         rows.nll_nats(token_I), rows.sums()
         now = perf_counter()
-        if self._began is None:
+        if math.isnan(self._began):
             self._began = now
             return
         self.tried, self.seconds = self.tried + len(token_I), now - self._began
         if self.seconds >= LEAST_SECONDS and self.tried >= self._least:
             raise Enough
-
-    def draw(self, place: int, row_V: np.ndarray) -> int:
-        raise AssertionError("it was told every token")

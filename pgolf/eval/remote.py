@@ -7,14 +7,18 @@ auditor is told no target at or after a place that is looked at before it has ha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from threading import Lock
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from pgolf.core.prediction import Span
 from pgolf.eval.coder import Enough, Predicted
 from pgolf.eval.frames import receive, send
+
+if TYPE_CHECKING:
+    from pgolf.eval.blocks import LaneStarts
 
 
 class Line:
@@ -24,9 +28,10 @@ class Line:
         self._questions, self._answers = questions, answers
         self._saying = Lock()
 
-    def open(self, lane_starts: Sequence[int], side_bits: float) -> list[int]:
-        """Say what the plan is; returns the lanes' first tokens."""
-        self.say({"ready": True, "lane_starts": list(lane_starts), "side_bits": side_bits})
+    def open(self, lane_starts: LaneStarts, side_bits: float) -> list[int]:
+        """Say what the plan is; returns the lanes' first tokens, or what is told of lanes that end with one."""
+        starts = list(lane_starts) if isinstance(lane_starts, Sequence) else asdict(lane_starts)  # type: ignore[call-overload]
+        self.say({"ready": True, "lane_starts": starts, "side_bits": side_bits})
         return [int(token) for token in self._hear()]
 
     def ask(self, block: Span) -> np.ndarray:

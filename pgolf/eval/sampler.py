@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from pgolf.core.prediction import Span
 from pgolf.core.protocols import Progress, Tokenizer
-from pgolf.eval.coder import Coder, Counted, Predicted
+from pgolf.eval.coder import NOTHING, Coder, Counted, Predicted
 from pgolf.eval.evaluation import Evaluation
 
 
 class Sampler:
-    """Draws p^(1/temperature), normalised; at temperature 0 the likeliest token. One lane; ``prompt_n``: the targets
-    that stand; ``told`` hears of each token that is drawn."""
+    """Draws p^(1/temperature), normalised; at temperature 0 the likeliest token. One lane at a time; ``prompt_n``: the
+    first one's targets that stand; ``told`` hears of each token that is drawn."""
 
     def __init__(
         self, prompt_n: np.ndarray, temperature: float, seed: int, told: Callable[[int], None] = lambda _: None
@@ -28,7 +28,7 @@ class Sampler:
         self._told, self._random = told, np.random.default_rng(seed)
 
     def known(self, block: Span) -> np.ndarray:
-        return self._prompt_n[block.start : block.stop]
+        return self._prompt_n[block.start : block.stop] if block.lane == 0 else NOTHING
 
     def wants(self, block: Span) -> bool:
         return False
@@ -109,6 +109,6 @@ def sample_text(
     coder: Coder = Sampler(prompt_n, temperature, seed, lambda token: voice.hear([token]))
     if progress is not None:
         coder = Counted(coder, lambda drawn: progress("sample", drawn, tokens))
-    evaluator.run(coder, [tokenizer.bos_id])
+    evaluator.run(coder, [tokenizer.bos_id] if isinstance(evaluator.plan.lane_starts, Sequence) else [])
     voice.close()
     return voice.text

@@ -5,11 +5,11 @@ Shapes: N-1 targets of the stream, I positions in the order of prediction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
+from pgolf.eval.blocks import LaneStarts
 from pgolf.eval.coder import Informed, Predicted
 from pgolf.eval.slots import WriteOnce
 
@@ -17,12 +17,12 @@ from pgolf.eval.slots import WriteOnce
 class Scorer(Informed):
     """``nll_nats`` and ``sums``: write-once slots, float64 [N-1]."""
 
-    def __init__(self, tokens_N: np.ndarray, lane_starts: Sequence[int] = (0,)) -> None:
+    def __init__(self, tokens_N: np.ndarray, lane_starts: LaneStarts = (0,)) -> None:
         super().__init__(tokens_N, lane_starts)
         self.nll_nats, self.sums = WriteOnce(len(tokens_N) - 1), WriteOnce(len(tokens_N) - 1)
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
-        nll_nats_I, sum_I = rows.nll_nats(token_I), rows.sums()
+        nll_nats_I, sum_I, place_I = rows.nll_nats(token_I), rows.sums(), self.in_stream(place_I)
         for start, stop in stretches(place_I):
             self.nll_nats.write(int(place_I[start]), nll_nats_I[start:stop])
             self.sums.write(int(place_I[start]), sum_I[start:stop])

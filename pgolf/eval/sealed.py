@@ -35,8 +35,9 @@ from pgolf.core import errors
 from pgolf.core.errors import ConfigError, UserError
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
-from pgolf.eval.blocks import FIRST_TOKEN_BITS
+from pgolf.eval.blocks import FIRST_TOKEN_BITS, lane_targets
 from pgolf.eval.coder import Enough
+from pgolf.eval.ending import Ending
 from pgolf.eval.evaluation import Terms, make_score
 from pgolf.eval.frames import receive, send
 from pgolf.eval.home import Home, environment, settings_passed_on
@@ -172,7 +173,8 @@ def score_sealed(
 class Telling:
     """The stream as it is told, block by block: each lane in its order, and nothing from ``stop_at`` on.
 
-    ``side_bits`` is what the plan said it must be told besides. ``agreed``: the lanes and side bits of a plan that
+    ``side_bits`` is what the plan said it must be told besides, and the price of what it is told of lanes that end with
+    a token (``pgolf.eval.ending``). ``agreed``: the lanes and side bits of a plan that
     stands in the score already; no other is taken. ``place_I``: as of the score. A decoder has one order: were lanes
     only held back each for itself, they could be predicted from each other's future, text that comes twice for nothing.
     """
@@ -189,32 +191,63 @@ class Telling:
         self.turn_N = np.full(targets, targets)  # when a target is scored; what never was comes last
         self.turn_N[place_I] = np.arange(len(place_I))
         self._latest: list[np.ndarray] = []  # by lane, the latest turn of its targets up to each
+        self._ending: Ending | None = None
+        self._start_L = self._size_L = np.zeros(0, dtype=np.int64)  # of each lane: its first target, and how many
+        self._order_L = self._start_L  # the lanes as they lie in the stream
         self.lane_starts: tuple[int, ...] = ()
         self.side_bits = 0.0
         self.told: list[int] = []  # by lane, how many of its targets
 
     def open(self, message: Mapping[str, Any]) -> np.ndarray:
-        """The first token of each lane."""
+        """The first token of each lane, or what is told of lanes that end with one."""
         if self.lane_starts:
             raise Refused("said what its plan is, again")
-        starts = tuple(int(start) for start in message["lane_starts"])
-        if not starts or starts[0] != 0 or list(starts) != sorted(set(starts)) or starts[-1] >= len(self._tokens_N) - 1:
-            raise Refused(f"lanes that begin at {starts} are none of a stream with {len(self._tokens_N) - 1} targets")
-        self.lane_starts, self.told = starts, [0] * len(starts)
-        free = (len(starts) - 1) * FIRST_TOKEN_BITS
-        self.side_bits = float(message["side_bits"])
-        if self._agreed is not None and (starts, self.side_bits) != self._agreed:
-            raise Refused(f"said that its lanes begin at {starts} for {self.side_bits:g} bits, unlike who scored")
-        if not free <= self.side_bits < math.inf:
-            raise Refused(f"{len(starts)} lanes want {free:g} bits for their first tokens, not {self.side_bits:g}")
-        self._latest = [np.maximum.accumulate(turn_n) for turn_n in np.split(self.turn_N, starts[1:])]
-        return self._tokens_N[list(starts)]
+        targets, said, bits = len(self._tokens_N) - 1, message["lane_starts"], float(message["side_bits"])
+        if isinstance(said, Mapping):
+            self._ending = Ending(int(said["token"]), targets, int(said["beside"]), bool(said["longest_first"]))
+            cut = self._ending.cut(self._tokens_N)
+            starts, size_L = tuple(cut.start_D.tolist()), cut.size_D
+            told, free, side_bits = np.array(cut.told, dtype=np.int64), 0.0, bits + cut.side_bits
+        else:
+            starts = tuple(int(start) for start in said)
+            if not starts or starts[0] != 0 or list(starts) != sorted(set(starts)) or starts[-1] >= targets:
+                raise Refused(f"lanes that begin at {starts} are none of a stream with {targets} targets")
+            size_L = np.array(lane_targets(starts, targets))
+            told, free, side_bits = self._tokens_N[list(starts)], (len(starts) - 1) * FIRST_TOKEN_BITS, bits
+        if self._agreed is not None and (starts, side_bits) != self._agreed:
+            raise Refused(f"said that its lanes begin at {starts} for {side_bits:g} bits, unlike who scored")
+        if not free <= bits < math.inf:
+            raise Refused(f"{len(starts)} lanes want {free:g} bits for their first tokens, not {bits:g}")
+        self.lane_starts, self.side_bits, self.told = starts, side_bits, [0] * len(starts)
+        self._start_L, self._size_L = np.array(starts), size_L
+        self._order_L = np.argsort(self._start_L)
+        parts = (self.turn_N[start : start + size] for start, size in zip(starts, size_L, strict=True))
+        self._latest = [np.maximum.accumulate(turn_n) for turn_n in parts]
+        return told
+
+    def places(self, said_I: np.ndarray) -> np.ndarray:
+        """Where in the stream what the loop calls these places lies. Raises Refused."""
+        if self._ending is None:
+            return said_I
+        lane_I, position_I = np.divmod(said_I, len(self._tokens_N) - 1)
+        inside_I = (lane_I >= 0) & (lane_I < len(self.told))
+        if not inside_I.all() or (position_I >= self._size_L[lane_I]).any():
+            raise Refused("spoke of targets that no lane has")
+        return self._start_L[lane_I] + position_I
+
+    def place_of(self, said: int) -> int:
+        return int(self.places(np.array([said]))[0])
 
     def targets(self, message: Mapping[str, Any], stop_at: int | None = None) -> np.ndarray:
         """What may be told of the block that is asked for; ``stop_at``: a place of the stream, whose target and those
         scored after it are not told."""
         lane, start, stop = (int(number) for number in message["ask"])
-        if not 0 <= lane < len(self.told) or not 0 <= start <= self.told[lane] or stop > self.size(lane):
+        known = 0 <= lane < len(self.told)
+        if known and self._ending is not None:
+            stop = min(stop, self.size(lane))  # it cannot know where that is
+            # Told nothing of them, it must not find out that there is another one, or how long one is without an end.
+            known = self._ending.counted or not lane or self.told[lane - 1] == self.size(lane - 1)
+        if not known or not 0 <= start <= self.told[lane] or stop > self.size(lane):
             raise Refused(f"asked for the targets {start} to {stop} of lane {lane} out of turn")
         first = self.lane_starts[lane]
         if stop_at is not None and stop_at < len(self.turn_N):
@@ -230,9 +263,9 @@ class Telling:
 
     def lane_at(self, place: int) -> int:
         """The lane whose next target lies at ``place``. Raises Refused where there is none."""
-        for lane, told in enumerate(self.told):
-            if told < self.size(lane) and self.place(lane) == place:
-                return lane
+        lane = int(self._order_L[np.searchsorted(self._start_L, place, "right", sorter=self._order_L) - 1])
+        if self.told[lane] < self.size(lane) and self.place(lane) == place:
+            return lane
         raise Refused(f"handed over a row for position {place}, which it was not asked for")
 
     def place(self, lane: int) -> int:
@@ -243,8 +276,7 @@ class Telling:
 
     def size(self, lane: int) -> int:
         """How many targets the lane has."""
-        ends = (*self.lane_starts[1:], len(self._tokens_N) - 1)
-        return ends[lane] - self.lane_starts[lane]
+        return int(self._size_L[lane])
 
 
 class _Listening:
@@ -268,7 +300,7 @@ class _Listening:
         if "scores" not in message:
             raise Refused(f"said {sorted(message)}, which is no answer of a scorer")
         numbers = np.frombuffer(payload, dtype="<f8").reshape(3, -1)
-        place_I = numbers[0].astype(np.int64)
+        place_I = self.telling.places(numbers[0].astype(np.int64))
         for values, slots in ((numbers[1], self.nll_nats), (numbers[2], self.sums)):
             for start, stop in stretches(place_I):
                 self._write(slots, int(place_I[start]), values[start:stop])

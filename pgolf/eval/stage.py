@@ -67,7 +67,10 @@ class Chain:
         self, own_IV: np.ndarray, signals: Mapping[str, np.ndarray], lane_I: np.ndarray, token_I: np.ndarray
     ) -> None:
         """The network's rows, float32, and signals [I] or [I, W] of the positions to come; ``token_I`` may be filled in
-        later."""
+        later.
+
+        Rows and signals may be more than the positions, ``lane_I``: what follows these is not looked at.
+        """
         width_n = self._widths(signals)
         shape = *own_IV.shape, *width_n
         if shape not in self._buffers:
@@ -101,15 +104,15 @@ class Chain:
         for column in range(out_IS.shape[1]):
             self._pass_on(index, column, _wide(out_IS[begin:stop, column]), begin, stop)
 
-    def finish(self) -> None:
-        """Learn the last token."""
+    def finish(self, count: int | None = None) -> None:
+        """Learn the last token; ``count``: of so many positions, where the others are not to come after all."""
         for index in range(len(self)):
-            self._finish(index)
+            self._finish(index, count)
 
-    def _finish(self, index: int) -> None:
+    def _finish(self, index: int, count: int | None = None) -> None:
         now = self._now
         assert now is not None
-        last, learn = len(now.lane_I) - 1, self._kernels[index][1]
+        last, learn = (len(now.lane_I) if count is None else count) - 1, self._kernels[index][1]
         in_F = now.in_SIF[index][last]
         learn(self._states[index], now.lane_I[last], now.rows_SIEV[index][last], in_F, now.token_I[last])
 

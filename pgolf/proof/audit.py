@@ -152,7 +152,7 @@ class Judge:
             return self.telling.targets(message, self._next_drawn())
         if "row" not in message:
             raise Refused(f"said {sorted(message)}, which is no answer to an audit")
-        place = int(message["row"])
+        place = self.telling.place_of(int(message["row"]))
         lane = self.telling.lane_at(place)
         if self._next_drawn() != place:
             raise Refused(f"handed over a row for position {place}, which it was not asked for")

@@ -26,8 +26,8 @@ from pgolf.core.errors import DataError
 from pgolf.core.prediction import Batch
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Progress, Tokenizer
-from pgolf.eval.blocks import Tape, in_lockstep, lane_targets
-from pgolf.eval.coder import Coder, Counted
+from pgolf.eval.blocks import in_lockstep, tape_of
+from pgolf.eval.coder import Coder, Counted, Informed
 from pgolf.eval.decoder import Decoder
 from pgolf.eval.encoder import Encoder
 from pgolf.eval.evaluator import Evaluator, under
@@ -70,12 +70,13 @@ def compress(
     if tokens_N is None:
         return Compressed(kept.to_bytes(), kept.form, 0)
     evaluator = evaluation.evaluator(len(tokens_N))
+    first_tokens = Informed(tokens_N, evaluator.plan.lane_starts).first_tokens
     coded = CodedFile(
-        row_print=rows_print(evaluator),
+        row_print=rows_print(evaluator, first_tokens),
         form="coded",
         body=encode(evaluator, tokens_N, progress),
         tokens=len(tokens_N),
-        first_tokens=tuple(tokens_N[list(evaluator.plan.lane_starts)].tolist()),
+        first_tokens=tuple(first_tokens),
         taken=tuple(taken),
         overrides=dict(overrides or {}),
         **facts,
@@ -106,7 +107,7 @@ def decompress(artifact: Path, data: bytes, progress: Progress | None = None) ->
 
 
 def encode(evaluator: Evaluator, tokens_N: np.ndarray, progress: Progress | None = None) -> bytes:
-    """The stream, but for its lanes' first tokens."""
+    """The stream, but for its lanes' first tokens or what is told of lanes that end with one."""
     writer = RangeWriter()
     coder = Encoder(tokens_N, writer, evaluator.plan.lane_starts)
     evaluator.run(coder, coder.first_tokens, under("encode", progress))
@@ -120,14 +121,13 @@ def decode(
     coder: Coder = Decoder(RangeReader(body))
     if progress is not None:
         coder = Counted(coder, lambda drawn: progress("decode", drawn, evaluator.facts.targets))
-    tape = evaluator.run(coder, first_tokens)
-    return np.concatenate([tape.revealed(lane) for lane in range(len(first_tokens))])
+    return evaluator.run(coder, first_tokens).stream()
 
 
-def rows_print(evaluator: Evaluator) -> bytes:
+def rows_print(evaluator: Evaluator, first_tokens: Sequence[int]) -> bytes:
     """Of the log-probabilities that fixed tokens get in the shape of the plan's first blocks, to the bit."""
     plan, facts = evaluator.plan, evaluator.facts
-    tape = Tape([facts.bos_id] * len(plan.lane_starts), lane_targets(plan.lane_starts, facts.targets))
+    tape = tape_of(plan.lane_starts, first_tokens, facts.targets)
     group = next(in_lockstep(next(iter(plan.rounds(tape)))))[: plan.batch_blocks]
     count = len(group) * group[0].length
     fixed = (np.arange(count, dtype=np.int64) * 7919 + 17) % facts.vocab_size
@@ -140,9 +140,14 @@ def rows_print(evaluator: Evaluator) -> bytes:
 def _decoded(file: CodedFile, loaded: container.Loaded, progress: Progress | None) -> bytes:
     evaluation = evaluation_from(loaded, overrides=file.overrides)
     evaluator = evaluation.evaluator(file.tokens)
-    if len(file.first_tokens) != len(evaluator.plan.lane_starts):
-        raise DataError(f"{len(file.first_tokens)} lanes in the stream, {len(evaluator.plan.lane_starts)} in its plan")
-    if rows_print(evaluator) != file.row_print:
+    starts = evaluator.plan.lane_starts
+    if isinstance(starts, Sequence) and len(file.first_tokens) != len(starts):
+        raise DataError(f"{len(file.first_tokens)} lanes in the stream, {len(starts)} in its plan")
+    try:
+        found = rows_print(evaluator, file.first_tokens)
+    except ValueError as error:
+        raise DataError(f"the compressed text was not written by pgolf ({error})") from error
+    if found != file.row_print:
         raise DataError(
             "this machine computes other bits from the artifact than the one that compressed the text: another "
             "processor, PyTorch or setting of its kernels. Only one that computes the same can decode it"

@@ -77,7 +77,7 @@ class DecodingJudge:
             return self.telling.targets(message, self._waiting[self.decoded])
         if "row" not in message:
             raise Refused(f"said {sorted(message)}, which is no answer to a decoder")
-        place = int(message["row"])
+        place = self.telling.place_of(int(message["row"]))
         lane = self.telling.lane_at(place)
         if place != self._waiting[self.decoded]:
             raise Refused(f"handed over a row for position {place}, which it was not asked for")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +24,7 @@ from pgolf.core.make import make, trait
 from pgolf.core.prediction import Facts
 from pgolf.core.process import choose_device, process_facts
 from pgolf.core.registry import modules_of
-from pgolf.eval.evaluation import check_cadence, stages_of, weights_for
+from pgolf.eval.evaluation import apart, check_cadence, stages_of, weights_for
 from pgolf.eval.network import FixedNetwork, offers_of, widths_of
 from pgolf.eval.stage import check_signals
 from pgolf.qat.base import QATMethod
@@ -154,6 +155,7 @@ def _adaptation_rules(built: _Built) -> None:
     except ConfigError:
         return  # a model that cannot be built, or not be evaluated so, has been complained about
     facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, lanes=method.lanes)
+    facts = replace(facts, apart=apart(method.plan(facts)))
     ttt = make(built.cfg["ttt"])
     check_cadence(method, ttt.wrap(method.network(weights_for(ttt, FixedNetwork(model)), facts), facts))
 

@@ -109,6 +109,8 @@ class GradientAdaptation:
         if not isinstance(network, ModelNetwork):
             name = type(self).__module__.rpartition(".")[2]
             raise ConfigError(f"ttt: {name} trains the weights of a model, which {type(network).__name__} has not")
+        if self.chunks.restart and facts.apart:
+            raise ConfigError("ttt.restart: documents that are predicted apart are adapted to by ttt=document_lora")
         if self.chunks.restart and facts.lanes > 1:
             raise ConfigError(
                 f"ttt.restart: begins anew with each document, of which eval.lanes={facts.lanes} has several at a "
@@ -185,9 +187,10 @@ class ChunkTrained:
         if self.frozen is not None:
             self.frozen.observe(batch, tokens_BK)
         for block, input_T, token_K in zip(batch.blocks, batch.inputs_BT, tokens_BK, strict=True):
+            number = block.lane % self.facts.lanes
             if block.start == 0:
-                self._lanes[block.lane] = LaneText(input_T[-batch.keep :][:1])
-            lane = self._lanes[block.lane]
+                self._lanes[number] = LaneText(input_T[-batch.keep :][:1])
+            lane = self._lanes[number]
             lane.tokens = torch.cat([lane.tokens, token_K])
             self._observed += batch.keep
             while block.stop - lane.trained >= self.cadence and self._observed < self.facts.targets:

@@ -104,7 +104,7 @@ class Noting(Scorer):
 
     def settle(self, place_I, rows, token_I):
         super().settle(place_I, rows, token_I)
-        self.noted.append(place_I)
+        self.noted.append(self.in_stream(place_I))
 
 
 def pretend_sealed(evaluation, tokens_N, **changes):
@@ -162,14 +162,11 @@ class Here(Line):
     def __init__(self, answering):
         self._answering = answering
 
-    def open(self, lane_starts, side_bits):
-        return self._answering.answer({"ready": True, "lane_starts": lane_starts, "side_bits": side_bits}, b"").tolist()
+    def say(self, message, payload=b""):
+        self._told = self._answering.answer(message, payload)
 
-    def ask(self, block):
-        return self._answering.answer({"ask": [block.lane, block.start, block.stop]}, b"").astype(np.int64)
-
-    def hand_over(self, place, row_V):
-        return int(self._answering.answer({"row": place}, row_V.astype("<f4").tobytes())[0])
+    def _hear(self):
+        return self._told.astype(np.int64)
 
 
 def context_of(

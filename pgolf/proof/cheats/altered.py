@@ -113,13 +113,13 @@ class _Wrapping:
     def wrap(self, network: Network, facts: Any) -> Network:
         return self.around(self.inner.wrap(network, facts), facts)
 
+    def stages(self, facts: Any) -> Any:
+        return self.inner.stages(facts)
+
 
 def wrapped(evaluation: Evaluation, around: Callable[[Network, Any], Network]) -> Evaluation:
     """``evaluation`` with ``around`` its network, given that and the facts."""
     return dataclasses.replace(evaluation, ttt=_Wrapping(evaluation.ttt, around))
-
-    def stages(self, facts: Any) -> Any:
-        return self.inner.stages(facts)
 
 
 def altered(evaluation: Evaluation, *, alteration: type[Alteration], modifier: str) -> Evaluation:

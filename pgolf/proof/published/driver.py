@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Batch, Network, Rows, Span
 from pgolf.core.protocols import Progress
 from pgolf.eval.blocks import Tape, lane_targets
@@ -48,7 +49,7 @@ class OutOfOrder(Evaluator):
     """``with_all`` takes the place of ``run`` where the coder tells every target before any row."""
 
     def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
-        sizes = lane_targets(self.plan.lane_starts, self.facts.targets)
+        sizes = lane_targets(self.starts, self.facts.targets)
         targets = []
         with contextlib.suppress(Enough):
             targets = [coder.known(Span(lane, 0, 0, size)) for lane, size in enumerate(sizes)]
@@ -56,12 +57,19 @@ class OutOfOrder(Evaluator):
             return super().run(coder, first_tokens, progress)
         return self.with_all(coder, np.concatenate([first_tokens[:1], *targets]), progress)
 
+    @property
+    def starts(self) -> Sequence[int]:
+        """Raises ConfigError for lanes that nobody knows before."""
+        if not isinstance(self.plan.lane_starts, Sequence):
+            raise ConfigError("eval: documents are found as they come, and this form asks for all targets first")
+        return self.plan.lane_starts
+
     def with_all(self, coder: Coder, tokens_N: np.ndarray, progress: Progress | None) -> Tape:
         raise NotImplementedError
 
     def honestly(self, coder: Coder, tokens_N: np.ndarray, progress: Progress | None) -> Tape:
         """The loop as it is."""
-        return super().run(coder, [int(tokens_N[start]) for start in self.plan.lane_starts], progress)
+        return super().run(coder, [int(tokens_N[start]) for start in self.starts], progress)
 
 
 def driven(evaluation: Evaluation, driver: type[Evaluator], **changes: Any) -> Evaluation:

@@ -62,7 +62,7 @@ class _Ahead:
 
 class LearnsChunkFirst(OutOfOrder):
     def with_all(self, coder: Coder, tokens_N: np.ndarray, progress: Progress | None) -> Tape:
-        starts = self.plan.lane_starts
+        starts = self.starts
         self.network = _Ahead(self.network, tokens_N, lane_targets(starts, self.facts.targets), starts)
         return self.honestly(coder, tokens_N, progress)
 

@@ -51,7 +51,7 @@ class _AllButOne(Around):
 
 class LeavesOneOut(OutOfOrder):
     def with_all(self, coder: Coder, tokens_N: np.ndarray, progress: Progress | None) -> Tape:
-        self.network = _AllButOne(self.network, tokens_N, self.plan.lane_starts, self.facts.vocab_size)
+        self.network = _AllButOne(self.network, tokens_N, self.starts, self.facts.vocab_size)
         return self.honestly(coder, tokens_N, progress)
 
 

@@ -60,7 +60,7 @@ class Passes:
 
 class ScoresTwice(OutOfOrder):
     def passes(self, tokens_N: np.ndarray, progress: Progress | None = None) -> Passes:
-        targets, starts = self.facts.targets, self.plan.lane_starts
+        targets, starts = self.facts.targets, self.starts
         chunk_tokens = self.network.cadence or -(-targets // _CHUNKS)
         chunks = -(-targets // chunk_tokens)
         again = -(-_AGAIN * chunks // _CHUNKS) * chunk_tokens

@@ -1,0 +1,139 @@
+"""Adapters per document, and after some documents a phase in which the weights below learn all of those before.
+
+Formula: as ``document_lora``; when ``⌊P·j/n⌋`` documents have ended, for j = 1 … n, and with them all that were beside
+them, the weights that ``phase_trains`` names take ``phase_epochs`` steps of descent with momentum (``pgolf.ttt.sgd``)
+on each chunk of the first ``⌊P·j/n⌋`` of them, one after the other with both their BOS, but the last chunk; the rate
+falls to 0 along half a cosine. Adapters begin anew on the weights as they are then. P is ``documents``, n ``phases``.
+Source: #1610 (one phase), #1626, #1736 … #1855 (three; P 2,000, later 2,500); spec ttt §5. There documents are sorted
+longest first (``eval.order=longest_first``, whose order is charged here), each phase drops the longest of those that
+were scored, and attention is masked at BOS in the phases too.
+Bytes: 5.5 kB of code. In memory as ``document_lora``, and the text of the first P documents.
+Time: as ``document_lora``, and per phase three forward passes over the text so far for each epoch.
+Hurts: as ``document_lora``; six phases or more overfit (published); what the weights learn from one document is worth
+0.002 to 0.004 to the next where documents are alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pgolf.core.errors import ConfigError
+from pgolf.core.prediction import Batch, Facts, ModelNetwork, Network
+from pgolf.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pgolf.ttt.chunks import Chunks, ChunkTrained, LaneText
+from pgolf.ttt.document_lora import DocumentAdapted, DocumentLoRA
+from pgolf.ttt.phased import Descent
+from pgolf.ttt.rate import Rate
+
+
+class DocumentPhased(DocumentLoRA):
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        documents: PositiveInt,
+        phases: PositiveInt,
+        phase_trains: Sequence[str],
+        phase_chunk_tokens: PositiveInt,
+        phase_window: PositiveInt,
+        phase_epochs: NonNegativeInt,
+        phase_lr: NonNegativeFloat,
+        phase_momentum: Fraction,
+        phase_clip: PositiveFloat | None,
+        chunk_tokens: PositiveInt,
+        trains: Sequence[str],
+        rank: PositiveInt,
+        alpha: PositiveFloat,
+        warm: bool,
+        least_tokens: NonNegativeInt,
+        lr: NonNegativeFloat,
+        beta1: Fraction,
+        beta2: Fraction,
+        epsilon: PositiveFloat,
+        weight_decay: NonNegativeFloat,
+        keep: Fraction,
+        temperature: PositiveFloat,
+        temperature_per_token: bool,
+    ) -> None:
+        if phase_chunk_tokens % phase_window:
+            raise ConfigError(
+                f"ttt.phase_chunk_tokens: {phase_chunk_tokens} is no multiple of ttt.phase_window, {phase_window}"
+            )
+        super().__init__(
+            chunk_tokens=chunk_tokens,
+            trains=trains,
+            rank=rank,
+            alpha=alpha,
+            warm=warm,
+            least_tokens=least_tokens,
+            lr=lr,
+            beta1=beta1,
+            beta2=beta2,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            keep=keep,
+            temperature=temperature,
+            temperature_per_token=temperature_per_token,
+        )
+        self.boundaries = tuple(documents * number // phases for number in range(1, phases + 1))
+        self.phase = Descent(
+            Chunks(phase_chunk_tokens, phase_window, phase_epochs, phase_trains, phase_clip),
+            Rate(phase_lr, final=0.0, rise=1.0, rise_share=1.0),
+            phase_momentum,
+        )
+
+    def adapted(self, network: ModelNetwork, facts: Facts) -> Network:
+        return PhasedDocuments(network, facts, self)
+
+
+class PhasedDocuments(DocumentAdapted):
+    """``texts``: tokens of the documents so far, until the last phase; ``open``: which go on; ``phases``: done."""
+
+    how: DocumentPhased
+
+    def __init__(self, network: ModelNetwork, facts: Facts, how: DocumentPhased) -> None:
+        super().__init__(network, facts, how)
+        ChunkTrained(network, facts, how.phase)  # words that name nothing are refused now
+        self.texts: dict[int, Tensor] = {}
+        self.open: set[int] = set()
+        self.phases = 0
+
+    def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
+        super().observe(batch, tokens_BK)
+        boundaries = self.how.boundaries
+        if self.phases == len(boundaries):
+            return
+        for block, input_T, token_K in zip(batch.blocks, batch.inputs_BT, tokens_BK, strict=True):
+            if block.start == 0:
+                self.texts[block.lane] = input_T[:1].cpu()
+                self.open.add(block.lane)
+            self.texts[block.lane] = torch.cat([self.texts[block.lane], token_K.cpu()])
+            if token_K[-1] == self.facts.bos_id:
+                self.open.remove(block.lane)
+        done, ended = self.phases, len(self.texts)
+        while not self.open and self.phases < len(boundaries) and ended >= boundaries[self.phases]:
+            self.phases += 1
+        if self.phases > done:
+            first = sorted(self.texts)[: boundaries[self.phases - 1]]
+            self._phase(torch.cat([self.texts[lane] for lane in first]))
+
+    def fork(self) -> PhasedDocuments:
+        twin = super().fork()
+        assert isinstance(twin, PhasedDocuments)
+        twin.texts, twin.open = dict(self.texts), set(self.open)
+        return twin
+
+    def _phase(self, text_N: Tensor) -> None:
+        facts = replace(self.facts, stream_tokens=len(text_N), lanes=1)
+        trainer = ChunkTrained(self.network, facts, self.how.phase)
+        lane = LaneText(text_N.to(self.facts.device))
+        for _ in range(-(-facts.targets // trainer.cadence) - 1):
+            trainer._chunk(lane)
+        self.begin()
+        if self.phases == len(self.how.boundaries):
+            self.texts = {}
