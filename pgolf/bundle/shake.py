@@ -177,8 +177,8 @@ class _Shaker:
         self.words |= named.words
         for name, attribute in named.reached:
             self.reach(name, attribute)
-        for statement in named.imports:
-            self._import(module, statement)
+        for imported in named.imports:
+            self._import(module, imported)
         for statement in named.statements:
             self.keep(module, statement)
         for name in named.modules:
