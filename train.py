@@ -41,6 +41,7 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
             trainer = stages.build(run, dataset)
             expected = report_model(run, dataset, trainer.model)
             refuse_unreachable(expected)
+            stages.rehearse(run, dataset, stages.composed(run, dataset, trainer.model))
             trained = stages.fit(run, trainer)
             artifact = stages.export(run, dataset, trainer.model, trained)
             compare_forecast(run, dataset, trainer.model, expected, artifact)

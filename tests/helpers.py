@@ -20,7 +20,8 @@ SMOKE = (
     "budget=smoke",
     "budget.subset_tokens=2048",
     "logger=[jsonl]",
-    "compressor=zlib",  # the default one's kernels take six seconds to compile, anew for each script
+    "compressor=zlib",  # the default one's kernels take six seconds to compile, anew for each script;
+    "mixer=none",  # so do these
 )
 
 

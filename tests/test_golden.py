@@ -13,7 +13,14 @@ FOLDER = Path(__file__).parent / "golden"
 PINNED = {
     "default": [],
     "smoke": ["budget=smoke"],
-    "record_fineweb": ["size=record", "budget=official", "data=fineweb", "tokenizer=sp1024", "eval=sliding"],
+    "record_fineweb": [
+        "size=record",
+        "budget=official",
+        "data=fineweb",
+        "tokenizer=sp1024",
+        "eval=sliding",
+        "mixer=none",
+    ],
 }
 
 

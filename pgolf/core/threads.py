@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -37,6 +37,38 @@ def threaded(run: Callable[[Item], Result], items: Sequence[Item], workers: int 
         return list(pool.map(run, items))
 
 
+class Behind:
+    """Work done in order by one thread beside the one that hands it over, at most one piece ahead of it.
+
+    ``put`` and ``done`` raise what a piece before raised, and no later piece is begun. ``beside`` False: no thread,
+    each piece is done where it is handed over.
+    """
+
+    def __init__(self, beside: bool) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1) if beside else None
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> Behind:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def put(self, piece: Callable[[], None]) -> None:
+        if self._pool is None:
+            piece()
+            return
+        self.done()
+        self._last = self._pool.submit(piece)
+
+    def done(self) -> None:
+        """Wait for all of it."""
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+
 class CoreShare:
     """How much of a processor core's time work got that could have used all of it (decisions 20).
 
@@ -54,6 +86,11 @@ class CoreShare:
         with self._lock:
             self._seconds += time.perf_counter() - began[0]
             self._cpu_seconds += time.thread_time() - began[1]
+
+    @property
+    def seconds(self) -> float:
+        """That were counted, of all threads together."""
+        return self._seconds
 
     @property
     def share(self) -> float | None:

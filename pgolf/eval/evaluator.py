@@ -12,8 +12,9 @@ Shapes: B blocks, G blocks in lockstep, T inputs, K kept positions, I = G·K pos
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from pgolf.core.errors import DataError
 from pgolf.core.prediction import Batch, Facts, Network, Rows, Span, Stage
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Progress
-from pgolf.core.threads import CoreShare, threaded
+from pgolf.core.threads import Behind, CoreShare, threaded
 from pgolf.eval.blocks import RoundPlan, Tape, batches, in_lockstep, lane_targets
 from pgolf.eval.coder import Coder, Enough, LogRows, PlainRows
 from pgolf.eval.stage import Chain
@@ -38,14 +39,18 @@ def under(label: str, progress: Progress | None) -> Progress | None:
 
 
 class Evaluator:
-    """One stream. ``stages``: experts that add rows to the network's, then the mixer that makes one row of all."""
+    """One stream. ``stages``: experts that add rows to the network's, then the mixer that makes one row of all.
+
+    ``core_share``: of the network's passes; ``following``: of stages and prices; ``observing``: of what the network
+    does with targets.
+    """
 
     def __init__(self, network: Network, plan: RoundPlan, facts: Facts, stages: Sequence[Stage] = ()) -> None:
         if facts.targets < 1:
             raise DataError(f"a stream of {facts.stream_tokens} tokens has nothing to score; two are the least")
         self.network, self.plan, self.facts = network, plan, facts
         self.chain = Chain(stages, network.offers)
-        self.core_share = CoreShare()
+        self.core_share, self.following, self.observing = CoreShare(), CoreShare(), CoreShare()
 
     @property
     def learns(self) -> bool:
@@ -55,7 +60,7 @@ class Evaluator:
     def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
         """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts."""
         tape = Tape(first_tokens, lane_targets(self.plan.lane_starts, self.facts.targets))
-        with contextlib.suppress(Enough):
+        with contextlib.suppress(Enough), Behind(beside=self.facts.workers > 1) as self._behind:
             self._run(coder, tape, progress)
         return tape
 
@@ -68,6 +73,7 @@ class Evaluator:
                     done += sum(block.keep for block in part)
                 if progress is not None:
                     progress("positions", done, targets)
+        self._behind.done()
         if done != targets:
             raise ValueError(f"eval: the plan predicted {done} of {targets} targets")
 
@@ -79,7 +85,7 @@ class Evaluator:
         return twin
 
     def _round(self, blocks: Sequence[Span], tape: Tape, coder: Coder) -> None:
-        self.chain.reserve(sum(block.keep for block in blocks))
+        self._behind.put(lambda: self.chain.reserve(sum(block.keep for block in blocks)))
         ready: list[tuple[Span, ...]] = []
         for group in in_lockstep(blocks):
             self._check(group, tape)
@@ -89,6 +95,7 @@ class Evaluator:
                 continue
             self._together(ready, tape, coder)
             ready = []
+            self._behind.done()
             self._one_by_one(group, tape, coder)
             if self.network.remembers:
                 self._observe(self._batch(group, tape), tape)
@@ -118,7 +125,8 @@ class Evaluator:
             tape.append(block.lane, token_n[tape.known(block.lane) - block.start :])
 
     def _together(self, groups: Sequence[tuple[Span, ...]], tape: Tape, coder: Coder) -> None:
-        """Blocks whose tokens are all known: their forward passes side by side, as many as memory need hold."""
+        """Blocks whose tokens are all known: their forward passes side by side, as many as memory need hold; stages and
+        coder follow behind, while the next blocks' are made."""
         # Rows that nobody wants and nothing learns from need not be made.
         wanted = [group for group in groups if self.chain or any(coder.wants(block) for block in group)]
         wanted_blocks, remembers = {block for group in wanted for block in group}, self.network.remembers
@@ -128,9 +136,12 @@ class Evaluator:
                 found = dict(self._in_turn(some, wanted_blocks, tape))
             else:
                 found = dict(zip(blocks, self._side_by_side(blocks, tape), strict=True))
-            for group in some:
-                if group[0] not in wanted_blocks:
-                    continue
+            taken = [group for group in some if group[0] in wanted_blocks]
+            self._behind.put(partial(self._follow, taken, found, tape, coder))
+
+    def _follow(self, groups: Sequence[tuple[Span, ...]], found: Mapping[Span, Rows], tape: Tape, coder: Coder) -> None:
+        with self.following.counting():
+            for group in groups:
                 taken = self._take(group, [found[block] for block in group], tape)
                 if self.chain:
                     self.chain.drive(0, len(taken.token_I))
@@ -150,7 +161,8 @@ class Evaluator:
 
     def _observe(self, batch: Batch, tape: Tape) -> None:
         targets_BK = np.stack([tape.targets(block) for block in batch.blocks])
-        self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
+        with self.observing.counting():
+            self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
 
     def _one_by_one(self, group: tuple[Span, ...], tape: Tape, coder: Coder) -> None:
         """Blocks of which some token is known only once its row is there."""

@@ -7,6 +7,7 @@ auditor is told no target at or after a place that is looked at before it has ha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from pgolf.eval.frames import receive, send
 
 
 class Line:
-    """The two pipes, and the lanes that the plan has."""
+    """The two pipes, and the lanes that the plan has. One thread may say something while another asks."""
 
     def __init__(self, questions: IO[bytes], answers: IO[bytes]) -> None:
         self._questions, self._answers = questions, answers
+        self._saying = Lock()
 
     def open(self, lane_starts: Sequence[int], side_bits: float) -> list[int]:
         """Say what the plan is; returns the lanes' first tokens."""
@@ -45,7 +47,8 @@ class Line:
         return np.frombuffer(payload, dtype="<u2").astype(np.int64)
 
     def say(self, message: dict[str, Any], payload: bytes = b"") -> None:
-        send(self._answers, message, payload)
+        with self._saying:
+            send(self._answers, message, payload)
 
 
 class RemoteScorer:

@@ -20,7 +20,7 @@ from pgolf.core.events import Event
 from pgolf.core.process import Process
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Artifact, Certificate, Score
-from pgolf.eval.from_artifact import terms_from
+from pgolf.eval.from_artifact import evaluation_from, terms_from
 from pgolf.eval.source import REBUILT, REBUILT_OTHERWISE, ScriptSource
 from pgolf.run import stages
 from pgolf.run.listeners import Screen
@@ -98,6 +98,7 @@ def evaluate(words: EvalWords) -> int:
         recorder.tell("bytes", ledger_text(counted))
         if counted.over_by:
             recorder.over_cap = f"{counted.over_by:,} bytes over the cap of {counted.cap_bytes:,}"
+        stages.rehearse(recorder, dataset, evaluation_from(loaded, device=str(recorder.device), overrides=overrides))
         final = stages.score_final(recorder, dataset, words.artifact, source, terms, overrides)
         certificate = stages.certify_final(recorder, final, loaded.sha256)
         assert recorder.score is not None

@@ -7,6 +7,7 @@ own seconds.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -31,8 +32,8 @@ from pgolf.build import (
     wants_compile,
 )
 from pgolf.core.budget import seconds_left
+from pgolf.core.errors import OverBudget
 from pgolf.core.make import make
-from pgolf.core.prediction import Facts
 from pgolf.core.process import peak_memory, seed_everything
 from pgolf.core.protocols import Model
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
@@ -42,6 +43,7 @@ from pgolf.data.dataset import Dataset, check_long_enough, load
 from pgolf.eval.evaluation import Evaluation, Terms, evaluation_of, stream_of
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import FixedNetwork
+from pgolf.eval.rehearsal import rehearse as rehearsal_of
 from pgolf.eval.sampler import sample_text
 from pgolf.eval.sealed import PATIENCE, SealedScore, final_score, score_sealed
 from pgolf.eval.source import Source
@@ -70,7 +72,6 @@ def prepare(
         dataset = prepare_dataset(cfg, progress, recipe) if directory is None else load(directory)
         if trains:
             check_long_enough(dataset, max(cfg["train"]["window"], cfg["size"]["eval_window"]))
-            _check_counts(cfg, dataset)
     facts = dataset.facts
     text = (
         f"{dataset.name}, {dataset.tokenizer.name}: {facts['train'].tokens:,} training tokens in "
@@ -84,14 +85,6 @@ def validation_closed(recorder: Recorder, dataset: Dataset) -> AbstractContextMa
     """Around everything that makes weights: what opens validation inside ends the run."""
     pieces = (*dataset.shards["val"], *dataset.sidecars.get("val", ()))
     return closed([*(piece.path for piece in pieces), *make(recorder.cfg["data"]).raw_places()])
-
-
-def _check_counts(cfg: Mapping[str, Any], dataset: Dataset) -> None:
-    """Raise ConfigError where the counts of a stream that is to be scored might not fit, before anything is trained."""
-    limit, tokenizer = cfg["budget"]["subset_tokens"], dataset.tokenizer
-    tokens = max(dataset.facts[split].tokens for split in ("dev", "val"))
-    tokens = tokens if limit is None else min(tokens, limit)
-    make(cfg["ngram"]).stages(Facts(tokenizer.vocab_size, tokenizer.bos_id, tokens))
 
 
 def build(recorder: Recorder, dataset: Dataset) -> Trainer:
@@ -117,6 +110,40 @@ def build(recorder: Recorder, dataset: Dataset) -> Trainer:
     return trainer
 
 
+def composed(recorder: Recorder, dataset: Dataset, model: Model) -> Evaluation:
+    """The evaluation that the config asks for, of a copy of ``model`` as it will be at the end of its training."""
+    cfg, twin = recorder.cfg, copy.deepcopy(model)
+    for switch in model.activations():
+        twin.use(switch.route)
+    twin.eval().requires_grad_(False)
+    plain = evaluation_of(twin, dataset.tokenizer, make(cfg["eval"]))
+    return replace(plain, mixer=make(cfg["mixer"]), ttt=make(cfg["ttt"]), ngram=make(cfg["ngram"]))
+
+
+def rehearse(recorder: Recorder, dataset: Dataset, evaluation: Evaluation) -> None:
+    """Try the first rounds of what will score validation, on dev, and tell how long all of it will take.
+
+    Raises ConfigError for parts of it that do not go together or have no room, OverBudget for an evaluation that would
+    not be let end.
+    """
+    limit, allowed = recorder.cfg["budget"]["subset_tokens"], recorder.cfg["budget"]["eval_seconds"]
+    with recorder.stage("rehearse"):
+        text_N, tokens = dataset.stream("dev", limit), dataset.facts["val"].tokens
+        evaluation.evaluator(len(text_N))  # dev is scored as validation is
+        found = rehearsal_of(evaluation, text_N, tokens if limit is None else min(tokens, limit))
+    if found is None:
+        return
+    seconds = found.total_seconds
+    text = (
+        f"evaluation about {seconds:.0f} s of {allowed:g} allowed, by {found.tried:,} targets in {found.seconds:.1f} s"
+    )
+    if seconds > PATIENCE * allowed:
+        raise OverBudget(
+            f"{text}; it is ended after {PATIENCE} times what is allowed. Give it more budget.eval_seconds"
+        )
+    recorder.tell("rehearsal", f"{text}; its score would not be valid" if seconds > allowed else text, seconds=seconds)
+
+
 def fit(recorder: Recorder, trainer: Trainer) -> TrainResult:
     """Train inside the budget; the clock starts after the compile warm-up."""
     recorder.tell("phases", "\n".join(str(phase) for phase in trainer.phases()))
@@ -132,6 +159,13 @@ def fit(recorder: Recorder, trainer: Trainer) -> TrainResult:
     _tell_share(recorder, "train", trainer.core_share.share)
     recorder.tell("trained", step=trained.steps, result=trained, memory=peak_memory(recorder.device))
     return trained
+
+
+def _parts(facts: Mapping[str, Any]) -> str:
+    """What an evaluation's time went into; its threads work beside each other, and their seconds add up to more."""
+    names = {"setup": "set-up", "network": "network", "stages": "stages and prices", "observing": "memory and learning"}
+    told = {text: facts.get(f"{name}_seconds") for name, text in names.items()}
+    return ", ".join(f"{text} {seconds:.1f} s" for text, seconds in told.items() if isinstance(seconds, float))
 
 
 # A thread that has work all the time gets less of a core than this only where others want it too.
@@ -295,6 +329,7 @@ def score_final(
             source=source,
             progress=progress,
         )
+    recorder.tell("evaluate", _parts(sealed.facts))
     _tell_share(recorder, "evaluate", sealed.facts.get("core_share"))
     target_bytes_N = dataset.sidecar_target_bytes("val", limit)
     score = final_score(terms, stream_N, sealed, limit is not None, target_bytes_N)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pgolf.core.threads import CoreShare, threaded
+from pgolf.core.threads import Behind, CoreShare, threaded
 
 
 def test_results_come_in_the_order_of_the_items_whatever_ends_first(monkeypatch):
@@ -49,3 +49,35 @@ def test_a_share_is_of_the_counted_time_alone_over_all_threads(monkeypatch):
             now["wall"], now["cpu"] = now["wall"] + wall, now["cpu"] + cpu
         now["wall"] += 100.0  # waiting, outside
     assert work.share == 3.0 / 4.0
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_follows_behind_is_done_in_order_and_its_error_ends_it(beside):
+    done = []
+
+    def fail():
+        raise ValueError("the second")
+
+    with pytest.raises(ValueError, match="the second"), Behind(beside) as behind:
+        behind.put(lambda: done.append(1))
+        behind.put(fail)
+        behind.put(lambda: done.append(3))
+    assert done == [1]
+
+
+def test_one_piece_at_a_time_runs_beside_what_hands_it_over():
+    here, began, goes_on = threading.get_ident(), threading.Event(), threading.Event()
+    where = []
+
+    def piece():
+        where.append(threading.get_ident())
+        began.set()
+        assert goes_on.wait(10)
+
+    with Behind(beside=True) as behind:
+        behind.put(piece)
+        assert began.wait(10)  # and this goes on meanwhile
+        goes_on.set()
+        behind.put(lambda: where.append(0))
+        behind.done()
+    assert where[0] != here and where[1:] == [0]

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+from pgolf.build import build_model
 from pgolf.core.errors import ConfigError
+from pgolf.core.process import Process
 from pgolf.run import stages
+from pgolf.run.recorder import Recorder
 from tests.helpers import tiny_settings
 from tests.run.test_stages import only_run, result, train
 
@@ -30,7 +33,9 @@ def test_a_run_with_counts_and_a_mixer_ends_certified(tmp_path):
 def test_counts_that_might_not_fit_are_refused_before_training(tmp_path):
     cfg = tiny_settings("data=tiny", "tokenizer=bytes", "ngram=backoff", "mixer=bucketed", "ngram.max_memory_mb=1")
     dataset = stages.prepare_dataset({**cfg, "cache_dir": str(tmp_path)}, lambda *told: None)
+    recorder = Recorder(cfg, Process(rank=0, world=1))
+    evaluation = stages.composed(recorder, dataset, build_model(cfg, dataset, recorder.device))
     with pytest.raises(ConfigError, match=r"ngram\.max_memory_mb: 1; counts up to order 7 of [\d,]+ tokens"):
-        stages._check_counts(cfg, dataset)
+        stages.rehearse(recorder, dataset, evaluation)
     cfg["budget"]["subset_tokens"] = 2048
-    stages._check_counts(cfg, dataset)
+    stages.rehearse(recorder, dataset, evaluation)
