@@ -24,6 +24,7 @@ WORDS = (
     "budget.train_steps=3",
     "quant=int5_rtn",
     "compressor=zlib",
+    "mixer=none",
     "hook=[]",
     "logger=[jsonl]",
     "train.compile=never",

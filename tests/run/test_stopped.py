@@ -32,6 +32,7 @@ WORDS = [
     "budget=smoke",
     "quant=int5_rtn",
     "compressor=zlib",
+    "mixer=none",
     "train.compile=never",
 ]
 TRAINING = ["budget.train_steps=100000", "budget.train_seconds=200", "logger=[jsonl,wandb]"]
