@@ -77,8 +77,19 @@ def judged(evaluation, cheat, tokens_N, places=10_000, documents=DOCUMENTS):
     return float(np.nansum(sealed.nll_nats_N)), certify(context)
 
 
-@pytest.mark.parametrize("learning", [False, True], ids=["network", "with counts"])
-@pytest.mark.parametrize("name", [name for name in names() if name not in OF_A_PROCESS])
+def over():
+    """(cheat, whether over counts): each over both, but a modifier, which asks when, over the network alone.
+
+    The rest are slow.
+    """
+    for name in names():
+        for learning, over in ((False, "network"), (True, "with counts")):
+            if name not in OF_A_PROCESS:
+                slow = [pytest.mark.slow] * (learning and "+" in name)
+                yield pytest.param(name, learning, id=f"{name}-{over}", marks=slow)
+
+
+@pytest.mark.parametrize(("name", "learning"), over())
 def test_cheat_is_caught_by_the_probe_it_offends(name, learning):
     cheat = by_name(name)
     evaluation, tokens_N, honest_nats = evaluated(transformer="+" not in name and not learning, learning=learning)

@@ -136,6 +136,7 @@ def test_sigterm_while_compiling_leaves_no_compiler_running(tmp_path):
     check_nothing_left(tmp_path, below)
 
 
+@pytest.mark.slow  # core/test_signals.py shows what SIGHUP is, the test above what training makes of a signal
 def test_a_closed_terminal_in_training_is_sighup(tmp_path):
     terminal, side = pty.openpty()
     process = subprocess.Popen(
