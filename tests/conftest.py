@@ -9,6 +9,10 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 import pytest
 
+from tests import composing
+
+composing.remember()
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -22,6 +26,7 @@ def one_thread():
 
 
 def pytest_collection_finish():
-    """What imports have left need not be searched for garbage again and again."""
+    """What imports have left need not be searched for garbage again and again; nor what tests make so often."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

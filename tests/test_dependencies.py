@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -66,31 +67,37 @@ def imported(path: Path) -> Iterator[str]:
                 yield name
 
 
-PRODUCT = {name for path in (*PACKAGE.rglob("*.py"), ROOT / "train.py", ROOT / "eval.py") for name in imported(path)}
-TESTS = {name for path in (ROOT / "tests").rglob("*.py") for name in imported(path)}
+@cache
+def by_product() -> set[str]:
+    files = (*PACKAGE.rglob("*.py"), ROOT / "train.py", ROOT / "eval.py")
+    return {name for path in files for name in imported(path)}
+
+
+def by_tests() -> set[str]:
+    return {name for path in (ROOT / "tests").rglob("*.py") for name in imported(path)}
 
 
 @pytest.mark.parametrize("requirement", CORE, ids=lambda requirement: requirement.name)
 def test_a_core_dependency_is_imported(requirement):
-    assert module(requirement) in PRODUCT, f"nothing imports {requirement.name}: take it out"
+    assert module(requirement) in by_product(), f"nothing imports {requirement.name}: take it out"
 
 
 @pytest.mark.parametrize("extra", sorted(EXTRAS.keys() - {"dev"}))
 def test_an_extra_is_imported_somewhere_and_is_not_core_too(extra):
     for requirement in EXTRAS[extra]:
-        assert module(requirement) in PRODUCT, f"nothing imports {requirement.name} of the extra {extra}"
+        assert module(requirement) in by_product(), f"nothing imports {requirement.name} of the extra {extra}"
     assert names(EXTRAS[extra]).isdisjoint(names(CORE))
 
 
 def test_what_the_code_imports_is_declared():
     declared = {module(requirement) for group in (CORE, *EXTRAS.values()) for requirement in group}
-    assert PRODUCT - declared - ELSEWHERE == set()
+    assert by_product() - declared - ELSEWHERE == set()
 
 
 def test_what_the_tests_import_comes_with_what_make_test_installs():
     declared = {module(requirement) for requirement in (*CORE, *EXTRAS["dev"], *EXTRAS["data"], *EXTRAS["plot"])}
     brought = {"_pytest", "packaging", "tomli", "tomllib"}  # by pytest; the last is Python's own from 3.11 on
-    assert TESTS - declared - brought - ELSEWHERE == set()
+    assert by_tests() - declared - brought - ELSEWHERE == set()
 
 
 def test_what_make_test_installs_is_pinned_once_for_every_python():

@@ -1,8 +1,8 @@
 """train.py and eval.py as whole runs, in processes that need not import everything first.
 
-They are forked from one process per test worker that has imported what a run imports, and nothing more; so a run
-begins as if it were started by hand, three seconds of imports later. What starts, signals, streams and files of a
-process of its own are like is tested with real ones.
+They are forked from one process per test worker that has imported what a run imports, has composed a config and made
+its script; so a run begins as if it were started by hand, four seconds later. What starts, signals, streams and files
+of a process of its own are like is tested with real ones.
 """
 
 from __future__ import annotations
@@ -53,6 +53,12 @@ def breed() -> None:
     import pgolf.run.rescore
     import pgolf.run.rules
     import pgolf.run.stages  # noqa: F401
+    from pgolf.bundle.script import make_bundle
+    from tests import composing
+    from tests.helpers import SMOKE, tiny_settings
+
+    composing.remember()
+    make_bundle(tiny_settings(*SMOKE))  # its modules are parsed for all scripts to come
 
     with socket.socket(fileno=int(sys.argv.pop())) as line:
         zygote._Nursery(line, _live).run()

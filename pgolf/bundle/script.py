@@ -21,6 +21,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pgolf.artifact.pack import TARGET
@@ -82,8 +83,13 @@ def make_bundle(cfg: Mapping[str, Any]) -> Bundle:
     """The bundle of the composed config ``cfg``. Raises ConfigError where it names what no bundle carries."""
     config = bundled_config(cfg)
     found = shaken([*MAIN, *targets(config)], words(config))
-    sources = {name: minified(ast.unparse(tree)) for name, tree in found.items()}
+    sources = {name: _short(tree) for name, tree in found.items()}
     return Bundle(script_of(sources, config), sources, config)
+
+
+@lru_cache(maxsize=4096)  # the same trees come again
+def _short(tree: ast.Module) -> str:
+    return minified(ast.unparse(tree))
 
 
 def make_serving(header: Mapping[str, Any], codecs: Iterable[str], schemes: Iterable[str], tokenizer: type) -> Bundle:
@@ -92,7 +98,7 @@ def make_serving(header: Mapping[str, Any], codecs: Iterable[str], schemes: Iter
     decoders = [(f"pgolf.compressor.{codec}", "decode") for codec in codecs]
     entries = [*SERVE, *targets(header), *decoders, (tokenizer.__module__, tokenizer.__qualname__)]
     found = shaken(entries, words(header), sorted(set(map(home_of, schemes))))
-    sources = {name: minified(ast.unparse(tree)) for name, tree in found.items()}
+    sources = {name: _short(tree) for name, tree in found.items()}
     return Bundle(script_of(sources, header), sources, header)
 
 

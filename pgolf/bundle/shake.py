@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib import import_module
 from inspect import get_annotations
 
@@ -56,14 +58,30 @@ _WORD = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 Entry = tuple[str, str]  # module, attribute
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What a node names, whoever asks."""
+
+    words: frozenset[str]  # that may be attributes
+    reached: tuple[Entry, ...]  # attributes of modules
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
+    statements: tuple[ast.stmt, ...]  # of its own module
+    modules: tuple[str, ...]  # handed on whole
+
+
 @dataclass(slots=True)
 class _Module:
-    """A module's stripped top level: one statement for each imported name; ``binds`` tells who makes a name."""
+    """A module's stripped top level: one statement for each imported name; ``binds`` tells who makes a name.
+
+    All but what is kept is the same for whoever shakes.
+    """
 
     source: ModuleSource
     body: list[ast.stmt]
     aliases: dict[str, str]  # names that are modules of pgolf
     binds: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    named: dict[int, _Named] = field(default_factory=dict)  # by the id of a node
+    rests: dict[frozenset[int], ast.Module] = field(default_factory=dict)  # by what is kept
     kept: set[int] = field(default_factory=set)  # ids of statements, and of methods in kept classes
 
 
@@ -89,11 +107,9 @@ def shaken(entries: Iterable[Entry], words: Iterable[str] = (), modules: Iterabl
 class _Shaker:
     def __init__(self, words: Iterable[str]) -> None:
         self.modules: dict[str, _Module] = {}
-        self.words: set[str] = set()
+        self.words = {part for word in words for part in _words(word)}
         self.methods: list[tuple[_Module, ast.FunctionDef]] = []
         self._queue: list[tuple[_Module, ast.AST]] = []
-        for word in words:
-            self._hear(word)
 
     def module(self, name: str) -> _Module:
         """Enter a module: what acts when it is imported is reached, and so are the packages around it."""
@@ -101,7 +117,7 @@ class _Shaker:
             return self.modules[name]
         if not is_bundled(name):
             raise ConfigError(f"script: the run needs {name}, which no bundle carries")
-        module = _parsed(source_of(name))
+        module = replace(_parsed(source_of(name)), kept=set())
         self.modules[name] = module  # before what it needs: two modules may import each other inside functions
         for parent in parents(name):
             self.module(parent)
@@ -154,32 +170,20 @@ class _Shaker:
                 self.methods.append((module, statement))
 
     def _scan(self, module: _Module, node: ast.AST) -> None:
-        """Everything that ``node`` names."""
-        children = list(ast.walk(node))
-        # Imports inside a function make names for it alone, which must not count elsewhere in the module.
-        imports = [child for child in children if isinstance(child, ast.ImportFrom)]
-        aliases = module.aliases | _module_aliases(imports, module.source.package)
-        only_for_attribute: set[int] = set()
-        for child in children:
-            if isinstance(child, ast.Attribute):
-                # Whose attribute it is nobody can tell from the text: any method of that name is now named.
-                self.words.add(child.attr)
-                if isinstance(child.value, ast.Name) and child.value.id in aliases:
-                    only_for_attribute.add(id(child.value))
-                    self.reach(aliases[child.value.id], child.attr)
-            elif isinstance(child, ast.Constant) and isinstance(child.value, str):
-                self._hear(child.value)
-            elif isinstance(child, ast.Import | ast.ImportFrom):
-                self._import(module, child)
-        for child in children:
-            if isinstance(child, ast.Name):
-                for statement in module.binds.get(child.id, ()):
-                    self.keep(module, statement)
-                # A module handed on as a value may be asked for anything it has.
-                handed_on = child.id in aliases and id(child) not in only_for_attribute
-                if handed_on and isinstance(child.ctx, ast.Load):
-                    for name in self.module(aliases[child.id]).binds:
-                        self.reach(aliases[child.id], name)
+        """Follow everything that ``node`` names."""
+        if id(node) not in module.named:
+            module.named[id(node)] = _named(module, node)
+        named = module.named[id(node)]
+        self.words |= named.words
+        for name, attribute in named.reached:
+            self.reach(name, attribute)
+        for imported in named.imports:
+            self._import(module, imported)
+        for statement in named.statements:
+            self.keep(module, statement)
+        for name in named.modules:
+            for attribute in self.module(name).binds:
+                self.reach(name, attribute)
 
     def _import(self, module: _Module, node: ast.Import | ast.ImportFrom) -> None:
         if isinstance(node, ast.Import):
@@ -192,11 +196,46 @@ class _Shaker:
             for alias in node.names:
                 self.reach(base, alias.name)
 
-    def _hear(self, text: str) -> None:
-        if _WORD.fullmatch(text):
-            self.words.update(text.split("."))
+
+def _words(text: str) -> list[str]:
+    """The names that a string may hold."""
+    return text.split(".") if _WORD.fullmatch(text) else []
 
 
+def _named(module: _Module, node: ast.AST) -> _Named:
+    children = list(ast.walk(node))
+    # Imports inside a function make names for it alone, which must not count elsewhere in the module.
+    imports = [child for child in children if isinstance(child, ast.ImportFrom)]
+    aliases = module.aliases | _module_aliases(imports, module.source.package)
+    words: set[str] = set()
+    reached: list[Entry] = []
+    only_for_attribute: set[int] = set()
+    for child in children:
+        if isinstance(child, ast.Attribute):
+            # Whose attribute it is nobody can tell from the text: any method of that name is now named.
+            words.add(child.attr)
+            if isinstance(child.value, ast.Name) and child.value.id in aliases:
+                only_for_attribute.add(id(child.value))
+                reached.append((aliases[child.value.id], child.attr))
+        elif isinstance(child, ast.Constant) and isinstance(child.value, str):
+            words.update(_words(child.value))
+    names = [child for child in children if isinstance(child, ast.Name)]
+    # A module handed on as a value may be asked for anything it has.
+    handed_on = [
+        aliases[child.id]
+        for child in names
+        if child.id in aliases and id(child) not in only_for_attribute and isinstance(child.ctx, ast.Load)
+    ]
+    return _Named(
+        words=frozenset(words),
+        reached=tuple(reached),
+        imports=tuple(child for child in children if isinstance(child, ast.Import | ast.ImportFrom)),
+        statements=tuple(statement for child in names for statement in module.binds.get(child.id, ())),
+        modules=tuple(handed_on),
+    )
+
+
+@lru_cache(maxsize=1024)  # most modules come again in the next config's bundle
 def _parsed(source: ModuleSource) -> _Module:
     body: list[ast.stmt] = []
     # One statement for each imported name, so that one can be kept without the others; the minifier joins them again.
@@ -305,11 +344,19 @@ def _names_outside(home: str, path: str) -> set[str] | None:
 
 
 def _rest(module: _Module) -> ast.Module:
-    """The kept statements in their order; methods that were not kept are taken out."""
-    body = [statement for statement in module.body if id(statement) in module.kept]
-    for statement in body:
-        if isinstance(statement, ast.ClassDef):
-            statement.body = [
-                child for child in statement.body if not isinstance(child, ast.FunctionDef) or id(child) in module.kept
-            ] or [ast.Pass()]
-    return ast.fix_missing_locations(ast.Module(body, []))
+    """The kept statements in their order; methods that were not kept are taken out. Not to be changed."""
+    kept = frozenset(module.kept)
+    if kept not in module.rests:
+        body = [_with_methods(statement, kept) for statement in module.body if id(statement) in kept]
+        module.rests[kept] = ast.Module(body, [])
+    return module.rests[kept]
+
+
+def _with_methods(statement: ast.stmt, kept: frozenset[int]) -> ast.stmt:
+    """Of a class those of its methods that are kept; of anything else all."""
+    if not isinstance(statement, ast.ClassDef):
+        return statement
+    body = [child for child in statement.body if not isinstance(child, ast.FunctionDef) or id(child) in kept]
+    statement = copy.copy(statement)
+    statement.body = body or [ast.Pass()]
+    return statement

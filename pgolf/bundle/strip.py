@@ -17,8 +17,12 @@ _NEVER_TRUE = ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'"
 
 
 def stripped(tree: ast.Module) -> ast.Module:
-    """``tree``, changed in place, doing the same with less. What is gone left ``pass``, so no body is empty."""
-    return ast.fix_missing_locations(_Strip().visit(tree))
+    """``tree``, changed in place, doing the same with less. What is gone left ``pass``, so no body is empty.
+
+    New nodes have a line only where ``ast.unparse`` looks for one.
+    """
+    result: ast.Module = _Strip().visit(tree)
+    return result
 
 
 class _Strip(ast.NodeTransformer):

@@ -10,6 +10,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, Optional
 
 from hydra.core.config_store import ConfigStore
@@ -168,10 +169,11 @@ def _kind(parts: Sequence[str]) -> str | None:
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
+@cache
 def register() -> None:
     """Make the schema known to Hydra, and to OmegaConf what ``${by_size:...}`` and ``${home:PATH}`` mean.
 
-    In this process; again is harmless.
+    In this process; again costs nothing.
     """
     ConfigStore.instance().store(name="schema", node=Root)
     OmegaConf.register_new_resolver("by_size", by_size, replace=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import cache
 from itertools import combinations, product
 from typing import Any
 
@@ -39,8 +40,13 @@ def factors() -> dict[str, list[str]]:
     return found | {addon: [OFF, ON] for addon in options(conf_dir(), "arch/addon")}
 
 
-def forbidden() -> Iterator[Pair]:
+@cache
+def forbidden() -> frozenset[Pair]:
     """The pairs that are refused, by what the techniques say of themselves; test_combine names them one by one."""
+    return frozenset(_forbidden())
+
+
+def _forbidden() -> Iterator[Pair]:
     addons = options(conf_dir(), "arch/addon")
     found = built(f"arch/addon=[{','.join(addons)}]")["addons"]
     specifications = {addon: found[addon] for addon in addons}
@@ -78,7 +84,7 @@ def pairs_of(row: Mapping[str, str]) -> Iterator[Pair]:
     return (frozenset(two) for two in combinations(row.items(), 2))
 
 
-def covering_rows(choices: Mapping[str, Sequence[str]], banned: set[Pair], together: int = 2) -> list[Row]:
+def covering_rows(choices: Mapping[str, Sequence[str]], banned: Set[Pair], together: int = 2) -> list[Row]:
     """Rows, each choosing every factor, that contain every permitted pair of choices (``together=1``: every choice).
 
     Greedy and deterministic: each row starts from what is still wanted and takes, factor by factor, the choice
@@ -99,7 +105,7 @@ def covering_rows(choices: Mapping[str, Sequence[str]], banned: set[Pair], toget
     return rows
 
 
-def _gain(choice: tuple[str, str], row: Row, wanted: set[Pair], banned: set[Pair], together: int) -> int:
+def _gain(choice: tuple[str, str], row: Row, wanted: set[Pair], banned: Set[Pair], together: int) -> int:
     """How much of what is wanted ``choice`` would bring to the row; -1 where one of the pairs is forbidden."""
     if any(frozenset({choice, other}) in banned for other in row.items()):
         return -1

@@ -7,7 +7,7 @@ from tests.arch.covering import OFF, ON, covering_rows, factors, forbidden, word
 from tests.arch.one_graph import loss_and_gradients
 from tests.helpers import randomise, tiny_model
 
-ROWS = covering_rows(factors(), set(forbidden()), together=1)
+ROWS = covering_rows(factors(), forbidden(), together=1)
 
 
 def test_the_rows_contain_every_option():

@@ -16,7 +16,7 @@ from tests.arch.causality import one_step
 from tests.arch.covering import OFF, ON, covering_rows, factors, forbidden, pairs_of, words_of
 from tests.helpers import BOS, VOCAB, ids, tiny_model, tiny_settings
 
-BANNED = set(forbidden())
+BANNED = forbidden()
 ROWS = covering_rows(factors(), BANNED)
 
 

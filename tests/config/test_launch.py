@@ -1,6 +1,7 @@
 """Whatever is wrong with the words of train.py and eval.py: one message in pgolf's own words, exit status 2."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 from pgolf.config.compose import conf_dir
 from pgolf.config.launch import _launch, may_sweep, sorted_words
+from tests import warm
 
 ROOT = conf_dir().parent
 
@@ -66,8 +68,29 @@ def test_what_may_sweep(argv, expected):
     assert may_sweep(argv) == expected
 
 
+SWEEP = f"""
+import hydra, sys
+from pgolf.config.launch import launch, run_job
+def job(cfg, words):
+    print("seed", cfg["seed"])
+    return 0.0, 0
+@hydra.main(version_base="1.3", config_path={str(ROOT / "conf")!r}, config_name="config")
+def main(cfg):
+    return run_job(job, cfg)
+sys.exit(launch(main, sys.argv[1:]))
+"""
+
+
 def test_a_range_sweeps_without_asserts_and_docstrings_too(tmp_path):
-    words = ["print_model=true", "size=tiny", "-m", "seed=range(1,3)", f"run_root={tmp_path}"]  # on either side of -m
+    words = ["size=tiny", "-m", "seed=range(1,3)", f"run_root={tmp_path}"]  # on either side of -m
+    done = run("-c", SWEEP, *words, flags=["-OO"])
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.findall(r"^seed \d", done.stdout, re.MULTILINE) == ["seed 1", "seed 2"]
+
+
+@pytest.mark.slow  # compiles torch without docstrings where nobody has
+def test_train_py_sweeps_a_range_without_asserts_and_docstrings_too(tmp_path):
+    words = ["print_model=true", "size=tiny", "-m", "seed=range(1,3)", f"run_root={tmp_path}"]
     done = run("train.py", *words, flags=["-OO"])
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("baseline, size tiny: ") == 2
@@ -81,6 +104,7 @@ def test_help_is_there_without_docstrings(script):
 
 def test_a_sweep_writes_below_the_home_folder(tmp_path):
     words = ["-m", "seed=1", "print_model=true", "size=tiny", "run_root='~/runs'"]
-    done = run("train.py", *words, env={"HOME": str(tmp_path)})
+    (tmp_path / "here").mkdir()
+    done = warm.run("train.py", *words, cwd=tmp_path / "here", environment=os.environ | {"HOME": str(tmp_path)})
     assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / "runs").is_dir() and not (ROOT / "~").exists()
+    assert (tmp_path / "runs").is_dir() and not list((tmp_path / "here").iterdir())

@@ -1,10 +1,10 @@
 """The model's table says of each addon who brought it."""
 
-import subprocess
-import sys
+import os
 
-from pgolf.config.compose import compose, conf_dir, settings
+from pgolf.config.compose import compose, settings
 from pgolf.config.origins import addon_origins
+from tests import warm
 
 
 def origins(*words):
@@ -44,14 +44,9 @@ def test_an_experiments_addons(tmp_path):
     }
 
 
-def test_train_py_prints_them():
+def test_train_py_prints_them(tmp_path):
     words = ["arch=pr1855", "arch/addon=[canon]", "print_model=true", "size=tiny"]
-    done = subprocess.run(
-        [sys.executable, "train.py", *words],
-        cwd=conf_dir().parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = warm.run("train.py", *words, cwd=tmp_path, environment=os.environ)
+    assert done.returncode == 0, done.stderr
     assert "addon canon, from the command line: at " in done.stdout
     assert "addon smear_gate, from arch=pr1855: at " in done.stdout

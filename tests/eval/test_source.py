@@ -56,7 +56,7 @@ def test_the_script_hands_over_the_rows_of_its_scores(artifact, script, sealed):
     assert max(abs(difference) for difference, _, _ in judge.found.values()) < 1e-5
 
 
-def test_stages_are_compiled_in_the_script_as_in_the_package(artifact, tmp_path):
+def test_stages_are_compiled_in_the_script_as_in_the_package_and_not_again_by_a_second_process(artifact, tmp_path):
     """As a technique's own module, whose kernels a second process need not compile again."""
     more = {"pgolf.ngram.of_a_test": stages.__file__, "pgolf.core.prediction": prediction.__file__}
     named = {"ngram": {"_target_": "pgolf.ngram.of_a_test.counts"}, "mixer": {"_target_": "pgolf.ngram.of_a_test.mean"}}
@@ -81,7 +81,8 @@ def counted(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_second_process_of_a_script_compiles_nothing(tmp_path):
+@pytest.mark.slow  # the kernels of stages show it too
+def test_a_second_process_of_a_script_does_not_compile_the_range_coder_again(tmp_path):
     """It gets what the first had compiled before it was told anything of the stream."""
     artifact = write_artifact(tmp_path / "plain.pgolf")
     loaded = container.read(artifact)

@@ -24,6 +24,7 @@ WORDS = (
     "budget.train_steps=3",
     "quant=int5_rtn",
     "compressor=zlib",
+    "mixer=none",
     "hook=[]",
     "logger=[jsonl]",
     "train.compile=never",
@@ -37,6 +38,32 @@ def cache(tmp_path_factory):
 
 def start(tmp_path, cache, *words):
     return train(settings(compose([*WORDS, f"run_root={tmp_path}", f"cache_dir={cache}", *words])), list(words))
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory, cache):
+    """What the sealed processes of a run say."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("score_sealed", "prove"):
+            patch.setattr(stages, name, remembering(getattr(stages, name), found, name))
+        assert start(tmp_path_factory.mktemp("first"), cache)[1] == 0
+    return found
+
+
+def remembering(stage, found, name):
+    def called(*args, **kwargs):
+        found[name] = stage(*args, **kwargs)
+        return found[name]
+
+    return called
+
+
+@pytest.fixture
+def proved(said, monkeypatch):
+    """Runs of the same words are the same to the bit: their sealed processes would say the same again."""
+    monkeypatch.setattr(stages, "score_sealed", lambda *args, **kwargs: said["score_sealed"])
+    monkeypatch.setattr(stages, "prove", lambda *args, **kwargs: said["prove"])
 
 
 def left(tmp_path):
@@ -78,7 +105,7 @@ TRAINED = [name for name, _, _ in ENDINGS[4:]]
 
 
 @pytest.mark.parametrize(("where", "error", "status"), ENDINGS, ids=lambda value: str(value))
-def test_a_run_that_breaks_off_anywhere_keeps_what_it_has(where, error, status, tmp_path, cache, monkeypatch):
+def test_a_run_that_breaks_off_anywhere_keeps_what_it_has(where, error, status, tmp_path, cache, proved, monkeypatch):
     monkeypatch.setattr(stages, where, raising(error))
     with pytest.raises(type(error)) as caught:
         start(tmp_path, cache)
@@ -90,7 +117,7 @@ def test_a_run_that_breaks_off_anywhere_keeps_what_it_has(where, error, status, 
 
 
 @pytest.mark.parametrize("moment", ["start", "log", "finish"])
-def test_a_logger_that_raises_fails_no_run_and_is_named_once(moment, tmp_path, cache, monkeypatch, capsys):
+def test_a_logger_that_raises_fails_no_run_and_is_named_once(moment, tmp_path, cache, proved, monkeypatch, capsys):
     monkeypatch.setattr(Jsonl, moment, raising(TypeError("cannot log this")))
     assert start(tmp_path, cache)[1] == 0
     result, files = left(tmp_path)
@@ -99,7 +126,7 @@ def test_a_logger_that_raises_fails_no_run_and_is_named_once(moment, tmp_path, c
 
 
 @pytest.mark.parametrize("error", [RunError("disk full"), RuntimeError("device lost")], ids=str)
-def test_weights_that_cannot_be_written_cost_nothing_else(error, tmp_path, cache, monkeypatch, capsys):
+def test_weights_that_cannot_be_written_cost_nothing_else(error, tmp_path, cache, proved, monkeypatch, capsys):
     monkeypatch.setattr(record, "save_weights", raising(error))
     assert start(tmp_path, cache)[1] == 0
     result, files = left(tmp_path)
@@ -107,7 +134,9 @@ def test_weights_that_cannot_be_written_cost_nothing_else(error, tmp_path, cache
     assert str(error) in capsys.readouterr().out
 
 
-def test_a_run_whose_result_cannot_be_written_keeps_the_rest_and_is_no_success(tmp_path, cache, monkeypatch, capsys):
+def test_a_run_whose_result_cannot_be_written_keeps_the_rest_and_is_no_success(
+    tmp_path, cache, proved, monkeypatch, capsys
+):
     monkeypatch.setattr(record, "write_result", raising(RunError("disk full")))
     assert start(tmp_path, cache)[1] == RunError.exit_status
     (row,) = read_rows(tmp_path / "experiments.csv")
@@ -124,7 +153,7 @@ def test_what_fails_while_the_record_is_written_does_not_hide_what_ended_the_run
     assert left(tmp_path)[0]["reason"] == "what ended it"
 
 
-def test_a_signal_in_the_ending_loses_nothing_of_the_record(tmp_path, cache, monkeypatch):
+def test_a_signal_in_the_ending_loses_nothing_of_the_record(tmp_path, cache, proved, monkeypatch):
     def signalled(*args):
         signal.raise_signal(signal.SIGTERM)
         append_row(*args)

@@ -82,6 +82,7 @@ def test_settings_that_are_not_the_artifacts_own_are_in_no_bytes_and_make_no_val
     assert other["score"]["stride"] == 32 and other["code_sha256"] != own["code_sha256"]
     out = capsys.readouterr().out
     assert "not the artifact's own settings" in out and "not valid" in out
+    assert "override eval: " in out and "stride" in out
 
 
 @pytest.fixture

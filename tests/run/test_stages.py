@@ -152,6 +152,7 @@ def test_eval_reproduces_the_final_score_from_the_artifact_alone(finished, tmp_p
     assert again["certificate"]["passed"]
 
 
+@pytest.mark.slow  # test_rescore.py shows it without a process
 def test_eval_prints_what_the_command_line_overrides(finished, tmp_path):
     tmp, folder, _ = finished
     done = call(

@@ -32,6 +32,7 @@ WORDS = [
     "budget=smoke",
     "quant=int5_rtn",
     "compressor=zlib",
+    "mixer=none",
     "train.compile=never",
 ]
 TRAINING = ["budget.train_steps=100000", "budget.train_seconds=200", "logger=[jsonl,wandb]"]
@@ -124,7 +125,7 @@ def test_sigterm_in_training_keeps_what_exists_and_ends_the_loggers_processes(tm
 
 @pytest.mark.skipif(find_compiler(torch.device("cpu")) is None, reason="compiles with the system's compiler")
 def test_sigterm_while_compiling_leaves_no_compiler_running(tmp_path):
-    words = [*WORDS, *TRAINING, "train.compile=always"]
+    words = [*WORDS, *TRAINING, "train.compile=always", "arch.layers=2"]
     with started("train.py", *words, tmp=tmp_path) as process:
         below = until(lambda: [p for p in descendants(process.pid) if "cc1plus" in p.command], 240)
         below += descendants(process.pid)
@@ -135,6 +136,7 @@ def test_sigterm_while_compiling_leaves_no_compiler_running(tmp_path):
     check_nothing_left(tmp_path, below)
 
 
+@pytest.mark.slow  # core/test_signals.py shows what SIGHUP is, the test above what training makes of a signal
 def test_a_closed_terminal_in_training_is_sighup(tmp_path):
     terminal, side = pty.openpty()
     process = subprocess.Popen(

@@ -17,7 +17,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from tests.helpers import ids, randomise, tiny_model, tiny_settings
 
-TIME = 13
+TIME = 9
 WINDOW, BLOCK = 50, 32
 GROUPS = ("arch", "arch/recurrence", "arch/lanes", "arch/mlp", "arch/attention")
 

@@ -1,0 +1,58 @@
+"""What the test process remembers of config files changes no composition."""
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+
+from pgolf.config.compose import compose, settings
+from tests.composing import forgetting
+
+WORDS = [
+    (),
+    ("size=record", "arch=pr1204", "arch/lanes=p4", "~arch.addons.smear_gate"),
+    ("size=tiny", "arch/addon=[canon,xsa]", "quant=int5_gptq", "quant/scale=percentile", "hydra.job.name=x"),
+    ("logger=[]", "train.window=64", "+arch.extra='${size.width}'"),
+]
+
+
+@pytest.mark.parametrize("words", WORDS, ids="+".join)
+def test_a_remembered_composition_is_the_same_and_the_next_one_too(words):
+    with forgetting():
+        expected = compose(words)
+    for _ in range(2):
+        found = compose(words)
+        assert found == expected and settings(found) == settings(expected)
+        found.size.width, found.hydra.job.name = 1, "changed"  # nobody else's
+
+
+@pytest.fixture
+def conf(tmp_path):
+    for path, text in {
+        "config.yaml": "defaults: [a: one, '${a}_more', _self_]\nroot: 1\n",
+        "a/one.yaml": "x: 1\n",
+        "a/two.yaml": "x: 2\n",
+        "one_more.yaml": "more: ${a.x}\n",
+        "two_more.yaml": "# @package _global_\nmore: two\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    return tmp_path
+
+
+def composed(conf, *words):
+    with initialize_config_dir(config_dir=str(conf), version_base="1.3"):
+        return OmegaConf.to_container(hydra_compose("config", overrides=list(words)), resolve=True)
+
+
+def test_defaults_that_refer_to_a_choice_follow_it(conf):
+    assert composed(conf) == {"a": {"x": 1}, "more": 1, "root": 1}
+    assert composed(conf, "a=two") == {"a": {"x": 2}, "more": "two", "root": 1}
+
+
+def test_a_file_that_changes_is_read_again_and_one_that_comes_is_found(conf):
+    assert composed(conf)["a"] == {"x": 1}
+    (conf / "a" / "one.yaml").write_text("x: 3\n")
+    (conf / "a" / "three.yaml").write_text("x: 4\n")
+    (conf / "three_more.yaml").write_text("more: three\n")
+    assert composed(conf)["a"] == {"x": 3} and composed(conf, "a=three")["a"] == {"x": 4}
