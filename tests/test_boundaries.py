@@ -20,7 +20,7 @@ FLOORS = (
     *("run", "bundle", "build"),
     *("proof", "eval", "artifact"),
     *("qat", "hook", "optimizer", "schedule", "loader", "quant", "train"),
-    *("data", "logger", "arch", "compressor", "tokenizer", "ttt", "ngram", "mixer"),
+    *("data", "logger", "arch", "tokenizer", "ttt", "mixer", "ngram", "compressor"),
     *("track", "config", "core"),
 )
 

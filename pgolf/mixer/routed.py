@@ -53,40 +53,40 @@ GATE, FLOOR = range(2)  # of a context's own numbers: its place among the gates,
 
 
 @register_jitable
-def _route(found_K5, part_K5, own_KX, gate_W):
+def _route(found_K5, part_K6, own_KX, gate_W):
     """Into ``SHARE`` what each context has of the row, its own weight and what longer ones leave to it; returns the
     network's part."""
     most = np.float64(gate_W[0])
-    for k in range(len(part_K5)):
+    for k in range(len(part_K6)):
         gate = int(own_KX[k, GATE])
-        part_K5[k, KEPT], part_K5[k, OVER] = found_K5[k, KINDS], found_K5[k, TOLD] + found_K5[k, KINDS]
+        part_K6[k, KEPT], part_K6[k, OVER] = found_K5[k, KINDS], found_K5[k, TOLD] + found_K5[k, KINDS]
         if gate == 0:
-            part_K5[k, OVER] = 0.0
-        if part_K5[k, OVER] > 0:
+            part_K6[k, OVER] = 0.0
+        if part_K6[k, OVER] > 0:
             most = max(most, np.float64(gate_W[gate]))
     own = total = math.exp(np.float64(gate_W[0]) - most)
-    for k in range(len(part_K5)):
-        if part_K5[k, OVER] > 0:
-            part_K5[k, SHARE] = math.exp(np.float64(gate_W[int(own_KX[k, GATE])]) - most)
-            total += part_K5[k, SHARE]
+    for k in range(len(part_K6)):
+        if part_K6[k, OVER] > 0:
+            part_K6[k, SHARE] = math.exp(np.float64(gate_W[int(own_KX[k, GATE])]) - most)
+            total += part_K6[k, SHARE]
     floor, left = own_KX[0, FLOOR], 0.0
-    for k in range(len(part_K5) - 1, -1, -1):
-        if part_K5[k, OVER] > 0:
-            part_K5[k, SHARE] = left + (1.0 - floor) * part_K5[k, SHARE] / total
-            left = part_K5[k, SHARE] * (part_K5[k, KEPT] / part_K5[k, OVER])
+    for k in range(len(part_K6) - 1, -1, -1):
+        if part_K6[k, OVER] > 0:
+            part_K6[k, SHARE] = left + (1.0 - floor) * part_K6[k, SHARE] / total
+            left = part_K6[k, SHARE] * (part_K6[k, KEPT] / part_K6[k, OVER])
     return np.float32(floor + (1.0 - floor) * own / total + left)
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """The mixture; and ``order``, ``total``, ``distinct`` of the longest context that was seen."""
     look(state, lane, 1, out_S)
-    node_N4, entry_E4, found_K5, part_K5 = state.node_N4, state.entry_E4, state.found_K5, state.part_K5
-    own = _route(found_K5, part_K5, state.own_KX, in_F)
+    node_N4, entry_E4, found_K5, part_K6 = state.node_N4, state.entry_E4, state.found_K5, state.part_K6
+    own = _route(found_K5, part_K6, state.own_KX, in_F)
     for v in range(len(row_V)):
         row_V[v] = max(own * rows_EV[0, v], LEAST)
-    for k in range(len(part_K5) - 1, -1, -1):
-        if part_K5[k, OVER] > 0:
-            node, unit = found_K5[k, NODE], np.float32(part_K5[k, SHARE] / part_K5[k, OVER])
+    for k in range(len(part_K6) - 1, -1, -1):
+        if part_K6[k, OVER] > 0:
+            node, unit = found_K5[k, NODE], np.float32(part_K6[k, SHARE] / part_K6[k, OVER])
             entry = node_N4[node, FIRST]
             for _ in range(node_N4[node, DISTINCT]):
                 row_V[entry_E4[entry, TOKEN]] += unit * np.float32(entry_E4[entry, COUNT])
@@ -96,12 +96,12 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, to the bit, without the row; then count it."""
     follow(state, lane, token)
-    found_K5, part_K5 = state.found_K5, state.part_K5
+    found_K5, part_K6 = state.found_K5, state.part_K6
     tell(found_K5, 0, 1, out_S)
-    p = max(_route(found_K5, part_K5, state.own_KX, in_F) * p_E[0], LEAST)
-    for k in range(len(part_K5) - 1, -1, -1):
-        if found_K5[k, COUNTED] > 0 and part_K5[k, OVER] > 0:
-            p += np.float32(part_K5[k, SHARE] / part_K5[k, OVER]) * np.float32(found_K5[k, COUNTED])
+    p = max(_route(found_K5, part_K6, state.own_KX, in_F) * p_E[0], LEAST)
+    for k in range(len(part_K6) - 1, -1, -1):
+        if found_K5[k, COUNTED] > 0 and part_K6[k, OVER] > 0:
+            p += np.float32(part_K6[k, SHARE] / part_K6[k, OVER]) * np.float32(found_K5[k, COUNTED])
     return p
 
 

@@ -511,7 +511,11 @@ class Tree:
             bucket_K2=np.zeros((contexts, 2), dtype=np.int64),
             sign_K=np.zeros(contexts),
         )
-        state = packed.in_tree(state) if packed else state
+        if packed:
+            nodes, entries = (TOTAL, DISTINCT, FIRST, LAST, LOST, RECENT), (TOKEN, COUNT, NEXT, BEFORE)
+            state = packed.in_tree(
+                state, nodes, entries, RUN_LENGTH, lambda entry_N4, count: hashed(entry_N4, int(SPARE * count) + 1)
+            )
         return Stage("tree", predict, learn, state, reserve=reserve, price=price)
 
     def _leaves(self, facts: Facts, levels: int) -> np.ndarray:

@@ -26,7 +26,7 @@ from pgolf.ngram.packed_start import TrainingCounts
 from pgolf.ngram.packing import packed
 
 
-class Packed:
+class PackedCounts:
     """See the module. ``of``: an option of ``ngram`` whose experts stand beside the network; it has counts of its own,
     as the mixer may."""
 

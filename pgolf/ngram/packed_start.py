@@ -8,11 +8,12 @@ discount takes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from pgolf.mixer import tree
 from pgolf.ngram import trie
 from pgolf.ngram.packed_counts import NGrams, count_of
 
@@ -45,31 +46,39 @@ class TrainingCounts:
         self._packed, self._most, self._vocab_size = packed, most, int(packed.stop_K[0])
         self.ngrams = len(packed.size_N) - self._vocab_size
 
-    def in_tree(self, state: tree.TreeMixer) -> tree.TreeMixer:
-        """The state of a tree that has counted nothing yet, with these counts."""
-        laid = self._laid(state.here_LK.shape[1], self._vocab_size, tree.RUN_LENGTH, 1)
+    def in_tree(
+        self,
+        state: Any,
+        node_columns: Sequence[int],
+        entry_columns: Sequence[int],
+        run: int,
+        hashed: Callable[[np.ndarray, int], np.ndarray],
+    ) -> Any:
+        """The state of a ``pgolf.mixer.tree`` that has counted nothing yet, with these counts.
+
+        ``node_columns``: where a context has its total, number of distinct entries, first and last of them, what is
+        lost and its latest; ``entry_columns``: where an entry has its token, count, next and context; ``run``: the
+        longest of entries; ``hashed``: a table of the entries, given how many there are.
+        """
+        laid = self._laid(state.here_LK.shape[1], self._vocab_size, run, 1)
         node_N8 = np.zeros((laid.used, state.node_N8.shape[1]), dtype=np.int32)
         entry_N4 = np.zeros((laid.used, 4), dtype=np.int32)
         context_N = np.concatenate([np.arange(self._vocab_size), laid.place_E])
         favourite_N, by_count_E = np.zeros_like(laid.total_N), np.argsort(laid.count_E, kind="stable")
         favourite_N[laid.owner_E[by_count_E]] = laid.token_E[by_count_E]  # of those with one owner the last stays
-        followed_N = laid.distinct_N > 0
-        for column, value_N in (
-            (tree.TOTAL, laid.total_N),
-            (tree.DISTINCT, laid.distinct_N),
-            (tree.FIRST, laid.begin_N),
-            (tree.LAST, laid.begin_N + laid.distinct_N - 1),
-            (tree.LOST, laid.lost_N),
-            (tree.RECENT, favourite_N),  # which has come no time in a row
-        ):
+        followed_N, last_N = laid.distinct_N > 0, laid.begin_N + laid.distinct_N - 1
+        # The favourite has come no time in a row.
+        of_nodes = laid.total_N, laid.distinct_N, laid.begin_N, last_N, laid.lost_N, favourite_N
+        for column, value_N in zip(node_columns, of_nodes, strict=True):
             node_N8[context_N[followed_N], column] = value_N[followed_N]
-        entry_N4[laid.place_E, tree.TOKEN], entry_N4[laid.place_E, tree.COUNT] = laid.token_E, laid.count_E
-        entry_N4[laid.place_E, tree.NEXT], entry_N4[laid.place_E, tree.BEFORE] = laid.next_E, context_N[laid.owner_E]
+        of_entries = laid.token_E, laid.count_E, laid.next_E, context_N[laid.owner_E]
+        for column, value_E in zip(entry_columns, of_entries, strict=True):
+            entry_N4[laid.place_E, column] = value_E
         entries = len(laid.owner_E)
         return state._replace(
             node_N8=node_N8,
             entry_N4=entry_N4,
-            slot_H=tree.hashed(entry_N4, int(tree.SPARE * entries) + 1),
+            slot_H=hashed(entry_N4, entries),
             size_3=np.array([laid.used, entries, entries], dtype=np.int64),  # as if so many tokens were learnt
         )
 

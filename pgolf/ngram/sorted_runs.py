@@ -156,7 +156,7 @@ def score(state, lane, p_E, in_F, token, out_S):
     return max(np.float32(p), LEAST)
 
 
-class Run(NamedTuple):
+class SortedRun(NamedTuple):
     """N-grams of one order, on any device; ``fresh_R``: 1 of those that no earlier run has, else 0."""
 
     key_R: Tensor
@@ -164,7 +164,7 @@ class Run(NamedTuple):
     fresh_R: Tensor
 
 
-def with_chunk(runs: Sequence[Run], key_C: Tensor) -> list[Run]:
+def with_chunk(runs: Sequence[SortedRun], key_C: Tensor) -> list[SortedRun]:
     """The runs with one more chunk of n-grams, each as often as it came."""
     key_R, count_R = torch.unique(key_C, return_counts=True)
     fresh_R = torch.ones_like(key_R)
@@ -172,7 +172,7 @@ def with_chunk(runs: Sequence[Run], key_C: Tensor) -> list[Run]:
         if len(run.key_R):
             place_R = torch.searchsorted(run.key_R, key_R).clamp_(max=len(run.key_R) - 1)
             fresh_R[run.key_R[place_R] == key_R] = 0
-    result = [*runs, Run(key_R, count_R, fresh_R)]
+    result = [*runs, SortedRun(key_R, count_R, fresh_R)]
     while len(result) > 1 and (2 * len(result[-1].key_R) >= len(result[-2].key_R) or len(result) > MOST_RUNS):
         first, second = result[-2:]
         key_R, place_R = torch.unique(torch.cat([first.key_R, second.key_R]), return_inverse=True)
@@ -180,11 +180,11 @@ def with_chunk(runs: Sequence[Run], key_C: Tensor) -> list[Run]:
             torch.zeros_like(key_R).index_add_(0, place_R, torch.cat([a, b]))
             for a, b in ((first.count_R, second.count_R), (first.fresh_R, second.fresh_R))
         )
-        result[-2:] = [Run(key_R, *sums)]
+        result[-2:] = [SortedRun(key_R, *sums)]
     return result
 
 
-def prices(runs_K: Sequence[Sequence[Run]], key_KI: Tensor, own_I: Tensor, bits: int, discount: float) -> Tensor:
+def prices(runs_K: Sequence[Sequence[SortedRun]], key_KI: Tensor, own_I: Tensor, bits: int, discount: float) -> Tensor:
     """What ``score`` says of these tokens, all at once on any device, float64; ``key_KI``: their n-grams, -1: none."""
     p_I = own_I.double()
     for runs, key_I in zip(runs_K, key_KI, strict=True):
@@ -202,13 +202,14 @@ def prices(runs_K: Sequence[Sequence[Run]], key_KI: Tensor, own_I: Tensor, bits:
     return p_I
 
 
-def runs_of(state: SortedRuns, k: int, device: str) -> list[Run]:
+def runs_of(state: SortedRuns, k: int, device: str) -> list[SortedRun]:
     """Of one order, on a device."""
     ends = state.begin_K9[k].tolist()
     key_R, count_R, fresh_R = state.key_KR[k], np.diff(state.count_KR[k]), np.diff(state.fresh_KR[k])
     parts = [slice(begin, end) for begin, end in pairwise(ends) if end > begin]
     return [
-        Run(*(torch.tensor(table_R[part], device=device) for table_R in (key_R, count_R, fresh_R))) for part in parts
+        SortedRun(*(torch.tensor(table_R[part], device=device) for table_R in (key_R, count_R, fresh_R)))
+        for part in parts
     ]
 
 
@@ -229,7 +230,7 @@ def reserve(state: SortedRuns, tokens: int, device: str) -> SortedRuns:
     return state
 
 
-def _filled(state: SortedRuns, runs_K: Sequence[Sequence[Run]]) -> SortedRuns:
+def _filled(state: SortedRuns, runs_K: Sequence[Sequence[SortedRun]]) -> SortedRuns:
     """With these runs in the place of its own."""
     most = max(sum(len(run.key_R) for run in runs) for runs in runs_K)
     key_KR = np.full((len(runs_K), most), END)

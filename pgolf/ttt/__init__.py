@@ -4,5 +4,6 @@ An option that does nothing says so by its class attribute ``neutral`` (bool; Fa
 groups ask for it.
 
 Every module is a word of the command line, leaves apart. Contract: ``pgolf.eval.evaluation.Adaptation``. Leaves:
-``adam``, ``chunks``, ``output``, ``rate``, ``selection``.
+``adam``, ``chunks``, ``output``, ``rate``, ``selection``,
+``unadapted``.
 """

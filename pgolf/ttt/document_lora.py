@@ -36,7 +36,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pgolf.core.errors import ConfigError, did_you_mean
-from pgolf.core.prediction import SIGNALS, Batch, Facts, ModelNetwork, Network, Rows
+from pgolf.core.prediction import SIGNALS, Batch, Facts, ModelNetwork, Network, Rows, Stage
 from pgolf.core.protocols import Beside, Model
 from pgolf.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pgolf.core.threads import threaded
@@ -82,6 +82,10 @@ class DocumentLoRA:
         if not isinstance(network, ModelNetwork):
             raise ConfigError(f"ttt: document_lora adapts a model, which {type(network).__name__} has not")
         return self.adapted(network.fork(), facts)
+
+    def stages(self, facts: Facts) -> tuple[Stage, ...]:
+        """No expert."""
+        return ()
 
     def adapted(self, network: ModelNetwork, facts: Facts) -> Network:
         """``network`` with its adapters."""

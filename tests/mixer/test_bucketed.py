@@ -258,7 +258,7 @@ def test_settings_that_cannot_be_are_refused(changes, message):
         (["ngram=none"], "mixer: bucketed has nothing to mix with the network's row; choose an ngram, or mixer=none"),
         (
             ["ngram=backoff", "+mixer.edges.mood=[1]"],
-            "bucketed: needs the signal 'mood', which nobody offers; there are entropy, largest, order, total",
+            "bucketed: needs the signal 'mood', which nobody offers; there are entropy, largest, mlp_in, order, total",
         ),
         (["ngram=backoff", "mixer.rate=0"], "mixer.rate: 0 is out of range: more than 0"),
         (["ngram=backoff", "mixer.initial_share=-1"], "mixer.initial_share: -1 is out of range"),

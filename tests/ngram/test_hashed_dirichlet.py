@@ -27,9 +27,11 @@ class Recursion(Published):
         for order, beta in zip(range(2, 6), BETAS, strict=True):
             if len(past) >= order - 1:
                 context = past[len(past) - order + 1 :]
-                count = self.context[order][self.keys(context, 0)[0]]
+                count = self.context[self.rank, order][self.keys(context, 0)[0]]
                 if count:
-                    both_V = np.array([self.pair[order][self.keys(context, v)[1]] for v in range(len(own_V))])
+                    both_V = np.array(
+                        [self.pair[self.rank, order][self.keys(context, v)[1]] for v in range(len(own_V))]
+                    )
                     row_V = (np.minimum(both_V, count) + beta * row_V) / (count + beta)
                     known = (order, count, 0)
         return row_V, known

@@ -14,7 +14,7 @@ from pgolf.core.make import make
 from pgolf.core.prediction import Facts
 from pgolf.eval import stage as home
 from pgolf.eval.stage import Chain
-from pgolf.ngram.sorted_runs import MOST_RUNS, Run, prices, runs_of, with_chunk
+from pgolf.ngram.sorted_runs import MOST_RUNS, SortedRun, prices, runs_of, with_chunk
 from tests.ngram.family import Dicts, chain_of, driven, plain, positions, same
 
 V, COUNT = 40, 260
@@ -118,7 +118,7 @@ def test_there_are_few_runs_and_each_ngram_is_new_once():
         assert (run.key_R.diff() > 0).all()
         found[0].index_add_(0, run.key_R, run.count_R)
         found[1].index_add_(0, run.key_R, run.fresh_R)
-    assert torch.equal(found[0][whole], counts) and (found[1][whole] == 1).all() and isinstance(held[0], Run)
+    assert torch.equal(found[0][whole], counts) and (found[1][whole] == 1).all() and isinstance(held[0], SortedRun)
 
 
 def test_ngrams_that_are_no_number_and_too_much_memory_are_refused():
