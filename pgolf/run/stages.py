@@ -141,7 +141,7 @@ def rehearse(recorder: Recorder, dataset: Dataset, evaluation: Evaluation) -> No
         raise OverBudget(
             f"{text}; it is ended after {PATIENCE} times what is allowed. Give it more budget.eval_seconds"
         )
-    recorder.tell("rehearsal", f"{text}; its score would not be valid" if seconds > allowed else text, seconds=seconds)
+    recorder.tell("forecast", f"{text}; its score would not be valid" if seconds > allowed else text, seconds=seconds)
 
 
 def fit(recorder: Recorder, trainer: Trainer) -> TrainResult:
