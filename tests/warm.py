@@ -11,6 +11,7 @@ import atexit
 import json
 import os
 import runpy
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from unittest import mock
 
-from pgolf.eval import zygote
+from pgolf.eval import home, zygote
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def run(script: str, *words: str, cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """The script with those words, to its end."""
     with tempfile.TemporaryFile() as log:
-        child = _zygote().fork(environment, cwd, log.fileno())
+        child = _zygote().fork({**environment, LENDER: _lender()}, cwd, log.fileno())
         with child.stdin, child.stdout:
             child.stdin.write(json.dumps([str(ROOT / script), *words]).encode() + b"\n")
             child.stdin.flush()
@@ -37,6 +38,60 @@ def run(script: str, *words: str, cwd: Path, environment: Mapping[str, str]) -> 
         status = child.wait(300)
         log.seek(0)
         return subprocess.CompletedProcess([script, *words], status, out, log.read().decode())
+
+
+LENDER = "PGOLF_TEST_LENDER"  # where runs ask for a child of a shared zygote
+
+
+@cache
+def _lender() -> str:
+    """The address that a thread of this process answers at."""
+    folder = tempfile.mkdtemp(prefix="pgolf-lender-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    asked.bind(f"{folder}/line")
+    asked.listen()
+    threading.Thread(target=_lend, args=(asked,), daemon=True).start()
+    return f"{folder}/line"
+
+
+def _lend(asked: socket.socket) -> None:
+    living: dict[str, zygote.Zygote] = {}
+    while True:
+        line, _ = asked.accept()
+        with line:
+            message, logs, _, _ = socket.recv_fds(line, zygote._MOST_BYTES, 1)
+            task, places, environment, folder = json.loads(message)
+            settings = {name: value for name, value in environment.items() if name not in zygote._OWN}
+            key = json.dumps([task, places, settings], sort_keys=True)
+            try:
+                if key not in living:
+                    living[key] = zygote.Zygote(places, settings)
+                child = living[key].fork(environment, Path(folder), logs[0])
+                streams = (child.stdin, child.stdout, child._status)
+                socket.send_fds(line, [str(child.pid).encode()], [stream.fileno() for stream in streams])
+                for stream in streams:
+                    stream.close()
+            except OSError:
+                living.pop(key, None)  # and the run, which hears nothing, has one of its own
+            finally:
+                for log in logs:
+                    os.close(log)
+
+
+def _borrowed(
+    task: str, places: Mapping[str, str], environment: Mapping[str, str], folder: Path, log: int
+) -> zygote.Forked | None:
+    """In a run: in the place of ``zygote.fork``."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+        line.connect(os.environ[LENDER])
+        asked = json.dumps([task, dict(places), dict(environment), str(folder)]).encode()
+        socket.send_fds(line, [asked], [log])
+        pid, streams, _, _ = socket.recv_fds(line, zygote._MOST_BYTES, 3)
+        if not pid:
+            return None
+        stdin, stdout, status = (os.fdopen(fd, mode) for fd, mode in zip(streams, ("wb", "rb", "rb"), strict=True))
+        return zygote.Forked(None, int(pid), stdin, stdout, status)  # type: ignore[arg-type]
 
 
 @cache
@@ -68,6 +123,7 @@ def _live(starter: int) -> None:
     """One run, which ends as a process does."""
     sys.argv = json.loads(sys.stdin.readline())
     sys.path.insert(0, str(ROOT))
+    home.fork = _borrowed
     status = 0
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")

@@ -16,14 +16,10 @@ def test_the_rows_contain_every_option():
     }
 
 
-# The richest always; all of them take a minute and a half.
-RICHEST = max(range(len(ROWS)), key=lambda n: list(ROWS[n].values()).count(ON))
-
-
+# All of them take a minute and a half; presets: tests/arch/test_presets.py.
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "number",
-    [pytest.param(n, marks=() if n == RICHEST else pytest.mark.slow) for n in range(len(ROWS))],
-    ids=lambda n: "+".join(["row", *sorted(set(ROWS[n].values()) - {OFF, ON})]),
+    "number", range(len(ROWS)), ids=lambda n: "+".join(["row", *sorted(set(ROWS[n].values()) - {OFF, ON})])
 )
 def test_every_option_trains_through_the_compilers_front_in_the_last_route(number):
     torch._dynamo.reset()

@@ -122,6 +122,7 @@ QUICK = (
 )
 
 
+@pytest.mark.slow  # commands that end sooner: above
 def test_a_run_without_streams_on_files_whose_names_are_no_text_finishes_with_its_record(tmp_path):
     folder = tmp_path / "corpus [new]"
     folder.mkdir()

@@ -331,6 +331,7 @@ def drive_module(tmp_path_factory):
     return drive
 
 
+@pytest.mark.slow  # of a script: tests/eval/test_source.py
 def test_a_second_process_compiles_nothing_and_one_without_the_module_does_not_mind(drive_module):
     first = drive_module("kernels")
     assert first

@@ -12,14 +12,21 @@ from pgolf.run.recorder import Recorder
 from tests.helpers import tiny_settings
 from tests.run.test_stages import only_run, result, train
 
-QUICK = ("quant=int5_rtn", "compressor=zlib", "hook=[]", "ngram=backoff", "mixer=bucketed")
+QUICK = ("quant=int5_rtn", "compressor=zlib", "hook=[]")
 
 
-def test_a_run_with_counts_and_a_mixer_ends_certified(tmp_path):
-    done = train(*QUICK, "budget.eval_seconds=300", tmp=tmp_path)
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        pytest.param(["mixer=tree"], "-bytes-int5_rtn", id="as by default"),
+        pytest.param(["ngram=backoff", "mixer=bucketed"], "backoff-bucketed", marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_with_counts_and_a_mixer_ends_certified(words, named, tmp_path):
+    done = train(*QUICK, *words, "budget.eval_seconds=300", tmp=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     folder = only_run(tmp_path)
-    assert "backoff-bucketed" in folder.parent.name
+    assert named in folder.parent.name
     facts, certificate = result(folder), json.loads((folder / "certificate.json").read_text())
     assert facts["certificate"]["passed"] and facts["scores"]["final"]["valid"]
     assert "track B" in done.stdout  # it learns from what it has scored

@@ -124,6 +124,7 @@ def test_sigterm_in_training_keeps_what_exists_and_ends_the_loggers_processes(tm
 
 
 @pytest.mark.skipif(find_compiler(torch.device("cpu")) is None, reason="compiles with the system's compiler")
+@pytest.mark.slow  # in training: the next
 def test_sigterm_while_compiling_leaves_no_compiler_running(tmp_path):
     words = [*WORDS, *TRAINING, "train.compile=always", "arch.layers=2"]
     with started("train.py", *words, tmp=tmp_path) as process:

@@ -126,7 +126,9 @@ def test_every_method_of_training_for_the_grid_goes_on_to_the_bit(qat, dataset, 
     check((*BY_STEPS, *starting(qat, 0.25), *SWITCHES["mini"]), dataset, tmp_path, at=[1, 5, 8, STEPS])
 
 
-@pytest.mark.parametrize("switch", SWITCHES)
+@pytest.mark.parametrize(
+    "switch", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("down", "encoder"))) for name in SWITCHES]
+)
 def test_every_recurrence_that_begins_in_mid_run_goes_on_to_the_bit(switch, dataset, tmp_path):
     check((*BY_STEPS, *starting("soft_round", 0.4), *SWITCHES[switch]), dataset, tmp_path, at=[4, 5, 6, 9])
 
