@@ -177,6 +177,8 @@ class Telling:
     a token (``pgolf.eval.ending``). ``agreed``: the lanes and side bits of a plan that
     stands in the score already; no other is taken. ``place_I``: as of the score. A decoder has one order: were lanes
     only held back each for itself, they could be predicted from each other's future, text that comes twice for nothing.
+    And it knows that order before any token: were it for the scorer to choose, which lane comes next could say what its
+    token is, log₂ L bits of each for nothing.
     """
 
     def __init__(
@@ -197,6 +199,7 @@ class Telling:
         self.lane_starts: tuple[int, ...] = ()
         self.side_bits = 0.0
         self.told: list[int] = []  # by lane, how many of its targets
+        self.due_N = np.arange(targets)  # when each target has its turn; see ``_due``
 
     def open(self, message: Mapping[str, Any]) -> np.ndarray:
         """The first token of each lane, or what is told of lanes that end with one."""
@@ -208,12 +211,16 @@ class Telling:
             cut = self._ending.cut(self._tokens_N)
             starts, size_L = tuple(cut.start_D.tolist()), cut.size_D
             told, free, side_bits = np.array(cut.told, dtype=np.int64), 0.0, bits + cut.side_bits
+            beside = self._ending.beside
+            if beside < 1:
+                raise Refused(f"said that {beside} lanes are predicted beside each other")
         else:
             starts = tuple(int(start) for start in said)
             if not starts or starts[0] != 0 or list(starts) != sorted(set(starts)) or starts[-1] >= targets:
                 raise Refused(f"lanes that begin at {starts} are none of a stream with {targets} targets")
             size_L = np.array(lane_targets(starts, targets))
             told, free, side_bits = self._tokens_N[list(starts)], (len(starts) - 1) * FIRST_TOKEN_BITS, bits
+            beside = len(starts)
         if self._agreed is not None and (starts, side_bits) != self._agreed:
             raise Refused(f"said that its lanes begin at {starts} for {side_bits:g} bits, unlike who scored")
         if not free <= bits < math.inf:
@@ -223,6 +230,7 @@ class Telling:
         self._order_L = np.argsort(self._start_L)
         parts = (self.turn_N[start : start + size] for start, size in zip(starts, size_L, strict=True))
         self._latest = [np.maximum.accumulate(turn_n) for turn_n in parts]
+        self.due_N = _due(self._start_L, size_L, beside)
         return told
 
     def places(self, said_I: np.ndarray) -> np.ndarray:
@@ -279,14 +287,24 @@ class Telling:
         return int(self._size_L[lane])
 
 
+def _due(start_L: np.ndarray, size_L: np.ndarray, beside: int) -> np.ndarray:
+    """int64 [N-1]: when each target has its turn, position by position through the lanes ``beside`` each other."""
+    lane_N = np.repeat(np.arange(len(size_L)), size_L)
+    position_N = np.arange(len(lane_N)) - np.repeat(np.cumsum(size_L) - size_L, size_L)
+    order_N = np.lexsort((lane_N, position_N, lane_N // beside))
+    due_N = np.empty_like(order_N)
+    due_N[(start_L[lane_N] + position_N)[order_N]] = np.arange(len(order_N))
+    return due_N
+
+
 class _Listening:
-    """Tells everything it is asked for, and writes down each score once."""
+    """Tells everything it is asked for, and writes down each score once, each in its turn."""
 
     def __init__(self, tokens_N: np.ndarray, progress: Progress | None) -> None:
         self.telling, self._progress = Telling(tokens_N), progress
         self.nll_nats, self.sums = WriteOnce(len(tokens_N) - 1), WriteOnce(len(tokens_N) - 1)
         self._scored: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
-        self._done = 0
+        self._done, self._last = 0, -1
 
     @property
     def place_I(self) -> np.ndarray:
@@ -304,11 +322,20 @@ class _Listening:
         for values, slots in ((numbers[1], self.nll_nats), (numbers[2], self.sums)):
             for start, stop in stretches(place_I):
                 self._write(slots, int(place_I[start]), values[start:stop])
-        self._scored.append(place_I[~np.isnan(numbers[1])])
+        self._in_turn(place_I[~np.isnan(numbers[1])])
         self._done += len(place_I)
         if self._progress is not None:
             self._progress("validation", self._done, len(self.nll_nats.values_N))
         return None
+
+    def _in_turn(self, place_I: np.ndarray) -> None:
+        """Raises Refused for a target that is scored after one which comes later."""
+        due_I = self.telling.due_N[place_I]
+        early = np.flatnonzero(np.diff(due_I, prepend=self._last) <= 0)
+        if early.size:
+            raise Refused(f"scored position {int(place_I[early[0]])} after one that comes later; lanes go in turn")
+        self._scored.append(place_I)
+        self._last = int(due_I[-1]) if len(due_I) else self._last
 
     def _write(self, slots: WriteOnce, start: int, values: np.ndarray) -> None:
         """NaN is no score and leaves its slot open."""
