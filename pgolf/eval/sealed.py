@@ -199,7 +199,7 @@ class Telling:
         self.lane_starts: tuple[int, ...] = ()
         self.side_bits = 0.0
         self.told: list[int] = []  # by lane, how many of its targets
-        self.due_N = np.arange(targets)  # when each target has its turn; see ``_due``
+        self._beside = 1  # so many lanes are predicted beside each other
 
     def open(self, message: Mapping[str, Any]) -> np.ndarray:
         """The first token of each lane, or what is told of lanes that end with one."""
@@ -211,16 +211,14 @@ class Telling:
             cut = self._ending.cut(self._tokens_N)
             starts, size_L = tuple(cut.start_D.tolist()), cut.size_D
             told, free, side_bits = np.array(cut.told, dtype=np.int64), 0.0, bits + cut.side_bits
-            beside = self._ending.beside
-            if beside < 1:
-                raise Refused(f"said that {beside} lanes are predicted beside each other")
+            if self._ending.beside < 1:
+                raise Refused(f"said that {self._ending.beside} lanes are predicted beside each other")
         else:
             starts = tuple(int(start) for start in said)
             if not starts or starts[0] != 0 or list(starts) != sorted(set(starts)) or starts[-1] >= targets:
                 raise Refused(f"lanes that begin at {starts} are none of a stream with {targets} targets")
             size_L = np.array(lane_targets(starts, targets))
             told, free, side_bits = self._tokens_N[list(starts)], (len(starts) - 1) * FIRST_TOKEN_BITS, bits
-            beside = len(starts)
         if self._agreed is not None and (starts, side_bits) != self._agreed:
             raise Refused(f"said that its lanes begin at {starts} for {side_bits:g} bits, unlike who scored")
         if not free <= bits < math.inf:
@@ -230,7 +228,7 @@ class Telling:
         self._order_L = np.argsort(self._start_L)
         parts = (self.turn_N[start : start + size] for start, size in zip(starts, size_L, strict=True))
         self._latest = [np.maximum.accumulate(turn_n) for turn_n in parts]
-        self.due_N = _due(self._start_L, size_L, beside)
+        self._beside = min(len(starts), len(starts) if self._ending is None else self._ending.beside)
         return told
 
     def places(self, said_I: np.ndarray) -> np.ndarray:
@@ -269,12 +267,21 @@ class Telling:
         self.told[lane] += 1
         return self._tokens_N[place + 1 : place + 2]
 
+    def due(self, place_I: np.ndarray) -> np.ndarray:
+        """int64 [I], larger for who has its turn later: position by position through the lanes beside each other."""
+        lane_I = self._lanes_of(place_I)
+        position_I = place_I - self._start_L[lane_I]
+        return (lane_I // self._beside * len(self._tokens_N) + position_I) * self._beside + lane_I % self._beside
+
     def lane_at(self, place: int) -> int:
         """The lane whose next target lies at ``place``. Raises Refused where there is none."""
-        lane = int(self._order_L[np.searchsorted(self._start_L, place, "right", sorter=self._order_L) - 1])
+        lane = int(self._lanes_of(np.array([place]))[0])
         if self.told[lane] < self.size(lane) and self.place(lane) == place:
             return lane
         raise Refused(f"handed over a row for position {place}, which it was not asked for")
+
+    def _lanes_of(self, place_I: np.ndarray) -> np.ndarray:
+        return self._order_L[np.searchsorted(self._start_L, place_I, "right", sorter=self._order_L) - 1]
 
     def place(self, lane: int) -> int:
         """Where in the stream the lane's next target lies: the position that predicts it. Raises Refused."""
@@ -285,16 +292,6 @@ class Telling:
     def size(self, lane: int) -> int:
         """How many targets the lane has."""
         return int(self._size_L[lane])
-
-
-def _due(start_L: np.ndarray, size_L: np.ndarray, beside: int) -> np.ndarray:
-    """int64 [N-1]: when each target has its turn, position by position through the lanes ``beside`` each other."""
-    lane_N = np.repeat(np.arange(len(size_L)), size_L)
-    position_N = np.arange(len(lane_N)) - np.repeat(np.cumsum(size_L) - size_L, size_L)
-    order_N = np.lexsort((lane_N, position_N, lane_N // beside))
-    due_N = np.empty_like(order_N)
-    due_N[(start_L[lane_N] + position_N)[order_N]] = np.arange(len(order_N))
-    return due_N
 
 
 class _Listening:
@@ -330,7 +327,9 @@ class _Listening:
 
     def _in_turn(self, place_I: np.ndarray) -> None:
         """Raises Refused for a target that is scored after one which comes later."""
-        due_I = self.telling.due_N[place_I]
+        if not self.telling.lane_starts:
+            raise Refused("scored before it said what its plan is")
+        due_I = self.telling.due(place_I)
         early = np.flatnonzero(np.diff(due_I, prepend=self._last) <= 0)
         if early.size:
             raise Refused(f"scored position {int(place_I[early[0]])} after one that comes later; lanes go in turn")

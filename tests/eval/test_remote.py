@@ -121,6 +121,7 @@ class Row:
 
 def test_a_price_that_is_not_a_number_leaves_its_slot_open():
     listening = road._Listening(TOKENS_N, None)
+    listening.answer({"ready": True, "lane_starts": [0], "side_bits": 0.0}, b"")
     numbers = np.array([[4.0, 5.0, 6.0], [1.0, np.nan, 3.0], [1.0, 1.0, 1.0]])
     listening.answer({"scores": 3}, numbers.astype("<f8").tobytes())
     assert listening.nll_nats.writes_N[4:7].tolist() == [1, 0, 1]

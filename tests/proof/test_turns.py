@@ -86,4 +86,4 @@ def test_every_plan_goes_in_turn(name, lanes):
         listening, plan = _Listening(tokens_N, None), evaluation.evaluator(len(tokens_N)).plan
         said = plan.lane_starts if isinstance(plan.lane_starts, Sequence) else asdict(plan.lane_starts)
         listening.answer({"ready": True, "lane_starts": said, "side_bits": plan.side_bits}, b"")
-        assert (listening.telling.due_N[place_I] == np.arange(targets)).all()
+        assert (np.diff(listening.telling.due(place_I)) > 0).all() and len(place_I) == targets
