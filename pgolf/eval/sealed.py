@@ -177,6 +177,8 @@ class Telling:
     a token (``pgolf.eval.ending``). ``agreed``: the lanes and side bits of a plan that
     stands in the score already; no other is taken. ``place_I``: as of the score. A decoder has one order: were lanes
     only held back each for itself, they could be predicted from each other's future, text that comes twice for nothing.
+    And it knows that order before any token: were it for the scorer to choose, which lane comes next could say what its
+    token is, log₂ L bits of each for nothing.
     """
 
     def __init__(
@@ -197,6 +199,7 @@ class Telling:
         self.lane_starts: tuple[int, ...] = ()
         self.side_bits = 0.0
         self.told: list[int] = []  # by lane, how many of its targets
+        self._beside = 1  # so many lanes are predicted beside each other
 
     def open(self, message: Mapping[str, Any]) -> np.ndarray:
         """The first token of each lane, or what is told of lanes that end with one."""
@@ -208,6 +211,8 @@ class Telling:
             cut = self._ending.cut(self._tokens_N)
             starts, size_L = tuple(cut.start_D.tolist()), cut.size_D
             told, free, side_bits = np.array(cut.told, dtype=np.int64), 0.0, bits + cut.side_bits
+            if self._ending.beside < 1:
+                raise Refused(f"said that {self._ending.beside} lanes are predicted beside each other")
         else:
             starts = tuple(int(start) for start in said)
             if not starts or starts[0] != 0 or list(starts) != sorted(set(starts)) or starts[-1] >= targets:
@@ -223,6 +228,7 @@ class Telling:
         self._order_L = np.argsort(self._start_L)
         parts = (self.turn_N[start : start + size] for start, size in zip(starts, size_L, strict=True))
         self._latest = [np.maximum.accumulate(turn_n) for turn_n in parts]
+        self._beside = min(len(starts), len(starts) if self._ending is None else self._ending.beside)
         return told
 
     def places(self, said_I: np.ndarray) -> np.ndarray:
@@ -261,12 +267,21 @@ class Telling:
         self.told[lane] += 1
         return self._tokens_N[place + 1 : place + 2]
 
+    def due(self, place_I: np.ndarray) -> np.ndarray:
+        """int64 [I], larger for who has its turn later: position by position through the lanes beside each other."""
+        lane_I = self._lanes_of(place_I)
+        position_I = place_I - self._start_L[lane_I]
+        return (lane_I // self._beside * len(self._tokens_N) + position_I) * self._beside + lane_I % self._beside
+
     def lane_at(self, place: int) -> int:
         """The lane whose next target lies at ``place``. Raises Refused where there is none."""
-        lane = int(self._order_L[np.searchsorted(self._start_L, place, "right", sorter=self._order_L) - 1])
+        lane = int(self._lanes_of(np.array([place]))[0])
         if self.told[lane] < self.size(lane) and self.place(lane) == place:
             return lane
         raise Refused(f"handed over a row for position {place}, which it was not asked for")
+
+    def _lanes_of(self, place_I: np.ndarray) -> np.ndarray:
+        return self._order_L[np.searchsorted(self._start_L, place_I, "right", sorter=self._order_L) - 1]
 
     def place(self, lane: int) -> int:
         """Where in the stream the lane's next target lies: the position that predicts it. Raises Refused."""
@@ -280,13 +295,13 @@ class Telling:
 
 
 class _Listening:
-    """Tells everything it is asked for, and writes down each score once."""
+    """Tells everything it is asked for, and writes down each score once, each in its turn."""
 
     def __init__(self, tokens_N: np.ndarray, progress: Progress | None) -> None:
         self.telling, self._progress = Telling(tokens_N), progress
         self.nll_nats, self.sums = WriteOnce(len(tokens_N) - 1), WriteOnce(len(tokens_N) - 1)
         self._scored: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
-        self._done = 0
+        self._done, self._last = 0, -1
 
     @property
     def place_I(self) -> np.ndarray:
@@ -304,11 +319,22 @@ class _Listening:
         for values, slots in ((numbers[1], self.nll_nats), (numbers[2], self.sums)):
             for start, stop in stretches(place_I):
                 self._write(slots, int(place_I[start]), values[start:stop])
-        self._scored.append(place_I[~np.isnan(numbers[1])])
+        self._in_turn(place_I[~np.isnan(numbers[1])])
         self._done += len(place_I)
         if self._progress is not None:
             self._progress("validation", self._done, len(self.nll_nats.values_N))
         return None
+
+    def _in_turn(self, place_I: np.ndarray) -> None:
+        """Raises Refused for a target that is scored after one which comes later."""
+        if not self.telling.lane_starts:
+            raise Refused("scored before it said what its plan is")
+        due_I = self.telling.due(place_I)
+        early = np.flatnonzero(np.diff(due_I, prepend=self._last) <= 0)
+        if early.size:
+            raise Refused(f"scored position {int(place_I[early[0]])} after one that comes later; lanes go in turn")
+        self._scored.append(place_I)
+        self._last = int(due_I[-1]) if len(due_I) else self._last
 
     def _write(self, slots: WriteOnce, start: int, values: np.ndarray) -> None:
         """NaN is no score and leaves its slot open."""

@@ -79,7 +79,7 @@ class Streaming:
 
 @dataclass(frozen=True, slots=True)
 class BlockPlan:
-    """Lanes as a ``WindowPlan`` has them, in blocks of ``block`` without context: the network has it."""
+    """Lanes and their ends as a ``WindowPlan`` has them, in blocks of ``block`` without context: the network has it."""
 
     block: int
     batch_blocks: int
@@ -96,11 +96,12 @@ class BlockPlan:
 
     def rounds(self, tape: Tape) -> Iterator[Sequence[Span]]:
         sizes = lane_targets(self.lane_starts, self.targets)
-        step = max(1, BATCHES * self.batch_blocks // len(sizes)) * self.block
-        for first in range(0, max(sizes), step):
+        shared, steps = min(sizes), max(1, BATCHES * self.batch_blocks // len(sizes))
+        starts = [*range(0, shared, self.block), *range(shared, max(sizes))]
+        for first in range(0, len(starts), steps):
             yield [
-                Span(lane, start, start, min(start + self.block, size))
-                for start in range(first, min(first + step, max(sizes)), self.block)
+                Span(lane, start, start, min(start + self.block, shared if start < shared else size))
+                for start in starts[first : first + steps]
                 for lane, size in enumerate(sizes)
                 if start < size
             ]

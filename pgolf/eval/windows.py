@@ -31,7 +31,7 @@ class WindowPlan:
     """The rule above in each of ``lanes`` stretches of the stream, as long as each other but for one position.
 
     A lane begins without context, and its first token with a price of its own; a decoder goes forward in all lanes at
-    a time.
+    a time, position by position: where lanes are longer than others, that position is a block of its own.
     """
 
     window: int
@@ -50,7 +50,8 @@ class WindowPlan:
 
     def rounds(self, tape: Tape) -> Iterator[Sequence[Span]]:
         sizes = lane_targets(self.lane_starts, self.targets)
-        lanes = [windows(size, self.window, self.stride, lane) for lane, size in enumerate(sizes)]
+        shared = min(sizes)
+        lanes = [windows(size, self.window, self.stride, lane, shared) for lane, size in enumerate(sizes)]
         blocks: list[Span] = []
         for step in zip_longest(*lanes):
             blocks += [block for block in step if block is not None]
@@ -61,12 +62,13 @@ class WindowPlan:
             yield blocks
 
 
-def windows(targets: int, window: int, stride: int, lane: int = 0) -> Iterator[Span]:
-    """The windows of a lane, by the rule above."""
+def windows(targets: int, window: int, stride: int, lane: int = 0, shared: int | None = None) -> Iterator[Span]:
+    """The windows of a lane, by the rule above; one ends where its first ``shared`` targets do."""
     start = 0
     while start < targets:
         context = max(0, start - (window - stride))
-        stop = min(context + window if start == 0 else start + stride, targets)
+        end = targets if shared is None or start >= shared else shared
+        stop = min(context + window if start == 0 else start + stride, end)
         yield Span(lane, context, start, stop)
         start = stop
 

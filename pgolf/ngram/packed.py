@@ -22,7 +22,7 @@ from pgolf.core.make import make
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
 from pgolf.ngram.packed_counts import MOST_LENGTH, decode
-from pgolf.ngram.packed_start import TrainingCounts
+from pgolf.ngram.packed_start import MOST_TOTAL, TrainingCounts
 from pgolf.ngram.packing import packed
 
 
@@ -38,7 +38,7 @@ class PackedCounts:
         of: Mapping[str, Any],
         packed_bytes: PositiveInt,
         max_order: Annotated[int, Between(2, MOST_LENGTH)],
-        most_total: PositiveInt,
+        most_total: Annotated[int, Between(1, MOST_TOTAL)],
     ) -> None:
         """Raises what ``of`` raises."""
         self.of, self.packed_bytes = make(of), packed_bytes

@@ -17,6 +17,8 @@ import numpy as np
 from pgolf.ngram import trie
 from pgolf.ngram.packed_counts import NGrams, count_of
 
+MOST_TOTAL = 1 << 14  # of a context; whatever bytes say, that of each of 2^16 successors is an int32 in sum
+
 
 @dataclass(frozen=True)
 class Laid:

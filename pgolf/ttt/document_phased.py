@@ -116,7 +116,9 @@ class PhasedDocuments(DocumentAdapted):
             if token_K[-1] == self.facts.bos_id:
                 self.open.remove(block.lane)
         done, ended = self.phases, len(self.texts)
-        while not self.open and self.phases < len(boundaries) and ended >= boundaries[self.phases]:
+        if self.open or ended % self.facts.lanes:  # of those beside them some may come with a later batch
+            return
+        while self.phases < len(boundaries) and ended >= boundaries[self.phases]:
             self.phases += 1
         if self.phases > done:
             first = sorted(self.texts)[: boundaries[self.phases - 1]]

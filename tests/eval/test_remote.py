@@ -19,24 +19,13 @@ from pgolf.proof.audit import Judge
 from tests.eval.fakes import Bigram, Counting, Lanes
 from tests.eval.kernels import blend, unigram
 
-V, TARGETS = 11, 59
+V, TARGETS = 11, 60
 TOKENS_N = np.random.default_rng(0).integers(1, V, TARGETS + 1).astype(np.uint16)
-LANES = {"one lane": (0,), "lockstep": (0, 20, 40), "one after another": (0, 20, 40)}
+LANES = {"one lane": (0,), "lockstep": (0, 20, 40)}
 
 
 def plan_of(how):
-    if how == "one after another":
-        return Sequel(TARGETS, LANES[how], window=8, stride=4)
     return Lanes(TARGETS, LANES[how], window=8, stride=4)
-
-
-class Sequel(Lanes):
-    """The lanes one after another, each a stream of its own."""
-
-    def rounds(self, tape):
-        blocks = [block for blocks in super().rounds(tape) for block in blocks]
-        for lane in range(len(self.lane_starts)):
-            yield [block for block in blocks if block.lane == lane]
 
 
 def evaluator_of(how, network=None, stages=0):
@@ -132,6 +121,7 @@ class Row:
 
 def test_a_price_that_is_not_a_number_leaves_its_slot_open():
     listening = road._Listening(TOKENS_N, None)
+    listening.answer({"ready": True, "lane_starts": [0], "side_bits": 0.0}, b"")
     numbers = np.array([[4.0, 5.0, 6.0], [1.0, np.nan, 3.0], [1.0, 1.0, 1.0]])
     listening.answer({"scores": 3}, numbers.astype("<f8").tobytes())
     assert listening.nll_nats.writes_N[4:7].tolist() == [1, 0, 1]

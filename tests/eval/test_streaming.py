@@ -152,7 +152,8 @@ def test_lanes_are_stretches_in_blocks_beside_each_other(targets):
     assert [block.start for block in blocks] == sorted(block.start for block in blocks)
     for lane, size in enumerate(sizes):
         own = [(block.context, block.start, block.stop) for block in blocks if block.lane == lane]
-        assert own == [(start, start, min(start + BLOCK, size)) for start in range(0, size, BLOCK)]
+        ends = [*range(BLOCK, min(sizes), BLOCK), *range(min(sizes), size + 1)]
+        assert own == [(start, start, stop) for start, stop in pairwise([0, *ends])]
     assert plan.side_bits == 16.0 * (len(sizes) - 1)
 
 

@@ -10,13 +10,15 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from pgolf.compressor.range_kernels import CLASSES
 from pgolf.core.errors import ArtifactError, ConfigError
 from pgolf.core.make import make
 from pgolf.core.prediction import Facts
 from pgolf.eval.stage import Chain
 from pgolf.ngram.packed_counts import count_of, decode, encode, size_of
-from pgolf.ngram.packed_start import TrainingCounts
+from pgolf.ngram.packed_start import MOST_TOTAL, TrainingCounts
 from pgolf.ngram.packing import LEAST, chosen, counted, packed, worth
+from pgolf.run.rules import check
 from tests.helpers import tiny_settings
 from tests.ngram.family import positions, text
 
@@ -198,3 +200,20 @@ def test_what_is_longer_than_a_trees_contexts_is_left_out():
     chain.take(np.stack([own_V, own_V]), {}, np.zeros(2, dtype=np.int64), np.array([4, 5]))
     chain.drive(0, 1)
     np.testing.assert_allclose(chain.row_IV[1], dicts.row(own_V), rtol=1e-4)
+
+
+@pytest.mark.parametrize("store", [tree, backoff])
+def test_counts_that_cannot_be_overflow_nothing(store):
+    """Every n-gram as often as a number can say, which no text has: rows sum to one all the same."""
+    ngrams, (own_IV, _, lane_I, token_I) = ngrams_of(0.3), positions(100, V)
+    ngrams.size_N[:] = CLASSES - 1
+    chain = Chain([store(TrainingCounts(decode(encode(ngrams), V), MOST_TOTAL))], ())
+    chain.reserve(100)
+    chain.take(own_IV, {}, lane_I, token_I)
+    chain.drive(0, 100)
+    assert chain.row_IV.min() > 0 and np.abs(chain.row_IV.sum(-1, dtype=np.float64) - 1).max() < 1e-5
+
+
+def test_a_context_that_may_count_for_more_is_refused():
+    with pytest.raises(ConfigError, match=f"most_total.*{MOST_TOTAL + 1}"):
+        check(tiny_settings("ngram=packed", "mixer=tree", f"ngram.most_total={MOST_TOTAL + 1}"))

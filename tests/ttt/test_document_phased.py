@@ -93,6 +93,21 @@ def test_before_the_first_phase_it_is_adapters_alone_and_a_fork_has_phases_of_it
     assert np.array_equal(never, adapters)
 
 
+def test_a_phase_waits_for_documents_beside_that_come_with_a_later_batch(model):
+    """The second three all end within their first stride, the first of them with it."""
+    tokens_N = joined([np.resize(text[:7], len(text)) for text in texts([30, 12, 20, STRIDE - 1, 3, 5, 30])])
+    one, all_three = (
+        evaluator_of(model, tokens_N, phased(documents=4, phases=1), batch_windows=count) for count in (1, 3)
+    )
+    np.testing.assert_allclose(scored(one, tokens_N), scored(all_three, tokens_N), atol=1e-5)
+    seen = []
+    one = evaluator_of(model, tokens_N, phased(documents=4, phases=1), batch_windows=1)
+    phase = one.network._phase
+    one.network._phase = lambda text_N: (seen.append(len(one.network.texts)), phase(text_N))
+    scored(one, tokens_N)
+    assert seen == [6]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
