@@ -427,7 +427,7 @@ print(sealed.violations, sealed.nll_nats_N.sum().hex())
 """
 
 
-@pytest.mark.parametrize("place", ["user site", "PYTHONPATH"])
+@pytest.mark.parametrize("place", ["user site", pytest.param("PYTHONPATH", marks=pytest.mark.slow)])
 def test_packages_outside_any_environment_reach_the_sealed_process(place, artifact, tokens_N, sealed_score, tmp_path):
     """The interpreter below the environment of these tests, which has none of their packages."""
     plain = Path(sys._base_executable)

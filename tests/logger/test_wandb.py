@@ -171,7 +171,9 @@ def init(**_):
 """
 
 
-@pytest.mark.parametrize("where", ["import", "init", "log", "finish"])
+@pytest.mark.parametrize(
+    "where", ["import", "finish", *(pytest.param(name, marks=pytest.mark.slow) for name in ("init", "log"))]
+)
 def test_package_that_hangs_costs_the_deadline_and_no_more(fake, where):
     source = "import time; time.sleep(600)" if where == "import" else f"WHERE = {where!r}\n{HANGS}"
     said, seconds = drive(fake(source), "online", deadline=1.5, steps=3000)

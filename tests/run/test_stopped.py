@@ -162,6 +162,7 @@ def test_a_closed_terminal_in_training_is_sighup(tmp_path):
     check_nothing_left(tmp_path, below)
 
 
+@pytest.mark.slow  # to the run alone: below
 def test_signals_to_the_whole_job_in_evaluation_are_one_stop(tmp_path):
     """As ``scancel`` sends them: to every process; and a second one while the first is being answered."""
     with started("train.py", *WORDS, *EVALUATING, tmp=tmp_path) as process:

@@ -126,6 +126,7 @@ def test_switches_are_listed_among_the_phases(words, run_steps, start, text):
     assert phase.start == start and text in phase.description
 
 
+@pytest.mark.slow  # without another route: tests/qat/test_ste.py
 def test_after_the_warm_up_no_step_of_a_switching_run_compiles_anything():
     torch._dynamo.reset()
     words = ("arch.layers=2", MINI, "arch.recurrence.recurrent_layers=[0]")

@@ -171,7 +171,7 @@ def test_a_coder_that_is_told_each_token_after_its_row_gets_the_same_bits(model,
         assert same(rows_of(evaluator_of(model, tokens_N, sgd(**changes), plan), tokens_N, stops), together)
 
 
-@pytest.mark.parametrize(("batch", "workers"), [(1, 1), (2, 3), (64, 8)])
+@pytest.mark.parametrize(("batch", "workers"), [(1, 1), (2, 3), pytest.param(64, 8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("method", "chunk_tokens"), [("sliding", 16), ("sliding", 96), ("streaming", 96)])
 def test_batches_and_workers_change_no_bit(model, method, chunk_tokens, batch, workers):
     tokens_N, ttt = stream(230), sgd(chunk_tokens=chunk_tokens)
