@@ -86,7 +86,7 @@ def test_a_folder_has_script_artifact_requirements_and_readme(finished):
     }
     assert (out / "artifact.pgolf").read_bytes() == (run / "artifact.pgolf").read_bytes()
     lines = (out / "requirements.txt").read_text().splitlines()
-    assert [line.partition("==")[0].lower() for line in lines] == ["brotli", "numpy", "torch"]
+    assert [line.partition("==")[0].lower() for line in lines] == ["brotli", "numba", "numpy", "torch"]
     readme = (out / "README.md").read_text()
     assert result["artifact"]["sha256"] in readme and f"{result['artifact']['bytes_total']:,}" in readme
     assert "subset" in readme
