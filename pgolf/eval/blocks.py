@@ -137,6 +137,21 @@ def lane_starts(targets: int, lanes: int) -> tuple[int, ...]:
     return tuple(lane * targets // lanes for lane in range(lanes))
 
 
+class EvenLanes:
+    """What plans have in common that cut the stream into ``lanes`` stretches."""
+
+    targets: int
+    lanes: int
+
+    @property
+    def lane_starts(self) -> tuple[int, ...]:
+        return lane_starts(self.targets, self.lanes)
+
+    @property
+    def side_bits(self) -> float:
+        return FIRST_TOKEN_BITS * (len(self.lane_starts) - 1)
+
+
 def lane_targets(lane_starts: Sequence[int], targets: int) -> tuple[int, ...]:
     """How many targets each lane has, of a stream with ``targets``."""
     ends = (*lane_starts[1:], targets)

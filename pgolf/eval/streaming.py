@@ -32,7 +32,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import SIGNALS, Batch, Facts, Network, Rows, Span, signals_of
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import Between, PositiveInt
-from pgolf.eval.blocks import FIRST_TOKEN_BITS, Tape, lane_starts, lane_targets
+from pgolf.eval.blocks import EvenLanes, Tape, lane_targets
 from pgolf.eval.network import FixedNetwork, offers_of
 from pgolf.eval.windows import BATCHES
 
@@ -78,21 +78,13 @@ class Streaming:
 
 
 @dataclass(frozen=True, slots=True)
-class BlockPlan:
+class BlockPlan(EvenLanes):
     """Lanes and their ends as a ``WindowPlan`` has them, in blocks of ``block`` without context: the network has it."""
 
     block: int
     batch_blocks: int
     targets: int
     lanes: int = 1
-
-    @property
-    def lane_starts(self) -> tuple[int, ...]:
-        return lane_starts(self.targets, self.lanes)
-
-    @property
-    def side_bits(self) -> float:
-        return FIRST_TOKEN_BITS * (len(self.lane_starts) - 1)
 
     def rounds(self, tape: Tape) -> Iterator[Sequence[Span]]:
         sizes = lane_targets(self.lane_starts, self.targets)

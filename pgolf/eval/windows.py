@@ -14,7 +14,7 @@ from itertools import zip_longest
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Span
-from pgolf.eval.blocks import FIRST_TOKEN_BITS, Tape, lane_starts, lane_targets
+from pgolf.eval.blocks import EvenLanes, Tape, lane_targets
 
 # So many batches make a round, to be scored side by side; it changes no score, as nothing learns inside a round.
 BATCHES = 8
@@ -27,7 +27,7 @@ def check_lengths(place: str, window: int, stride: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowPlan:
+class WindowPlan(EvenLanes):
     """The rule above in each of ``lanes`` stretches of the stream, as long as each other but for one position.
 
     A lane begins without context, and its first token with a price of its own; a decoder goes forward in all lanes at
@@ -39,14 +39,6 @@ class WindowPlan:
     batch_blocks: int
     targets: int
     lanes: int = 1
-
-    @property
-    def lane_starts(self) -> tuple[int, ...]:
-        return lane_starts(self.targets, self.lanes)
-
-    @property
-    def side_bits(self) -> float:
-        return FIRST_TOKEN_BITS * (len(self.lane_starts) - 1)
 
     def rounds(self, tape: Tape) -> Iterator[Sequence[Span]]:
         sizes = lane_targets(self.lane_starts, self.targets)

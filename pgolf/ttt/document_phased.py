@@ -16,18 +16,15 @@ Hurts: as ``document_lora``; six phases or more overfit (published); what the we
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Batch, Facts, ModelNetwork, Network
 from pgolf.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from pgolf.ttt.chunks import Chunks, ChunkTrained, LaneText
+from pgolf.ttt.chunks import ChunkTrained
 from pgolf.ttt.document_lora import DocumentAdapted, DocumentLoRA
-from pgolf.ttt.phased import Descent
-from pgolf.ttt.rate import Rate
+from pgolf.ttt.phased import Descent, reached
 
 
 class DocumentPhased(DocumentLoRA):
@@ -60,10 +57,6 @@ class DocumentPhased(DocumentLoRA):
         temperature: PositiveFloat,
         temperature_per_token: bool,
     ) -> None:
-        if phase_chunk_tokens % phase_window:
-            raise ConfigError(
-                f"ttt.phase_chunk_tokens: {phase_chunk_tokens} is no multiple of ttt.phase_window, {phase_window}"
-            )
         super().__init__(
             chunk_tokens=chunk_tokens,
             trains=trains,
@@ -82,9 +75,13 @@ class DocumentPhased(DocumentLoRA):
         )
         self.boundaries = tuple(documents * number // phases for number in range(1, phases + 1))
         self.phase = Descent(
-            Chunks(phase_chunk_tokens, phase_window, phase_epochs, phase_trains, phase_clip),
-            Rate(phase_lr, final=0.0, rise=1.0, rise_share=1.0),
-            phase_momentum,
+            trains=phase_trains,
+            chunk_tokens=phase_chunk_tokens,
+            window=phase_window,
+            epochs=phase_epochs,
+            lr=phase_lr,
+            momentum=phase_momentum,
+            clip=phase_clip,
         )
 
     def adapted(self, network: ModelNetwork, facts: Facts) -> Network:
@@ -115,11 +112,10 @@ class PhasedDocuments(DocumentAdapted):
             self.texts[block.lane] = torch.cat([self.texts[block.lane], token_K.cpu()])
             if token_K[-1] == self.facts.bos_id:
                 self.open.remove(block.lane)
-        done, ended = self.phases, len(self.texts)
+        ended = len(self.texts)
         if self.open or ended % self.facts.lanes:  # of those beside them some may come with a later batch
             return
-        while self.phases < len(boundaries) and ended >= boundaries[self.phases]:
-            self.phases += 1
+        done, self.phases = self.phases, reached(boundaries, ended)
         if self.phases > done:
             first = sorted(self.texts)[: boundaries[self.phases - 1]]
             self._phase(torch.cat([self.texts[lane] for lane in first]))
@@ -131,11 +127,7 @@ class PhasedDocuments(DocumentAdapted):
         return twin
 
     def _phase(self, text_N: Tensor) -> None:
-        facts = replace(self.facts, stream_tokens=len(text_N), lanes=1)
-        trainer = ChunkTrained(self.network, facts, self.how.phase)
-        lane = LaneText(text_N.to(self.facts.device))
-        for _ in range(-(-facts.targets // trainer.cadence) - 1):
-            trainer._chunk(lane)
+        self.how.phase.learn(self.network, self.facts, text_N)
         self.begin()
         if self.phases == len(self.how.boundaries):
             self.texts = {}

@@ -71,10 +71,6 @@ class Phased(LoRA):
     ) -> None:
         if not restart:
             raise ConfigError("ttt.restart: false does not look for documents, between which phased has its phases")
-        if phase_chunk_tokens % phase_window:
-            raise ConfigError(
-                f"ttt.phase_chunk_tokens: {phase_chunk_tokens} is no multiple of ttt.phase_window, {phase_window}"
-            )
         super().__init__(
             chunk_tokens=chunk_tokens,
             window=window,
@@ -99,9 +95,13 @@ class Phased(LoRA):
         )
         self.boundaries = tuple(documents * number // phases for number in range(1, phases + 1))
         self.phase = Descent(
-            Chunks(phase_chunk_tokens, phase_window, phase_epochs, phase_trains, phase_clip),
-            Rate(phase_lr, final=0.0, rise=1.0, rise_share=1.0),
-            phase_momentum,
+            trains=phase_trains,
+            chunk_tokens=phase_chunk_tokens,
+            window=phase_window,
+            epochs=phase_epochs,
+            lr=phase_lr,
+            momentum=phase_momentum,
+            clip=phase_clip,
         )
 
     def trained(self, network: ModelNetwork, facts: Facts) -> Network:
@@ -109,14 +109,43 @@ class Phased(LoRA):
 
 
 class Descent(GradientAdaptation):
-    """What happens in a phase."""
+    """What happens in a phase. Raises ConfigError for chunks that windows do not fill."""
 
-    def __init__(self, chunks: Chunks, rate: Rate, momentum: float) -> None:
-        super().__init__(chunks, rate, Output(keep=0.0, temperature=1.0, per_token=False), untie=False)
+    def __init__(
+        self,
+        *,
+        trains: Sequence[str],
+        chunk_tokens: int,
+        window: int,
+        epochs: int,
+        lr: float,
+        momentum: float,
+        clip: float | None,
+    ) -> None:
+        if chunk_tokens % window:
+            raise ConfigError(f"ttt.phase_chunk_tokens: {chunk_tokens} is no multiple of ttt.phase_window, {window}")
+        super().__init__(
+            Chunks(chunk_tokens, window, epochs, trains, clip),
+            Rate(lr, final=0.0, rise=1.0, rise_share=1.0),
+            Output(keep=0.0, temperature=1.0, per_token=False),
+            untie=False,
+        )
         self.momentum = momentum
 
     def rule(self, specs: Sequence[ParamSpec]) -> Momentum:
         return Momentum(self.momentum)
+
+    def learn(self, network: ModelNetwork, facts: Facts, text_N: torch.Tensor) -> None:
+        """Take ``network`` through a text from its first chunk to the last but one."""
+        facts = replace(facts, stream_tokens=len(text_N), lanes=1)
+        trainer, lane = ChunkTrained(network, facts, self), LaneText(text_N.to(facts.device))
+        for _ in range(-(-facts.targets // trainer.cadence) - 1):
+            trainer._chunk(lane)
+
+
+def reached(boundaries: Sequence[int], ended: int) -> int:
+    """How many phases there have been by the time that so many documents have ended."""
+    return sum(ended >= boundary for boundary in boundaries)
 
 
 class PhaseTrained(ChunkTrained):
@@ -138,9 +167,8 @@ class PhaseTrained(ChunkTrained):
         self.text = torch.cat([self.text, token_N[:-1].cpu()])
         self.ended += int((token_N[1:] == self.facts.bos_id).sum())
         super()._chunk(lane)
-        if self.ended >= self.how.boundaries[self.phases]:
-            while self.phases < len(self.how.boundaries) and self.ended >= self.how.boundaries[self.phases]:
-                self.phases += 1
+        done, self.phases = self.phases, reached(self.how.boundaries, self.ended)
+        if self.phases > done:
             self._phase(torch.cat([self.text, token_N[-1:].cpu()]))
         return None
 
@@ -148,9 +176,5 @@ class PhaseTrained(ChunkTrained):
         """``text_N``: all that was scored, up to the chunk's last target."""
         self.restarted()
         whole = int((text_N == self.facts.bos_id).nonzero()[-1]) + 1
-        facts = replace(self.facts, stream_tokens=whole)
-        trainer = ChunkTrained(self.network, facts, self.how.phase)
-        lane = LaneText(text_N[:whole].to(self.facts.device))
-        for _ in range(-(-facts.targets // trainer.cadence) - 1):
-            trainer._chunk(lane)
+        self.how.phase.learn(self.network, self.facts, text_N[:whole])
         self.start = [weight.detach().clone() for weight in self.weights]
