@@ -53,7 +53,8 @@ _STDERR_TAIL_BYTES = 4000
 
 _HERE = PackageSource()
 
-# The sealed process is ended after so many times budget.eval_seconds: late scores are reported, hangs end.
+# A sealed process that scores is ended after so many times budget.eval_seconds: late scores are reported, hangs end.
+# One that is looked at promised no time: it is ended when it has not come to a further token for that long.
 PATIENCE = 4
 
 
@@ -114,6 +115,8 @@ class SealedRun:
 
 class Answering(Protocol):
     """The side that has the stream: answers a message of the sealed process by tokens, or keeps what it said."""
+
+    telling: Telling
 
     def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
         """The tokens to send, None for a message that wants no answer.
@@ -261,6 +264,11 @@ class Telling:
         self.told[lane] = max(self.told[lane], stop)
         return self._tokens_N[first + 1 + start : first + 1 + max(start, stop)]
 
+    def share(self, last: int) -> tuple[int, int]:
+        """(targets that were told, of those up to the place ``last`` in the order of scoring)."""
+        wanted = int(self.turn_N[last]) + 1
+        return min(sum(self.told), wanted), wanted
+
     def one(self, lane: int) -> np.ndarray:
         """The lane's next target alone."""
         place = self.place(lane)
@@ -354,7 +362,10 @@ def run_sealed(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     source: Source = _HERE,
 ) -> SealedRun:
-    """One sealed process from its start to its end; ``task``: ``score`` or ``audit``. See ``score_sealed``."""
+    """One sealed process from its start to its end; ``task``: ``score`` or ``audit``. See ``score_sealed``.
+
+    ``limit_seconds`` of an audit are those from one token to the next: what it decodes may be the whole stream.
+    """
     if threads is None:
         import torch
 
@@ -379,12 +390,14 @@ def run_sealed(
             "stream_tokens": stream_tokens,
             "overrides": dict(overrides or {}),
         }
-        with _child(home, task, log, threads, limit_seconds) as (child, overtime):
+        with _child(home, task, log, threads, limit_seconds) as (child, limit):
             assert child.stdin is not None and child.stdout is not None
             try:
                 send(child.stdin, order)
                 closed = _closed(child.stdout)
                 started = time.perf_counter()  # what came before is the judge's work
+                if task == "audit":
+                    answering = _Onward(answering, limit)
                 ended = _converse(child.stdin, child.stdout, answering, home.keep_kernels)
             except DoubleScore as error:
                 violations.append(Violation("double_score", "write", str(error)))
@@ -393,7 +406,7 @@ def run_sealed(
             except (Refused, ArithmeticError, LookupError, TypeError, ValueError) as error:  # whatever it said wrong
                 violations.append(Violation("out_of_turn", task, str(error)))
             except (EOFError, BrokenPipeError, ConnectionResetError):
-                raise _crash(child.wait(), log, overtime.is_set(), limit_seconds) from None
+                raise _crash(task, child.wait(), log, limit) from None
     violations += [Violation("access", event, what) for event, what in ended.get("violations", ())]
     facts = {**ended.get("facts", {}), **closed}
     facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {}), "code": source.label}
@@ -512,27 +525,55 @@ def _runs(scored: np.ndarray) -> Iterator[tuple[int, int]]:
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
+class _Limit:
+    """Calls ``end`` once ``seconds`` have passed since the start or the latest ``extend``; None: never."""
+
+    def __init__(self, seconds: float | None, end: Callable[[], None]) -> None:
+        self.seconds, self.over, self._end = seconds, False, end
+        self._since, self._closed = time.monotonic(), threading.Event()
+        if seconds is not None:
+            threading.Thread(target=self._watch, args=(seconds,), name="pgolf-limit", daemon=True).start()
+
+    def extend(self) -> None:
+        self._since = time.monotonic()
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _watch(self, seconds: float) -> None:
+        while (left := self._since + seconds - time.monotonic()) > 0:
+            if self._closed.wait(left):
+                return
+        self.over = True
+        self._end()
+
+
+class _Onward:
+    """Who answers, where every further token that is told gives the process its time again."""
+
+    def __init__(self, answering: Answering, limit: _Limit) -> None:
+        self.telling, self._answering, self._limit, self._told = answering.telling, answering, limit, 0
+
+    def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
+        answer = self._answering.answer(message, payload)
+        told = sum(self.telling.told)
+        if told > self._told:
+            self._told = told
+            self._limit.extend()
+        return answer
+
+
 @contextlib.contextmanager
 def _child(
     home: Home, task: str, log: Any, threads: int, limit_seconds: float | None
-) -> Iterator[tuple[subprocess.Popen[bytes] | Forked, threading.Event]]:
+) -> Iterator[tuple[subprocess.Popen[bytes] | Forked, _Limit]]:
     """The sealed process, killed at the latest when the block ends or its time is over."""
     child = home.start_sealed(task, threads, log)
-    overtime = threading.Event()
-
-    def end() -> None:
-        overtime.set()
-        child.kill()
-
-    timer = threading.Timer(limit_seconds, end) if limit_seconds is not None else None
-    if timer is not None:
-        timer.daemon = True
-        timer.start()
+    limit = _Limit(limit_seconds, child.kill)
     try:
-        yield child, overtime
+        yield child, limit
     finally:
-        if timer is not None:
-            timer.cancel()
+        limit.close()
         with contextlib.suppress(BrokenPipeError):
             child.stdin.close()  # type: ignore[union-attr]
         try:
@@ -547,11 +588,14 @@ def _child(
         child.stdout.close()  # type: ignore[union-attr]
 
 
-def _crash(status: int, log: Any, overtime: bool, limit_seconds: float | None) -> SealedError:
-    if overtime:
+def _crash(task: str, status: int, log: Any, limit: _Limit) -> SealedError:
+    if limit.over:
+        said = f"was ended after {limit.seconds:g} s" + (
+            " in which it came to no further token" if task == "audit" else ""
+        )
         return SealedError(
-            f"evaluation: the sealed process was ended after {limit_seconds:g} s; either it hangs or it is slow, and "
-            "then a larger budget.eval_seconds gives it longer"
+            f"evaluation: the sealed process {said}; either it hangs or it is slow, and then a larger "
+            "budget.eval_seconds gives it longer"
         )
     size = log.seek(0, os.SEEK_END)
     log.seek(max(0, size - _STDERR_TAIL_BYTES))

@@ -149,7 +149,9 @@ class Judge:
         if "ask" in message:
             if len(self.found) == len(self.drawn):
                 raise Enough
-            return self.telling.targets(message, self._next_drawn())
+            told = self.telling.targets(message, self._next_drawn())
+            self._tell()
+            return told
         if "row" not in message:
             raise Refused(f"said {sorted(message)}, which is no answer to an audit")
         place = self.telling.place_of(int(message["row"]))
@@ -157,9 +159,13 @@ class Judge:
         if self._next_drawn() != place:
             raise Refused(f"handed over a row for position {place}, which it was not asked for")
         self._look(place, payload)
+        token = self.telling.one(lane)
+        self._tell()
+        return token
+
+    def _tell(self) -> None:
         if self.progress is not None:
-            self.progress("certify", len(self.found), len(self.drawn))
-        return self.telling.one(lane)
+            self.progress("audit", *self.telling.share(int(self.drawn[-1])))
 
     def _next_drawn(self) -> int | None:
         """The first drawn place, in the order of scoring, whose row is not here."""

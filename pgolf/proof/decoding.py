@@ -74,7 +74,9 @@ class DecodingJudge:
         if self.decoded == len(self.stretch):
             raise Enough
         if "ask" in message:
-            return self.telling.targets(message, self._waiting[self.decoded])
+            told = self.telling.targets(message, self._waiting[self.decoded])
+            self._tell()
+            return told
         if "row" not in message:
             raise Refused(f"said {sorted(message)}, which is no answer to a decoder")
         place = self.telling.place_of(int(message["row"]))
@@ -85,6 +87,9 @@ class DecodingJudge:
         if self.telling.one(lane)[0] != token:
             raise Refused(f"position {place:,} decodes to another token, {self.decoded:,} tokens into the stretch")
         self.decoded += 1
-        if self.progress is not None:
-            self.progress("decode", self.decoded, len(self.stretch))
+        self._tell()
         return np.array([token])
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            self.progress("decode", *self.telling.share(self._waiting[-1]))

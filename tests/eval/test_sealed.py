@@ -201,6 +201,40 @@ def test_time_over_ends_the_sealed_process(artifact, tokens_N):
         score_sealed(artifact, tokens_N, threads=1, limit_seconds=0.05)
 
 
+TALKS_ON = """
+from pgolf.eval.frames import receive, send
+send(answers, {"ready": True, "lane_starts": [0], "side_bits": 0.0})
+while True:
+    receive(questions)
+    send(answers, {"ask": [0, 0, 0]})
+"""
+
+
+def test_an_audited_process_that_comes_to_no_further_token_is_ended(artifact, tokens_N):
+    judge = Judge(tokens_N, np.ones(len(tokens_N) - 1), np.array([5]), 260)
+    named = {"threads": 1, "source": PackageSource(TALKS_ON), "limit_seconds": 0.3}
+    with pytest.raises(SealedError, match=r"ended after 0\.3 s in which it came to no further token"):
+        run_sealed("audit", artifact, len(tokens_N), judge, **named)
+
+
+def test_every_further_token_gives_an_audited_process_its_time_again():
+    class Limit:
+        extended = 0
+
+        def extend(self):
+            self.extended += 1
+
+    judge = Judge(np.arange(9), np.ones(8), np.array([7]), 260)
+    limit = Limit()
+    answering = road._Onward(judge, limit)
+    answering.answer({"ready": True, "lane_starts": [0], "side_bits": 0.0}, b"")
+    extended = []
+    for start, stop in ((0, 0), (0, 2), (0, 2), (2, 5)):
+        answering.answer({"ask": [0, start, stop]}, b"")
+        extended.append(limit.extended)
+    assert extended == [0, 1, 1, 2]
+
+
 def test_refused_access_is_reported_even_when_swallowed(artifact, tokens_N):
     sealed = score_sealed(artifact, tokens_N, threads=1, source=cheating("file_reader"))
     assert sealed.complete

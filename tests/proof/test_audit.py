@@ -44,6 +44,16 @@ def test_a_dear_target_that_is_made_to_look_common_is_as_likely_looked_at_as_oth
     assert np.mean(found) > 0.8 * 600 * len(lies) / len(nll_nats)
 
 
+def test_progress_counts_the_stream_up_to_the_last_place_that_is_looked_at():
+    made, told = judge([3, 7]), []
+    made.progress = lambda *said: told.append(said)
+    ask(made, 0, 100)
+    made.answer({"row": 3}, uniform())
+    ask(made, 4, 100)
+    made.answer({"row": 7}, uniform())
+    assert told == [("audit", done, 8) for done in (3, 4, 7, 8)]
+
+
 def test_every_place_is_looked_at_where_there_are_few():
     drawn, count = draw(np.ones(50), 600, seed=1)
     assert drawn.tolist() == list(range(50)) and count == 50

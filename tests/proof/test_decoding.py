@@ -32,14 +32,16 @@ def ask(made, start, stop):
 
 
 def test_what_lies_before_the_stretch_is_told_and_in_it_what_the_bytes_say():
-    made = judge(range(60, 64))
+    made, told = judge(range(60, 64)), []
+    made.progress = lambda label, done, total: told.append((label, done / total))
     assert ask(made, 0, 100) == TOKENS[1:61].tolist()
+    assert told == [("decode", 60 / 64)]
     for place in range(60, 64):
         assert ask(made, 0, 100) == TOKENS[1 : place + 1].tolist()
         assert made.answer({"row": place}, ROWS[place].tobytes()).tolist() == [TOKENS[place + 1]]
     with pytest.raises(Enough):
         ask(made, 0, 100)
-    assert made.decoded == 4
+    assert made.decoded == 4 and told[-1] == ("decode", 1.0)
 
 
 @pytest.mark.parametrize("place", [59, 61, 0, 99])
