@@ -104,7 +104,8 @@ def packed(token_T: np.ndarray, vocab_size: int, max_order: int, most_bytes: int
     fits, over, found = 0, len(every) + 1, best(0)
     if len(found) > most_bytes:
         raise ConfigError(f"ngram.packed_bytes: {most_bytes:,}; the tokens' counts alone take {len(found):,}")
-    tried = min(most_bytes, len(every))  # an n-gram takes about a byte
+    goal = most_bytes * (1 - CLOSE / 2)  # a little below: what is approached from above would never fit
+    tried, last, last_bytes = min(most_bytes, len(every)), 0, len(found)  # an n-gram takes about a byte
     for _ in range(_MOST_TRIED):
         if over - fits <= 1 or len(found) >= most_bytes * (1 - CLOSE):
             break
@@ -113,6 +114,6 @@ def packed(token_T: np.ndarray, vocab_size: int, max_order: int, most_bytes: int
             over = tried
         else:
             fits, found = tried, blob
-        aim = round(tried * most_bytes / len(blob))
-        tried = aim if fits < aim < over else (fits + over) // 2
+        aim = tried + round((goal - len(blob)) * abs(tried - last) / max(abs(len(blob) - last_bytes), 1))
+        tried, last, last_bytes = aim if fits < aim < over else (fits + over) // 2, tried, len(blob)
     return found
