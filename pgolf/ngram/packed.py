@@ -1,6 +1,6 @@
 """Counts of n-grams of the training text, carried in the artifact, with which the evaluation's own counts begin.
 
-Rule: of all n-grams up to ``max_order`` that came four times, those with the largest log2(c / e), the bits that their
+Rule: of all n-grams up to ``max_order`` that came ``least_count`` times, those with the largest log2(c / e), the bits that their
 counts c save each time beside those of shorter ones, which would have had them come e times (``pgolf.ngram.packing``);
 with an n-gram, all that are in it; as many as ``packed_bytes`` hold. A context that came more than ``most_total`` times
 is scaled down to that: its proportions matter, and the stream's own counts are to come up to them.
@@ -38,11 +38,12 @@ class PackedCounts:
         of: Mapping[str, Any],
         packed_bytes: PositiveInt,
         max_order: Annotated[int, Between(2, MOST_LENGTH)],
+        least_count: PositiveInt,
         most_total: Annotated[int, Between(1, MOST_TOTAL)],
     ) -> None:
         """Raises what ``of`` raises."""
         self.of, self.packed_bytes = make(of), packed_bytes
-        self.max_order, self.most_total = max_order, most_total
+        self.max_order, self.least_count, self.most_total = max_order, least_count, most_total
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
         """Those of the option within."""
@@ -50,7 +51,7 @@ class PackedCounts:
 
     def pack(self, token_T: np.ndarray, vocab_size: int) -> bytes:
         """For the artifact. Raises ConfigError where the bytes are too few for any n-gram."""
-        return packed(token_T, vocab_size, self.max_order, self.packed_bytes)
+        return packed(token_T, vocab_size, self.max_order, self.least_count, self.packed_bytes)
 
     def unpack(self, blob: bytes, vocab_size: int) -> TrainingCounts:
         """Raises ArtifactError for an artifact without them, or with others' bytes."""

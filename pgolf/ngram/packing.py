@@ -1,6 +1,6 @@
 """Which n-grams of the training text are packed: counting all of them, and choosing. No word of the command line.
 
-Counting goes length by length and keeps what came ``LEAST`` times, so with an n-gram all that are in it. Of these are
+Counting goes length by length and keeps what came ``least`` times, so with an n-gram all that are in it. Of these are
 packed, with all that are in them, those of the largest ``worth`` whose bytes fit.
 """
 
@@ -15,7 +15,6 @@ import numpy as np
 from pgolf.core.errors import ConfigError
 from pgolf.ngram.packed_counts import NGrams, encode, size_of
 
-LEAST = 4
 CLOSE = 3e-3  # of the bytes allowed: near enough to stop
 _MOST_TRIED = 16
 
@@ -29,17 +28,17 @@ class Length(NamedTuple):
     count_N: np.ndarray
 
 
-def counted(token_T: np.ndarray, vocab_size: int, max_order: int) -> list[Length]:
-    """The tokens, all of them, then the n-grams of 2 … ``max_order`` tokens that came ``LEAST`` times."""
+def counted(token_T: np.ndarray, vocab_size: int, max_order: int, least: int) -> list[Length]:
+    """The tokens, all of them, then the n-grams of 2 … ``max_order`` tokens that came ``least`` times."""
     token_T = token_T.astype(np.int64)
     each_V, count_V = np.arange(vocab_size), np.bincount(token_T, minlength=vocab_size)
     lengths = [Length(np.zeros_like(each_V), each_V, np.zeros_like(each_V), count_V)]
-    ends_T = np.where(count_V[token_T] >= LEAST, token_T, -1)  # the n-gram that ends here
+    ends_T = np.where(count_V[token_T] >= least, token_T, -1)  # the n-gram that ends here
     for _ in range(max_order - 1):
         place_n = 1 + np.flatnonzero((ends_T[:-1] >= 0) & (ends_T[1:] >= 0))
         key_n = ends_T[place_n - 1] * vocab_size + token_T[place_n]
         key_N, first_N, number_n, count_N = np.unique(key_n, return_index=True, return_inverse=True, return_counts=True)
-        kept_N = count_N >= LEAST
+        kept_N = count_N >= least
         after_N = ends_T[place_n[first_N[kept_N]]]
         lengths.append(Length(key_N[kept_N] // vocab_size, key_N[kept_N] % vocab_size, after_N, count_N[kept_N]))
         renumbered_N = np.where(kept_N, np.cumsum(kept_N) - 1, -1)
@@ -87,12 +86,12 @@ def chosen(lengths: list[Length], kept: list[np.ndarray]) -> NGrams:
     return ngrams
 
 
-def packed(token_T: np.ndarray, vocab_size: int, max_order: int, most_bytes: int) -> bytes:
+def packed(token_T: np.ndarray, vocab_size: int, max_order: int, least: int, most_bytes: int) -> bytes:
     """The counts worth most, and anything, whose bytes are ``most_bytes`` or just fewer.
 
     Raises ConfigError where not even those of the tokens fit.
     """
-    lengths = counted(token_T, vocab_size, max_order)
+    lengths = counted(token_T, vocab_size, max_order, least)
     worths = worth(lengths)
     every = np.sort(np.concatenate(worths))[::-1]
     every = every[every > 0]

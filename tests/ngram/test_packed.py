@@ -17,12 +17,12 @@ from pgolf.core.prediction import Facts
 from pgolf.eval.stage import Chain
 from pgolf.ngram.packed_counts import count_of, decode, encode, size_of
 from pgolf.ngram.packed_start import MOST_TOTAL, TrainingCounts
-from pgolf.ngram.packing import LEAST, chosen, counted, packed, worth
+from pgolf.ngram.packing import chosen, counted, packed, worth
 from pgolf.run.rules import check
 from tests.helpers import tiny_settings
 from tests.ngram.family import positions, text
 
-V, TEXT = 17, text(3_000, 17, seed=5)
+V, LEAST, TEXT = 17, 4, text(3_000, 17, seed=5)
 
 
 def tokens_of(ngrams):
@@ -34,14 +34,14 @@ def tokens_of(ngrams):
 
 
 def ngrams_of(share=0.1, max_order=4):
-    lengths = counted(TEXT, V, max_order)
+    lengths = counted(TEXT, V, max_order, LEAST)
     worths = worth(lengths)
     least = np.quantile(np.concatenate(worths), 1 - share)
     return chosen(lengths, [worth_N >= least for worth_N in worths])
 
 
 def test_counting_is_that_of_dictionaries():
-    for k, length in enumerate(counted(TEXT, V, 4)):
+    for k, length in enumerate(counted(TEXT, V, 4, LEAST)):
         true = Counter(zip(*(TEXT[i:].tolist() for i in range(k + 1)), strict=False))
         known = {gram: count for gram, count in true.items() if count >= LEAST or k == 0}
         assert sorted(known.values()) == sorted(length.count_N[length.count_N > 0].tolist())
@@ -67,7 +67,7 @@ def test_with_an_ngram_whose_count_saves_enough_bits_comes_what_is_in_it_and_not
         for gram, count in true.items()
         if len(gram) > 1 and count >= LEAST
     }
-    worths = np.concatenate(worth(counted(TEXT, V, 4)))
+    worths = np.concatenate(worth(counted(TEXT, V, 4, LEAST)))
     np.testing.assert_allclose(np.sort(worths), np.sort(list(saved.values())), atol=1e-9)
     enough = [gram for gram, bits in saved.items() if bits >= np.quantile(worths, 0.9)]
     inside = {gram[i:j] for gram in enough for i in range(len(gram)) for j in range(i + 1, len(gram) + 1)}
@@ -104,12 +104,12 @@ def test_damaged_bytes_are_refused_or_other_counts_but_never_anything_else():
 
 def test_the_bytes_allowed_are_nearly_filled_and_never_more():
     for most in range(120, 260, 10):
-        assert 0.9 * most < len(packed(TEXT, V, 4, most)) <= most
-    everything = packed(TEXT, V, 3, 10_000)
-    all_that_saves = [worth_N > 0 for worth_N in worth(counted(TEXT, V, 3))]
-    assert tokens_of(decode(everything, V)) == tokens_of(chosen(counted(TEXT, V, 3), all_that_saves))
+        assert 0.9 * most < len(packed(TEXT, V, 4, LEAST, most)) <= most
+    everything = packed(TEXT, V, 3, LEAST, 10_000)
+    all_that_saves = [worth_N > 0 for worth_N in worth(counted(TEXT, V, 3, LEAST))]
+    assert tokens_of(decode(everything, V)) == tokens_of(chosen(counted(TEXT, V, 3, LEAST), all_that_saves))
     with pytest.raises(ConfigError, match=r"ngram\.packed_bytes: 8; the tokens' counts alone take"):
-        packed(TEXT, V, 3, 8)
+        packed(TEXT, V, 3, LEAST, 8)
 
 
 class Discounted:
