@@ -18,6 +18,7 @@ from pgolf.arch.untie import untie_recurrence
 from pgolf.core.errors import ConfigError, DataError
 from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage, in_turn
 from pgolf.core.protocols import Model, Progress, Tokenizer
+from pgolf.core.ranks import ONE, Ranks
 from pgolf.core.results import Score
 from pgolf.eval.blocks import RoundPlan
 from pgolf.eval.evaluator import Evaluator, under
@@ -117,7 +118,10 @@ class Mixture(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A complete recipe for evaluators. ``evaluator`` starts a fresh one; nothing is shared between two."""
+    """A complete recipe for evaluators. ``evaluator`` starts a fresh one; nothing is shared between two.
+
+    ``ranks``: the processes that share the work, each of which has all of this.
+    """
 
     network: ModelNetwork
     tokenizer: Tokenizer
@@ -129,6 +133,7 @@ class Evaluation:
     packed: Any = None
     device: str = "cpu"
     workers: int = field(default_factory=torch.get_num_threads)
+    ranks: Ranks = ONE
 
     @property
     def beside(self) -> tuple[str, ...]:
@@ -144,6 +149,7 @@ class Evaluation:
             self.workers,
             byte_lengths=tokenizer.byte_lengths,
             packed=self.packed,
+            ranks=self.ranks,
         )
 
     def evaluator(self, stream_tokens: int) -> Evaluator:

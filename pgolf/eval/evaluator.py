@@ -8,6 +8,9 @@ on what comes after it, on other blocks or on their number, to the bit, so that 
 lane turns out to end inside a block, its rows from there on are nobody's: they are not handed on, and what learns is
 shown the block without them.
 
+On several ranks (``pgolf.core.ranks``) each makes rows of a part of the blocks. All get all rows; stages, prices and
+what the network learns are the work of each, and the same on each. The first rank's coder is asked for all of them.
+
 Shapes: B blocks, G blocks in lockstep, T inputs, K kept positions, I = G·K positions, V vocabulary, E experts.
 """
 
@@ -26,9 +29,11 @@ from pgolf.core.errors import DataError
 from pgolf.core.prediction import Batch, Facts, Network, Rows, Span, Stage
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Progress
+from pgolf.core.ranks import owner, share
 from pgolf.core.threads import Behind, CoreShare, threaded
 from pgolf.eval.blocks import RoundPlan, Tape, batches, in_lockstep, tape_of
 from pgolf.eval.coder import Coder, Enough, LogRows, PlainRows
+from pgolf.eval.led import Led
 from pgolf.eval.stage import Chain
 
 # Of a stage's probabilities; what a network's fp32 softmax has rounded to nothing would be divided by.
@@ -61,10 +66,13 @@ class Evaluator:
 
     def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
         """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts, or what is
-        told of lanes that end with a token."""
+        told of lanes that end with a token. Raises RankLost, RanksDisagree."""
+        first_tokens = self.facts.ranks.told(np.array(first_tokens, dtype=np.int64)).tolist()
         tape = tape_of(self.plan.lane_starts, first_tokens, self.facts.targets)
+        led = Led(coder, self.facts.ranks)
         with contextlib.suppress(Enough), Behind(beside=self.facts.workers > 1) as self._behind:
-            self._run(coder, tape, progress)
+            self._run(led, tape, progress)
+        led.agree()
         return tape
 
     def _run(self, coder: Coder, tape: Tape, progress: Progress | None) -> None:
@@ -151,9 +159,9 @@ class Evaluator:
         """Rows of a batch of each lane side by side, and all of these observed at once, before the next; no rows of
         batches that nobody wants."""
         for some in _alike(groups, self.plan.batch_blocks):
-            work = [self._batch(lane, tape) for lane in zip(*some, strict=True) if wanted.intersection(lane)]
-            for batch, rows in zip(work, threaded(self._forward, work, self._workers), strict=True):
-                yield from ((block, _of(rows, index)) for index, block in enumerate(batch.blocks))
+            lanes = [lane for lane in zip(*some, strict=True) if wanted.intersection(lane)]
+            ranks = range(self.facts.ranks.world)
+            yield from self._made([[lane for lane in lanes if self._owner(lane[0]) == rank] for rank in ranks], tape)
             self._observe(self._batch([block for group in some for block in group], tape), tape)
 
     def _observe(self, batch: Batch, tape: Tape) -> None:
@@ -199,11 +207,37 @@ class Evaluator:
         return self.facts.workers if self.facts.device == "cpu" else 1
 
     def _side_by_side(self, blocks: Sequence[Span], tape: Tape) -> list[Rows]:
-        """Each block's rows; batches of them are made by as many threads as there are."""
-        share = -(-len(blocks) // self._workers)
-        work = self._batches(blocks, tape, most=min(share, self.plan.batch_blocks))
-        done = threaded(self._forward, work, self._workers)
-        return [_of(rows, index) for batch, rows in zip(work, done, strict=True) for index in range(len(batch.blocks))]
+        """Each block's rows; batches of a rank's are made by as many threads as there are."""
+        work: list[list[tuple[Span, ...]]] = []
+        for rank in range(self.facts.ranks.world):
+            if self.network.remembers or self.facts.apart:
+                theirs = [block for block in blocks if self._owner(block) == rank]
+            else:
+                theirs = [blocks[index] for index in share(self.facts.ranks, len(blocks), rank)]
+            most = min(-(-len(theirs) // self._workers), self.plan.batch_blocks)
+            work.append(list(batches(theirs, most)))
+        found = dict(self._made(work, tape))
+        return [found[block] for block in blocks]
+
+    def _owner(self, block: Span) -> int:
+        """The rank whose the block is where one alone remembers or learns of its lane."""
+        return owner(self.facts.ranks, self._lane(block))
+
+    def _lane(self, block: Span) -> int:
+        """Among those beside each other."""
+        return block.lane % len(self.plan.lane_starts)
+
+    def _made(self, work: Sequence[Sequence[tuple[Span, ...]]], tape: Tape) -> Iterator[tuple[Span, Rows]]:
+        """Rows of each rank's batches, on all ranks."""
+        ranks, wanted = self.facts.ranks, self.chain.wanted
+        mine = [self._batch(blocks, tape) for blocks in work[ranks.rank]]
+        done = threaded(self._forward, mine, self._workers)
+        told = ranks.gathered([part for rows in done for part in (rows.logp_BKV, *(rows.signals[n] for n in wanted))])
+        for theirs, tensors in zip(work, told, strict=True):
+            for blocks, first in zip(theirs, range(0, len(tensors), 1 + len(wanted)), strict=True):
+                logp_BKV, *signals = tensors[first : first + 1 + len(wanted)]
+                rows = Rows(logp_BKV, dict(zip(wanted, signals, strict=True)))
+                yield from ((block, _of(rows, index)) for index, block in enumerate(blocks))
 
     def _take(self, group: Sequence[Span], rows_G: Sequence[Rows], tape: Tape) -> _Group:
         """The group's rows in the order of prediction, handed to the stages."""
@@ -211,7 +245,7 @@ class Evaluator:
         token_I = _interleaved([torch.from_numpy(tape.targets(block)) for block in group]).numpy().copy()
         starts = self.plan.lane_starts
         place_I = _interleaved([torch.arange(b.start, b.stop) + starts[b.lane] for b in group]).numpy()
-        lane_I = _interleaved([torch.full((b.keep,), b.lane % len(starts)) for b in group]).numpy()
+        lane_I = _interleaved([torch.full((b.keep,), self._lane(b)) for b in group]).numpy()
         signals = {name: _interleaved([rows.signals[name] for rows in rows_G]) for name in self.chain.wanted}
         count = sum(tape.end(block) - block.start for block in group)
         if count < len(token_I):  # first the positions that there are
