@@ -35,11 +35,11 @@ class GroupRanks:
         size_R2 = self._all(torch.tensor([len(shape_n), len(flat_n)]))
         most = int((2 * size_R2[:, 0] + size_R2[:, 1]).max())
         # Both in one message; the shapes as the bits that they are.
-        said_n = torch.cat([torch.from_numpy(shape_n).view(torch.float32).to(self.device), flat_n.to(self.device)])
+        said_n = torch.cat([torch.from_numpy(shape_n.view(np.float32)).to(self.device), flat_n.to(self.device)])
         said_Rn = self._all(torch.nn.functional.pad(said_n, (0, most - len(said_n))))
         found = []
         for (shapes, numbers), told_n in zip(size_R2.tolist(), said_Rn, strict=True):
-            theirs_n = told_n[: 2 * shapes].cpu().clone().view(torch.int64).numpy()
+            theirs_n = told_n[: 2 * shapes].cpu().numpy().view(np.int64)
             found.append(unpacked(theirs_n, told_n[2 * shapes : 2 * shapes + numbers]))
         return found
 

@@ -11,7 +11,7 @@ Every rank calls the same methods in the same order, from one thread.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -79,7 +79,10 @@ def share(ranks: Ranks, count: int, rank: int | None = None) -> range:
     return range(count * rank // ranks.world, count * (rank + 1) // ranks.world)
 
 
-def owner(ranks: Ranks, lane: int) -> int:
+Lane = TypeVar("Lane", int, Tensor)
+
+
+def owner(ranks: Ranks, lane: Lane) -> Lane:
     """The rank that alone keeps what is remembered, or learnt, of that lane and of no other."""
     return lane % ranks.world
 

@@ -1,0 +1,226 @@
+"""Several processes that share the work of one evaluation, here two of gloo: the same bits as one has.
+
+Shapes: N tokens of the stream, P positions looked at, V vocabulary.
+"""
+
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pgolf.core.errors import UserError
+from pgolf.core.make import make
+from pgolf.core.prediction import Facts
+from pgolf.core.ranks import ONE, RankLost, RanksDisagree, share
+from pgolf.eval.coder import Enough, Informed
+from pgolf.eval.evaluation import apart
+from pgolf.eval.evaluator import Evaluator
+from pgolf.eval.network import FixedNetwork
+from pgolf.eval.scorer import Scorer
+from tests.eval.kernels import blend, unigram
+from tests.helpers import BOS, VOCAB, randomise, tiny_model, tiny_settings
+from tests.processes import until
+from tests.ranks import Forked
+
+TOKENS = 150
+SETTINGS = {
+    "sliding": {"window": 24, "stride": 8, "batch_windows": 3, "lanes": 1},
+    "streaming": {"window": 48, "block": 32, "batch_blocks": 2, "lanes": 3},
+    "documents": {"window": 24, "stride": 8, "batch_documents": 3, "batch_windows": 2},
+    "none": {},
+    "sgd": {"chunk_tokens": 32, "window": 16, "momentum": 0.5},
+    "document_lora": {"chunk_tokens": 8, "lr": 0.01},
+    "backoff": {"max_order": 3},
+}
+# What is predicted how, adapted how, and what stands behind: "" nothing, "small" two stages of tests.
+CASES = [
+    ("sliding", "none", ""),
+    ("sliding", "none", "small"),
+    ("sliding", "none", "backoff"),
+    ("sliding", "sgd", "small"),
+    ("streaming", "none", ""),
+    ("streaming", "sgd", "small"),
+    ("documents", "none", "small"),
+    ("documents", "document_lora", ""),
+]
+
+
+def stream():
+    random = np.random.default_rng(0)
+    token_N = random.choice(random.integers(2, VOCAB, 12), TOKENS)
+    token_N[[0, 31, 40, 99, 120]] = BOS
+    return token_N.astype(np.uint16)
+
+
+TOKENS_N = stream()
+
+
+@pytest.fixture(scope="module")
+def model():
+    made = tiny_model("arch.layers=2").eval().requires_grad_(False)
+    randomise(made)
+    return made
+
+
+def option(group, name):
+    return make({**tiny_settings(f"{group}={name}")[group], **SETTINGS.get(name, {})})
+
+
+def stages_of(name, facts):
+    if name == "small":
+        return [unigram(VOCAB, facts.lanes), blend(experts=1)]
+    if name == "backoff":
+        return [*option("ngram", "backoff").stages(facts), option("mixer", "bucketed").stage(facts, 1)]
+    return []
+
+
+def evaluator_of(model, ranks, method, ttt="none", stages="", workers=2):
+    facts = Facts(VOCAB, BOS, TOKENS, workers=workers, ranks=ranks)
+    method, ttt = option("eval", method), option("ttt", ttt)
+    plan = method.plan(facts)
+    facts = replace(facts, lanes=len(plan.lane_starts), apart=apart(plan))
+    network = ttt.wrap(method.network(FixedNetwork(model).fork(), facts), facts)
+    return Evaluator(network, plan, facts, stages_of(stages, facts))
+
+
+def prices(evaluator):
+    """[nll, Σp] of every target."""
+    scorer = Scorer(TOKENS_N, evaluator.plan.lane_starts)
+    evaluator.run(scorer, scorer.first_tokens)
+    return np.stack([scorer.nll_nats.values_N, scorer.sums.values_N])
+
+
+class Stops(Informed):
+    """A coder that is like a decoder from one place on, and has enough of it after some rows."""
+
+    def __init__(self, lane_starts, place, most):
+        super().__init__(TOKENS_N, lane_starts)
+        self.place, self.most, self.rows = place, most, []
+
+    def known(self, block):
+        if len(self.rows) == self.most:
+            raise Enough
+        first = int(self._lane_starts[block.lane])
+        return super().known(block)[: max(0, self.place - first - block.start) + len(self.rows)]
+
+    def draw(self, place, row_V):
+        self.rows.append(row_V.copy())
+        return int(TOKENS_N[place + 1])
+
+    def settle(self, place_I, rows, token_I):
+        """Nobody asks."""
+
+
+def drawn_rows(evaluator):
+    coder = Stops(evaluator.plan.lane_starts, place=70, most=5)
+    evaluator.run(coder, coder.first_tokens)
+    return np.stack(coder.rows)
+
+
+class Blind:
+    """What a rank has that is asked nothing and keeps nothing."""
+
+    def settle(self, place_I, rows, token_I):
+        pass
+
+
+def work(model, ranks):
+    """All that is compared."""
+    found = {case: prices(evaluator_of(model, ranks, *case)) for case in CASES}
+    if ranks.rank == 0:
+        found["rows"] = drawn_rows(evaluator_of(model, ranks, "sliding", "sgd", "small"))
+    else:
+        evaluator_of(model, ranks, "sliding", "sgd", "small").run(Blind(), ())
+    found["sums"] = [tensor.numpy() for tensor in ranks.summed(halves(ranks), [torch.zeros(3), torch.zeros(2, 2)])]
+    found["nothing"] = [tensor.numpy() for tensor in ranks.summed([], [torch.ones(2)])]
+    found["uneven"] = [len(tensors) for tensors in ranks.gathered([torch.ones(2)] * ranks.rank)]
+    found["long"] = ranks.told(np.arange(1000) if ranks.rank == 0 else np.zeros(0))
+    return found
+
+
+def halves(ranks, count=5):
+    """Numbers whose sum depends on the order in which they are added."""
+    parts = [torch.randn(7, generator=torch.Generator().manual_seed(n)) * 10.0 ** (3 * n) for n in range(count)]
+    return [[parts[n][:3].clone(), parts[n][3:].view(2, 2).clone()] for n in share(ranks, count)]
+
+
+@pytest.fixture(scope="module")
+def alone(model):
+    return work(model, ONE)
+
+
+@pytest.fixture(scope="module")
+def together(model, alone, tmp_path_factory):
+    """What each of two ranks found; forked after ``alone`` has compiled what there is to compile."""
+    answers = Forked(lambda ranks: work(model, ranks), tmp_path_factory.mktemp("ranks") / "meeting").answers()
+    assert all(isinstance(answer, dict) for answer in answers), answers
+    return answers
+
+
+@pytest.mark.parametrize("case", CASES, ids="+".join)
+def test_two_ranks_have_the_bits_of_one(case, alone, together):
+    assert not np.isnan(alone[case]).any()
+    for found in together:
+        assert np.array_equal(found[case], alone[case])
+
+
+def test_a_decoder_on_two_ranks_has_the_rows_of_one(alone, together):
+    assert np.array_equal(together[0]["rows"], alone["rows"])
+
+
+def test_adaptation_and_stages_change_what_is_compared(alone):
+    """Else the comparison says nothing."""
+    assert len({alone[case].tobytes() for case in CASES}) == len(CASES)
+
+
+def test_a_sum_over_ranks_has_the_bits_of_one_rank_that_adds_in_order(alone, together):
+    for found in together:
+        assert all(map(np.array_equal, found["sums"], alone["sums"]))
+        assert np.array_equal(found["nothing"][0], np.zeros(2))
+
+
+def test_what_ranks_give_and_tell_may_be_of_any_length(together):
+    for found in together:
+        assert found["uneven"] == [0, 1]
+        assert np.array_equal(found["long"], np.arange(1000))
+
+
+@pytest.mark.parametrize(("count", "world"), [(7, 3), (2, 5), (0, 2), (8, 2)])
+def test_shares_are_in_order_and_as_even_as_can_be(count, world):
+    ranks = type("Of", (), {"world": world, "rank": 0})()
+    shares = [share(ranks, count, rank) for rank in range(world)]
+    assert [index for part in shares for index in part] == list(range(count))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_rank_that_is_killed_ends_the_others_by_name_and_leaves_no_process(model, tmp_path):
+    def dying(ranks):
+        evaluator, scorer = evaluator_of(model, ranks, "sliding"), Scorer(TOKENS_N)
+
+        def progress(label, done, total):
+            if ranks.rank == 1 and done > TOKENS // 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        evaluator.run(scorer, scorer.first_tokens, progress)
+
+    forked = Forked(dying, tmp_path / "meeting")
+    left, killed = forked.answers()
+    assert isinstance(left, RankLost) and isinstance(left, UserError)
+    assert "of the 2 processes" in str(left)
+    assert killed is None
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in forked.pids), 10)
+
+
+def test_ranks_that_come_to_other_prices_are_refused_by_name(model, tmp_path):
+    def differing(ranks):
+        evaluator, scorer = evaluator_of(model, ranks, "sliding", stages="small"), Scorer(TOKENS_N)
+        if ranks.rank == 1:
+            evaluator.chain._states[1].weights_E[0] *= 1 + 1e-6
+        evaluator.run(scorer, scorer.first_tokens)
+
+    for answer in Forked(differing, tmp_path / "meeting").answers():
+        assert isinstance(answer, RanksDisagree)
+        assert "of 2 processes 1 priced" in str(answer)
