@@ -31,7 +31,7 @@ class Facts:
     ``widths``: gives the numbers a position of each vector that the model can be asked for. ``packed``: counts of the
     training text that came with the artifact, a ``pgolf.ngram.packed_start.TrainingCounts``. All are None where there
     are none, no tokenizer or no model yet. ``ranks``: the processes that share the work; each has all of these facts.
-    """
+    ``whole_rows``: every position's row is made whole; else, where the target is known, its price alone is."""
 
     vocab_size: int
     bos_id: int
@@ -45,6 +45,7 @@ class Facts:
     widths: Callable[[], Mapping[str, int]] | None = None
     packed: Any = None
     ranks: Ranks = ONE
+    whole_rows: bool = True
 
     @property
     def targets(self) -> int:

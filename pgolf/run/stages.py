@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -384,6 +385,8 @@ def certify_final(
         recorder.tell("late", late)
     own = not final.overrides  # settings from elsewhere are in no bytes that are counted
     score = replace(final.score, valid=certificate.passed and not late and own)
+    if math.isnan(score.sum_p_mean) and len(audit.sum_n):  # whole rows were made for the audit alone
+        score = replace(score, sum_p_mean=float(audit.sum_n.mean()), sum_p_max=float(audit.sum_n.max()))
     recorder.tell("certified", certificate=certificate, score=score)
     return certificate
 

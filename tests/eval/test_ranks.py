@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from pgolf.core.errors import UserError
+from pgolf.core.errors import ConfigError, UserError
 from pgolf.core.make import make
 from pgolf.core.prediction import Facts
 from pgolf.core.ranks import ONE, RankLost, RanksDisagree, share
 from pgolf.eval.coder import Enough, Informed
-from pgolf.eval.evaluation import apart
+from pgolf.eval.evaluation import apart, rows_are_whole
 from pgolf.eval.evaluator import Evaluator
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
-from tests.eval.kernels import blend, unigram
+from tests.eval.kernels import blend, price_blend, price_count, unigram
 from tests.helpers import BOS, VOCAB, randomise, tiny_model, tiny_settings
 from tests.processes import until
 from tests.ranks import Forked
@@ -48,6 +48,9 @@ CASES = [
 ]
 
 
+ALONE = [case for case in CASES if case[2] != "backoff"]  # also with their targets alone
+
+
 def stream():
     random = np.random.default_rng(0)
     token_N = random.choice(random.integers(2, VOCAB, 12), TOKENS)
@@ -71,14 +74,15 @@ def option(group, name):
 
 def stages_of(name, facts):
     if name == "small":
-        return [unigram(VOCAB, facts.lanes), blend(experts=1)]
+        counts, mixer = unigram(VOCAB, facts.lanes), blend(experts=1)
+        return [replace(counts, score=price_count), replace(mixer, score=price_blend)]
     if name == "backoff":
         return [*option("ngram", "backoff").stages(facts), option("mixer", "bucketed").stage(facts, 1)]
     return []
 
 
-def evaluator_of(model, ranks, method, ttt="none", stages="", workers=2):
-    facts = Facts(VOCAB, BOS, TOKENS, workers=workers, ranks=ranks)
+def evaluator_of(model, ranks, method, ttt="none", stages="", whole_rows=True):
+    facts = Facts(VOCAB, BOS, TOKENS, workers=2, ranks=ranks, whole_rows=whole_rows)
     method, ttt = option("eval", method), option("ttt", ttt)
     plan = method.plan(facts)
     facts = replace(facts, lanes=len(plan.lane_starts), apart=apart(plan))
@@ -130,6 +134,7 @@ class Blind:
 def work(model, ranks):
     """All that is compared."""
     found = {case: prices(evaluator_of(model, ranks, *case)) for case in CASES}
+    found |= {(*case, "alone"): prices(evaluator_of(model, ranks, *case, whole_rows=False)) for case in ALONE}
     if ranks.rank == 0:
         found["rows"] = drawn_rows(evaluator_of(model, ranks, "sliding", "sgd", "small"))
     else:
@@ -165,6 +170,51 @@ def test_two_ranks_have_the_bits_of_one(case, alone, together):
     assert not np.isnan(alone[case]).any()
     for found in together:
         assert np.array_equal(found[case], alone[case])
+
+
+@pytest.mark.parametrize("case", ALONE, ids="+".join)
+def test_two_ranks_that_hand_on_prices_alone_have_the_bits_of_one(case, alone, together):
+    for found in together:
+        assert np.array_equal(found[(*case, "alone")], alone[(*case, "alone")], equal_nan=True)
+
+
+@pytest.mark.parametrize("case", CASES, ids="+".join)
+def test_a_target_priced_alone_costs_what_its_row_says_and_leaves_the_same_states(case, model):
+    whole, priced = (evaluator_of(model, ONE, *case, whole_rows=whole) for whole in (True, False))
+    nll_nats_N, sum_N = prices(whole)
+    found_N, known_N = prices(priced)
+    np.testing.assert_allclose(found_N, nll_nats_N, rtol=0, atol=1e-6)
+    assert np.array_equal(known_N, sum_N) if not case[2] else np.isnan(known_N).all()
+    assert len(whole.chain._states) == 2 * bool(case[2])
+    for state, other in zip(priced.chain._states, whole.chain._states, strict=True):
+        for one, another in zip(state, other, strict=True):
+            np.testing.assert_allclose(one, another, rtol=1e-6)
+
+
+@pytest.mark.parametrize("place", [0, 70, 148])
+def test_who_draws_gets_the_whole_row_behind_targets_that_were_priced_alone(place, model):
+    rows = []
+    for whole_rows in (True, False):
+        evaluator = evaluator_of(model, ONE, "sliding", "sgd", "small", whole_rows)
+        coder = Stops(evaluator.plan.lane_starts, place, most=1)
+        evaluator.run(coder, coder.first_tokens)
+        rows += coder.rows
+    np.testing.assert_allclose(rows[1], rows[0], rtol=1e-5)
+
+
+def test_a_stage_without_a_price_is_refused_by_name_where_rows_are_not_whole(model):
+    facts = Facts(VOCAB, BOS, TOKENS, whole_rows=False)
+    plan = option("eval", "sliding").plan(facts)
+    stages = [unigram(VOCAB), replace(blend(experts=1), name="some_mixer")]
+    Evaluator(FixedNetwork(model), plan, replace(facts, whole_rows=True), stages)
+    stages[0] = replace(stages[0], score=price_count)
+    with pytest.raises(ConfigError, match="some_mixer: makes whole rows only"):
+        Evaluator(FixedNetwork(model), plan, facts, stages)
+
+
+@pytest.mark.parametrize(("tokens", "vocab_size", "whole"), [(268_000, 4096, True), (62_000_000, 1024, False)])
+def test_rows_are_whole_at_laptop_size_and_not_at_the_official_one(tokens, vocab_size, whole):
+    assert rows_are_whole(tokens, vocab_size) == whole
 
 
 def test_a_decoder_on_two_ranks_has_the_rows_of_one(alone, together):
