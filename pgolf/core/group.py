@@ -6,6 +6,7 @@ same ways with tensors on each rank's device, and has not been run.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pgolf.core.ranks import RankLost, added, packed, unpacked
+from pgolf.core.errors import RankLost
+from pgolf.core.ranks import added
 
 # Numbers that are told at once with how many there are: most messages are one block's tokens.
 _AT_ONCE = 255
@@ -31,7 +33,7 @@ class GroupRanks:
         self.rank, self.world, self.device = dist.get_rank(), dist.get_world_size(), torch.device(device)
 
     def gathered(self, mine: Sequence[Tensor]) -> Sequence[Sequence[Tensor]]:
-        shape_n, flat_n = packed(mine)
+        shape_n, flat_n = _packed(mine)
         size_R2 = self._all(torch.tensor([len(shape_n), len(flat_n)]))
         most = int((2 * size_R2[:, 0] + size_R2[:, 1]).max())
         # Both in one message; the shapes as the bits that they are.
@@ -40,7 +42,7 @@ class GroupRanks:
         found = []
         for (shapes, numbers), told_n in zip(size_R2.tolist(), said_Rn, strict=True):
             theirs_n = told_n[: 2 * shapes].cpu().numpy().view(np.int64)
-            found.append(unpacked(theirs_n, told_n[2 * shapes : 2 * shapes + numbers]))
+            found.append(_unpacked(theirs_n, told_n[2 * shapes : 2 * shapes + numbers]))
         return found
 
     def summed(self, mine: Iterable[Sequence[Tensor]], like: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -52,7 +54,7 @@ class GroupRanks:
             if self.rank:
                 dist.recv(total_n, self.rank - 1)
             total = _cut(total_n[1:], like) if total_n[0] else []
-            added_n = packed(added(total, parts))[1]
+            added_n = _packed(added(total, parts))[1]
             if len(added_n):
                 total_n[0] += len(parts)
                 total_n[1:] = added_n
@@ -122,3 +124,20 @@ def _named() -> Iterator[None]:
 def _cut(flat_n: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     parts = flat_n.split([tensor.numel() for tensor in like])
     return [part.view(tensor.shape) for part, tensor in zip(parts, like, strict=True)]
+
+
+def _packed(tensors: Sequence[Tensor]) -> tuple[np.ndarray, Tensor]:
+    """Their shapes, int64, and all their numbers, float32."""
+    shapes = [number for tensor in tensors for number in (tensor.dim(), *tensor.shape)]
+    flat = torch.cat([tensor.flatten() for tensor in tensors]) if tensors else torch.zeros(0)
+    return np.array(shapes, dtype=np.int64), flat
+
+
+def _unpacked(shape_n: np.ndarray, flat_n: Tensor) -> list[Tensor]:
+    numbers, found, first = shape_n.tolist(), [], 0
+    while numbers:
+        shape, numbers = numbers[1 : 1 + numbers[0]], numbers[1 + numbers[0] :]
+        size = math.prod(shape)
+        found.append(flat_n[first : first + size].view(shape))
+        first += size
+    return found

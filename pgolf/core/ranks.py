@@ -1,7 +1,7 @@
 """Ranks: the processes that share the work of one evaluation, and all that they say to each other.
 
 Each of them runs the same program on the same numbers. What is shared out, one rank computes and all of them get; what
-one alone can know, rank 0 tells. So all of them hold the same bits at all times, and a difference would be seen in the
+one alone can know, rank 0 tells. So all of them hold the same bits at all times, and other prices would be seen in the
 end (``RanksDisagree``). One process is ``OneRank``, which shares with nobody. Two ways of talking: ``pgolf.core.group``
 over torch's process groups, and ``pgolf.eval.links`` between sealed processes, which may open no sockets.
 
@@ -11,25 +11,11 @@ Every rank calls the same methods in the same order, from one thread.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from pgolf.core.errors import UserError
-
-
-class RankLost(UserError):
-    """Another process of the evaluation has ended."""
-
-    exit_status = 1
-
-
-class RanksDisagree(UserError):
-    """The processes of one evaluation have come to different numbers."""
-
-    exit_status = 1
+if TYPE_CHECKING:  # a sealed process is closed before it imports these
+    import numpy as np
+    from torch import Tensor
 
 
 class Ranks(Protocol):
@@ -64,7 +50,7 @@ class OneRank:
         return [mine]
 
     def summed(self, mine: Iterable[Sequence[Tensor]], like: Sequence[Tensor]) -> Sequence[Tensor]:
-        return added([], mine) or [torch.zeros_like(tensor) for tensor in like]
+        return added([], mine) or [tensor.new_zeros(tensor.shape) for tensor in like]
 
     def told(self, number_n: np.ndarray) -> np.ndarray:
         return number_n
@@ -79,7 +65,7 @@ def share(ranks: Ranks, count: int, rank: int | None = None) -> range:
     return range(count * rank // ranks.world, count * (rank + 1) // ranks.world)
 
 
-Lane = TypeVar("Lane", int, Tensor)
+Lane = TypeVar("Lane", int, "Tensor")
 
 
 def owner(ranks: Ranks, lane: Lane) -> Lane:
@@ -92,23 +78,3 @@ def added(total: list[Tensor], parts: Iterable[Sequence[Tensor]]) -> list[Tensor
     for part in parts:
         total = [one.add_(other) for one, other in zip(total, part, strict=True)] if total else list(part)
     return total
-
-
-# --- as one run of numbers, for ways of talking ---------------------------------------------------------------------
-
-
-def packed(tensors: Sequence[Tensor]) -> tuple[np.ndarray, Tensor]:
-    """Their shapes, int64, and all their numbers, float32."""
-    shapes = [number for tensor in tensors for number in (tensor.dim(), *tensor.shape)]
-    flat = torch.cat([tensor.flatten() for tensor in tensors]) if tensors else torch.zeros(0)
-    return np.array(shapes, dtype=np.int64), flat
-
-
-def unpacked(shape_n: np.ndarray, flat_n: Tensor) -> list[Tensor]:
-    numbers, found, first = shape_n.tolist(), [], 0
-    while numbers:
-        shape, numbers = numbers[1 : 1 + numbers[0]], numbers[1 + numbers[0] :]
-        size = int(np.prod(shape, dtype=np.int64))
-        found.append(flat_n[first : first + size].view(shape))
-        first += size
-    return found

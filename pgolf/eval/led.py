@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from pgolf.core.errors import RanksDisagree
 from pgolf.core.prediction import Span
-from pgolf.core.ranks import Ranks, RanksDisagree
+from pgolf.core.ranks import Ranks
 from pgolf.eval.coder import Coder, Enough, Predicted
 
 # In place of an answer: no token is below 0.
@@ -67,3 +68,19 @@ class Led:
         if len(said) and said[0] < 0:
             raise Enough
         return said
+
+
+class Unasked:
+    """What another rank than the first has for a coder where nothing is kept there."""
+
+    def known(self, block: Span) -> np.ndarray:
+        raise AssertionError("the first rank is asked")
+
+    def wants(self, block: Span) -> bool:
+        raise AssertionError("the first rank is asked")
+
+    def draw(self, place: int, row_V: np.ndarray) -> int:
+        raise AssertionError("the first rank is asked")
+
+    def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
+        """Its prices are those of the first rank."""
