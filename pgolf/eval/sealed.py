@@ -3,8 +3,8 @@
 ``score_sealed`` starts Python in an empty temporary folder with a minimal environment; the sum of what it answers *is*
 the run's score. ``audit_sealed`` starts it again for the certificate: that process is told no target before its row is
 handed over, at the places the judge has drawn. What it runs is a ``Source``: the counted script, and then no file of
-this package is within its reach. Several ranks that share its work it forks before it is closed. What closes it, and
-what that leaves open, is described in ``pgolf.eval.isolation`` and ``pgolf.eval.seal``. ``check_sealed`` refuses, before
+this package is within its reach. Ranks that share its work it forks before it is closed. What closes it, and what
+that leaves open, is described in ``pgolf.eval.isolation`` and ``pgolf.eval.seal``. ``check_sealed`` refuses, before
 training, what would keep that process from importing what it needs.
 
 Shapes: N tokens of the stream, N-1 targets, V vocabulary.

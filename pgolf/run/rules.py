@@ -156,8 +156,14 @@ def _adaptation_rules(built: _Built) -> None:
         return  # a model that cannot be built, or not be evaluated so, has been complained about
     facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, lanes=method.lanes)
     facts = replace(facts, apart=apart(method.plan(facts)))
-    ttt = make(built.cfg["ttt"])
-    check_cadence(method, ttt.wrap(method.network(weights_for(ttt, FixedNetwork(model)), facts), facts))
+    ttt, ranks = make(built.cfg["ttt"]), built.cfg["eval_ranks"]
+    network = ttt.wrap(method.network(weights_for(ttt, FixedNetwork(model)), facts), facts)
+    check_cadence(method, network)
+    if ranks > method.lanes and (network.remembers or facts.apart):
+        raise ConfigError(
+            f"eval_ranks: {ranks}; eval={method.name} keeps what it knows of a lane on one rank, and {method.lanes} "
+            f"{'lane is' if method.lanes == 1 else 'lanes are'} beside each other here, so the others would do nothing"
+        )
 
 
 def _attention_rules(built: _Built) -> None:

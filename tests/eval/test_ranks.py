@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from pgolf.core.errors import ConfigError, UserError
+from pgolf.core.errors import ConfigError, RankLost, RanksDisagree, UserError
 from pgolf.core.make import make
 from pgolf.core.prediction import Facts
-from pgolf.core.ranks import ONE, RankLost, RanksDisagree, share
+from pgolf.core.ranks import ONE, share
 from pgolf.eval.coder import Enough, Informed
 from pgolf.eval.evaluation import apart, rows_are_whole
 from pgolf.eval.evaluator import Evaluator
+from pgolf.eval.led import Unasked
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
 from tests.eval.kernels import blend, price_blend, price_count, unigram
@@ -124,13 +125,6 @@ def drawn_rows(evaluator):
     return np.stack(coder.rows)
 
 
-class Blind:
-    """What a rank has that is asked nothing and keeps nothing."""
-
-    def settle(self, place_I, rows, token_I):
-        pass
-
-
 def work(model, ranks):
     """All that is compared."""
     found = {case: prices(evaluator_of(model, ranks, *case)) for case in CASES}
@@ -138,7 +132,7 @@ def work(model, ranks):
     if ranks.rank == 0:
         found["rows"] = drawn_rows(evaluator_of(model, ranks, "sliding", "sgd", "small"))
     else:
-        evaluator_of(model, ranks, "sliding", "sgd", "small").run(Blind(), ())
+        evaluator_of(model, ranks, "sliding", "sgd", "small").run(Unasked(), ())
     found["sums"] = [tensor.numpy() for tensor in ranks.summed(halves(ranks), [torch.zeros(3), torch.zeros(2, 2)])]
     found["nothing"] = [tensor.numpy() for tensor in ranks.summed([], [torch.ones(2)])]
     found["uneven"] = [len(tensors) for tensors in ranks.gathered([torch.ones(2)] * ranks.rank)]
