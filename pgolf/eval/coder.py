@@ -34,7 +34,8 @@ class Coder(Protocol):
         ...
 
     def wants(self, block: Span) -> bool:
-        """Whether rows of a block that was told whole are of use; others are not made, unless something learns."""
+        """Whether rows of a block that was told whole are of use; others are not made, unless something learns. It
+        follows from the block."""
         ...
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:

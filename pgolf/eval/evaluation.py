@@ -183,6 +183,7 @@ class Evaluation:
         stages = stages_of(self.ngram, self.ttt, self.mixer, facts)
         network = self.ttt.wrap(self.method.network(weights_for(self.ttt, self.network), facts), facts)
         check_cadence(self.method, network)
+        check_ranks(self.method, network, facts.apart, self.ranks.world)
         return Evaluator(network, plan, facts, stages)
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:
@@ -244,6 +245,16 @@ def check_cadence(method: Method, network: Network) -> None:
         raise ConfigError(
             f"ttt.chunk_tokens: {network.cadence} is no multiple of {method.stride}: eval={method.name} predicts that "
             "many positions together, and they would not end where a chunk does"
+        )
+
+
+def check_ranks(method: Method, network: Network, apart: bool, world: int) -> None:
+    """Raise ConfigError for more ranks than have anything to do."""
+    if world > method.lanes and (network.remembers or apart):
+        lanes = "lane is" if method.lanes == 1 else "lanes are"
+        raise ConfigError(
+            f"eval_ranks: {world}; what is known of a lane with eval={method.name} stays on one rank, and "
+            f"{method.lanes} {lanes} beside each other here, so that the others would do nothing"
         )
 
 

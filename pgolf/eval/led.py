@@ -1,4 +1,4 @@
-"""One coder for all ranks: the first rank's is asked and its answers told to all; what all have priced is compared."""
+"""Coders of several ranks as one: the first one's knows and draws for all; what each has been shown is compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _ENOUGH = np.array([-1])
 
 
 class Led:
-    """``coder``: each rank has one, and each is shown the prices; only the first rank's is asked anything.
+    """``coder``: each rank has one. All are shown the prices, and say alike which blocks they want; tokens are only the
+    first one's to tell.
 
     Prices are made beside the next rows, by another thread, so that nothing is said of them there: where a coder has
     enough of them, that is heard when it is next asked.
@@ -34,7 +35,7 @@ class Led:
         return self._heard(lambda: self._coder.known(block))
 
     def wants(self, block: Span) -> bool:
-        return bool(self._heard(lambda: np.array([int(self._coder.wants(block))]))[0])
+        return self._coder.wants(block)
 
     def draw(self, place: int, row_V: np.ndarray) -> int:
         return int(self._heard(lambda: np.array([self._coder.draw(place, row_V)]))[0])
@@ -68,19 +69,3 @@ class Led:
         if len(said) and said[0] < 0:
             raise Enough
         return said
-
-
-class Unasked:
-    """What another rank than the first has for a coder where nothing is kept there."""
-
-    def known(self, block: Span) -> np.ndarray:
-        raise AssertionError("the first rank is asked")
-
-    def wants(self, block: Span) -> bool:
-        raise AssertionError("the first rank is asked")
-
-    def draw(self, place: int, row_V: np.ndarray) -> int:
-        raise AssertionError("the first rank is asked")
-
-    def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
-        """Its prices are those of the first rank."""

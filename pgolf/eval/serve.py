@@ -15,8 +15,7 @@ from pgolf.core.ranks import ONE
 from pgolf.eval.coder import Coder
 from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.from_artifact import evaluation_from
-from pgolf.eval.led import Unasked
-from pgolf.eval.remote import Line, RemoteAuditor, RemoteScorer
+from pgolf.eval.remote import Line, RemoteAuditor, RemoteScorer, Unheard
 
 CODERS: dict[str, Callable[[Line], Coder]] = {"score": RemoteScorer, "audit": RemoteAuditor}
 
@@ -38,13 +37,9 @@ def serve(
     evaluation = alter(replace(evaluation, workers=order["threads"], ranks=ranks))
     evaluator = evaluation.evaluator(order["stream_tokens"])
     setup_seconds = time.perf_counter() - started
-    coder: Coder = Unasked()
-    first_tokens: list[int] = []
-    if ranks.rank == 0:  # it alone has somebody to ask
-        line = Line(questions, answers)
-        first_tokens = line.open(evaluator.plan.lane_starts, evaluator.plan.side_bits)
-        coder = CODERS[order["task"]](line)
-    evaluator.run(coder, first_tokens)
+    line = Unheard() if ranks.rank else Line(questions, answers)
+    first_tokens = line.open(evaluator.plan.lane_starts, evaluator.plan.side_bits)
+    evaluator.run(CODERS[order["task"]](line), first_tokens)
     return {
         "setup_seconds": setup_seconds,
         "score_seconds": time.perf_counter() - started - setup_seconds,

@@ -24,7 +24,7 @@ from pgolf.core.make import make, trait
 from pgolf.core.prediction import Facts
 from pgolf.core.process import choose_device, process_facts
 from pgolf.core.registry import modules_of
-from pgolf.eval.evaluation import apart, check_cadence, stages_of, weights_for
+from pgolf.eval.evaluation import apart, check_cadence, check_ranks, stages_of, weights_for
 from pgolf.eval.network import FixedNetwork, offers_of, widths_of
 from pgolf.eval.stage import check_signals
 from pgolf.qat.base import QATMethod
@@ -156,14 +156,10 @@ def _adaptation_rules(built: _Built) -> None:
         return  # a model that cannot be built, or not be evaluated so, has been complained about
     facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, lanes=method.lanes)
     facts = replace(facts, apart=apart(method.plan(facts)))
-    ttt, ranks = make(built.cfg["ttt"]), built.cfg["eval_ranks"]
+    ttt = make(built.cfg["ttt"])
     network = ttt.wrap(method.network(weights_for(ttt, FixedNetwork(model)), facts), facts)
     check_cadence(method, network)
-    if ranks > method.lanes and (network.remembers or facts.apart):
-        raise ConfigError(
-            f"eval_ranks: {ranks}; eval={method.name} keeps what it knows of a lane on one rank, and {method.lanes} "
-            f"{'lane is' if method.lanes == 1 else 'lanes are'} beside each other here, so the others would do nothing"
-        )
+    check_ranks(method, network, facts.apart, built.cfg["eval_ranks"])
 
 
 def _attention_rules(built: _Built) -> None:

@@ -16,9 +16,8 @@ from pgolf.core.make import make
 from pgolf.core.prediction import Facts
 from pgolf.core.ranks import ONE, share
 from pgolf.eval.coder import Enough, Informed
-from pgolf.eval.evaluation import apart, rows_are_whole
+from pgolf.eval.evaluation import apart, check_ranks, rows_are_whole
 from pgolf.eval.evaluator import Evaluator
-from pgolf.eval.led import Unasked
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
 from tests.eval.kernels import blend, price_blend, price_count, unigram
@@ -122,17 +121,14 @@ class Stops(Informed):
 def drawn_rows(evaluator):
     coder = Stops(evaluator.plan.lane_starts, place=70, most=5)
     evaluator.run(coder, coder.first_tokens)
-    return np.stack(coder.rows)
+    return coder.rows
 
 
 def work(model, ranks):
     """All that is compared."""
     found = {case: prices(evaluator_of(model, ranks, *case)) for case in CASES}
     found |= {(*case, "alone"): prices(evaluator_of(model, ranks, *case, whole_rows=False)) for case in ALONE}
-    if ranks.rank == 0:
-        found["rows"] = drawn_rows(evaluator_of(model, ranks, "sliding", "sgd", "small"))
-    else:
-        evaluator_of(model, ranks, "sliding", "sgd", "small").run(Unasked(), ())
+    found["rows"] = drawn_rows(evaluator_of(model, ranks, "sliding", "sgd", "small"))
     found["sums"] = [tensor.numpy() for tensor in ranks.summed(halves(ranks), [torch.zeros(3), torch.zeros(2, 2)])]
     found["nothing"] = [tensor.numpy() for tensor in ranks.summed([], [torch.ones(2)])]
     found["uneven"] = [len(tensors) for tensors in ranks.gathered([torch.ones(2)] * ranks.rank)]
@@ -206,13 +202,27 @@ def test_a_stage_without_a_price_is_refused_by_name_where_rows_are_not_whole(mod
         Evaluator(FixedNetwork(model), plan, facts, stages)
 
 
+@pytest.mark.parametrize(("method", "lanes"), [("streaming", 3), ("documents", 3), ("sliding", 1)])
+def test_more_ranks_than_lanes_are_refused_where_a_lane_stays_on_one(method, lanes, model):
+    made = option("eval", method)
+    facts = Facts(VOCAB, BOS, TOKENS)
+    network, separate = made.network(FixedNetwork(model), facts), apart(made.plan(facts))
+    check_ranks(made, network, separate, lanes)
+    if method == "sliding":
+        return check_ranks(made, network, separate, 8)  # windows of one lane go to all
+    with pytest.raises(ConfigError, match=f"eval_ranks: 4; .*eval={method} stays on one rank, and 3 lanes"):
+        check_ranks(made, network, separate, 4)
+
+
 @pytest.mark.parametrize(("tokens", "vocab_size", "whole"), [(268_000, 4096, True), (62_000_000, 1024, False)])
 def test_rows_are_whole_at_laptop_size_and_not_at_the_official_one(tokens, vocab_size, whole):
     assert rows_are_whole(tokens, vocab_size) == whole
 
 
 def test_a_decoder_on_two_ranks_has_the_rows_of_one(alone, together):
-    assert np.array_equal(together[0]["rows"], alone["rows"])
+    first, second = together
+    assert len(alone["rows"]) == 5 and np.array_equal(first["rows"], alone["rows"])
+    assert not second["rows"], "only the first rank draws"
 
 
 def test_adaptation_and_stages_change_what_is_compared(alone):
