@@ -20,6 +20,7 @@ from pgolf.eval.evaluation import apart, check_ranks, rows_are_whole
 from pgolf.eval.evaluator import Evaluator
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
+from tests.eval.fakes import Stopping
 from tests.eval.kernels import blend, price_blend, price_count, unigram
 from tests.helpers import BOS, VOCAB, randomise, tiny_model, tiny_settings
 from tests.processes import until
@@ -181,15 +182,19 @@ def test_a_target_priced_alone_costs_what_its_row_says_and_leaves_the_same_state
             np.testing.assert_allclose(one, another, rtol=1e-6)
 
 
-@pytest.mark.parametrize("place", [0, 70, 148])
-def test_who_draws_gets_the_whole_row_behind_targets_that_were_priced_alone(place, model):
-    rows = []
+@pytest.mark.parametrize("ttt", ["none", "sgd"])
+def test_who_draws_gets_whole_rows_between_targets_that_are_priced_alone_and_all_is_learnt_once(ttt, model):
+    stops, coders, states = (0, 70, 71, 90, 148), [], []
     for whole_rows in (True, False):
-        evaluator = evaluator_of(model, ONE, "sliding", "sgd", "small", whole_rows)
-        coder = Stops(evaluator.plan.lane_starts, place, most=1)
-        evaluator.run(coder, coder.first_tokens)
-        rows += coder.rows
-    np.testing.assert_allclose(rows[1], rows[0], rtol=1e-5)
+        evaluator = evaluator_of(model, ONE, "sliding", ttt, "small", whole_rows)
+        coders.append(Stopping(TOKENS_N, stops))
+        evaluator.run(coders[-1], coders[-1].first_tokens)
+        states.append([array for state in evaluator.chain._states for array in state])
+    for place in stops:
+        np.testing.assert_allclose(coders[1].row[place], coders[0].row[place], rtol=1e-5)
+    np.testing.assert_allclose(coders[1].nll_nats_N, coders[0].nll_nats_N, atol=1e-6)
+    for one, other in zip(*states, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def test_a_stage_without_a_price_is_refused_by_name_where_rows_are_not_whole(model):
