@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+from pgolf.core.ranks import ONE, Ranks
+
 if TYPE_CHECKING:
     from pgolf.core.protocols import Model
 
@@ -28,7 +30,8 @@ class Facts:
     tokenizer's, of targets that are known; ``embedding``: gives the artifact's vectors of the tokens, float64 [V, D].
     ``widths``: gives the numbers a position of each vector that the model can be asked for. ``packed``: counts of the
     training text that came with the artifact, a ``pgolf.ngram.packed_start.TrainingCounts``. All are None where there
-    are none, no tokenizer or no model yet."""
+    are none, no tokenizer or no model yet. ``ranks``: the processes that share the work; each has all of these facts.
+    ``whole_rows``: every position's row is made whole; else, where the target is known, its price alone is."""
 
     vocab_size: int
     bos_id: int
@@ -41,6 +44,8 @@ class Facts:
     embedding: Callable[[], np.ndarray] | None = None
     widths: Callable[[], Mapping[str, int]] | None = None
     packed: Any = None
+    ranks: Ranks = ONE
+    whole_rows: bool = True
 
     @property
     def targets(self) -> int:

@@ -11,8 +11,8 @@ quarter. Told together, ``batch_blocks`` blocks go through the network at a time
 test; with ``batch_blocks: 1`` by construction).
 Hurts: keys and values have seen more of the past than in training: +0.0001 bits per byte on all of validation, +0.0003
 on dev, against sliding. A part without a memory is refused; ``eval=sliding`` takes any. One lane is one pass after
-another, which keeps one core busy; ``lanes`` have a memory each and go side by side. After a step of ``ttt`` the past
-stays as it was computed: ``pgolf.ttt.chunks``.
+another, which keeps one core of one rank busy; ``lanes`` have a memory each and go side by side. After a step of
+``ttt`` the past stays as it was computed: ``pgolf.ttt.chunks``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import SIGNALS, Batch, Facts, Network, Rows, Span, signals_of
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import Between, PositiveInt
+from pgolf.core.ranks import ONE, Ranks, owner
 from pgolf.eval.blocks import EvenLanes, Tape, lane_targets
 from pgolf.eval.network import FixedNetwork, offers_of
 from pgolf.eval.windows import BATCHES
@@ -71,7 +72,7 @@ class Streaming:
             raise ConfigError(f"eval: streaming remembers for a model with fixed weights, not for {network}")
         self.check(network.model)
         models = side_by_side(network.model.eval(), len(self.plan(facts).lane_starts))
-        return StreamingNetwork([Feed(model, self.window, self.stride) for model in models])
+        return StreamingNetwork([Feed(model, self.window, self.stride) for model in models], facts.ranks)
 
     def plan(self, facts: Facts) -> BlockPlan:
         return BlockPlan(self.stride, self.batch_blocks, facts.targets, self.lanes)
@@ -102,7 +103,8 @@ class BlockPlan(EvenLanes):
 class StreamingNetwork:
     """A model that remembers what it has observed of each lane. Its weights may be trained between two batches.
 
-    ``feeds``: of each lane, with weights that are one and the same; those of different lanes may run side by side.
+    ``feeds``: of each lane, with weights that are one and the same; those of different lanes may run side by side. On
+    several ``ranks`` a lane is remembered by its owner alone.
     """
 
     learns: ClassVar[bool] = False
@@ -110,8 +112,8 @@ class StreamingNetwork:
     remembers: ClassVar[bool] = True
     cadence: ClassVar[int | None] = None
 
-    def __init__(self, feeds: Sequence[Feed]) -> None:
-        self.feeds = feeds
+    def __init__(self, feeds: Sequence[Feed], ranks: Ranks = ONE) -> None:
+        self.feeds, self.ranks = feeds, ranks
         self._fed_N: dict[int, Tensor] = {}  # the inputs of the lanes' last passes, until they are past
 
     @property
@@ -144,6 +146,8 @@ class StreamingNetwork:
     def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
         """The batch's inputs are past: those of the last ``log_probs``, or they are run now, without the head."""
         for lane, places in _by_lane(batch).items():
+            if owner(self.ranks, lane) != self.ranks.rank:
+                continue
             fed_N = self._fed_N.get(lane)
             if fed_N is None or not torch.equal(fed_N, batch.inputs_BT[places].flatten()):
                 self._pass(lane, places, batch)
@@ -153,7 +157,7 @@ class StreamingNetwork:
     def fork(self) -> StreamingNetwork:
         """Its model is its own."""
         models = side_by_side(FixedNetwork(self.model).fork().model, len(self.feeds))
-        return StreamingNetwork([feed.on(model) for feed, model in zip(self.feeds, models, strict=True)])
+        return StreamingNetwork([feed.on(model) for feed, model in zip(self.feeds, models, strict=True)], self.ranks)
 
     def _pass(
         self, lane: int, places: Sequence[int], batch: Batch, names: Sequence[str] = ()

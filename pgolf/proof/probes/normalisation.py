@@ -2,7 +2,8 @@
 
 The scorer says of every position what its row summed to; the judge adds up, in float64, the rows that were handed over.
 What is claimed by a function of the target, of counts in too few buckets, of scores multiplied or chosen among, is a
-row that sums to more than one (spec validity §3).
+row that sums to more than one (spec validity §3). Of a stream too long for whole rows the scorer says none of that, and
+the rows that were handed over are all that is known.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from pgolf.core.results import ProbeResult
+from pgolf.eval.evaluation import rows_are_whole
 from pgolf.proof.context import Context
 from pgolf.proof.verdict import Verdict
 
@@ -21,8 +23,9 @@ def probe(context: Context) -> ProbeResult:
     verdict, audit, sum_p_N = Verdict(LETTER, NAME), context.audit, context.sealed.sum_p_N
     said = np.abs(sum_p_N - 1.0)
     worst = int(np.nanargmax(said)) if (~np.isnan(said)).any() else 0
+    whole = rows_are_whole(len(context.tokens_N), context.terms.tokenizer.vocab_size)
     verdict.require(
-        not np.isnan(said).any(),
+        not np.isnan(said).any() or not whole,
         f"of {int(np.isnan(said).sum()):,} positions the scorer does not say what their rows sum to",
     )
     verdict.require(
@@ -50,4 +53,7 @@ def probe(context: Context) -> ProbeResult:
     )
     deviation = float(np.nanmax(said)) if (~np.isnan(said)).any() else float("nan")
     verdict.record(positions=int((~np.isnan(said)).sum()), largest_deviation=deviation, audited=len(seen))
+    if np.isnan(said).all():
+        largest = float(seen.max()) if len(seen) else float("nan")
+        return verdict.result(f"targets alone were priced; {len(seen):,} rows seen sum to 1 within {largest:.1e}")
     return verdict.result(f"{len(said):,} rows sum to 1 within {deviation:.1e}, {len(seen):,} of them seen")
