@@ -280,7 +280,7 @@ class ChunkTrained:
                 gradient.div_(whole)
             self._stepped(weights, total, rate)
 
-    def _stepped(self, weights: Sequence[Tensor], gradients: Sequence[Tensor], rate: float) -> None:
+    def _stepped(self, weights: Sequence[Tensor], gradients: list[Tensor], rate: float) -> None:
         """The rule's step with gradients of the loss, clipped in place, and the way back."""
         if self.chunks.clip is not None:
             norm = torch.stack(torch._foreach_norm(gradients)).norm()
@@ -321,7 +321,7 @@ def _exchanged(weights: Sequence[Tensor], others: list[Tensor] | None) -> list[T
 @torch.no_grad()
 def _approach(some: Sequence[Tensor], others: Sequence[Tensor], share: float) -> None:
     """Move ``some`` that share of the way to ``others``."""
-    torch._foreach_lerp_(some, others, share)
+    torch._foreach_lerp_(list(some), list(others), share)
 
 
 class LaneText:

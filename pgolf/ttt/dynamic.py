@@ -106,8 +106,8 @@ class _Pass:
 
 
 class PassTrained(ChunkTrained):
-    """``latest``: the last pass over a whole chunk. Of a chunk that comes in pieces, ``pieces`` so far, and ``mark``, the
-    past that it began with."""
+    """``latest``: the last pass over a whole chunk. Of a chunk that comes in pieces, ``pieces`` so far, and ``mark``,
+    the past that it began with."""
 
     network: TracedNetwork
 

@@ -84,13 +84,13 @@ class Momentum:
 
     def step(self, weights: Sequence[Tensor], gradients: Sequence[Tensor], rate: float) -> None:
         if not self.momentum:
-            torch._foreach_add_(weights, gradients, alpha=-rate)
+            torch._foreach_add_(list(weights), list(gradients), alpha=-rate)
             return
         if not self.velocities:
             self.velocities = [torch.zeros_like(weight) for weight in weights]
         torch._foreach_mul_(self.velocities, self.momentum)
-        torch._foreach_add_(self.velocities, gradients)
-        torch._foreach_add_(weights, self.velocities, alpha=-rate)
+        torch._foreach_add_(self.velocities, list(gradients), alpha=1)
+        torch._foreach_add_(list(weights), self.velocities, alpha=-rate)
 
     def fork(self) -> Momentum:
         return Momentum(self.momentum, [velocity.clone() for velocity in self.velocities])

@@ -1,4 +1,4 @@
-"""Dynamic evaluation. The reference makes a second pass over each chunk, after it was scored, and has torch's optimizer.
+"""Dynamic evaluation. The reference makes a second pass over each chunk after it was scored, with torch's optimizer.
 
 Shapes: N tokens of the stream, V vocabulary.
 """

@@ -94,7 +94,7 @@ class _Windows(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, q_BNHK, k_BNGK, v_BNGK, keys, values, step, cos, sin, mask_SQE):  # type: ignore[override]
+    def forward(ctx, q_BNHK, k_BNGK, v_BNGK, keys, values, step, cos, sin, mask_SQE):
         past: Past = step.past
         q_SQHK = past.blocks(step.rotary.turn(q_BNHK, cos, sin))
         k_BTGK = past.extended(keys, step.rotary.turn(k_BNGK, cos, sin))
@@ -110,9 +110,10 @@ class _Windows(torch.autograd.Function):
         return past.joined(y_SQHK), k_BTGK, v_BTGK
 
     @staticmethod
-    def backward(ctx, grad_BNHK, *_):  # type: ignore[override]
+    def backward(ctx, grad_BNHK, *_):
         q_SQHK, k_BTGK, v_BTGK, cos, sin = ctx.saved_tensors
-        (batch, places, groups, width), (size, heads) = k_BTGK.shape, q_SQHK.shape[1:3]
+        batch, _, groups, width = k_BTGK.shape
+        size, heads = q_SQHK.shape[1:3]
         new, repeats, scale = ctx.new, heads // groups, width**-0.5
         count = new // size
 
@@ -124,9 +125,11 @@ class _Windows(torch.autograd.Function):
             return x_SEGK.transpose(1, 2).reshape(-1, x_SEGK.size(1), width)
 
         def of_new(weight_SME: Tensor, row_SMK: Tensor) -> Tensor:
-            """What weighted rows add up to at each new position: of its own block, and of those that look back at it."""
+            """What weighted rows add up to at each new position: of its own block and of those that look back."""
             kept = weight_SME.size(-1) - size
-            weight_CBME, row_CBMK = (x.unflatten(0, (batch, count, groups)).transpose(0, 1) for x in (weight_SME, row_SMK))
+            weight_CBME, row_CBMK = (
+                x.unflatten(0, (batch, count, groups)).transpose(0, 1) for x in (weight_SME, row_SMK)
+            )
             total_BNK = weight_SME.new_zeros(batch * groups, new, width)
             for block in range(count):
                 first = max(0, block * size - kept)
