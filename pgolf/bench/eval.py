@@ -4,7 +4,8 @@ Each line of the table is one measure, on the settings that the words of a comma
 by round, and a line shows the median. One thread; times are its CPU seconds, which other processes disturb little.
 
     network    the loop as it scores, without stages: the eval option's windows through a model of random weights
-    encode     the same, each target written by its row as the text codec does
+    adapt      the same while the ttt option adapts; with it, how much of a large matrix product's rate that is
+    encode     what network does, each target written by its row as the text codec does
     decode     the same, each target read from what was written: one forward pass a token, as at an audited place
     stages     experts and mixer write whole rows for given rows of the network, and each is priced and summed, as in
                a scored stream; after the stages have learnt all of the text but its end
@@ -27,7 +28,7 @@ import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -37,7 +38,7 @@ from pgolf.core.command import at_least, guarded
 if TYPE_CHECKING:
     import numpy as np
 
-    from pgolf.core.prediction import Facts, Stage
+    from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage
     from pgolf.eval.stage import Chain
 
 WORDS = ("size=laptop", "ngram=backoff", "mixer=bucketed")
@@ -86,6 +87,9 @@ def _run(arguments: argparse.Namespace) -> None:
         seconds, tokens = statistics.median(found[measure.name]), measure.tokens(given)
         rate, cost = tokens / seconds, 1e6 * seconds / tokens
         print(f"{measure.name:<9} {tokens:>9,} {cost:>11.2f} {rate:>11,.0f}  {measure.what(given)}")
+    if NetworkAdapts in wanted:
+        seconds = statistics.median(found[NetworkAdapts.name]) / NetworkAdapts.tokens(given)
+        print(f"{NetworkAdapts.name}: {peak_share(given, seconds)}")
 
 
 class Given:
@@ -221,12 +225,19 @@ class NetworkScores:
         about, tokens, method = given.facts, self.tokens(given), make(given.cfg["eval"])
         model = make(given.cfg["arch"], vocab_size=about.vocab_size, bos_id=about.bos_id)
         facts = Facts(about.vocab_size, about.bos_id, tokens + 1)
-        network = method.network(FixedNetwork(model).fork(), facts)
+        network = self.adapting(given, FixedNetwork(model), facts)
         self.evaluator = Evaluator(network, method.plan(facts), facts)
         self.tokens_N = np.concatenate([[about.bos_id], given.token_N[:tokens]])
 
     @staticmethod
-    def possible(given: Given) -> bool:
+    def adapting(given: Given, network: ModelNetwork, facts: Facts) -> Network:
+        """What scores, in which only the eval option has a part."""
+        from pgolf.core.make import make
+
+        return make(given.cfg["eval"]).network(network.fork(), facts)
+
+    @classmethod
+    def possible(cls, given: Given) -> bool:
         return True
 
     @staticmethod
@@ -245,6 +256,68 @@ class NetworkScores:
         began = time.process_time()
         evaluator.run(scorer, scorer.first_tokens)
         return time.process_time() - began
+
+
+class NetworkAdapts(NetworkScores):
+    name: ClassVar[str] = "adapt"
+
+    @staticmethod
+    def adapting(given: Given, network: ModelNetwork, facts: Facts) -> Network:
+        """Raises ConfigError for an adaptation that does not fit."""
+        from pgolf.core.make import make
+        from pgolf.eval.evaluation import weights_for
+
+        ttt = make(given.cfg["ttt"])
+        return ttt.wrap(make(given.cfg["eval"]).network(weights_for(ttt, network), facts), facts)
+
+    @classmethod
+    def possible(cls, given: Given) -> bool:
+        return not str(given.cfg["ttt"]["_target_"]).endswith(".NoAdaptation")
+
+    @staticmethod
+    def what(given: Given) -> str:
+        return f"scored by {given.method}, ttt={str(given.cfg['ttt']['_target_']).split('.')[-2]}"
+
+
+def peak_share(given: Given, seconds: float) -> str:
+    """The operations of the matrix products of a token that takes ``seconds``, beside those of one large product."""
+    import torch
+
+    side, best = 1024, float("inf")
+    factor = torch.randn(side, side)
+    for _ in range(5):
+        began = time.process_time()
+        factor @ factor
+        best = min(best, time.process_time() - began)
+    peak, operations = 2 * side**3 / best, products(NetworkAdapts(given).measure) / NetworkAdapts.tokens(given)
+    share = 100 * operations / seconds / peak
+    return (
+        f"{operations:,.0f} operations of matrix products a token, {share:.0f} % of {peak:.2g} a second in a large one"
+    )
+
+
+def products(run: Callable[[], Any]) -> int:
+    """Operations of matrix products and attention while it runs, in this thread."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    class Counting(TorchDispatchMode):
+        total = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            kwargs, count = kwargs or {}, flop_registry.get(func._overloadpacket)
+            if count is None:
+                with self:  # what it is made of, if it is
+                    made = func.decompose(*args, **kwargs)
+                if made is not NotImplemented:
+                    return made
+            out = func(*args, **kwargs)
+            self.total += 0 if count is None else count(*args, **kwargs, out_val=out)
+            return out
+
+    with Counting() as counter:
+        run()
+    return counter.total
 
 
 class NetworkEncodes(NetworkScores):
@@ -529,6 +602,7 @@ class MixerPrices(StagePrices):
 # ``measure()`` gives the CPU seconds of a round.
 MEASURES: tuple[Any, ...] = (
     NetworkScores,
+    NetworkAdapts,
     NetworkEncodes,
     NetworkDecodes,
     StageRows,

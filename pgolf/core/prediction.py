@@ -154,6 +154,24 @@ class ModelNetwork(Network, Protocol):
     def fork(self) -> ModelNetwork: ...
 
 
+@runtime_checkable
+class TracedNetwork(ModelNetwork, Protocol):
+    """A model's network whose rows can be made with the way back from them to the weights."""
+
+    def traced(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
+        """``log_probs`` in the caller's mode: where that has gradients, they go to the weights, and not into what has
+        been observed."""
+        ...
+
+    def mark(self) -> Any:
+        """What has been observed by now, whatever is observed from now on."""
+        ...
+
+    def since(self, mark: Any) -> TracedNetwork:
+        """The same weights with what had been observed then."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """``signals``: what ``predict`` writes; ``needs``: what both read, each bound by name to who offers it, a vector's

@@ -48,6 +48,9 @@ class FixedNetwork:
     @torch.inference_mode()
     def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
         """fp32 log-softmax of the logits; dropout and the like are off while it runs."""
+        return self.traced(batch, wanted)
+
+    def traced(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
         was_training = self.model.training
         self.model.eval()
         names = [name for name in wanted if name not in SIGNALS and name in self.offers]
@@ -68,6 +71,12 @@ class FixedNetwork:
 
     def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
         """The weights are fixed."""
+
+    def mark(self) -> None:
+        """There is no past."""
+
+    def since(self, mark: None) -> FixedNetwork:
+        return self
 
     def fork(self) -> FixedNetwork:
         """Its model is out of training for good: batches side by side would switch that on and off for each other, and

@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pgolf.arch.step.feed import Feed, unknown_parts
+from pgolf.arch.step.feed import Committed, Feed, unknown_parts
 from pgolf.arch.step.memory import VECTOR
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import SIGNALS, Batch, Facts, Network, Rows, Span, signals_of
@@ -127,6 +127,9 @@ class StreamingNetwork:
     @torch.inference_mode()
     def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
         """fp32 log-softmax of the logits of blocks that follow each other, and what has been observed, in each lane."""
+        return self.traced(batch, wanted)
+
+    def traced(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
         names = [name for name in wanted if name not in SIGNALS and name in self.offers]
         found: dict[str, list[Tensor]] = {name: [] for name in ("logp", *names)}
         order = []
@@ -142,7 +145,7 @@ class StreamingNetwork:
         in_order = {name: some[0] if len(some) == 1 else torch.cat(some)[inverse] for name, some in found.items()}
         return Rows(in_order["logp"], signals_of(wanted, in_order.pop("logp"), in_order))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
         """The batch's inputs are past: those of the last ``log_probs``, or they are run now, without the head."""
         for lane, places in _by_lane(batch).items():
@@ -153,6 +156,12 @@ class StreamingNetwork:
                 self._pass(lane, places, batch)
             self.feeds[lane].commit()
             self._fed_N.pop(lane)
+
+    def mark(self) -> list[Committed]:
+        return [feed.committed for feed in self.feeds]
+
+    def since(self, mark: Sequence[Committed]) -> StreamingNetwork:
+        return StreamingNetwork([feed.on(feed.model, past) for feed, past in zip(self.feeds, mark, strict=True)])
 
     def fork(self) -> StreamingNetwork:
         """Its model is its own."""
@@ -169,7 +178,7 @@ class StreamingNetwork:
                 raise ValueError(f"eval: {block} does not follow the {stop} positions that are remembered")
             stop = block.stop
         self._fed_N[lane] = batch.inputs_BT[places].flatten()
-        return self.feeds[lane].hidden_and(self._fed_N[lane][None], names)
+        return self.feeds[lane].traced(self._fed_N[lane][None], names)
 
 
 def _by_lane(batch: Batch) -> dict[int, list[int]]:

@@ -209,34 +209,35 @@ class ChunkTrained:
 
     def _chunk(self, lane: LaneText) -> None:
         """Train on the lane's next chunk, as far as it is to be trained on."""
-        worth_N = self._worth(lane)
+        worth_N = self._worth(lane, self.cadence)
+        if lane.begun > lane.trained:
+            self.restarted()
         if worth_N is not None:
             self._train(lane, worth_N)
         self._trained += 1
         lane.trained += self.cadence
         lane.forget(max(0, lane.trained - self.chunks.window))
 
-    def _worth(self, lane: LaneText) -> Tensor | None:
-        """What each target of the chunk counts in the loss, 1 on average; None: none does.
+    def _worth(self, lane: LaneText, targets: int) -> Tensor | None:
+        """What each of the lane's next ``targets`` counts in the loss, 1 on average; None: none does.
 
-        Where a document begins in it, what has been learnt from the one before is forgotten.
+        Where a document begins among them and what was learnt is to be forgotten, ``begun`` lies behind ``trained``.
         """
         first = lane.trained - lane.first
-        token_N = lane.tokens[first : first + self.cadence + 1]  # the targets, after the token before them
-        worth_N = torch.ones(self.cadence)
+        token_N = lane.tokens[first : first + targets + 1]  # the targets, after the token before them
+        worth_N = torch.ones(targets)
         if self.chunks.restart:
             begins = (token_N[1:] == self.facts.bos_id).nonzero().flatten().tolist()
             if begins:
-                self.restarted()
                 lane.begun = lane.trained + begins[-1] + 1
                 worth_N[: begins[-1] + 1] = 0
-            if lane.trained + self.cadence - lane.begun < self.chunks.least_tokens:
+            if lane.trained + targets - lane.begun < self.chunks.least_tokens:
                 return None
         if self.chunks.byte_weighted:
             assert self.facts.byte_lengths is not None
             worth_N *= torch.from_numpy(self.facts.byte_lengths(token_N.cpu().numpy())).float()
         whole = float(worth_N.sum())
-        return worth_N.mul_(self.cadence / whole).to(token_N.device) if whole else None
+        return worth_N.mul_(targets / whole).to(token_N.device) if whole else None
 
     @torch.no_grad()
     def restarted(self) -> None:
@@ -277,15 +278,17 @@ class ChunkTrained:
         with torch.no_grad():
             for gradient in total:
                 gradient.div_(whole)
-            if self.chunks.clip is not None:
-                norm = torch.stack([gradient.norm() for gradient in total]).norm()
-                factor = (self.chunks.clip / (norm + 1e-6)).clamp(max=1.0)
-                for gradient in total:
-                    gradient.mul_(factor)
-            self.rule.step(weights, total, rate)
-            if self.chunks.pull:
-                assert self.start is not None
-                _approach(weights, self.start, self.chunks.pull)
+            self._stepped(weights, total, rate)
+
+    def _stepped(self, weights: Sequence[Tensor], gradients: list[Tensor], rate: float) -> None:
+        """The rule's step with gradients of the loss, clipped in place, and the way back."""
+        if self.chunks.clip is not None:
+            norm = torch.stack(torch._foreach_norm(gradients)).norm()
+            torch._foreach_mul_(gradients, float((self.chunks.clip / (norm + 1e-6)).clamp(max=1.0)))
+        self.rule.step(weights, gradients, rate)
+        if self.chunks.pull:
+            assert self.start is not None
+            _approach(weights, self.start, self.chunks.pull)
 
     def _all_gradients(
         self, lane: LaneText, windows: Sequence[_Part], weights: Sequence[Tensor]
@@ -326,8 +329,7 @@ def _exchanged(weights: Sequence[Tensor], others: list[Tensor] | None) -> list[T
 @torch.no_grad()
 def _approach(some: Sequence[Tensor], others: Sequence[Tensor], share: float) -> None:
     """Move ``some`` that share of the way to ``others``."""
-    for one, other in zip(some, others, strict=True):
-        one.lerp_(other, share)
+    torch._foreach_lerp_(list(some), list(others), share)
 
 
 class LaneText:

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LEAST_T, LARGEST_T = 0.9, 1.05  # per token
+VECTOR = 32  # elements that torch's loops take at a time at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,10 @@ class Output:
             return logp_BKV
         assert frozen_BKV is not None
         own = math.log1p(-self.keep) if self.keep < 1 else -math.inf
-        return torch.logaddexp(logp_BKV + own, frozen_BKV + math.log(self.keep))
+        # A tensor's last elements, where they fill no vector, are computed otherwise: of every row none or the same.
+        odd, words = -logp_BKV.size(-1) % VECTOR, logp_BKV.size(-1)
+        logp_BKV, frozen_BKV = (F.pad(rows, (0, odd)) if odd else rows for rows in (logp_BKV, frozen_BKV))
+        return torch.logaddexp(logp_BKV + own, frozen_BKV + math.log(self.keep))[..., :words].contiguous()
 
     def _temperature(self, logp_BKV: Tensor) -> Tensor | float:
         if not self.per_token:

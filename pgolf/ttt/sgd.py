@@ -77,17 +77,20 @@ class SGD(GradientAdaptation):
 
 
 class Momentum:
-    """The rule. ``velocities``: m of each weight, once there was a step."""
+    """The rule. ``velocities``: m of each weight, once there was a step; none without momentum."""
 
     def __init__(self, momentum: float, velocities: Sequence[Tensor] = ()) -> None:
         self.momentum, self.velocities = momentum, list(velocities)
 
     def step(self, weights: Sequence[Tensor], gradients: Sequence[Tensor], rate: float) -> None:
+        if not self.momentum:
+            torch._foreach_add_(list(weights), list(gradients), alpha=-rate)
+            return
         if not self.velocities:
             self.velocities = [torch.zeros_like(weight) for weight in weights]
-        for weight, velocity, gradient in zip(weights, self.velocities, gradients, strict=True):
-            velocity.mul_(self.momentum).add_(gradient)
-            weight.sub_(velocity, alpha=rate)
+        torch._foreach_mul_(self.velocities, self.momentum)
+        torch._foreach_add_(self.velocities, list(gradients), alpha=1)
+        torch._foreach_add_(list(weights), self.velocities, alpha=-rate)
 
     def fork(self) -> Momentum:
         return Momentum(self.momentum, [velocity.clone() for velocity in self.velocities])

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 from pgolf.bench import eval as bench
 from pgolf.cli.main import main
@@ -18,11 +19,13 @@ def lines(shown):
 
 
 def test_every_measure_has_a_line(capsys):
-    assert main(["bench", "eval", *WORDS, *SMALL]) == 0
+    assert main(["bench", "eval", *WORDS, "ttt=dynamic", *SMALL]) == 0
     shown = capsys.readouterr().out
+    assert re.search(r"^adapt: [1-9][\d,]+ operations of matrix products a token, \d+ % of", shown, re.M)
     assert "vocabulary 260, text of 3,000 tokens; one thread, median of 1 rounds in turn" in shown
     assert lines(shown) == [
         ("network", "256", "scored by streaming"),
+        ("adapt", "256", "scored by streaming, ttt=dynamic"),
         ("encode", "256", "encoded by streaming"),
         ("decode", "256", "decoded by streaming, token after token"),
         ("stages", "256", "whole rows of backoff + bucketed + Σp"),
@@ -82,3 +85,11 @@ def test_measures_begin_each_round_where_the_one_before_began():
 def test_what_cannot_be_measured_is_refused(words, options, message, capsys):
     assert main(["bench", "eval", *WORDS, *words, *SMALL, *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_operations_of_products_are_two_for_each_pair_of_factors():
+    a, b = torch.randn(3, 5, requires_grad=True), torch.randn(5, 7)
+    assert bench.products(lambda: a @ b) == 2 * 3 * 5 * 7
+    assert bench.products(lambda: torch.autograd.grad((a @ b).sum(), a)) == 2 * 2 * 3 * 5 * 7
+    with torch.inference_mode():
+        assert bench.products(lambda: torch.nn.functional.linear(b.T, a)) == 2 * 3 * 5 * 7

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,14 @@ from pgolf.arch.step.memory import Past, Step
 from pgolf.core.protocols import Model, TellingModel
 
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)  # torch's own, which compute nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a model's stand-ins remember: what is shared, and the memories of each."""
+
+    past: tuple[int, Tensor | None]
+    memories: tuple[list[Any], ...]
 
 
 class Feed:
@@ -53,6 +63,10 @@ class Feed:
     @torch.no_grad()
     def hidden_and(self, ids_BN: Tensor, names: Sequence[str]) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The same, with vectors of the positions as ``TellingModel`` has them."""
+        return self.traced(ids_BN, names)
+
+    def traced(self, ids_BN: Tensor, names: Sequence[str]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The same in the caller's mode: with gradients where that has them, which end where the past begins."""
         self.past.begin(ids_BN)
         for _, _, step in self.steps:
             step.begin()
@@ -75,12 +89,17 @@ class Feed:
         with torch.autocast(ids_B.device.type, enabled=False):
             return self.model.project(x_B1D)[:, -1]
 
-    def on(self, model: Model) -> Feed:
-        """What is committed here, for a copy of the model."""
-        twin = Feed(model, self.past.window, self.past.block)
-        twin.past.take_over(self.past)
-        for (_, _, step), (_, _, own) in zip(twin.steps, self.steps, strict=True):
-            step.memories = own.memories
+    @property
+    def committed(self) -> Committed:
+        """As it is now; what is fed later does not change it."""
+        return Committed(self.past.committed, tuple(step.memories for _, _, step in self.steps))
+
+    def on(self, model: Model, committed: Committed | None = None) -> Feed:
+        """What is committed here, or was, for the model or a copy of it."""
+        twin, committed = Feed(model, self.past.window, self.past.block), committed or self.committed
+        twin.past.take_over(committed.past)
+        for (_, _, step), memories in zip(twin.steps, committed.memories, strict=True):
+            step.memories = memories
         return twin
 
     @contextmanager

@@ -82,9 +82,14 @@ class Past:
         self.start += self._new
         self._kept_BW = self.rest(self.ids_BT)
 
-    def take_over(self, other: Past) -> None:
-        """What is committed there."""
-        self.start, self._kept_BW = other.start, other._kept_BW
+    @property
+    def committed(self) -> tuple[int, Tensor | None]:
+        """How many positions, and the ids of those kept."""
+        return self.start, self._kept_BW
+
+    def take_over(self, committed: tuple[int, Tensor | None]) -> None:
+        """What is committed elsewhere."""
+        self.start, self._kept_BW = committed
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """``make()``, made once in a pass."""
@@ -142,8 +147,8 @@ class Step:
         self._next = []
 
     def commit(self) -> None:
-        """What was fed in this pass is past."""
-        self.memories = self._next
+        """What was fed in this pass is past: no gradient goes there."""
+        self.memories = _detached(self._next)
 
     def __call__(self, *args: Any) -> Tensor:
         # Visits run in the same order in every pass, so the n-th call of a pass is always the same visit's.
@@ -180,6 +185,13 @@ class Passed(Step):
 
     def step(self, memory: Any, *args: Any) -> tuple[Tensor, Any]:
         return args[0], None
+
+
+def _detached(memory: Any) -> Any:
+    """Its tensors without what they were made of."""
+    if isinstance(memory, Tensor):
+        return memory.detach()
+    return type(memory)(map(_detached, memory)) if isinstance(memory, (list, tuple)) else memory
 
 
 def join(old: Tensor | None, new: Tensor) -> Tensor:
