@@ -9,9 +9,13 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 import pytest
 
-from tests import composing
+from tests import composing, warm
 
 composing.remember()
+
+
+def pytest_configure():
+    warm.lend()
 
 
 @pytest.fixture(autouse=True)
