@@ -14,7 +14,9 @@ from tests import composing, warm
 composing.remember()
 
 
-def pytest_configure():
+def pytest_configure(config):
+    if hasattr(config, "cache"):  # it can be switched off
+        composing.keep(config.cache.mkdir("composed"))
     warm.lend()
 
 
