@@ -9,9 +9,15 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 import pytest
 
-from tests import composing
+from tests import composing, warm
 
 composing.remember()
+
+
+def pytest_configure(config):
+    if hasattr(config, "cache"):  # it can be switched off
+        composing.keep(config.cache.mkdir("composed"))
+    warm.lend()
 
 
 @pytest.fixture(autouse=True)

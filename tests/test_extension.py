@@ -62,6 +62,19 @@ def test_the_option_is_there():
 """
 
 
+# A run of nothing but new options, in the process that has imported everything for their tests.
+RUN = """
+from pathlib import Path
+from pgolf.config.compose import compose, settings
+from train import train
+
+
+def test_a_run_of_nothing_but_new_options():
+    root = Path(__file__).resolve().parents[1]
+    words = [*{words!r}, f"run_root={{root / 'runs'}}", f"cache_dir={{root / 'cache'}}"]
+    assert train(settings(compose(words)), words)[1] == 0
+"""
+
 # What the new options are the parameter of, but of the covering array three rows that hold some, and the tables.
 FEW = f"""
 def pytest_collection_modifyitems(config, items):
@@ -107,10 +120,32 @@ def _add(root, group, pattern):
     (root / "tests" / group.path / f"test_{NAME}.py").write_text(test)
 
 
-def run(root, *words, cwd):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root), "HOME": str(cwd)}
+def words_of_a_run():
+    words = [f"{g.path}={NAME}" for g in technique_groups() if not g.many and g.path != "quant/calibration"]
+    words += ["hook=[dummy,ema,validate]", "logger=[dummy]", "arch/addon=[dummy]"]
+    return [*words, "size=tiny", "budget=smoke", "budget.subset_tokens=1000", "train.compile=never"]
+
+
+@pytest.fixture(scope="module")
+def tests_of_the_copy(copy):
+    """How its tests ended, in one process."""
+    (copy / "few.py").write_text(FEW)
+    (copy / "tests" / f"test_run_of_{NAME}.py").write_text(RUN.format(words=words_of_a_run()))
+    places = [f"tests/{group.path}/test_{NAME}.py" for group in technique_groups()]
+    places += [
+        *("tests/config/test_groups.py", "tests/test_compose.py", "tests/compressor/test_registry.py"),
+        *("tests/quant/test_presets.py", "tests/arch/step/test_feed.py", "tests/arch/test_covering.py"),
+        f"tests/test_run_of_{NAME}.py",
+    ]
+    flags = ("-n", "0", "-p", "no:cacheprovider", "-p", "few", "--import-mode=importlib", "-rA", "--tb=short")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy), "HOME": str(copy)}
     return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, cwd=cwd, env=environment, timeout=900
+        [sys.executable, "-m", "pytest", *flags, *places],
+        capture_output=True,
+        text=True,
+        cwd=copy,
+        env=environment,
+        timeout=900,
     )
 
 
@@ -118,15 +153,8 @@ def test_every_group_has_a_pattern_here():
     assert set(PATTERNS) == {group.path for group in technique_groups()}
 
 
-def test_the_tests_of_options_take_a_new_option_of_every_group(copy):
-    (copy / "few.py").write_text(FEW)
-    places = [f"tests/{group.path}/test_{NAME}.py" for group in technique_groups()]
-    places += [
-        *("tests/config/test_groups.py", "tests/test_compose.py", "tests/compressor/test_registry.py"),
-        *("tests/quant/test_presets.py", "tests/arch/step/test_feed.py", "tests/arch/test_covering.py"),
-    ]
-    flags = ("-n", "0", "-p", "no:cacheprovider", "-p", "few", "--import-mode=importlib", "-rA", "--tb=short")
-    done = run(copy, "-m", "pytest", *flags, *places, cwd=copy)
+def test_the_tests_of_options_take_a_new_option_of_every_group(tests_of_the_copy):
+    done = tests_of_the_copy
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     passed = re.findall(r"^PASSED (\S+)", done.stdout, re.MULTILINE)
     for group in technique_groups():
@@ -139,14 +167,9 @@ def test_the_tests_of_options_take_a_new_option_of_every_group(copy):
         assert any(claim in test and NAME in test for test in passed), claim
 
 
-def test_a_run_of_nothing_but_new_options_ends_certified(copy, tmp_path):
-    groups = [group for group in technique_groups() if not group.many]
-    words = [f"{group.path}={NAME}" for group in groups if group.path != "quant/calibration"]
-    words += ["hook=[dummy,ema,validate]", "logger=[dummy]", "arch/addon=[dummy]"]
-    words += ["size=tiny", "budget=smoke", "budget.subset_tokens=1000", "train.compile=never"]
-    done = run(copy, str(copy / "train.py"), *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    (result,) = tmp_path.glob("runs/*/seed=1337/result.json")
-    facts = json.loads(result.read_text())
+def test_a_run_of_nothing_but_new_options_ends_certified(copy, tests_of_the_copy):
+    found = list(copy.glob("runs/*/seed=1337/result.json"))
+    assert len(found) == 1, tests_of_the_copy.stdout[-3000:] + tests_of_the_copy.stderr[-3000:]
+    facts = json.loads(found[0].read_text())
     assert facts["status"] == "finished" and facts["certificate"]["passed"]
-    assert result.parent.parent.name.count(NAME) > 10, "the name says what was chosen"
+    assert found[0].parent.parent.name.count(NAME) > 10, "the name says what was chosen"

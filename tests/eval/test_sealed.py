@@ -14,7 +14,7 @@ import pytest
 import pgolf
 from pgolf.artifact import container
 from pgolf.core.errors import ArtifactError, ConfigError, UserError
-from pgolf.eval import library
+from pgolf.eval import home, library, zygote
 from pgolf.eval import sealed as road
 from pgolf.eval.evaluation import make_score, score_stream
 from pgolf.eval.from_artifact import evaluation_from
@@ -540,6 +540,7 @@ def test_a_run_that_is_interrupted_leaves_no_sealed_process_behind(artifact, tok
         assert sealed_processes(os.getpid())
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(home, "fork", zygote.fork)  # not the one whose zygotes tests share
     monkeypatch.setattr(road._Listening, "answer", interrupted)
     with pytest.raises(KeyboardInterrupt):
         score_sealed(artifact, tokens_N, threads=1)

@@ -1,7 +1,9 @@
 """Every way a run can end leaves its result, its row, what there is of weights, and an open folder."""
 
+import copy
 import json
 import signal
+from functools import lru_cache
 
 import pytest
 
@@ -20,7 +22,7 @@ WORDS = (
     "data=tiny",
     "tokenizer=bytes",
     "budget=smoke",
-    "budget.subset_tokens=300",
+    "budget.subset_tokens=100",
     "budget.train_steps=3",
     "quant=int5_rtn",
     "compressor=zlib",
@@ -36,8 +38,14 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+@lru_cache(1)  # mostly there are no further words
+def composed(*words):
+    return settings(compose([*WORDS, *words]))
+
+
 def start(tmp_path, cache, *words):
-    return train(settings(compose([*WORDS, f"run_root={tmp_path}", f"cache_dir={cache}", *words])), list(words))
+    places = {"run_root": str(tmp_path), "cache_dir": str(cache)}
+    return train(copy.deepcopy(composed(*words)) | places, list(words))
 
 
 @pytest.fixture(scope="module")

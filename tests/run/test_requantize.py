@@ -16,7 +16,7 @@ from tests import warm
 from tests.helpers import SMOKE, tiny_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = (*SMOKE, "compressor=brotli")
+TINY = (*SMOKE, "compressor=brotli", "budget.train_steps=5", "budget.subset_tokens=100")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from pgolf.run import rescore as road
 from pgolf.run import stages
 from tests.proof.making import write_artifact
 
-TOKENS = 300
+TOKENS = 100
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.helpers import SMOKE
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [*SMOKE]
 # Where it is the ending that matters, not what is packed.
-QUICK = ["quant=int5_rtn", "compressor=zlib", "hook=[]"]
+QUICK = ["quant=int5_rtn", "hook=[]", "budget.train_steps=3", "budget.subset_tokens=100"]
 
 
 def environment(tmp: Path) -> dict[str, str]:
@@ -245,7 +245,7 @@ def test_ctrl_c_keeps_what_exists(tmp_path):
 
 
 def test_a_sweep_runs_every_value(tmp_path):
-    done = call("train.py", "-m", *TINY, *QUICK, "seed=1,2", "budget.train_steps=3", tmp=tmp_path)
+    done = call("train.py", "-m", *TINY, *QUICK, "seed=1,2", tmp=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (
         result(only_run(tmp_path, "seed=1"))["artifact"]["sha256"]
