@@ -29,12 +29,28 @@ def cores() -> int:
 
 
 def threaded(run: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None) -> list[Result]:
-    """``run`` of each item, in order, by ``workers`` threads (None: one a core); raises what the first raised."""
+    """``run`` of each item, in order, by ``workers`` threads (None: one a core), of which this is one; raises what the
+    first raised."""
     workers = min(len(items), cores() if workers is None else workers)
     if workers < 2:
         return [run(item) for item in items]
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        return list(pool.map(run, items))
+    todo, done, failed = iter(range(len(items))), dict[int, Result](), dict[int, Exception]()
+
+    def work() -> None:
+        for index in todo:  # whichever thread is free takes the next
+            try:
+                done[index] = run(items[index])
+            except Exception as error:
+                failed[index] = error
+
+    with ThreadPoolExecutor(max_workers=workers - 1) as pool:
+        others = [pool.submit(work) for _ in range(workers - 1)]
+        work()
+    for other in others:
+        other.result()  # raises what is no Exception
+    if failed:
+        raise failed[min(failed)]
+    return [done[index] for index in range(len(items))]
 
 
 class Behind:

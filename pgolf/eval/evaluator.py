@@ -32,7 +32,7 @@ from pgolf.eval.coder import Coder, Enough, LogRows, PlainRows
 from pgolf.eval.stage import Chain
 
 # Of a stage's probabilities; what a network's fp32 softmax has rounded to nothing would be divided by.
-LEAST = np.float32(1e-30)
+LEAST = float(np.float32(1e-30))
 
 
 def under(label: str, progress: Progress | None) -> Progress | None:
@@ -90,19 +90,16 @@ class Evaluator:
     def _round(self, blocks: Sequence[Span], tape: Tape, coder: Coder) -> None:
         self._behind.put(lambda: self.chain.reserve(sum(block.keep for block in blocks)))
         ready: list[tuple[Span, ...]] = []
+        written: dict[tuple[Span, ...], int] = {}  # rows of these that were handed over one by one
         for group in in_lockstep(blocks):
             self._check(group, tape)
             self._hear(group, tape, coder)
-            if all(tape.known(block.lane) == tape.end(block) for block in group):
-                ready.append(group)
-                continue
-            self._together(ready, tape, coder)
-            ready = []
-            self._behind.done()
-            self._one_by_one(group, tape, coder)
-            if self.network.remembers:
-                self._observe(self._batch(group, tape), tape)
-        self._together(ready, tape, coder)
+            if any(tape.known(block.lane) < tape.end(block) for block in group):
+                self._together(ready, written, tape, coder)
+                ready = []
+                written[group] = self._one_by_one(group, tape, coder)
+            ready.append(group)
+        self._together(ready, written, tape, coder)
         if self.network.learns and not self.network.remembers:
             for batch in self._batches(_ended(blocks, tape), tape):
                 if self.network.replayed:
@@ -121,11 +118,13 @@ class Evaluator:
             token_n = coder.known(block)
             tape.append(block.lane, token_n[tape.known(block.lane) - block.start :])
 
-    def _together(self, groups: Sequence[tuple[Span, ...]], tape: Tape, coder: Coder) -> None:
+    def _together(
+        self, groups: Sequence[tuple[Span, ...]], written: Mapping[tuple[Span, ...], int], tape: Tape, coder: Coder
+    ) -> None:
         """Blocks whose tokens are all known: their forward passes side by side, as many as memory need hold; stages and
-        coder follow behind, while the next blocks' are made."""
+        coder follow behind, while the next blocks' are made. Of some, rows are ``written``."""
         # Rows that nobody wants and nothing learns from need not be made.
-        wanted = [group for group in groups if self.chain or any(coder.wants(block) for block in group)]
+        wanted = [group for group in groups if self._left(group, written, tape) or _wanted(group, written, coder)]
         wanted_blocks, remembers = {block for group in wanted for block in group}, self.network.remembers
         for some in _portions(groups if remembers else wanted, 2 * self._workers * self.plan.batch_blocks):
             blocks = [block for group in some for block in group]
@@ -134,16 +133,31 @@ class Evaluator:
             else:
                 found = dict(zip(blocks, self._side_by_side(blocks, tape), strict=True))
             taken = [group for group in some if group[0] in wanted_blocks]
-            self._behind.put(partial(self._follow, taken, found, tape, coder))
+            self._behind.put(partial(self._follow, taken, written, found, tape, coder))
 
-    def _follow(self, groups: Sequence[tuple[Span, ...]], found: Mapping[Span, Rows], tape: Tape, coder: Coder) -> None:
+    def _left(self, group: tuple[Span, ...], written: Mapping[tuple[Span, ...], int], tape: Tape) -> bool:
+        """Whether something is to learn from rows of the group that are not written."""
+        return bool(self.chain) and written.get(group, 0) < sum(tape.end(block) - block.start for block in group)
+
+    def _follow(
+        self,
+        groups: Sequence[tuple[Span, ...]],
+        written: Mapping[tuple[Span, ...], int],
+        found: Mapping[Span, Rows],
+        tape: Tape,
+        coder: Coder,
+    ) -> None:
         with self.following.counting():
             for group in groups:
-                taken = self._take(group, [found[block] for block in group], tape)
+                taken, wanted = (
+                    self._take(group, [found[block] for block in group], tape),
+                    _wanted(group, written, coder),
+                )
                 if self.chain:
-                    self.chain.drive(0, len(taken.token_I))
+                    self.chain.drive(written.get(group, 0), len(taken.token_I), wanted)
                     self.chain.finish()
-                coder.settle(taken.place_I, self._predicted(taken), taken.token_I)
+                if wanted:
+                    coder.settle(taken.place_I, self._predicted(taken), taken.token_I)
 
     def _in_turn(
         self, groups: Sequence[tuple[Span, ...]], wanted: set[Span], tape: Tape
@@ -161,26 +175,25 @@ class Evaluator:
         with self.observing.counting():
             self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
 
-    def _one_by_one(self, group: tuple[Span, ...], tape: Tape, coder: Coder) -> None:
-        """Blocks of which some token is known only once its row is there."""
-        written = 0  # rows that the stages have written
+    def _one_by_one(self, group: tuple[Span, ...], tape: Tape, coder: Coder) -> int:
+        """Blocks of which some token is known only once its row is there; returns how many rows the stages have written
+        when all are. If there are more, they are to be made of the true inputs."""
+        written = 0
         while True:
             kept = [tape.end(block) - block.start for block in group]
             known = min(
                 (tape.known(block.lane) - block.start for block in group if tape.known(block.lane) < tape.end(block)),
                 default=None,
             )
-            if known is None and (not self.chain or written == sum(kept)):
-                break  # nothing learns from the rows that are left
-            rows = self._take(group, self._side_by_side(group, tape), tape)
             if known is None:
-                self.chain.drive(written, sum(kept))
-                written = sum(kept)
                 break
+            rows_G = self._side_by_side(group, tape)
+            self._behind.done()  # the stages have learnt what comes before
+            rows = self._take(group, rows_G, tape)
             index = sum(min(count, known) for count in kept)
             for block in [block for block, count in zip(group, kept, strict=True) if count > known]:
                 if self.chain:
-                    self.chain.drive(written, index)
+                    self.chain.drive(written, index, wanted=False)
                     written = index + 1
                 if len(group) > 1 and tape.known(block.lane) == block.start + known:
                     self._hear([block], tape, coder)  # more may be told since another lane's token was drawn
@@ -191,8 +204,9 @@ class Evaluator:
                     tape.append(block.lane, rows.token_I[index : index + 1])
                 index += 1
             self._hear(group, tape, coder)
-        if self.chain:
+        if self.chain and written == sum(kept):
             self.chain.finish(written)
+        return written
 
     @property
     def _workers(self) -> int:
@@ -220,7 +234,7 @@ class Evaluator:
             logp_IV, signals = logp_IV[order_I], {name: value_I[order_I] for name, value_I in signals.items()}
             token_I, place_I, lane_I = (array_I[order_I.numpy()[:count]] for array_I in (token_I, place_I, lane_I))
         if self.chain:
-            own_IV = np.maximum(logp_IV.exp().cpu().numpy(), LEAST)
+            own_IV = logp_IV.exp().clamp_(min=LEAST).cpu().numpy()
             self.chain.take(own_IV, {name: value_I.cpu().numpy() for name, value_I in signals.items()}, lane_I, token_I)
         return _Group(logp_IV[:count], place_I, token_I)
 
@@ -245,6 +259,11 @@ class _Group:
     logp_IV: Tensor
     place_I: np.ndarray
     token_I: np.ndarray
+
+
+def _wanted(group: tuple[Span, ...], written: Mapping[tuple[Span, ...], int], coder: Coder) -> bool:
+    """Whether the rows are of use to the coder."""
+    return group not in written and any(coder.wants(block) for block in group)
 
 
 def _ended(blocks: Sequence[Span], tape: Tape) -> Sequence[Span]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -32,6 +33,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import SIGNALS, Batch, Facts, Network, Rows, Span, signals_of
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import Between, PositiveInt
+from pgolf.core.threads import threaded
 from pgolf.eval.blocks import EvenLanes, Tape, lane_targets
 from pgolf.eval.network import FixedNetwork, offers_of
 from pgolf.eval.windows import BATCHES
@@ -71,7 +73,8 @@ class Streaming:
             raise ConfigError(f"eval: streaming remembers for a model with fixed weights, not for {network}")
         self.check(network.model)
         models = side_by_side(network.model.eval(), len(self.plan(facts).lane_starts))
-        return StreamingNetwork([Feed(model, self.window, self.stride) for model in models])
+        workers = facts.workers if facts.device == "cpu" else 1
+        return StreamingNetwork([Feed(model, self.window, self.stride) for model in models], workers // len(models))
 
     def plan(self, facts: Facts) -> BlockPlan:
         return BlockPlan(self.stride, self.batch_blocks, facts.targets, self.lanes)
@@ -103,6 +106,7 @@ class StreamingNetwork:
     """A model that remembers what it has observed of each lane. Its weights may be trained between two batches.
 
     ``feeds``: of each lane, with weights that are one and the same; those of different lanes may run side by side.
+    ``workers``: threads for the head of a lane, whose positions have nothing to do with each other.
     """
 
     learns: ClassVar[bool] = False
@@ -110,8 +114,8 @@ class StreamingNetwork:
     remembers: ClassVar[bool] = True
     cadence: ClassVar[int | None] = None
 
-    def __init__(self, feeds: Sequence[Feed]) -> None:
-        self.feeds = feeds
+    def __init__(self, feeds: Sequence[Feed], workers: int = 1) -> None:
+        self.feeds, self.workers = feeds, workers
         self._fed_N: dict[int, Tensor] = {}  # the inputs of the lanes' last passes, until they are past
 
     @property
@@ -130,9 +134,7 @@ class StreamingNetwork:
         order = []
         for lane, places in _by_lane(batch).items():
             x_1ND, told = self._pass(lane, places, batch, names)
-            model = self.feeds[lane].model
-            with torch.autocast(device_type=x_1ND.device.type, enabled=False):
-                parts = [F.log_softmax(model.project(x_nD).float(), dim=-1) for x_nD in x_1ND[0].split(ROWS)]
+            parts = threaded(partial(_head, self.feeds[lane].model), x_1ND[0].split(ROWS), self.workers)
             for name, value_NW in (("logp", torch.cat(parts)), *((name, told[name][0].float()) for name in names)):
                 found[name].append(value_NW.unflatten(0, (len(places), batch.keep)))
             order += places
@@ -153,7 +155,7 @@ class StreamingNetwork:
     def fork(self) -> StreamingNetwork:
         """Its model is its own."""
         models = side_by_side(FixedNetwork(self.model).fork().model, len(self.feeds))
-        return StreamingNetwork([feed.on(model) for feed, model in zip(self.feeds, models, strict=True)])
+        return StreamingNetwork([feed.on(model) for feed, model in zip(self.feeds, models, strict=True)], self.workers)
 
     def _pass(
         self, lane: int, places: Sequence[int], batch: Batch, names: Sequence[str] = ()
@@ -166,6 +168,13 @@ class StreamingNetwork:
             stop = block.stop
         self._fed_N[lane] = batch.inputs_BT[places].flatten()
         return self.feeds[lane].hidden_and(self._fed_N[lane][None], names)
+
+
+@torch.inference_mode()
+def _head(model: Model, x_nD: Tensor) -> Tensor:
+    """Log-probabilities [n, V]."""
+    with torch.autocast(device_type=x_nD.device.type, enabled=False):
+        return F.log_softmax(model.project(x_nD).float(), dim=-1)
 
 
 def _by_lane(batch: Batch) -> dict[int, list[int]]:

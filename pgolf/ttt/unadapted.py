@@ -35,4 +35,4 @@ def learn(state, lane, rows_EV, in_F, token):
 
 
 def unadapted() -> Stage:
-    return Stage(SIGNAL, predict, learn, UnadaptedRow(np.zeros(0)), needs=(SIGNAL,))
+    return Stage(SIGNAL, predict, learn, UnadaptedRow(np.zeros(0)), needs=(SIGNAL,), learns_from="token")
