@@ -26,7 +26,7 @@ from pgolf.core.errors import DataError
 from pgolf.core.prediction import Batch, Facts, Network, Rows, Span, Stage
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Progress
-from pgolf.core.threads import Behind, CoreShare, threaded
+from pgolf.core.threads import Behind, CoreShare, kept_threads, threaded
 from pgolf.eval.blocks import RoundPlan, Tape, batches, in_lockstep, tape_of
 from pgolf.eval.coder import Coder, Enough, LogRows, PlainRows
 from pgolf.eval.stage import Chain
@@ -63,7 +63,7 @@ class Evaluator:
         """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts, or what is
         told of lanes that end with a token."""
         tape = tape_of(self.plan.lane_starts, first_tokens, self.facts.targets)
-        with contextlib.suppress(Enough), Behind(beside=self.facts.workers > 1) as self._behind:
+        with contextlib.suppress(Enough), kept_threads(), Behind(beside=self.facts.workers > 1) as self._behind:
             self._run(coder, tape, progress)
         return tape
 
