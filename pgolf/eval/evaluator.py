@@ -4,9 +4,9 @@ In a round the network's state is frozen. Its blocks are taken in order; of bloc
 lanes) the positions are taken one after another through the lanes. Each position's row is written before anyone but
 the coder knows its token. Where the coder tells all tokens of a block, its rows are made together; where it stops, the
 same-shaped forward pass is repeated with zeros after what is known, for one row after the other. A row does not depend
-on what comes after it, on other blocks or on their number, to the bit, so that both ways give the same rows. Where a
-lane turns out to end inside a block, its rows from there on are nobody's: they are not handed on, and what learns is
-shown the block without them.
+on what comes after it, on other blocks or on their number, to the bit, so that both ways give the same rows. Rows that
+the coder does not want are made only where something learns from them. Where a lane turns out to end inside a block,
+its rows from there on are nobody's: they are not handed on, and what learns is shown the block without them.
 
 Shapes: B blocks, G blocks in lockstep, T inputs, K kept positions, I = G·K positions, V vocabulary, E experts.
 """

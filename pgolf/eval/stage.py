@@ -104,7 +104,9 @@ class Chain:
         to_IEV, e = (now.rows_SIEV[index + 1], index + 1) if index + 1 < len(self) else (now.row_IV[:, None], 0)
         drive, _ = self._kernels[index]
         drive(self._states[index], now.lane_I, rows_IEV, in_IF, now.token_I, to_IEV, e, out_IS, begin, known, all_rows)
-        first = begin if all_rows else min(known, stop)
+        first = begin if all_rows else known
+        if first >= stop:
+            return
         for later_IEV in now.rows_SIEV[index + 2 :]:
             later_IEV[first:stop, e] = to_IEV[first:stop, e]
         for column in range(out_IS.shape[1]):
