@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -172,6 +172,9 @@ class TracedNetwork(ModelNetwork, Protocol):
         ...
 
 
+LearnsFrom = Literal["predict", "rows", "token"]
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """``signals``: what ``predict`` writes; ``needs``: what both read, each bound by name to who offers it, a vector's
@@ -181,6 +184,9 @@ class Stage:
     ``score``, where there is one, does the work of both for the price of the token alone: what ``predict`` would have
     written for it, from what the rows before say of it, and then ``learn``. ``price`` does as much where that needs the
     whole rows before it, and writes none. ``after``: a stage right before this one.
+    ``learns_from``: what ``learn`` goes by beside the state. ``token``: lane and token alone; ``rows``: the rows and
+    signals that it is given as well; ``predict``: also what ``predict`` has left in the state for it at this position.
+    But for the last, ``predict`` is left out where nobody wants its row.
     """
 
     name: str
@@ -193,6 +199,7 @@ class Stage:
     score: Callable[..., float] | None = None
     price: Callable[..., float] | None = None
     after: Stage | None = None
+    learns_from: LearnsFrom = "predict"
 
 
 def in_turn(stage: Stage | None) -> list[Stage]:

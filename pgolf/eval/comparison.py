@@ -95,11 +95,11 @@ class _Beside:
         for chain in filter(None, self._chains):
             chain.take(own_IV, {name: signals[name] for name in chain.wanted}, lane_I, token_I)
 
-    def drive(self, begin: int, known: int) -> None:
+    def drive(self, begin: int, known: int, wanted: bool = True) -> None:
         for index, chain in enumerate(self._chains):
             if chain:
                 began = time.thread_time()
-                chain.drive(begin, known)
+                chain.drive(begin, known, wanted)
                 self.seconds[index] += time.thread_time() - began
 
     def finish(self, count: int | None = None) -> None:

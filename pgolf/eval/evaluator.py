@@ -4,9 +4,9 @@ In a round the network's state is frozen. Its blocks are taken in order; of bloc
 lanes) the positions are taken one after another through the lanes. Each position's row is written before anyone but
 the coder knows its token. Where the coder tells all tokens of a block, its rows are made together; where it stops, the
 same-shaped forward pass is repeated with zeros after what is known, for one row after the other. A row does not depend
-on what comes after it, on other blocks or on their number, to the bit, so that both ways give the same rows. Where a
-lane turns out to end inside a block, its rows from there on are nobody's: they are not handed on, and what learns is
-shown the block without them.
+on what comes after it, on other blocks or on their number, to the bit, so that both ways give the same rows. Rows that
+the coder does not want are made only where something learns from them. Where a lane turns out to end inside a block,
+its rows from there on are nobody's: they are not handed on, and what learns is shown the block without them.
 
 On several ranks (``pgolf.core.ranks``) each makes rows of a part of the blocks. All get all rows; stages, prices and
 what the network learns are the work of each, and the same on each. The first rank's coder is asked for all of them.
@@ -30,14 +30,14 @@ from pgolf.core.prediction import Batch, Facts, Network, Rows, Span, Stage
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Progress
 from pgolf.core.ranks import owner, share
-from pgolf.core.threads import Behind, CoreShare, threaded
+from pgolf.core.threads import Behind, CoreShare, kept_threads, threaded
 from pgolf.eval.blocks import RoundPlan, Tape, batches, in_lockstep, tape_of
 from pgolf.eval.coder import Coder, Enough, LogRows, PlainRows, Predicted, Prices
 from pgolf.eval.led import Led
 from pgolf.eval.stage import Chain
 
 # Of a stage's probabilities; what a network's fp32 softmax has rounded to nothing would be divided by.
-LEAST = np.float32(1e-30)
+LEAST = float(np.float32(1e-30))
 
 
 def under(label: str, progress: Progress | None) -> Progress | None:
@@ -72,7 +72,7 @@ class Evaluator:
         first_tokens = self.facts.ranks.told(np.array(first_tokens, dtype=np.int64)).tolist()
         tape = tape_of(self.plan.lane_starts, first_tokens, self.facts.targets)
         led = Led(coder, self.facts.ranks)
-        with contextlib.suppress(Enough), Behind(beside=self.facts.workers > 1) as self._behind:
+        with contextlib.suppress(Enough), kept_threads(), Behind(beside=self.facts.workers > 1) as self._behind:
             self._run(led, tape, progress)
         led.agree()
         return tape
@@ -100,19 +100,16 @@ class Evaluator:
     def _round(self, blocks: Sequence[Span], tape: Tape, coder: Coder) -> None:
         self._behind.put(lambda: self.chain.reserve(sum(block.keep for block in blocks)))
         ready: list[tuple[Span, ...]] = []
+        written: dict[tuple[Span, ...], int] = {}  # rows of these that were handed over one by one
         for group in in_lockstep(blocks):
             self._check(group, tape)
             self._hear(group, tape, coder)
-            if all(tape.known(block.lane) == tape.end(block) for block in group):
-                ready.append(group)
-                continue
-            self._together(ready, tape, coder)
-            ready = []
-            self._behind.done()
-            self._one_by_one(group, tape, coder)
-            if self.network.remembers:
-                self._observe(self._batch(group, tape), tape)
-        self._together(ready, tape, coder)
+            if any(tape.known(block.lane) < tape.end(block) for block in group):
+                self._together(ready, written, tape, coder)
+                ready = []
+                written[group] = self._one_by_one(group, tape, coder)
+            ready.append(group)
+        self._together(ready, written, tape, coder)
         if self.network.learns and not self.network.remembers:
             for batch in self._batches(_ended(blocks, tape), tape):
                 if self.network.replayed:
@@ -131,11 +128,13 @@ class Evaluator:
             token_n = coder.known(block)
             tape.append(block.lane, token_n[tape.known(block.lane) - block.start :])
 
-    def _together(self, groups: Sequence[tuple[Span, ...]], tape: Tape, coder: Coder) -> None:
+    def _together(
+        self, groups: Sequence[tuple[Span, ...]], written: Mapping[tuple[Span, ...], int], tape: Tape, coder: Coder
+    ) -> None:
         """Blocks whose tokens are all known: their forward passes side by side, as many as memory need hold; stages and
-        coder follow behind, while the next blocks' are made."""
+        coder follow behind, while the next blocks' are made. Of some, rows are ``written``."""
         # Rows that nobody wants and nothing learns from need not be made.
-        wanted = [group for group in groups if self.chain or any(coder.wants(block) for block in group)]
+        wanted = [group for group in groups if self._left(group, written, tape) or _wanted(group, written, coder)]
         wanted_blocks, remembers = {block for group in wanted for block in group}, self.network.remembers
         for some in _portions(groups if remembers else wanted, 2 * self._workers * self.plan.batch_blocks):
             blocks = [block for group in some for block in group]
@@ -144,30 +143,47 @@ class Evaluator:
             else:
                 found = dict(zip(blocks, self._side_by_side(blocks, tape, self._priced), strict=True))
             taken = [group for group in some if group[0] in wanted_blocks]
-            self._behind.put(partial(self._follow, taken, found, tape, coder))
+            self._behind.put(partial(self._follow, taken, written, found, tape, coder))
 
-    def _follow(self, groups: Sequence[tuple[Span, ...]], found: Mapping[Span, Rows], tape: Tape, coder: Coder) -> None:
+    def _left(self, group: tuple[Span, ...], written: Mapping[tuple[Span, ...], int], tape: Tape) -> bool:
+        """Whether something is to learn from rows of the group that are not written."""
+        return bool(self.chain) and written.get(group, 0) < sum(tape.end(block) - block.start for block in group)
+
+    def _follow(
+        self,
+        groups: Sequence[tuple[Span, ...]],
+        written: Mapping[tuple[Span, ...], int],
+        found: Mapping[Span, Rows],
+        tape: Tape,
+        coder: Coder,
+    ) -> None:
         with self.following.counting():
             for group in groups:
                 taken = self._taken(group, [found[block] for block in group], tape)
-                coder.settle(taken.place_I, self._settled(taken), taken.token_I)
+                wanted = _wanted(group, written, coder)
+                rows = self._settled(taken, written.get(group, 0), wanted)
+                if wanted:
+                    coder.settle(taken.place_I, rows, taken.token_I)
 
-    def _settled(self, taken: _Group) -> Predicted:
-        """Of positions whose tokens are known; the stages have learnt these then."""
+    def _settled(self, taken: _Group, written: int, wanted: bool) -> Predicted:
+        """Of positions whose tokens are known; the stages have learnt these then. So many rows are ``written``, and of
+        use only where they are ``wanted``."""
         if self.facts.whole_rows:
             self._hand_over(taken)
             if self.chain:
-                self.chain.drive(0, len(taken.token_I))
+                self.chain.drive(written, len(taken.token_I), wanted)
                 self.chain.finish()
             return self._predicted(taken)
         logp_IV = taken.logp_IV[: len(taken.token_I)]
         if not self.chain:
             logp_I, sum_I = logp_IV.cpu().numpy().T
             return Prices(logp_I, sum_I)
-        own_IV = np.maximum(logp_IV.exp().cpu().numpy(), LEAST)
-        signals = {name: value_I[: len(own_IV)].cpu().numpy() for name, value_I in taken.signals.items()}
-        own = own_IV[:, 0] if self._priced else own_IV
-        p_I = self.chain.score(own, signals, taken.lane_I, taken.token_I)
+        if written:  # the last of them is still to be learnt
+            self.chain.finish(written)
+        own_IV = logp_IV.exp().clamp_(min=LEAST).cpu().numpy()
+        signals = {name: value_I[written : len(own_IV)].cpu().numpy() for name, value_I in taken.signals.items()}
+        own = own_IV[written:, 0] if self._priced else own_IV[written:]
+        p_I = self.chain.score(own, signals, taken.lane_I[written:], taken.token_I[written:])
         return Prices(np.log(p_I.astype(np.float64)))
 
     @property
@@ -192,27 +208,26 @@ class Evaluator:
         with self.observing.counting():
             self.network.observe(batch, torch.from_numpy(targets_BK).to(self.facts.device))
 
-    def _one_by_one(self, group: tuple[Span, ...], tape: Tape, coder: Coder) -> None:
-        """Blocks of which some token is known only once its row is there."""
-        written = 0  # rows that the stages have written
+    def _one_by_one(self, group: tuple[Span, ...], tape: Tape, coder: Coder) -> int:
+        """Blocks of which some token is known only once its row is there; returns how many rows the stages have written
+        when all are. If there are more, they are to be made of the true inputs."""
+        written = 0
         while True:
             kept = [tape.end(block) - block.start for block in group]
             known = min(
                 (tape.known(block.lane) - block.start for block in group if tape.known(block.lane) < tape.end(block)),
                 default=None,
             )
-            if known is None and (not self.chain or written == sum(kept)):
-                break  # nothing learns from the rows that are left
-            rows = self._taken(group, self._side_by_side(group, tape), tape)
-            self._hand_over(rows)
             if known is None:
-                self.chain.drive(written, sum(kept))
-                written = sum(kept)
                 break
+            rows_G = self._side_by_side(group, tape)
+            self._behind.done()  # the stages have learnt what comes before
+            rows = self._taken(group, rows_G, tape)
+            self._hand_over(rows)
             index = sum(min(count, known) for count in kept)
             for block in [block for block, count in zip(group, kept, strict=True) if count > known]:
                 if self.chain:
-                    self.chain.drive(written, index)
+                    self.chain.drive(written, index, wanted=False)
                     written = index + 1
                 if len(group) > 1 and tape.known(block.lane) == block.start + known:
                     self._hear([block], tape, coder)  # more may be told since another lane's token was drawn
@@ -223,8 +238,9 @@ class Evaluator:
                     tape.append(block.lane, rows.token_I[index : index + 1])
                 index += 1
             self._hear(group, tape, coder)
-        if self.chain:
+        if self.chain and written == sum(kept):
             self.chain.finish(written)
+        return written
 
     @property
     def _workers(self) -> int:
@@ -284,7 +300,7 @@ class Evaluator:
     def _hand_over(self, taken: _Group) -> None:
         """To the stages."""
         if self.chain:
-            own_IV = np.maximum(taken.logp_IV.exp().cpu().numpy(), LEAST)
+            own_IV = taken.logp_IV.exp().clamp_(min=LEAST).cpu().numpy()
             signals = {name: value_I.cpu().numpy() for name, value_I in taken.signals.items()}
             self.chain.take(own_IV, signals, taken.lane_I, taken.token_I)
 
@@ -323,6 +339,11 @@ def _price_of(rows: Rows, token_BK: np.ndarray) -> Rows:
     index_BK1 = torch.from_numpy(token_BK).to(rows.logp_BKV.device).unsqueeze(-1)
     logp_BK1, sum_BK1 = rows.logp_BKV.gather(-1, index_BK1), rows.logp_BKV.exp().sum(-1, keepdim=True)
     return Rows(torch.cat([logp_BK1, sum_BK1], dim=-1), rows.signals)
+
+
+def _wanted(group: tuple[Span, ...], written: Mapping[tuple[Span, ...], int], coder: Coder) -> bool:
+    """Whether the rows are of use to the coder."""
+    return group not in written and any(coder.wants(block) for block in group)
 
 
 def _ended(blocks: Sequence[Span], tape: Tape) -> Sequence[Span]:

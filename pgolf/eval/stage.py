@@ -10,6 +10,9 @@ and, where no row is wanted, a third may do the work of both for the price of on
     score(state, lane, p_E, in_F, token, out_S) -> p    what the row would have had for the token; then learn it
     price(state, lane, rows_EV, in_F, token, out_S) -> p    the same, where that takes the whole rows before it
 
+Where nobody wants a row, ``predict`` is left out as well, unless ``learn`` goes on from it: a stage says so by its
+``learns_from``, which is taken at its word: a test shows of every option that it may be.
+
 All are plain functions that numba compiles, or that run as they are where its compiler is switched off. What they call
 may lie in other modules: a cached kernel is one of the files of all of them as they are now (``_filed``). ``state`` is
 a NamedTuple of arrays and nothing hides anywhere else, so that a copy of the arrays is a fork. The driver of rows owns
@@ -53,6 +56,7 @@ class Chain:
             for stage, state in zip(stages, self._states, strict=True)
         ]
         self._sources, self.wanted = _bound(stages, offers)
+        self._read = _read(stages)
         self._buffers: dict[tuple[int, ...], _Buffers] = {}
         self._now: _Buffers | None = None
 
@@ -96,26 +100,30 @@ class Chain:
         for name, value_I in signals.items():
             self._pass_on(-1, self.wanted.index(name), _wide(value_I), 0, len(value_I))
 
-    def drive(self, begin: int, known: int) -> None:
+    def drive(self, begin: int, known: int, wanted: bool = True) -> None:
         """Rows from ``begin`` on, up to and including the first whose token is not among the ``known``.
 
-        Tokens before ``begin - 1`` have been learnt; that of ``begin - 1`` is now.
+        Tokens before ``begin - 1`` have been learnt; that of ``begin - 1`` is now. ``wanted`` False: rows of known
+        tokens only where something learns from them.
         """
         for index in range(len(self)):
-            self._drive(index, begin, known)
+            self._drive(index, begin, known, wanted or self._read[index])
 
-    def _drive(self, index: int, begin: int, known: int) -> None:
+    def _drive(self, index: int, begin: int, known: int, all_rows: bool = True) -> None:
         now = self._now
         assert now is not None
         stop = min(known + 1, len(now.lane_I))
         rows_IEV, in_IF, out_IS = now.rows_SIEV[index], now.in_SIF[index], now.out_SIS[index]
         to_IEV, e = (now.rows_SIEV[index + 1], index + 1) if index + 1 < len(self) else (now.row_IV[:, None], 0)
         drive, _ = self._kernels[index]
-        drive(self._states[index], now.lane_I, rows_IEV, in_IF, now.token_I, to_IEV, e, out_IS, begin, known)
+        drive(self._states[index], now.lane_I, rows_IEV, in_IF, now.token_I, to_IEV, e, out_IS, begin, known, all_rows)
+        first = begin if all_rows else known
+        if first >= stop:
+            return
         for later_IEV in now.rows_SIEV[index + 2 :]:
-            later_IEV[begin:stop, e] = to_IEV[begin:stop, e]
+            later_IEV[first:stop, e] = to_IEV[first:stop, e]
         for column in range(out_IS.shape[1]):
-            self._pass_on(index, column, _wide(out_IS[begin:stop, column]), begin, stop)
+            self._pass_on(index, column, _wide(out_IS[first:stop, column]), first, stop)
 
     def finish(self, count: int | None = None) -> None:
         """Learn the last token; ``count``: of so many positions, where the others are not to come after all."""
@@ -206,6 +214,15 @@ class Chain:
         return tuple(_wide(signals[name]).shape[1] for name in self.wanted)
 
 
+def _read(stages: Sequence[Stage]) -> list[bool]:
+    """Of each stage, whether ``predict`` is needed for learning, its own or that of one after it."""
+    read, later = [False] * len(stages), False
+    for index, stage in reversed(list(enumerate(stages))):
+        read[index] = later or stage.learns_from == "predict"
+        later = read[index] or stage.learns_from == "rows"
+    return read
+
+
 def _wide(value_I: np.ndarray) -> np.ndarray:
     """[I] as [I, 1]."""
     return value_I.reshape(len(value_I), -1)
@@ -266,11 +283,12 @@ def _bound(stages: Sequence[Stage], offers: Sequence[str]) -> tuple[list[list[tu
     return sources, wanted
 
 
-def _drive_plain(predict, learn, state, lane_I, rows_IEV, in_IF, token_I, to_IEV, e, out_IS, begin, known):
+def _drive_plain(predict, learn, state, lane_I, rows_IEV, in_IF, token_I, to_IEV, e, out_IS, begin, known, all_rows):
     if begin > 0:
         learn(state, lane_I[begin - 1], rows_IEV[begin - 1], in_IF[begin - 1], token_I[begin - 1])
     for i in range(begin, len(lane_I)):
-        predict(state, lane_I[i], rows_IEV[i], in_IF[i], to_IEV[i, e], out_IS[i])
+        if all_rows or i >= known:
+            predict(state, lane_I[i], rows_IEV[i], in_IF[i], to_IEV[i, e], out_IS[i])
         if i >= known:
             return  # the token of this row is still to come
         if i + 1 < len(lane_I):
@@ -295,6 +313,7 @@ def _compiled(predict: Callable[..., None], learn: Callable[..., None], state: A
     driven = types.void(
         types.FunctionType(told), types.FunctionType(taught),
         state, types.int64[::1], blocks, lines, types.int64[::1], blocks, number, lines, number, number,
+        types.boolean,
     )  # fmt: skip
     predicts, learns = kernel(predict, told), kernel(learn, taught)
     drive = kernel(_named(_drive_plain, state), driven)

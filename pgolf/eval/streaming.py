@@ -20,6 +20,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -33,6 +34,7 @@ from pgolf.core.prediction import SIGNALS, Batch, Facts, Network, Rows, Span, si
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import Between, PositiveInt
 from pgolf.core.ranks import ONE, Ranks, owner
+from pgolf.core.threads import threaded
 from pgolf.eval.blocks import EvenLanes, Tape, lane_targets
 from pgolf.eval.network import FixedNetwork, offers_of
 from pgolf.eval.windows import BATCHES
@@ -72,7 +74,8 @@ class Streaming:
             raise ConfigError(f"eval: streaming remembers for a model with fixed weights, not for {network}")
         self.check(network.model)
         models = side_by_side(network.model.eval(), len(self.plan(facts).lane_starts))
-        return StreamingNetwork([Feed(model, self.window, self.stride) for model in models], facts.ranks)
+        workers = (facts.workers if facts.device == "cpu" else 1) // len(models)
+        return StreamingNetwork([Feed(model, self.window, self.stride) for model in models], workers, facts.ranks)
 
     def plan(self, facts: Facts) -> BlockPlan:
         return BlockPlan(self.stride, self.batch_blocks, facts.targets, self.lanes)
@@ -104,7 +107,8 @@ class StreamingNetwork:
     """A model that remembers what it has observed of each lane. Its weights may be trained between two batches.
 
     ``feeds``: of each lane, with weights that are one and the same; those of different lanes may run side by side. On
-    several ``ranks`` a lane is remembered by its owner alone.
+    several ``ranks`` a lane is remembered by its owner alone. ``workers``: threads for the head of a lane, whose
+    positions have nothing to do with each other.
     """
 
     learns: ClassVar[bool] = False
@@ -112,8 +116,8 @@ class StreamingNetwork:
     remembers: ClassVar[bool] = True
     cadence: ClassVar[int | None] = None
 
-    def __init__(self, feeds: Sequence[Feed], ranks: Ranks = ONE) -> None:
-        self.feeds, self.ranks = feeds, ranks
+    def __init__(self, feeds: Sequence[Feed], workers: int = 1, ranks: Ranks = ONE) -> None:
+        self.feeds, self.workers, self.ranks = feeds, workers, ranks
         self._fed_N: dict[int, Tensor] = {}  # the inputs of the lanes' last passes, until they are past
 
     @property
@@ -135,9 +139,8 @@ class StreamingNetwork:
         order = []
         for lane, places in _by_lane(batch).items():
             x_1ND, told = self._pass(lane, places, batch, names)
-            model = self.feeds[lane].model
-            with torch.autocast(device_type=x_1ND.device.type, enabled=False):
-                parts = [F.log_softmax(model.project(x_nD).float(), dim=-1) for x_nD in x_1ND[0].split(ROWS)]
+            head = partial(_head, self.feeds[lane].model, torch.is_inference_mode_enabled(), torch.is_grad_enabled())
+            parts = threaded(head, x_1ND[0].split(ROWS), self.workers)
             for name, value_NW in (("logp", torch.cat(parts)), *((name, told[name][0].float()) for name in names)):
                 found[name].append(value_NW.unflatten(0, (len(places), batch.keep)))
             order += places
@@ -161,12 +164,14 @@ class StreamingNetwork:
         return [feed.committed for feed in self.feeds]
 
     def since(self, mark: Sequence[Committed]) -> StreamingNetwork:
-        return StreamingNetwork([feed.on(feed.model, past) for feed, past in zip(self.feeds, mark, strict=True)])
+        feeds = [feed.on(feed.model, past) for feed, past in zip(self.feeds, mark, strict=True)]
+        return StreamingNetwork(feeds, self.workers, self.ranks)
 
     def fork(self) -> StreamingNetwork:
         """Its model is its own."""
         models = side_by_side(FixedNetwork(self.model).fork().model, len(self.feeds))
-        return StreamingNetwork([feed.on(model) for feed, model in zip(self.feeds, models, strict=True)], self.ranks)
+        feeds = [feed.on(model) for feed, model in zip(self.feeds, models, strict=True)]
+        return StreamingNetwork(feeds, self.workers, self.ranks)
 
     def _pass(
         self, lane: int, places: Sequence[int], batch: Batch, names: Sequence[str] = ()
@@ -179,6 +184,16 @@ class StreamingNetwork:
             stop = block.stop
         self._fed_N[lane] = batch.inputs_BT[places].flatten()
         return self.feeds[lane].traced(self._fed_N[lane][None], names)
+
+
+def _head(model: Model, inference: bool, grad: bool, x_nD: Tensor) -> Tensor:
+    """Log-probabilities [n, V], in the modes given: a thread has its own."""
+    with (
+        torch.inference_mode(inference),
+        torch.set_grad_enabled(grad),
+        torch.autocast(device_type=x_nD.device.type, enabled=False),
+    ):
+        return F.log_softmax(model.project(x_nD).float(), dim=-1)
 
 
 def _by_lane(batch: Batch) -> dict[int, list[int]]:

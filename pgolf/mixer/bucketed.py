@@ -134,7 +134,7 @@ class Bucketed:
             np.array([len(values) + 1 for values in self.edges.values()], dtype=np.int64),
             np.array([self.rate], dtype=np.float64),
         )
-        return Stage("bucketed", predict, learn, state, needs=tuple(self.edges), score=score)
+        return Stage("bucketed", predict, learn, state, needs=tuple(self.edges), score=score, learns_from="rows")
 
 
 def _check_edges(place: str, values: Sequence[float]) -> None:

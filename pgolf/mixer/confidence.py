@@ -77,4 +77,6 @@ class Confidence:
         """Raises ConfigError where there is no expert to mix."""
         need_experts("confidence", experts)
         state = ConfidenceShares(np.zeros(1), np.array(self.settings, dtype=np.float64))
-        return Stage("confidence", predict, learn, state, needs=("entropy", self.signal), score=score)
+        return Stage(
+            "confidence", predict, learn, state, needs=("entropy", self.signal), score=score, learns_from="rows"
+        )

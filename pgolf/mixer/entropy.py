@@ -95,7 +95,7 @@ class Entropy:
             np.array(self.settings, dtype=np.float64),
         )
         needs = ("entropy", "order") if len(self.centres) > 1 else ("entropy",)
-        return Stage("entropy", predict, learn, state, needs=needs, score=score)
+        return Stage("entropy", predict, learn, state, needs=needs, score=score, learns_from="token")
 
 
 def _extended(values: Sequence[float], length: int) -> list[float]:

@@ -58,4 +58,4 @@ class Fixed:
         """Raises ConfigError where there is no expert to mix."""
         need_experts("fixed", experts)
         weight_E = np.array([1 - self.share] + [self.share / experts] * experts, dtype=np.float32)
-        return Stage("fixed", predict, learn, FixedShares(weight_E), score=score)
+        return Stage("fixed", predict, learn, FixedShares(weight_E), score=score, learns_from="token")

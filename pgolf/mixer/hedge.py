@@ -83,4 +83,4 @@ class Hedge:
         need_experts("hedge", experts)
         weight_E = np.array([math.exp(self.network_logit)] + [1.0] * experts)
         state = HedgeWeights(weight_E / weight_E.sum(), np.array([self.eta, self.epsilon], dtype=np.float64))
-        return Stage("hedge", predict, learn, state, score=score)
+        return Stage("hedge", predict, learn, state, score=score, learns_from="rows")

@@ -131,4 +131,4 @@ class PublishedHedge:
             eta_1=np.array([self.eta], dtype=np.float64),
             setting_3=np.array(self.settings, dtype=np.int64),
         )
-        return Stage("hedge_published", predict, learn, state, needs=("entropy",), score=score)
+        return Stage("hedge_published", predict, learn, state, needs=("entropy",), score=score, learns_from="rows")

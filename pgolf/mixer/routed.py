@@ -142,4 +142,14 @@ class Routed:
         place = {order: index for index, order in enumerate(self.orders, start=1)}
         own_KX = [(place.get(order, 0), self.floor) for order in range(2, self.orders[-1] + 1)]
         state = empty_trie(facts, 2, self.orders[-1], self.max_memory_mb, own_KX, setting="mixer.orders")
-        return Stage("routed", predict, learn, state, SIGNALS, needs=("gates",), score=score, reserve=reserve)
+        return Stage(
+            "routed",
+            predict,
+            learn,
+            state,
+            SIGNALS,
+            needs=("gates",),
+            score=score,
+            reserve=reserve,
+            learns_from="token",
+        )

@@ -206,4 +206,6 @@ class Sse:
             turn_R=np.zeros(self.ranks),
         )
         before = self.of.stage(facts, experts)
-        return Stage("sse", predict, learn, state, needs=tuple(self.edges), price=price, after=before)
+        return Stage(
+            "sse", predict, learn, state, needs=tuple(self.edges), price=price, after=before, learns_from="rows"
+        )

@@ -94,4 +94,4 @@ class Surprise:
         """Raises ConfigError where there is no expert to mix."""
         need_experts("surprise", experts)
         state = SurpriseShares(np.array(self.settings, dtype=np.float64))
-        return Stage("surprise", predict, learn, state, price=price)
+        return Stage("surprise", predict, learn, state, price=price, learns_from="token")

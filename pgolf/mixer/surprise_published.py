@@ -81,4 +81,4 @@ class PublishedSurprise:
         """Raises ConfigError where there is no expert to mix."""
         need_experts("surprise_published", experts)
         state = PublishedSurpriseShares(np.array(self.settings, dtype=np.float64))
-        return Stage("surprise_published", predict, learn, state, score=score)
+        return Stage("surprise_published", predict, learn, state, score=score, learns_from="token")

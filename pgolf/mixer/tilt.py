@@ -112,4 +112,4 @@ class Tilt:
         if not experts:
             raise ConfigError("mixer: tilt has nobody to hint at a token; choose an ngram, or mixer=none")
         state = TiltStrength(np.array([self.strength], dtype=np.float64), np.array(self.settings, dtype=np.float64))
-        return Stage("tilt", predict, learn, state, price=price)
+        return Stage("tilt", predict, learn, state, price=price, learns_from="rows")

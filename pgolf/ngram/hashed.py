@@ -123,4 +123,4 @@ class Hashed:
         """One expert."""
         state = self.counters.state(facts, [self._own_X] * self.counters.orders)
         signals = ("order", "total", "distinct")
-        return (Stage("hashed", predict, learn, state, signals, score=score, reserve=reserve),)
+        return (Stage("hashed", predict, learn, state, signals, score=score, reserve=reserve, learns_from="token"),)

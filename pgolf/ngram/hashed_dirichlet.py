@@ -116,4 +116,8 @@ class HashedDirichlet:
         """One expert."""
         state = self.counters.state(facts, [[beta] for beta in self.betas])
         signals = ("order", "total", "distinct")
-        return (Stage("hashed_dirichlet", predict, learn, state, signals, score=score, reserve=reserve),)
+        return (
+            Stage(
+                "hashed_dirichlet", predict, learn, state, signals, score=score, reserve=reserve, learns_from="token"
+            ),
+        )

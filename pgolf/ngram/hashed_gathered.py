@@ -77,4 +77,14 @@ class HashedGathered:
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
         """One expert."""
         state = self.counters.state(facts, [[0.0]] * self.counters.orders)
-        return (Stage("hashed_gathered", predict, learn, state, ("order", "total", "distinct"), reserve=reserve),)
+        return (
+            Stage(
+                "hashed_gathered",
+                predict,
+                learn,
+                state,
+                ("order", "total", "distinct"),
+                reserve=reserve,
+                learns_from="token",
+            ),
+        )

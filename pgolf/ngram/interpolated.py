@@ -128,4 +128,6 @@ class Interpolated:
         """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
         own_KX = [[self.prior_share * self.prior_weight, self.prior_weight] * BUCKETS] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
-        return (Stage("interpolated", predict, learn, state, SIGNALS, score=score, reserve=reserve),)
+        return (
+            Stage("interpolated", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="rows"),
+        )

@@ -87,4 +87,4 @@ class KeepBetter:
         """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
         own_KX = [self._own_X] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
-        return (Stage("keep_better", predict, learn, state, SIGNALS, reserve=reserve),)
+        return (Stage("keep_better", predict, learn, state, SIGNALS, reserve=reserve, learns_from="token"),)

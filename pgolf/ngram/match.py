@@ -186,4 +186,4 @@ class Match:
             size_3=np.array([self.min_length, self.max_length, 0], dtype=np.int64),
         )
         signals = ("order", "total", "distinct")
-        return (Stage("match", predict, learn, state, signals, score=score, reserve=reserve),)
+        return (Stage("match", predict, learn, state, signals, score=score, reserve=reserve, learns_from="rows"),)

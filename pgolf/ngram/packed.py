@@ -1,9 +1,10 @@
 """Counts of n-grams of the training text, carried in the artifact, with which the evaluation's own counts begin.
 
-Rule: of all n-grams up to ``max_order`` that came ``least_count`` times, those with the largest log2(c / e), the bits that their
-counts c save each time beside those of shorter ones, which would have had them come e times (``pgolf.ngram.packing``);
-with an n-gram, all that are in it; as many as ``packed_bytes`` hold. A context that came more than ``most_total`` times
-is scaled down to that: its proportions matter, and the stream's own counts are to come up to them.
+Rule: of all n-grams up to ``max_order`` that came ``least_count`` times, those with the largest log2(c / e), the bits
+that their counts c save each time beside those of shorter ones, which would have had them come e times
+(``pgolf.ngram.packing``); with an n-gram, all that are in it; as many as ``packed_bytes`` hold. A context that came
+more than ``most_total`` times is scaled down to that: its proportions matter, and the stream's own counts are to come
+up to them.
 Source: pull requests 1114, 1030 and 1056 pack hashed tables; here the counts are exact and their bytes are counted.
 Bytes: ``packed_bytes``, 1.4 an n-gram; weights that are fitted to a size get as many less. The code: 3 kB.
 Time: some seconds when packed, about one when read.

@@ -143,7 +143,16 @@ class RowCounts:
             )
         names, signals = ("unigram", "bigram", "trigram"), ("order", "total", "distinct")
         return tuple(
-            Stage(name, predict, learn, self._state(facts, length, rows[length]), signals, score=score, reserve=reserve)
+            Stage(
+                name,
+                predict,
+                learn,
+                self._state(facts, length, rows[length]),
+                signals,
+                score=score,
+                reserve=reserve,
+                learns_from="token",
+            )
             for length, name in enumerate(names)
         )
 

@@ -293,4 +293,6 @@ class SortedRunsBackoff:
             given_3=np.array([bits, self.min_order, self.chunk_tokens], dtype=np.int64),
         )
         counting = partial(reserve, device=facts.device)
-        return (Stage("sorted_runs", predict, learn, state, SIGNALS, score=score, reserve=counting),)
+        return (
+            Stage("sorted_runs", predict, learn, state, SIGNALS, score=score, reserve=counting, learns_from="token"),
+        )

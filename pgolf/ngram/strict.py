@@ -90,4 +90,4 @@ class StrictBackoff:
         """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
         own_KX = [[self.alpha, self.min_total]] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, packed=facts.packed)
-        return (Stage("strict", predict, learn, state, SIGNALS, score=score, reserve=reserve),)
+        return (Stage("strict", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),)

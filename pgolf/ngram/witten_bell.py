@@ -80,4 +80,6 @@ class WittenBell:
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
         """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, packed=facts.packed)
-        return (Stage("witten_bell", predict, learn, state, SIGNALS, score=score, reserve=reserve),)
+        return (
+            Stage("witten_bell", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),
+        )

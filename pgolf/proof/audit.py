@@ -12,6 +12,14 @@ Half of the places are uniform: no difference in n of them bounds the share of d
 the most that a lie can have gained there: not only where targets are cheap, since a dear one may be made to look
 common. Both processes run the accused's code; this module and its process run none of it.
 
+The second process knows the places where it is looked at, since there it is told no further; that its stages make rows
+there alone tells them nothing new. What could it do with that? Its row must have the committed score for a target that
+it has not been told, and sum to one; and that score stood, here as everywhere, before any place was drawn. To be honest
+at the places is of use to a liar only if the scores were honest there, which who made them could not arrange but by
+honest scores everywhere. A stage that learns otherwise where no row is asked for makes other rows than were scored, and
+is refused: leaving rows out can accuse who is honest, never clear who is not. That it accuses nobody is a test's to
+show, for every option (``Stage.learns_from``).
+
 Shapes: N-1 targets of the stream, n places, V vocabulary.
 """
 

@@ -278,7 +278,7 @@ class ChunkTrained:
         with torch.no_grad():
             for gradient in total:
                 gradient.div_(whole)
-            self._stepped(weights, total, rate)
+            self._stepped(weights, list(total), rate)
 
     def _stepped(self, weights: Sequence[Tensor], gradients: list[Tensor], rate: float) -> None:
         """The rule's step with gradients of the loss, clipped in place, and the way back."""

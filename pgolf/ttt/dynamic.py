@@ -83,11 +83,16 @@ class Dynamic(GradientAdaptation):
         return Momentum(0.0)
 
     def trained(self, network: ModelNetwork, facts: Facts) -> Network:
-        """Raises ConfigError for several lanes, whose passes would be older than the weights."""
+        """Raises ConfigError for several lanes, whose passes would be older than the weights, and for several ranks."""
         if facts.lanes > 1:
             raise ConfigError(
                 f"ttt: dynamic trains through the pass that scored, of which eval.lanes={facts.lanes} would have "
                 "several, each made before the others' steps; eval.lanes=1"
+            )
+        if facts.ranks.world > 1:
+            raise ConfigError(
+                "ttt: dynamic trains through the pass that scored, which is one rank's alone; one rank, or ttt=sgd, "
+                "whose windows are shared out"
             )
         if not isinstance(network, TracedNetwork):
             raise ConfigError(f"ttt: dynamic cannot follow how the rows of {type(network).__name__} came about")

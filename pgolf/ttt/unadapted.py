@@ -40,4 +40,4 @@ def score(state, lane, p_E, in_F, token, out_S):
 
 
 def unadapted() -> Stage:
-    return Stage(SIGNAL, predict, learn, UnadaptedRow(np.zeros(0)), needs=(SIGNAL,), score=score)
+    return Stage(SIGNAL, predict, learn, UnadaptedRow(np.zeros(0)), needs=(SIGNAL,), score=score, learns_from="token")
