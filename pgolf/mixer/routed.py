@@ -3,8 +3,9 @@
 Formula: p = sum_k w_k P_k, P_1 the network's row, P_k the counts of order k by Witten and Bell down to it, as in
 ``ngram=witten_bell``; with s the softmax of the gates of the network and of those orders whose context was seen,
 w_1 = f + (1 - f) s_1 and w_k = (1 - f) s_k, f = ``floor``. Each P_k sums to one, and so does the mixture.
-Source: pull requests 834 and 860, over ratios of hashed counts that do not sum to one (spec ngram §4); here over the
-distributions that the head was trained on (``pgolf.arch.addon.count_provider``).
+Source: pull requests 834 and 860, over ratios of hashed counts that do not sum to one (spec ngram §4;
+``mixer=routed_published``); here over the distributions that the head was trained on
+(``pgolf.arch.addon.count_provider``).
 Bytes: the head's, see ``arch/addon=routing_head``; 1 kB of code. Memory and time: those of the trie.
 Hurts: nothing is learnt from how right an order was; counts beside a text of millions of tokens are not those of the
 few thousand that the head saw in training.
@@ -22,9 +23,9 @@ from typing import ClassVar
 import numpy as np
 from numba.extending import register_jitable
 
-from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Fraction, PositiveInt
+from pgolf.mixer.gates import check_gates, check_orders
 from pgolf.ngram.trie import (
     COUNT,
     COUNTED,
@@ -112,33 +113,12 @@ class Routed:
 
     def __init__(self, *, orders: Sequence[int], floor: Fraction, max_memory_mb: PositiveInt) -> None:
         """Raises ConfigError for no rising list of orders."""
-        whole = all(isinstance(order, int) and not isinstance(order, bool) for order in orders)
-        if (
-            not whole
-            or not orders
-            or list(orders) != sorted({*orders})
-            or not 2 <= orders[0] <= orders[-1] <= MOST_ORDER
-        ):
-            raise ConfigError(f"mixer.orders: {list(orders)!r} is no rising list of orders from 2 to {MOST_ORDER}")
-        self.orders, self.floor, self.max_memory_mb = tuple(orders), floor, max_memory_mb
+        self.orders, self.floor, self.max_memory_mb = check_orders(orders, MOST_ORDER), floor, max_memory_mb
 
     def stage(self, facts: Facts, experts: int) -> Stage:
         """Raises ConfigError for a model without such a head, for experts, which it has no gates for, and for a stream
         whose counts might not fit in ``max_memory_mb``."""
-        gates = facts.width("gates")
-        if gates == 0:
-            raise ConfigError(
-                "mixer: routed asks the model's routing head, which it has not; arch/addon=[routing_head]"
-            )
-        if experts:
-            raise ConfigError(
-                f"mixer: routed weighs the network and counts of its own, with no gate for {experts} more; ngram=none"
-            )
-        if gates is not None and gates != 1 + len(self.orders):
-            raise ConfigError(
-                f"mixer.orders: {len(self.orders)} orders and the network have no use for the {gates} gates of the "
-                "model's head; as many as arch.addons.routing_head.orders"
-            )
+        check_gates("routed", self.orders, facts, experts)
         place = {order: index for index, order in enumerate(self.orders, start=1)}
         own_KX = [(place.get(order, 0), self.floor) for order in range(2, self.orders[-1] + 1)]
         state = empty_trie(facts, 2, self.orders[-1], self.max_memory_mb, own_KX, setting="mixer.orders")
