@@ -5,11 +5,11 @@ them, the weights that ``phase_trains`` names take ``phase_epochs`` steps of des
 on each chunk of the first ``⌊P·j/n⌋`` of them, one after the other with both their BOS, but the last chunk; the rate
 falls to 0 along half a cosine. Adapters begin anew on the weights as they are then. P is ``documents``, n ``phases``.
 Source: #1610 (one phase), #1626, #1736 … #1855 (three; P 2,000, later 2,500); spec ttt §5. There documents are sorted
-longest first (``eval.order=longest_first``, whose order is charged here), and ``ranks`` 8 processes finish what they are
-at before a phase: ``ranks`` − 1 batches more of those beside each other. It ``takes`` the last of all that have ended,
-from the last one back, so that the longest are dropped: 1,296, 2,128 and 2,960 scored, 833, 1,666 and 2,500 kept. There
-the queue's first batch is the short one, here its last, so that some 48 more have been scored; and attention is masked
-at BOS in the phases too.
+longest first (``eval.order=longest_first``, whose order is charged here), and ``ranks`` 8 processes finish what they
+are at before a phase: ``ranks`` − 1 batches more of those beside each other. It ``takes`` the last of all that have
+ended, from the last one back, so that the longest are dropped: 1,296, 2,128 and 2,960 scored, 833, 1,666 and 2,500
+kept. There the queue's first batch is the short one, here its last, so that some 48 more have been scored; and
+attention is masked at BOS in the phases too.
 Bytes: 5.5 kB of code. In memory as ``document_lora``, and the text of the first P documents.
 Time: as ``document_lora``, and per phase three forward passes over the text so far for each epoch.
 Hurts: as ``document_lora``; six phases or more overfit (published); what the weights learn from one document is worth

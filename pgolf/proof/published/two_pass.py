@@ -133,8 +133,8 @@ def score_twice(
 ) -> tuple[Score, list[Chunk]]:
     """What ``evaluation``, with whatever experts, mixer and adaptation it has, claims by two passes; in this process.
 
-    The chunks are those that were scored again, ``chunks_again`` or #846's part of them. ``target_bytes_N``, ``how``: as
-    for ``make_score``.
+    The chunks are those that were scored again, ``chunks_again`` or #846's part of them. ``target_bytes_N``, ``how``:
+    as for ``make_score``.
     """
     started = time.perf_counter()
     evaluation = in_windows(evaluation)
