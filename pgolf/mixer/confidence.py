@@ -39,8 +39,10 @@ def _share(state, in_F):
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
-    """The mixture."""
-    blend(_share(state, in_F), rows_EV, row_V)
+    """The mixture, and the experts' share."""
+    share = _share(state, in_F)
+    out_S[0] = share
+    blend(share, rows_EV, row_V)
 
 
 def learn(state, lane, rows_EV, in_F, token):
@@ -50,7 +52,9 @@ def learn(state, lane, rows_EV, in_F, token):
 
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, to the bit; then remember the largest value."""
-    p = blended(_share(state, in_F), p_E)
+    share = _share(state, in_F)
+    out_S[0] = share
+    p = blended(share, p_E)
     state.most_1[0] = max(state.most_1[0], np.float64(in_F[1]))
     return p
 
@@ -77,4 +81,5 @@ class Confidence:
         """Raises ConfigError where there is no expert to mix."""
         need_experts("confidence", experts)
         state = ConfidenceShares(np.zeros(1), np.array(self.settings, dtype=np.float64))
-        return Stage("confidence", predict, learn, state, needs=("entropy", self.signal), score=score)
+        needs = ("entropy", self.signal)
+        return Stage("confidence", predict, learn, state, ("share",), needs, score=score, traces=("share",))

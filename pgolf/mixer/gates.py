@@ -16,6 +16,11 @@ def check_orders(orders: Sequence[int], most: int) -> tuple[int, ...]:
     return tuple(orders)
 
 
+def order_weights(orders: Sequence[int]) -> tuple[str, ...]:
+    """The names of the weights that come of the gates, the network's first."""
+    return ("weight_network", *(f"weight_{order}" for order in orders))
+
+
 def check_gates(name: str, orders: Sequence[int], facts: Facts, experts: int) -> None:
     """Raises ConfigError for a model without such a head or with one of another width, and for experts, which it has no
     gates for."""

@@ -25,7 +25,7 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Fraction, PositiveInt
-from pgolf.mixer.gates import check_gates, check_orders
+from pgolf.mixer.gates import check_gates, check_orders, order_weights
 from pgolf.ngram.trie import (
     COUNT,
     COUNTED,
@@ -54,9 +54,9 @@ GATE, FLOOR = range(2)  # of a context's own numbers: its place among the gates,
 
 
 @register_jitable
-def _route(found_K5, part_K6, own_KX, gate_W):
-    """Into ``SHARE`` what each context has of the row, its own weight and what longer ones leave to it; returns the
-    network's part."""
+def _route(found_K5, part_K6, own_KX, gate_W, weight_W):
+    """Into ``SHARE`` what each context has of the row, its own weight and what longer ones leave to it, and the weights
+    themselves; returns the network's part."""
     most = np.float64(gate_W[0])
     for k in range(len(part_K6)):
         gate = int(own_KX[k, GATE])
@@ -71,18 +71,21 @@ def _route(found_K5, part_K6, own_KX, gate_W):
             part_K6[k, SHARE] = math.exp(np.float64(gate_W[int(own_KX[k, GATE])]) - most)
             total += part_K6[k, SHARE]
     floor, left = own_KX[0, FLOOR], 0.0
+    weight_W[:] = 0.0
+    weight_W[0] = floor + (1.0 - floor) * own / total
     for k in range(len(part_K6) - 1, -1, -1):
         if part_K6[k, OVER] > 0:
+            weight_W[int(own_KX[k, GATE])] = (1.0 - floor) * part_K6[k, SHARE] / total
             part_K6[k, SHARE] = left + (1.0 - floor) * part_K6[k, SHARE] / total
             left = part_K6[k, SHARE] * (part_K6[k, KEPT] / part_K6[k, OVER])
     return np.float32(floor + (1.0 - floor) * own / total + left)
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
-    """The mixture; and ``order``, ``total``, ``distinct`` of the longest context that was seen."""
+    """The mixture; ``order``, ``total``, ``distinct`` of the longest context that was seen; and the weights."""
     look(state, lane, 1, out_S)
     node_N4, entry_E4, found_K5, part_K6 = state.node_N4, state.entry_E4, state.found_K5, state.part_K6
-    own = _route(found_K5, part_K6, state.own_KX, in_F)
+    own = _route(found_K5, part_K6, state.own_KX, in_F, out_S[len(SIGNALS) :])
     for v in range(len(row_V)):
         row_V[v] = max(own * rows_EV[0, v], LEAST)
     for k in range(len(part_K6) - 1, -1, -1):
@@ -99,7 +102,7 @@ def score(state, lane, p_E, in_F, token, out_S):
     follow(state, lane, token)
     found_K5, part_K6 = state.found_K5, state.part_K6
     tell(found_K5, 0, 1, out_S)
-    p = max(_route(found_K5, part_K6, state.own_KX, in_F) * p_E[0], LEAST)
+    p = max(_route(found_K5, part_K6, state.own_KX, in_F, out_S[len(SIGNALS) :]) * p_E[0], LEAST)
     for k in range(len(part_K6) - 1, -1, -1):
         if found_K5[k, COUNTED] > 0 and part_K6[k, OVER] > 0:
             p += np.float32(part_K6[k, SHARE] / part_K6[k, OVER]) * np.float32(found_K5[k, COUNTED])
@@ -122,4 +125,6 @@ class Routed:
         place = {order: index for index, order in enumerate(self.orders, start=1)}
         own_KX = [(place.get(order, 0), self.floor) for order in range(2, self.orders[-1] + 1)]
         state = empty_trie(facts, 2, self.orders[-1], self.max_memory_mb, own_KX, setting="mixer.orders")
-        return Stage("routed", predict, learn, state, SIGNALS, needs=("gates",), score=score, reserve=reserve)
+        weights = order_weights(self.orders)
+        signals, needs, traces = (*SIGNALS, *weights), ("gates",), (*weights, "gates")
+        return Stage("routed", predict, learn, state, signals, needs, score=score, reserve=reserve, traces=traces)

@@ -28,7 +28,7 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, Fraction, NonNegativeInt, PositiveInt
-from pgolf.mixer.gates import check_gates, check_orders
+from pgolf.mixer.gates import check_gates, check_orders, order_weights
 from pgolf.ngram.counters import (
     BITS,
     COUNTED,
@@ -92,19 +92,19 @@ def _weight(state, gate_W, k, most, total):
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
-    """What would be claimed of each token, had it come."""
+    """What would be claimed of each token, had it come; and the weights."""
     most, total = _sum_of_gates(state, lane, in_F)
     own = _own(state, in_F, most, total)
+    out_S[:] = 0.0
+    out_S[0] = own
     for v in range(len(row_V)):
         row_V[v] = max(own * rows_EV[0, v], LEAST)
     for k in range(len(state.least_K)):
         hashed, count = _context(state, lane, k)
         if count > 0:
-            weight, length, pair_B = (
-                _weight(state, in_F, k, most, total),
-                state.given_9[SHORTEST] + k - 1,
-                state.pair_KB[k],
-            )
+            weight, length = _weight(state, in_F, k, most, total), state.given_9[SHORTEST] + k - 1
+            out_S[int(state.own_KX[k, GATE])] = weight
+            pair_B = state.pair_KB[k]
             for v in range(len(row_V)):
                 both = pair_B[pair_bucket(hashed, length, v, state.by_P, state.given_9)]
                 row_V[v] += weight * np.float32(min(both, count) / count)
@@ -113,13 +113,18 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
 def score(state, lane, p_E, in_F, token, out_S):
     """What is claimed of the token, to the bit; then count it."""
     most, total = _sum_of_gates(state, lane, in_F)
-    p = max(_own(state, in_F, most, total) * p_E[0], LEAST)
+    own = _own(state, in_F, most, total)
+    out_S[:] = 0.0
+    out_S[0] = own
+    p = max(own * p_E[0], LEAST)
     for k in range(len(state.least_K)):
         hashed, count = _context(state, lane, k)
         if count > 0:
             length = state.given_9[SHORTEST] + k - 1
             both = state.pair_KB[k, pair_bucket(hashed, length, token, state.by_P, state.given_9)]
-            p += _weight(state, in_F, k, most, total) * np.float32(min(both, count) / count)
+            weight = _weight(state, in_F, k, most, total)
+            out_S[int(state.own_KX[k, GATE])] = weight
+            p += weight * np.float32(min(both, count) / count)
     count_in_chunks(state, lane, token)
     return p
 
@@ -166,4 +171,7 @@ class PublishedRouted:
         place = {order: index for index, order in enumerate(self.orders, start=1)}
         own_KX = [(place.get(order, 0), self.floor) for order in range(self.orders[0], self.orders[-1] + 1)]
         state: HashedCounters = self.counters.state(facts, own_KX)
-        return Stage("routed_published", predict, learn, state, needs=("gates",), score=score, reserve=reserve)
+        weights, needs = order_weights(self.orders), ("gates",)
+        traces = (*weights, "gates")
+        name = "routed_published"
+        return Stage(name, predict, learn, state, weights, needs, score=score, reserve=reserve, traces=traces)
