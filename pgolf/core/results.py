@@ -104,7 +104,7 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class SignalTrace:
     """How a number that a stage wrote or read went over the stream: of all ``count`` positions, and ``curve``, the
     means of 64 equal parts of the stream in turn, None for one without positions."""
 
@@ -143,7 +143,7 @@ class Score:
     bytes: int
     seconds: float
     valid: bool
-    traces: tuple[Trace, ...] = ()
+    traces: tuple[SignalTrace, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

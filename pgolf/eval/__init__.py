@@ -4,5 +4,5 @@ Every module is a word of the command line, leaves apart. Contract: ``pgolf.eval
 ``blocks``, ``coder``, ``comparison``, ``decoder``, ``encoder``, ``ending``, ``evaluation``, ``evaluator``, ``frames``,
 ``from_artifact``, ``home``, ``isolation``, ``library``, ``metric``, ``network``, ``rehearsal``, ``remote``, ``sample``,
 ``sampler``, ``scorer``, ``seal``, ``sealed``, ``sealed_child``, ``serve``, ``slots``, ``source``, ``split``, ``stage``,
-``windows``, ``zygote``.
+``traces``, ``windows``, ``zygote``.
 """

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pgolf.core.protocols import Progress
-from pgolf.core.results import Score, Trace
+from pgolf.core.results import Score, SignalTrace
 from pgolf.eval.blocks import LaneStarts
 from pgolf.eval.coder import Informed, PlainRows, Predicted
 from pgolf.eval.evaluation import Evaluation, make_score
@@ -110,7 +110,7 @@ class _Beside:
             chain.finish(count)
 
     @property
-    def traces(self) -> list[tuple[Trace, ...]]:
+    def traces(self) -> list[tuple[SignalTrace, ...]]:
         """Of each."""
         return [chain.traces for chain in self._chains]
 

@@ -18,7 +18,7 @@ from pgolf.arch.untie import untie_recurrence
 from pgolf.core.errors import ConfigError, DataError
 from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage, in_turn
 from pgolf.core.protocols import Model, Progress, Tokenizer
-from pgolf.core.results import Score, Trace
+from pgolf.core.results import Score, SignalTrace
 from pgolf.eval.blocks import RoundPlan
 from pgolf.eval.evaluator import Evaluator, under
 from pgolf.eval.metric import bits_per_byte
@@ -297,7 +297,7 @@ def make_score(
     valid: bool,
     side_bits: float = 0.0,
     target_bytes_N: np.ndarray | None = None,
-    traces: tuple[Trace, ...] = (),
+    traces: tuple[SignalTrace, ...] = (),
 ) -> Score:
     """The record of one code length, from the scores of the targets ``tokens_N[1:]`` and the sums of their rows.
 

@@ -35,7 +35,7 @@ from numba.core.dispatcher import Dispatcher
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Stage
-from pgolf.core.results import Trace
+from pgolf.core.results import SignalTrace
 from pgolf.eval.traces import Traces
 
 
@@ -125,7 +125,7 @@ class Chain:
         traces.add(np.concatenate(list(told.values()), axis=1))
 
     @property
-    def traces(self) -> tuple[Trace, ...]:
+    def traces(self) -> tuple[SignalTrace, ...]:
         """Of what was driven so far."""
         return tuple(trace for traces in self._traces if traces is not None for trace in traces.found())
 

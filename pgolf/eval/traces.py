@@ -1,6 +1,6 @@
 """How signals of the stages went over the stream: what a mixer weighed its experts by, and the gates that it was given.
 
-Reduced as they come, in the order of prediction, to the numbers of ``pgolf.core.results.Trace``; nothing is predicted
+Reduced as they come, in the order of prediction, to the numbers of ``pgolf.core.results.SignalTrace``; nothing is predicted
 from them. Of a sealed process they are what it says of itself: no probe looks at them.
 
 Shapes: I positions, S traced numbers, B bins.
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pgolf.core.errors import UserError
-from pgolf.core.results import Trace
+from pgolf.core.results import SignalTrace
 
 BINS = 64
 
@@ -50,13 +50,13 @@ class Traces:
     def fork(self) -> Traces:
         return copy.deepcopy(self)
 
-    def found(self) -> list[Trace]:
+    def found(self) -> list[SignalTrace]:
         """None of a stream of which nothing was predicted."""
         if not self.count:
             return []
         deviation_S = np.sqrt(self._square_S / self.count)
         return [
-            Trace(
+            SignalTrace(
                 name,
                 self.count,
                 float(self._mean_S[s]),
@@ -72,7 +72,7 @@ class Traces:
         ]
 
 
-def traces_told(facts: Mapping[str, Any]) -> tuple[Trace, ...]:
+def traces_told(facts: Mapping[str, Any]) -> tuple[SignalTrace, ...]:
     """Those that a sealed process told among its ``facts``. Raises UserError for what is none."""
     try:
         return tuple(_read(told) for told in facts.get("traces", ()))
@@ -80,10 +80,10 @@ def traces_told(facts: Mapping[str, Any]) -> tuple[Trace, ...]:
         raise UserError(f"the sealed process told traces that are none: {error}") from error
 
 
-def _read(told: Mapping[str, Any]) -> Trace:
+def _read(told: Mapping[str, Any]) -> SignalTrace:
     numbers = {name: float(told[name]) for name in ("mean", "deviation", "least", "largest")}
     curve = tuple(None if value is None else float(value) for value in told["curve"])
     known = [value for value in curve if value is not None]
     if len(curve) != BINS or not all(map(math.isfinite, [*numbers.values(), *known])):
         raise ValueError(f"{told['name']!r} has a curve of {len(curve)} numbers, or such as are infinite")
-    return Trace(name=str(told["name"]), count=int(told["count"]), curve=curve, **numbers)
+    return SignalTrace(name=str(told["name"]), count=int(told["count"]), curve=curve, **numbers)
