@@ -1,7 +1,7 @@
 """How signals of the stages went over the stream: what a mixer weighed its experts by, and the gates that it was given.
 
-Reduced as they come, in the order of prediction, to the numbers of ``pgolf.core.results.SignalTrace``; nothing is predicted
-from them. Of a sealed process they are what it says of itself: no probe looks at them.
+Reduced as they come, in the order of prediction, to the numbers of ``pgolf.core.results.SignalTrace``; nothing is
+predicted from them. Of a sealed process they are what it says of itself: no probe looks at them.
 
 Shapes: I positions, S traced numbers, B bins.
 """
