@@ -30,7 +30,13 @@ NEEDS = {
 MATES = {"ngram": ("mixer", "bucketed"), "mixer": ("ngram", "backoff")}
 PACKED_MATE = ("mixer", "tree")  # whose counts begin with those of ngram=packed
 # Options that refuse to live in the default model, with the reason their message gives.
-REFUSES = {("arch/attention", "flex"): "cannot train on a CPU", ("mixer", "routed"): "routing head, which it has not"}
+REFUSES = {
+    ("arch/attention", "flex"): "cannot train on a CPU",
+    ("mixer", "confidence_pr187"): "confidence: needs the signal 'moved'",
+    ("mixer", "routed"): "routing head, which it has not",
+    ("mixer", "routed_published"): "routing head, which it has not",
+    ("ttt", "pr860"): "no layer of this model is visited twice",
+}
 # Groups whose options choose in other groups too, or are read by them.
 ALONE = ("size", "budget", "experiment", "arch", "quant")
 

@@ -38,7 +38,8 @@ class Part(nn.Module):
     default nobody assumes so; a part that looks at other positions overrides ``stand_ins``.
     ``why_not`` ends the sentence that refuses one that can do neither.
     ``follows_progress``: ``at_progress`` wants to know how far the run is.
-    ``tells``: what evaluation can ask it for at the site ``output``, by name, with the number of numbers.
+    ``tells``: what evaluation can ask it for at the sites ``output`` and ``embedding``, by name, with the number of
+    numbers.
     """
 
     alone: bool = False
@@ -65,7 +66,7 @@ class Part(nn.Module):
         return {} if self.alone else None
 
     def tell(self, name: str, x_BTD: Tensor) -> Tensor:
-        """One of what it ``tells``, [B, T, W], from the final normed stream."""
+        """One of what it ``tells``, [B, T, W], from the final normed stream; at ``embedding`` from what it is given."""
         raise NotImplementedError
 
     def at_progress(self, fraction: float) -> None:

@@ -52,7 +52,7 @@ class ForwardContext:
     has one appends it (a scalar, in nats) to ``auxiliary``. ``shared`` holds what one part leaves for others,
     under the addon's name. ``visit`` is the one being run: parts of visits that share a control key are shared.
     ``head`` is, for the site ``output``, the matrix [V, D] that scores words and the cap of the logits. ``mlp_in_BTD``:
-    what the last MLP so far was given.
+    what the last MLP so far was given. ``told``: vectors that were asked for, by name.
     """
 
     ids_BT: Tensor
@@ -63,6 +63,7 @@ class ForwardContext:
     visit: Visit | None = None
     head: tuple[Tensor, float] | None = None
     mlp_in_BTD: Tensor | None = None
+    told: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Layer(Part):

@@ -159,19 +159,28 @@ class UNet(Part):
         controls, sites = self.controls[visit.key], self.addons.block_sites[visit.key]
         return Block(visit, layer, mlp, controls, sites)  # type: ignore[arg-type]
 
-    def embed(self, ids_BT: Tensor) -> Tensor:
-        """The stream's start x0: embedded, passed through the front-end addons, normed."""
+    def embed(self, ids_BT: Tensor, names: Sequence[str] = (), told: dict[str, Tensor] | None = None) -> Tensor:
+        """The stream's start x0: embedded, passed through the front-end addons, normed; into ``told`` what these tell
+        of ``names``."""
         x_BTD = F.embedding(ids_BT, self.embedding)
         for part in self.parts_at("embedding"):
+            if told is not None and isinstance(part, Part):
+                told |= {name: part.tell(name, x_BTD) for name in names if name in part.tells}
             x_BTD = part(x_BTD, ids_BT)
         x_BTD = rms_norm(x_BTD)
         for part in self.parts_at("stream"):
             x_BTD = part(x_BTD, ids_BT)
         return x_BTD
 
-    def trunk(self, ids_BT: Tensor, targets_BT: Tensor | None) -> tuple[Tensor, ForwardContext]:
-        """The normed final stream x_BTD and the context of this pass; everything else goes through here."""
-        context = ForwardContext(ids_BT, self.embed(ids_BT), targets_BT)
+    def trunk(
+        self, ids_BT: Tensor, targets_BT: Tensor | None, names: Sequence[str] = ()
+    ) -> tuple[Tensor, ForwardContext]:
+        """The normed final stream x_BTD and the context of this pass; everything else goes through here.
+
+        ``names``: of what is to be told of the embedding.
+        """
+        told: dict[str, Tensor] = {}
+        context = ForwardContext(ids_BT, self.embed(ids_BT, names, told if names else None), targets_BT, told=told)
         for part in self.parts_at("prepare"):
             part(context)
         stream: ResidualStream = (context.x0_BTD,)
@@ -215,18 +224,18 @@ class UNet(Part):
     def widths(self) -> dict[str, int]:
         """Of what ``hidden_and`` gives: ``mlp_in``, the normed input of the last MLP, and what parts tell."""
         found = {"mlp_in": self.dims.width} if any(self.block(v).mlp is not None for v in self.route.visits) else {}
-        for part in self._telling():
+        for part in (*self._telling("embedding"), *self._telling("output")):
             found |= part.tells
         return found
 
-    def _telling(self) -> list[Part]:
-        return [part for part in self.parts_at("output") if isinstance(part, Part)]
+    def _telling(self, site: str) -> list[Part]:
+        return [part for part in self.parts_at(site) if isinstance(part, Part)]
 
     def hidden_and(self, ids_BT: Tensor, names: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
         """``hidden``, and of the same pass the vectors of these ``names``, [B, T, W]."""
-        x_BTD, context = self.trunk(ids_BT, None)
-        found: dict[str, Tensor] = {}
-        for part in self._telling():
+        x_BTD, context = self.trunk(ids_BT, None, names)
+        found = context.told
+        for part in self._telling("output"):
             found |= {name: part.tell(name, x_BTD) for name in names if name in part.tells}
         if "mlp_in" in names:
             assert context.mlp_in_BTD is not None

@@ -1,6 +1,7 @@
 """``pgolf compare ARTIFACT WORDS``: evaluations of one artifact on dev, side by side. Imports stay light until it runs.
 
-Of each: what it claims, what its rows sum to, and what is left of the claim once they are divided by that.
+Of each: what it claims, what its rows sum to, and what is left of the claim once they are divided by that and what a
+decoder is told besides is counted.
 """
 
 from __future__ import annotations
@@ -44,6 +45,12 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="each also as in #846, no code length: the beginning is scored again when all of it has been learnt",
     )
+    parser.add_argument(
+        "--again",
+        type=at_least(1),
+        metavar="CHUNKS",
+        help="with --two-pass, how many are scored again; #860 had 15 (default: 15 of 63, as #846)",
+    )
     parser.set_defaults(run=guarded("compare", _run), open_list=("words", str))
 
 
@@ -59,6 +66,8 @@ def _run(arguments: argparse.Namespace) -> None:
     from pgolf.tokenizer.fixed import FixedTokenizer
     from pgolf.track.console import Console
 
+    if arguments.again is not None and not arguments.two_pass:
+        raise ConfigError("--again: chunks are scored again by --two-pass alone")
     loaded = read(arguments.artifact)
     settings = expanded(arguments.words)
     read_all = [_in_place(read_words, arguments.artifact, words) for words in settings]
@@ -95,7 +104,7 @@ def _run(arguments: argparse.Namespace) -> None:
             score = compared.score
             _print_row(_shown(settings[index]), score, f"{1e6 * compared.stage_seconds / score.tokens:.1f}", width)
             if arguments.two_pass:
-                _print_twice(evaluations[index], stream_N, target_bytes_N, score, width)
+                _print_twice(evaluations[index], stream_N, target_bytes_N, score, width, arguments.again)
 
 
 def _print_row(label: str, score: Score, stage_us: str, width: int, is_length: bool = True) -> None:
@@ -110,18 +119,25 @@ def _print_row(label: str, score: Score, stage_us: str, width: int, is_length: b
             stage_us,
             width=width,
         )
-        + ("" if is_length and score.sum_p_max <= 1 + _NO_LENGTH else "  no code length"),
+        + ("" if is_length and score.sum_p_max <= 1 + _NO_LENGTH else "  no code length")
+        + (f"  without {score.side_bits:,.0f} bits that are told besides" if score.side_bits else ""),
         flush=True,
     )
 
 
 def _print_twice(
-    evaluation: Evaluation, stream_N: np.ndarray, target_bytes_N: np.ndarray | None, once: Score, width: int
+    evaluation: Evaluation,
+    stream_N: np.ndarray,
+    target_bytes_N: np.ndarray | None,
+    once: Score,
+    width: int,
+    chunks_again: int | None,
 ) -> None:
     """The same by two passes, and what each chunk that was scored again cost in both."""
     from pgolf.proof.published.two_pass import score_twice
 
-    twice, chunks = score_twice(evaluation, stream_N, target_bytes_N, split=once.split, subset=once.subset)
+    how = {"split": once.split, "subset": once.subset}
+    twice, chunks = score_twice(evaluation, stream_N, target_bytes_N, chunks_again, **how)
     _print_row("  in two passes", twice, "-", width, is_length=False)
     for chunk in chunks:
         print(f"  {chunk}", flush=True)

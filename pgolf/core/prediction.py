@@ -183,7 +183,8 @@ class Stage:
     ``reserve(state, tokens)`` returns a state with room for that many more tokens; called between rounds.
     ``score``, where there is one, does the work of both for the price of the token alone: what ``predict`` would have
     written for it, from what the rows before say of it, and then ``learn``. ``price`` does as much where that needs the
-    whole rows before it, and writes none. ``after``: a stage right before this one.
+    whole rows before it, and writes none. ``after``: a stage right before this one. ``traces``: of signals and needs,
+    those whose course over the stream goes into the record.
     ``learns_from``: what ``learn`` goes by beside the state. ``token``: lane and token alone; ``rows``: the rows and
     signals that it is given as well; ``predict``: also what ``predict`` has left in the state for it at this position.
     But for the last, ``predict`` is left out where nobody wants its row.
@@ -199,6 +200,7 @@ class Stage:
     score: Callable[..., float] | None = None
     price: Callable[..., float] | None = None
     after: Stage | None = None
+    traces: tuple[str, ...] = ()
     learns_from: LearnsFrom = "predict"
 
 

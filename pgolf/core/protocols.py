@@ -91,6 +91,14 @@ class Beside(Protocol):
     def role(self) -> str: ...
 
 
+@runtime_checkable
+class Positioned(Protocol):
+    """A module that has learnt so many positions of a window and no more; None: it takes any."""
+
+    @property
+    def most_positions(self) -> int | None: ...
+
+
 class Model(Protocol):
     """What training, quantization, packing and evaluation use of a model; an ``nn.Module`` has the last third.
 

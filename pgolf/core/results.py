@@ -104,12 +104,26 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalTrace:
+    """How a number that a stage wrote or read went over the stream: of all ``count`` positions, and ``curve``, the
+    means of 64 equal parts of the stream in turn, None for one without positions."""
+
+    name: str
+    count: int
+    mean: float
+    deviation: float
+    least: float
+    largest: float
+    curve: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """One measured code length (decisions 18): see ``pgolf.eval.evaluation.make_score``.
 
     ``val_loss`` nats per target, ``val_bpb`` bits per byte; ``sum_p`` of the rows that scored the targets, or, where
     whole ones were made for the audit alone, of those. ``method`` names the eval option and what stands beside it, such
-    as ``streaming+backoff+bucketed``.
+    as ``streaming+backoff+bucketed``. ``traces``: of mixer and experts, as whoever scored tells it.
     """
 
     val_loss: float
@@ -129,6 +143,7 @@ class Score:
     bytes: int
     seconds: float
     valid: bool
+    traces: tuple[SignalTrace, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -4,5 +4,5 @@ Every module is a word of the command line, leaves apart. Contract: ``pgolf.eval
 ``blocks``, ``coder``, ``comparison``, ``decoder``, ``encoder``, ``ending``, ``evaluation``, ``evaluator``, ``frames``,
 ``from_artifact``, ``home``, ``isolation``, ``led``, ``library``, ``links``, ``metric``, ``network``, ``rehearsal``,
 ``remote``, ``sample``, ``sampler``, ``scorer``, ``seal``, ``sealed_child``, ``sealed``, ``serve``, ``slots``,
-``source``, ``split``, ``stage``, ``windows``, ``zygote``.
+``source``, ``split``, ``stage``, ``traces``, ``windows``, ``zygote``.
 """

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pgolf.core.protocols import Progress
-from pgolf.core.results import Score
+from pgolf.core.results import Score, SignalTrace
 from pgolf.eval.blocks import LaneStarts
 from pgolf.eval.coder import Informed, PlainRows, Predicted
 from pgolf.eval.evaluation import Evaluation, make_score
@@ -66,10 +66,13 @@ def compare(
                 valid=False,
                 side_bits=first.plan.side_bits + coder.side_bits,
                 target_bytes_N=target_bytes_N,
+                traces=traces,
             ),
             stage_seconds,
         )
-        for evaluation, scorer, stage_seconds in zip(evaluations, coder.scorers, chains.seconds, strict=True)
+        for evaluation, scorer, stage_seconds, traces in zip(
+            evaluations, coder.scorers, chains.seconds, chains.traces, strict=True
+        )
     ]
 
 
@@ -105,6 +108,11 @@ class _Beside:
     def finish(self, count: int | None = None) -> None:
         for chain in filter(None, self._chains):
             chain.finish(count)
+
+    @property
+    def traces(self) -> list[tuple[SignalTrace, ...]]:
+        """Of each."""
+        return [chain.traces for chain in self._chains]
 
     def rows(self) -> list[np.ndarray]:
         """The last rows of each."""

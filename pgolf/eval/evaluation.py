@@ -19,7 +19,7 @@ from pgolf.core.errors import ConfigError, DataError
 from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage, in_turn
 from pgolf.core.protocols import Model, Progress, Tokenizer
 from pgolf.core.ranks import ONE, Ranks
-from pgolf.core.results import Score
+from pgolf.core.results import Score, SignalTrace
 from pgolf.eval.blocks import RoundPlan
 from pgolf.eval.evaluator import Evaluator, under
 from pgolf.eval.metric import bits_per_byte
@@ -297,6 +297,7 @@ def score_stream(
         valid=valid,
         side_bits=evaluator.plan.side_bits + scorer.side_bits,
         target_bytes_N=target_bytes_N,
+        traces=evaluator.chain.traces,
     )
 
 
@@ -326,6 +327,7 @@ def make_score(
     valid: bool,
     side_bits: float = 0.0,
     target_bytes_N: np.ndarray | None = None,
+    traces: tuple[SignalTrace, ...] = (),
 ) -> Score:
     """The record of one code length, from the scores of the targets ``tokens_N[1:]`` and the sums of their rows.
 
@@ -356,4 +358,5 @@ def make_score(
         bytes=int(bytes_N.sum(dtype=np.int64)),
         seconds=seconds,
         valid=valid,
+        traces=traces,
     )

@@ -56,7 +56,7 @@ class Evaluator:
         if facts.targets < 1:
             raise DataError(f"a stream of {facts.stream_tokens} tokens has nothing to score; two are the least")
         self.network, self.plan, self.facts = network, plan, facts
-        self.chain = Chain(stages, network.offers)
+        self.chain = Chain(stages, network.offers, facts.targets)
         if not facts.whole_rows:
             self.chain.check_prices()
         self.core_share, self.following, self.observing = CoreShare(), CoreShare(), CoreShare()

@@ -18,6 +18,7 @@ from pgolf.core.results import QuantizedState
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.eval.evaluation import BESIDE, Evaluation, check_metric, names_beside
 from pgolf.eval.network import FixedNetwork
+from pgolf.eval.windows import check_positions
 from pgolf.tokenizer.recipe import PortableTokenizer
 
 HEADER_KEYS = ("arch", "route", "vocab_size", "bos_id", "eval", "ttt", "ngram", "mixer", "metric")
@@ -60,6 +61,7 @@ def evaluation_from(
     model.eval().requires_grad_(False)
     method = _made(header, "eval")
     check_metric(method, header["metric"])
+    check_positions(model, method.window)
     ngram, packed = _made(header, "ngram"), None
     if "packed_bytes" in header["ngram"]:
         packed = ngram.unpack(loaded.packed_blob, header["vocab_size"])

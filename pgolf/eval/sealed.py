@@ -45,6 +45,7 @@ from pgolf.eval.library import IMPORTED, SYSTEM_FILES, origin_of
 from pgolf.eval.scorer import stretches
 from pgolf.eval.slots import DoubleScore, WriteOnce
 from pgolf.eval.source import PackageSource, ScriptSource, Source
+from pgolf.eval.traces import traces_told
 from pgolf.eval.zygote import Forked
 
 _REPORT = "from pgolf.eval.sealed_child import report; report()"
@@ -492,6 +493,7 @@ def final_score(
         seconds=sealed.seconds,
         valid=False,
         target_bytes_N=target_bytes_N,
+        traces=traces_told(sealed.facts),
     )
     if whole:
         return record

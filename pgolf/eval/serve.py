@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,4 +48,5 @@ def serve(
         "observing_seconds": evaluator.observing.seconds,
         "core_share": evaluator.core_share.share,
         "learns": evaluator.learns,
+        "traces": [asdict(trace) for trace in evaluator.chain.traces],
     }

@@ -38,6 +38,8 @@ from numba.core.dispatcher import Dispatcher
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Stage
+from pgolf.core.results import SignalTrace
+from pgolf.eval.traces import Traces
 
 _ROWS_ONLY = "{}: makes whole rows only, and has no price for a single token, which a stream this long takes"
 
@@ -48,8 +50,10 @@ class Chain:
     The last is the mixer, whose row is the mixture; with no stages the chain is empty and the network stands alone.
     """
 
-    def __init__(self, stages: Sequence[Stage], offers: Sequence[str]) -> None:
-        self._stages = list(stages)
+    def __init__(self, stages: Sequence[Stage], offers: Sequence[str], targets: int | None = None) -> None:
+        """``targets``: how many there will be, where traces of the signals are wanted."""
+        self._stages, self._targets = list(stages), targets
+        self._traces: list[Traces | None] = [None] * len(stages)
         self._states = [_copied(stage.state) for stage in stages]
         self._kernels = [
             _compiled(stage.predict, stage.learn, typeof(state))
@@ -124,6 +128,27 @@ class Chain:
             later_IEV[first:stop, e] = to_IEV[first:stop, e]
         for column in range(out_IS.shape[1]):
             self._pass_on(index, column, _wide(out_IS[first:stop, column]), first, stop)
+        self._trace(index, out_IS[first:stop], in_IF[first:stop], now.place_SF[index])
+
+    def _trace(self, index: int, out_IS: np.ndarray, in_IF: np.ndarray, place_F: Sequence[slice]) -> None:
+        """Note what the stage wrote and read."""
+        stage = self._stages[index]
+        if self._targets is None or not stage.traces:
+            return
+        column = {name: out_IS[:, s, None] for s, name in enumerate(stage.signals)}
+        column = {name: in_IF[:, place] for name, place in zip(stage.needs, place_F, strict=True)} | column
+        told = {name: column[name] for name in stage.traces}
+        traces = self._traces[index]
+        if traces is None:
+            wide = {name: value_IW.shape[1] for name, value_IW in told.items()}
+            names = [f"{name}_{w}" if wide[name] > 1 else name for name in told for w in range(wide[name])]
+            traces = self._traces[index] = Traces([f"{stage.name}.{name}" for name in names], self._targets)
+        traces.add(np.concatenate(list(told.values()), axis=1))
+
+    @property
+    def traces(self) -> tuple[SignalTrace, ...]:
+        """Of what was driven so far."""
+        return tuple(trace for traces in self._traces if traces is not None for trace in traces.found())
 
     def finish(self, count: int | None = None) -> None:
         """Learn the last token; ``count``: of so many positions, where the others are not to come after all."""
@@ -166,6 +191,7 @@ class Chain:
             assert stage.score is not None
             drive = _compiled_score(stage.score, typeof(state))
             p_I[:] = drive(state, lane_I, np.ascontiguousarray(p_IE[:, : index + 1]), in_IF, token_I, out_IS)
+            self._trace(index, out_IS, in_IF, _beside([value_IW.shape[1] for value_IW in given]))
             told |= {(index, column): _wide(out_IS[:, column]) for column in range(out_IS.shape[1])}
         return p_IE[:, -1].copy()
 
@@ -193,6 +219,7 @@ class Chain:
         p_IE[:, : last + 1] = now.rows_SIEV[last][np.arange(len(token_I)), :, token_I]
         drive = _compiled_score(stage.price, typeof(state), True)
         p_IE[:, last + 1] = drive(state, lane_I, now.rows_SIEV[last], now.in_SIF[last], token_I, now.out_SIS[last])
+        self._trace(last, now.out_SIS[last], now.in_SIF[last], now.place_SF[last])
         columns = ((index, column) for index in range(last + 1) for column in range(now.out_SIS[index].shape[1]))
         return {(index, column): _wide(now.out_SIS[index][:, column]) for index, column in columns}
 
@@ -200,6 +227,7 @@ class Chain:
         twin = object.__new__(Chain)
         twin.__dict__.update(self.__dict__)
         twin._states = [_copied(state) for state in self._states]
+        twin._traces = [None if traces is None else traces.fork() for traces in self._traces]
         twin._buffers, twin._now = {}, None
         return twin
 
@@ -230,11 +258,12 @@ def _wide(value_I: np.ndarray) -> np.ndarray:
 
 def _placed(sources: Sequence[Sequence[tuple[int, int]]], width_n: Sequence[int]) -> list[list[slice]]:
     """Where among its numbers each stage finds each signal; ``width_n``: of what the network gives."""
-    place_SF = []
-    for offered in sources:
-        ends = np.cumsum([0, *(width_n[column] if offerer < 0 else 1 for offerer, column in offered)]).tolist()
-        place_SF.append([slice(*pair) for pair in pairwise(ends)])
-    return place_SF
+    return [_beside([width_n[column] if offerer < 0 else 1 for offerer, column in offered]) for offered in sources]
+
+
+def _beside(width_n: Sequence[int]) -> list[slice]:
+    """Where each lies, where they lie beside each other."""
+    return [slice(*pair) for pair in pairwise(np.cumsum([0, *width_n]).tolist())]
 
 
 def _copied(state: Any) -> Any:

@@ -14,6 +14,7 @@ from itertools import zip_longest
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Span
+from pgolf.core.protocols import Model, Positioned
 from pgolf.eval.blocks import EvenLanes, Tape, lane_targets
 
 # So many batches make a round, to be scored side by side; it changes no score, as nothing learns inside a round.
@@ -24,6 +25,17 @@ def check_lengths(place: str, window: int, stride: int) -> None:
     """Raise ConfigError for a stride that does not fit the window."""
     if stride > window or window % stride:
         raise ConfigError(f"{place}.stride: {stride} does not divide the window of {window} positions")
+
+
+def check_positions(model: Model, window: int) -> None:
+    """Raise ConfigError for an evaluation's window with positions that the model has not learnt."""
+    for module in model.modules():
+        if isinstance(module, Positioned) and (most := module.most_positions) is not None and window > most:
+            raise ConfigError(
+                f"eval.window: {window} positions, and rotary attention has learnt {most} (arch.attention.rope_limit): "
+                f"beyond them it is worse; no more of them (eval.window={most}), or a model of "
+                "arch.attention.rope_ntk=true, or of rope_limit=null where that is wanted"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from numba.extending import register_jitable
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveFloat
-from pgolf.mixer.shares import need_experts
+from pgolf.mixer.shares import need_experts, weight_names
 
 MOST_BUCKETS = 1 << 20
 MOST_LOGIT = 30.0  # so that no weight, and no row, comes to nothing
@@ -68,10 +68,17 @@ def _teach(logit_E, p_E, rate):
         logit_E[e] = min(max(logit_E[e] + step, -MOST_LOGIT), MOST_LOGIT)
 
 
+@register_jitable
+def _tell(logit_E, total, out_S):
+    for e in range(len(logit_E)):
+        out_S[e] = math.exp(logit_E[e]) / total
+
+
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
-    """The mixture by the weights of this bucket."""
+    """The mixture by the weights of this bucket, and these."""
     logit_E = state.logit_BE[_bucket(state.edge_FM, state.buckets_F, in_F)]
     total = _sum(logit_E)
+    _tell(logit_E, total, out_S)
     weight = np.float32(1.0 / total)
     for v in range(len(row_V)):
         row_V[v] = weight * rows_EV[0, v]
@@ -91,6 +98,7 @@ def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, to the bit, without the row; then learn it."""
     logit_E = state.logit_BE[_bucket(state.edge_FM, state.buckets_F, in_F)]
     total = _sum(logit_E)
+    _tell(logit_E, total, out_S)
     p = np.float32(1.0 / total) * p_E[0]
     for e in range(1, len(logit_E)):
         p += np.float32(math.exp(logit_E[e]) / total) * p_E[e]
@@ -134,7 +142,10 @@ class Bucketed:
             np.array([len(values) + 1 for values in self.edges.values()], dtype=np.int64),
             np.array([self.rate], dtype=np.float64),
         )
-        return Stage("bucketed", predict, learn, state, needs=tuple(self.edges), score=score, learns_from="rows")
+        names = weight_names(experts)
+        return Stage(
+            "bucketed", predict, learn, state, names, tuple(self.edges), score=score, traces=names, learns_from="rows"
+        )
 
 
 def _check_edges(place: str, values: Sequence[float]) -> None:

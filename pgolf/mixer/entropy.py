@@ -43,8 +43,10 @@ def _share(state, in_F):
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
-    """The mixture."""
-    blend(_share(state, in_F), rows_EV, row_V)
+    """The mixture, and the experts' share."""
+    share = _share(state, in_F)
+    out_S[0] = share
+    blend(share, rows_EV, row_V)
 
 
 def learn(state, lane, rows_EV, in_F, token):
@@ -53,7 +55,9 @@ def learn(state, lane, rows_EV, in_F, token):
 
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, to the bit."""
-    return blended(_share(state, in_F), p_E)
+    share = _share(state, in_F)
+    out_S[0] = share
+    return blended(share, p_E)
 
 
 class Entropy:
@@ -95,7 +99,9 @@ class Entropy:
             np.array(self.settings, dtype=np.float64),
         )
         needs = ("entropy", "order") if len(self.centres) > 1 else ("entropy",)
-        return Stage("entropy", predict, learn, state, needs=needs, score=score, learns_from="token")
+        return Stage(
+            "entropy", predict, learn, state, ("share",), needs, score=score, traces=("share",), learns_from="token"
+        )
 
 
 def _extended(values: Sequence[float], length: int) -> list[float]:

@@ -21,6 +21,7 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, NonNegativeFloat
+from pgolf.mixer.shares import weight_names
 
 LEAST = np.float32(1e-30)
 MOST_WEIGHT = 8.0
@@ -62,7 +63,8 @@ def _pool(state, rows_EV):
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
-    """The row, and the means that go with it."""
+    """The row, the means that go with it, and the weights."""
+    out_S[:] = state.weight_E
     scale = _pool(state, rows_EV)
     for v in range(len(row_V)):
         row_V[v] = max(scale * state.u_V[v], LEAST)
@@ -79,6 +81,7 @@ def learn(state, lane, rows_EV, in_F, token):
 
 def price(state, lane, rows_EV, in_F, token, out_S):
     """The token's entry of the row, to the bit, without the row; then learn it."""
+    out_S[:] = state.weight_E
     p = max(_pool(state, rows_EV) * state.u_V[token], LEAST)
     learn(state, lane, rows_EV, in_F, token)
     return p
@@ -102,4 +105,5 @@ class Geometric:
             mean_E=np.zeros(experts + 1),
             u_V=np.zeros(facts.vocab_size, dtype=np.float32),
         )
-        return Stage("geometric", predict, learn, state, price=price)
+        names = weight_names(experts)
+        return Stage("geometric", predict, learn, state, names, price=price, traces=names)

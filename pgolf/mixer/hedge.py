@@ -21,7 +21,7 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Fraction, PositiveFloat
-from pgolf.mixer.shares import need_experts
+from pgolf.mixer.shares import need_experts, weight_names
 
 LEAST = 1e-12  # so that no weight comes to nothing
 
@@ -46,7 +46,8 @@ def _teach(state, p_E):
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
-    """The mixture by the weights so far."""
+    """The mixture by the weights so far, and these."""
+    out_S[:] = state.weight_E
     weight = np.float32(state.weight_E[0])
     for v in range(len(row_V)):
         row_V[v] = weight * rows_EV[0, v]
@@ -63,6 +64,7 @@ def learn(state, lane, rows_EV, in_F, token):
 
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, to the bit, without the row; then learn it."""
+    out_S[:] = state.weight_E
     p = np.float32(state.weight_E[0]) * p_E[0]
     for e in range(1, len(p_E)):
         p += np.float32(state.weight_E[e]) * p_E[e]
@@ -83,4 +85,5 @@ class Hedge:
         need_experts("hedge", experts)
         weight_E = np.array([math.exp(self.network_logit)] + [1.0] * experts)
         state = HedgeWeights(weight_E / weight_E.sum(), np.array([self.eta, self.epsilon], dtype=np.float64))
-        return Stage("hedge", predict, learn, state, score=score, learns_from="rows")
+        names = weight_names(experts)
+        return Stage("hedge", predict, learn, state, names, score=score, traces=names, learns_from="rows")

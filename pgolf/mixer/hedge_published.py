@@ -27,6 +27,7 @@ from numba.extending import register_jitable
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import NonNegativeInt, PositiveFloat, PositiveInt
+from pgolf.mixer.shares import weight_names
 
 
 class PublishedHedgeWeights(NamedTuple):
@@ -67,8 +68,9 @@ def _teach(state, p_E, entropy):
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
-    """What would be claimed of each token, had it come."""
+    """What would be claimed of each token, had it come; and the weights, which count once it is not quiet."""
     quiet, weight_E = state.seen_1[0] < state.setting_3[0], state.weight_RE[_rank(state)]
+    out_S[:] = weight_E
     weight = np.float32(1.0 if quiet else weight_E[0])
     for v in range(len(row_V)):
         row_V[v] = weight * rows_EV[0, v]
@@ -91,6 +93,7 @@ def learn(state, lane, rows_EV, in_F, token):
 def score(state, lane, p_E, in_F, token, out_S):
     """What is claimed of the token, to the bit; then learn it."""
     quiet, weight_E = state.seen_1[0] < state.setting_3[0], state.weight_RE[_rank(state)]
+    out_S[:] = weight_E
     p = np.float32(1.0 if quiet else weight_E[0]) * p_E[0]
     if not quiet:
         for e in range(1, len(p_E)):
@@ -131,4 +134,7 @@ class PublishedHedge:
             eta_1=np.array([self.eta], dtype=np.float64),
             setting_3=np.array(self.settings, dtype=np.int64),
         )
-        return Stage("hedge_published", predict, learn, state, needs=("entropy",), score=score, learns_from="rows")
+        names, needs = (*weight_names(experts), "weight_entropy"), ("entropy",)
+        return Stage(
+            "hedge_published", predict, learn, state, names, needs, score=score, traces=names, learns_from="rows"
+        )

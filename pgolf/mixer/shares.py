@@ -35,6 +35,11 @@ def blended(share, p_E):
     return p
 
 
+def weight_names(experts: int) -> tuple[str, ...]:
+    """Of what a mixer tells that it weighs by, the network's first."""
+    return ("weight_network", *(f"weight_{e}" for e in range(1, experts + 1)))
+
+
 def need_experts(name: str, experts: int) -> None:
     """Raise ConfigError where there is no expert for the mixer ``name`` to mix."""
     if not experts:

@@ -66,8 +66,9 @@ def _teach(state, rows_EV, hint, tilt, token):
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
-    """The tilted row."""
+    """The tilted row, and how much, 0 without a hint."""
     hint, tilt = _hint(state, rows_EV)
+    out_S[0] = tilt
     scale = _scale(rows_EV, hint, tilt)
     scale32 = np.float32(scale)
     for v in range(len(row_V)):
@@ -85,6 +86,7 @@ def learn(state, lane, rows_EV, in_F, token):
 def price(state, lane, rows_EV, in_F, token, out_S):
     """The token's entry of the row, to the bit, without the row; then learn it."""
     hint, tilt = _hint(state, rows_EV)
+    out_S[0] = tilt
     scale = _scale(rows_EV, hint, tilt)
     if token == hint:
         p = np.float32(scale * math.exp(tilt) * np.float64(rows_EV[0, hint]))
@@ -112,4 +114,4 @@ class Tilt:
         if not experts:
             raise ConfigError("mixer: tilt has nobody to hint at a token; choose an ngram, or mixer=none")
         state = TiltStrength(np.array([self.strength], dtype=np.float64), np.array(self.settings, dtype=np.float64))
-        return Stage("tilt", predict, learn, state, price=price, learns_from="rows")
+        return Stage("tilt", predict, learn, state, ("tilt",), price=price, traces=("tilt",), learns_from="rows")

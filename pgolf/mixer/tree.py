@@ -35,6 +35,7 @@ from numba.extending import register_jitable
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, NonNegativeFloat, PositiveInt
+from pgolf.mixer.shares import weight_names
 
 MOST_ORDER = 12
 GROWTH = 1.5  # of an array that is full
@@ -343,10 +344,20 @@ def _mix(state, lane, orders, token):
                     expert_SRE[s, row, e] += setting_5[RATE] * error * input_E[e]
 
 
+@register_jitable
+def _tell(state, orders, out_S):
+    """How many tokens of context have been seen, and what network and experts weigh at the first turn."""
+    out_S[0] = orders
+    out_S[1] = 0.5 * (state.network_SRK[0, 0, orders] + state.network_SRK[1, orders, orders])
+    for e in range(1, len(state.input_E)):
+        out_S[1 + e] = 0.5 * (state.expert_SRE[0, 0, e] + state.expert_SRE[1, orders, e])
+
+
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """The row: the network's, each stretch of leaves below a place scaled as the turns to it ask for."""
     vocab_size, leaves, levels = len(row_V), len(state.scale_M) // 2, len(state.level_D2) - 1
     orders = _orders(state, lane)
+    _tell(state, orders, out_S)
     _sum(state, rows_EV)
     _list_all(state, lane, orders, vocab_size)
     _mix(state, lane, orders, -1)
@@ -377,6 +388,7 @@ def learn(state, lane, rows_EV, in_F, token):
 def price(state, lane, rows_EV, in_F, token, out_S):
     """The token's entry of the row, to the bit, by the turns to it alone; then learn it."""
     orders = _orders(state, lane)
+    _tell(state, orders, out_S)
     _sum(state, rows_EV)
     _list_path(state, lane, orders, token)
     _mix(state, lane, orders, -1)
@@ -516,7 +528,10 @@ class Tree:
             state = packed.in_tree(
                 state, nodes, entries, RUN_LENGTH, lambda entry_N4, count: hashed(entry_N4, int(SPARE * count) + 1)
             )
-        return Stage("tree", predict, learn, state, reserve=reserve, price=price, learns_from="rows")
+        names = ("context", *weight_names(experts))
+        return Stage(
+            "tree", predict, learn, state, names, reserve=reserve, price=price, traces=names, learns_from="rows"
+        )
 
     def _leaves(self, facts: Facts, levels: int) -> np.ndarray:
         """The tokens from leaf to leaf; by their ids as long as there is no model either."""

@@ -139,7 +139,7 @@ class Counters:
     """What the counters are made of. ``multipliers``: P_0 …; what lies beyond them is by ``beyond`` their last, or they
     begin again. ``min_counts``: of ``min_order`` and each order above, the last of all further ones. ``straddles``:
     n-grams are counted across the ends of chunks. ``start_tokens``: so many must be counted before any is seen.
-    ``chunk_tokens`` are those of a rank.
+    ``chunk_tokens`` are those of a rank. ``group``: of the settings, where they are complained of.
 
     Raises ConfigError for orders, multipliers or counts that cannot be, and counters beyond the memory.
     """
@@ -157,24 +157,27 @@ class Counters:
     max_memory_mb: int
     ranks: int = 1
     rank_tokens: int = 0
+    group: str = "ngram"
 
     def __post_init__(self) -> None:
         if self.min_order > self.max_order:
-            raise ConfigError(f"ngram.min_order: {self.min_order} is above ngram.max_order = {self.max_order}")
-        _check_whole("multipliers", self.multipliers)
-        _check_whole("min_counts", self.min_counts)
+            raise ConfigError(
+                f"{self.group}.min_order: {self.min_order} is above {self.group}.max_order = {self.max_order}"
+            )
+        _check_whole(f"{self.group}.multipliers", self.multipliers)
+        _check_whole(f"{self.group}.min_counts", self.min_counts)
         if self.hashing == "polynomial" and len(self.multipliers) != 2:
             raise ConfigError(
-                f"ngram.multipliers: {list(self.multipliers)!r}; polynomial takes two, of context and pair"
+                f"{self.group}.multipliers: {list(self.multipliers)!r}; polynomial takes two, of context and pair"
             )
         if len(self.min_counts) > self.orders:
-            raise ConfigError(f"ngram.min_counts: {len(self.min_counts)} for {self.orders} orders")
+            raise ConfigError(f"{self.group}.min_counts: {len(self.min_counts)} for {self.orders} orders")
         needed_mb = 8 * self.orders * self.ranks * ((1 << self.bucket_bits) + self.chunk_tokens) // 1_000_000 + 1
         if needed_mb > self.max_memory_mb:
             of_ranks = f" for {self.ranks} ranks" if self.ranks > 1 else ""
             raise ConfigError(
-                f"ngram.max_memory_mb: {self.max_memory_mb}; counters of {1 << self.bucket_bits:,} buckets and a chunk "
-                f"take {needed_mb:,} MB{of_ranks}; allow as much, or lower ngram.bucket_bits"
+                f"{self.group}.max_memory_mb: {self.max_memory_mb}; counters of {1 << self.bucket_bits:,} buckets "
+                f"and a chunk take {needed_mb:,} MB{of_ranks}; allow as much, or lower {self.group}.bucket_bits"
             )
 
     @property
@@ -187,7 +190,7 @@ class Counters:
         Raises ConfigError for ranks in lanes: which of them a target belongs to is told by its place in the stream.
         """
         if self.ranks > 1 and facts.lanes > 1:
-            raise ConfigError(f"ngram.ranks: {self.ranks} with eval.lanes = {facts.lanes}; ranks take one lane")
+            raise ConfigError(f"{self.group}.ranks: {self.ranks} with eval.lanes = {facts.lanes}; ranks take one lane")
         polynomial, last = self.hashing == "polynomial", len(self.multipliers) - 1
         if polynomial:
             by = list(self.multipliers)
@@ -236,4 +239,4 @@ def _check_whole(name: str, values: Sequence[int]) -> None:
         isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31 for value in values
     )
     if not whole or not values:
-        raise ConfigError(f"ngram.{name}: {values!r} is no list of whole numbers above 0")
+        raise ConfigError(f"{name}: {values!r} is no list of whole numbers above 0")

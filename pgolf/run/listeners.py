@@ -21,6 +21,7 @@ from pgolf.train.trainer import Trainer
 _LABEL_WIDTH = 9
 FIRST_STEPS = 10
 LINE_SECONDS = 5.0
+_TRACED = ("mean", "deviation", "least", "largest")
 
 
 class Screen:
@@ -76,7 +77,8 @@ class Series:
             self._log(event.step, event.facts)
         elif event.name == "score" and event.facts["which"] == "final":
             score: Score = event.facts["score"]
-            self._log(self._step, {"final_loss": score.val_loss, "final_bpb": score.val_bpb})
+            traces = {f"trace/{trace.name}/{what}": getattr(trace, what) for trace in score.traces for what in _TRACED}
+            self._log(self._step, {"final_loss": score.val_loss, "final_bpb": score.val_bpb, **traces})
 
     def _log(self, step: int, numbers: Mapping[str, float]) -> None:
         for logger in self.loggers:

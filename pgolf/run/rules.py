@@ -27,6 +27,7 @@ from pgolf.core.registry import modules_of
 from pgolf.eval.evaluation import apart, check_cadence, check_ranks, stages_of, weights_for
 from pgolf.eval.network import FixedNetwork, offers_of, widths_of
 from pgolf.eval.stage import check_signals
+from pgolf.eval.windows import check_positions
 from pgolf.qat.base import QATMethod
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 
@@ -129,12 +130,14 @@ def _stage_rules(built: _Built) -> None:
 
 
 def _memory_rules(built: _Built) -> None:
-    """The evaluation can be made with the model."""
+    """The evaluation can be made with the model, in windows that it has learnt."""
     try:
         model = built.model
     except ConfigError:
         return  # a model that cannot be built has been complained about
-    make(built.cfg["eval"]).check(model)
+    method = make(built.cfg["eval"])
+    method.check(model)
+    check_positions(model, method.window)
 
 
 def _machine_rules(built: _Built) -> None:

@@ -1,6 +1,8 @@
-"""A bar of characters: how much of something there is."""
+"""Bars of characters: how much of something there is, and how something went."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich.text import Text
 
@@ -21,3 +23,18 @@ def meter(fraction: float | None, width: int, unicode: bool, elapsed: float = 0.
     bar.append(full * filled, style=style)
     bar.append(empty * (width - filled), style="dim")
     return bar
+
+
+def course(values: Sequence[float | None], width: int, unicode: bool) -> str:
+    """A curve of ``width`` columns from the least of ``values`` to the largest; blank where there is none."""
+    steps = "▁▂▃▄▅▆▇█" if unicode else "_.-=+*#@"
+    means: list[float | None] = []
+    for column in range(width):
+        part = values[column * len(values) // width : max((column + 1) * len(values) // width, 1)]
+        known = [value for value in part if value is not None]
+        means.append(sum(known) / len(known) if known else None)
+    least, largest = (pick([mean for mean in means if mean is not None], default=0.0) for pick in (min, max))
+    spread = (largest - least) or 1.0
+    return "".join(
+        " " if mean is None else steps[int((mean - least) / spread * (len(steps) - 1) + 0.5)] for mean in means
+    )

@@ -13,7 +13,7 @@ from rich.text import Text
 from pgolf.core.command import read_overrides
 from pgolf.core.results import Artifact, Certificate, ProbeResult
 from pgolf.track.ledger import CHARGED_TO, within
-from pgolf.track.meter import meter
+from pgolf.track.meter import course, meter
 from pgolf.track.result import COMPLETE
 from pgolf.track.tabular import columns, wrapped
 from pgolf.track.words import count, duration, short
@@ -26,6 +26,7 @@ _SCORE_LABELS = {
     "final": "final",
 }
 _SPLITS = {"val": "validation"}
+_MOST_TRACES, _COURSE_WIDTH = 12, 32
 # What eval.py needs to be told of a run's words; the rest is in the artifact.
 _TEXT_WORDS = ("data", "budget", "certify", "size", "cache_dir")
 
@@ -43,6 +44,7 @@ def summary_lines(
         _scores(result["scores"], width),
         _artifact(artifact, width, unicode),
         _time(result),
+        _traces(result["scores"].get("final"), unicode),
         _certificate(certificate, width),
         _files(result, artifact, folder, width),
     ]
@@ -186,6 +188,25 @@ def _time(result: Mapping[str, Any]) -> list[Text]:
     if budget.get("name"):
         heading.append(f"   budget {budget['name']}", style="not bold dim")
     return [heading, *columns(rows, ["", "used", "allowed", ""])]
+
+
+def _traces(score: Mapping[str, Any] | None, unicode: bool) -> list[Text]:
+    """What mixer and experts went by, each with its course over the stream, from its least to its largest part."""
+    traces = score["traces"] if score else []
+    if not traces:
+        return []
+    rows: list[list[object]] = [
+        [
+            trace["name"],
+            *(f"{trace[what]:.3f}" for what in ("mean", "deviation", "least", "largest")),
+            course(trace["curve"], _COURSE_WIDTH, unicode),
+        ]
+        for trace in traces[:_MOST_TRACES]
+    ]
+    heading = Text("mixing", style="bold")
+    if len(traces) > _MOST_TRACES:
+        heading.append(f"   {len(traces) - _MOST_TRACES} more in result.json", style="not bold dim")
+    return [heading, *columns(rows, ["", "mean", "deviation", "least", "largest", "over the stream"], gap=2)]
 
 
 def _training(train: Mapping[str, Any]) -> str:

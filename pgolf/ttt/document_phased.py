@@ -5,8 +5,11 @@ them, the weights that ``phase_trains`` names take ``phase_epochs`` steps of des
 on each chunk of the first ``⌊P·j/n⌋`` of them, one after the other with both their BOS, but the last chunk; the rate
 falls to 0 along half a cosine. Adapters begin anew on the weights as they are then. P is ``documents``, n ``phases``.
 Source: #1610 (one phase), #1626, #1736 … #1855 (three; P 2,000, later 2,500); spec ttt §5. There documents are sorted
-longest first (``eval.order=longest_first``, whose order is charged here), each phase drops the longest of those that
-were scored, and attention is masked at BOS in the phases too.
+longest first (``eval.order=longest_first``, whose order is charged here), and ``ranks`` 8 processes finish what they
+are at before a phase: ``ranks`` − 1 batches more of those beside each other. It ``takes`` the last of all that have
+ended, from the last one back, so that the longest are dropped: 1,296, 2,128 and 2,960 scored, 833, 1,666 and 2,500
+kept. There the queue's first batch is the short one, here its last, so that some 48 more have been scored; and
+attention is masked at BOS in the phases too.
 Bytes: 5.5 kB of code. In memory as ``document_lora``, and the text of the first P documents.
 Time: as ``document_lora``, and per phase three forward passes over the text so far for each epoch.
 Hurts: as ``document_lora``; six phases or more overfit (published); what the weights learn from one document is worth
@@ -16,6 +19,7 @@ Hurts: as ``document_lora``; six phases or more overfit (published); what the we
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,13 +32,15 @@ from pgolf.ttt.phased import Descent, reached
 
 
 class DocumentPhased(DocumentLoRA):
-    """See the module."""
+    """See the module. ``takes``: which of the documents that have ended, where these are more than a phase's."""
 
     def __init__(
         self,
         *,
         documents: PositiveInt,
         phases: PositiveInt,
+        ranks: PositiveInt,
+        takes: Literal["first", "last"],
         phase_trains: Sequence[str],
         phase_chunk_tokens: PositiveInt,
         phase_window: PositiveInt,
@@ -74,6 +80,7 @@ class DocumentPhased(DocumentLoRA):
             temperature_per_token=temperature_per_token,
         )
         self.boundaries = tuple(documents * number // phases for number in range(1, phases + 1))
+        self.ranks, self.takes = ranks, takes
         self.phase = Descent(
             trains=phase_trains,
             chunk_tokens=phase_chunk_tokens,
@@ -112,13 +119,13 @@ class PhasedDocuments(DocumentAdapted):
             self.texts[block.lane] = torch.cat([self.texts[block.lane], token_K.cpu()])
             if token_K[-1] == self.facts.bos_id:
                 self.open.remove(block.lane)
-        ended = len(self.texts)
-        if self.open or ended % self.facts.lanes:  # of those beside them some may come with a later batch
+        if self.open or len(self.texts) % self.facts.lanes:  # of those beside them some may come with a later batch
             return
-        done, self.phases = self.phases, reached(boundaries, ended)
+        others = (self.how.ranks - 1) * self.facts.lanes  # that ended while the last of a boundary's did
+        done, self.phases = self.phases, reached(boundaries, len(self.texts) - others)
         if self.phases > done:
-            first = sorted(self.texts)[: boundaries[self.phases - 1]]
-            self._phase(torch.cat([self.texts[lane] for lane in first]))
+            taken = sorted(self.texts, reverse=self.how.takes == "last")[: boundaries[self.phases - 1]]
+            self._phase(torch.cat([self.texts[lane] for lane in taken]))
 
     def fork(self) -> PhasedDocuments:
         twin = super().fork()

@@ -45,7 +45,7 @@ PROBES = {
     "e": "artifact only",
 }
 # What these do only a process can show: a second write, a refused access, a patch that must not reach the judge.
-OF_A_PROCESS = ("settles_twice", "tail_again", "file_reader", "socket_opener", "judge_patcher")
+OF_A_PROCESS = ("settles_twice", "tail_again", "file_reader", "socket_opener", "judge_patcher", "chooses_turns")
 # In the quick suite: what is tried with counts beside the network too, and in its modified forms.
 WITH_COUNTS = ("in_chunk_peeker", "learn_first", "memo", "target_aware", "unnormalised")
 MODIFIED = ("in_chunk_peeker",)
@@ -130,7 +130,10 @@ def test_the_honest_evaluation_of_the_same_text_passes(transformer, learning):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("socket_opener", "tail_again"))) for name in OF_A_PROCESS],
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("socket_opener", "tail_again", "chooses_turns")))
+        for name in OF_A_PROCESS
+    ],
 )
 def test_what_only_a_process_shows_is_caught_in_one(artifact, name):
     (finding,) = run_shelf(artifact, DOCUMENTS, [by_name(name)], profile=Profile(places=20, decoded=10))

@@ -45,4 +45,4 @@ class mean:
     def stage(self, facts, experts):
         assert experts == 1
         state = NothingOfATest(np.zeros(1, dtype=np.int64))
-        return Stage("mean", predict_mean, learn_nothing, state, needs=("total",))
+        return Stage("mean", predict_mean, learn_nothing, state, needs=("total",), traces=("total",))

@@ -139,7 +139,9 @@ def test_stages_work_in_the_sealed_process_and_ask_for_nothing_that_is_refused(a
     with_stages = dataclasses.replace(evaluation, ngram=counts(), mixer=mean())
     here = score_stream(with_stages, tokens_N, split="val", subset=True)
     sealed = score_sealed(artifact, tokens_N, threads=1, source=PackageSource(WITH_STAGES, (str(ROOT),)))
-    assert final_score(with_stages, tokens_N, sealed, True).val_bpb == pytest.approx(here.val_bpb, abs=1e-7)
+    score = final_score(with_stages, tokens_N, sealed, True)
+    assert score.val_bpb == pytest.approx(here.val_bpb, abs=1e-7)
+    assert score.traces == here.traces and score.traces[0].name == "mean.total"
     assert sealed.violations == ()
 
 

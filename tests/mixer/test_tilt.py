@@ -38,7 +38,7 @@ def test_a_step_is_the_gradient_of_the_logarithm_of_what_the_token_was_given():
 
     def log_p(strength, token):
         row_V, state = np.zeros(3, dtype=np.float32), tilt(1, strength=strength).state
-        stage.predict(state, 0, rows_EV, None, row_V, None)
+        stage.predict(state, 0, rows_EV, None, row_V, np.zeros(1, dtype=np.float32))
         return np.log(np.float64(row_V[token]))
 
     stage = tilt(1)

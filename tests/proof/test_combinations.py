@@ -22,7 +22,7 @@ from tests.helpers import BOS, VOCAB, randomise, tiny_model, tiny_settings
 # What is no code length, or wants more than a plain model and a text: they have tests of their own.
 OTHERS = {
     "ngram": {"hashed", "hashed_dirichlet", "seen_only", "keep_better", "packed"},
-    "mixer": {"hedge_published", "surprise_published", "routed"},
+    "mixer": {"hedge_published", "surprise_published", "routed", "routed_published"},
 }
 GROUPS = ("eval", "ttt", "ngram", "mixer")
 TOKENIZER = SimpleNamespace(vocab_size=VOCAB, bos_id=BOS, byte_lengths=lambda token_N: np.ones(len(token_N)))

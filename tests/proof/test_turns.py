@@ -1,7 +1,7 @@
 """The order in which lanes are predicted: were it the scorer's choice, it would say what tokens are."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ from pgolf.eval.sealed import Refused, _Listening
 from pgolf.eval.sliding import Sliding
 from pgolf.eval.streaming import Streaming
 from pgolf.proof.audit import Judge
-from tests.proof.making import network_evaluation, pretend_sealed
+from pgolf.proof.cheats import by_name
+from tests.proof.making import DOCUMENTS, network_evaluation, pretend_sealed, stream_of
 
 V, HALF = 4, 200
 TOKENS = np.random.default_rng(0).integers(0, V, 2 * HALF + 1)
@@ -65,6 +66,22 @@ def test_the_scorer_has_no_choice_which_lane_comes_next():
             scoring(order)
     with pytest.raises(Refused, match="lanes go in turn"):
         scoring(np.r_[1, 0, 2 : 2 * HALF], starts=[0])
+
+
+def test_the_cheat_that_chooses_turns_gains_half_a_bit_a_token_and_has_no_choice():
+    evaluation, cheat = network_evaluation(), by_name("chooses_turns")
+    two_lanes = replace(evaluation, method=Sliding(**{**vars(evaluation.method), "lanes": 2}))
+    tokens_N = stream_of(evaluation, DOCUMENTS)
+    honest, claimed = pretend_sealed(two_lanes, tokens_N), pretend_sealed(cheat.apply(evaluation), tokens_N)
+    assert claimed.side_bits == honest.side_bits
+    gain_N = honest.nll_nats_N - claimed.nll_nats_N
+    first = gain_N[: claimed.lane_starts[1]]
+    assert gain_N.min() > -1e-9 and not gain_N[claimed.lane_starts[1] + 1 :].any() and first.mean() > 0.3
+    listening = _Listening(tokens_N, None)
+    listening.answer({"ready": True, "lane_starts": claimed.lane_starts, "side_bits": claimed.side_bits}, b"")
+    numbers = np.stack([claimed.place_I, claimed.nll_nats_N[claimed.place_I], np.ones(len(claimed.place_I))])
+    with pytest.raises(Refused, match="lanes go in turn"):
+        listening.answer({"scores": len(claimed.place_I)}, numbers.astype("<f8").tobytes())
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 4])

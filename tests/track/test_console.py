@@ -151,6 +151,20 @@ def test_summary_wraps_a_method_of_many_parts_under_its_column(sample):
     assert "512/128, not valid" in lines[at] + " " + lines[at + 1].strip() and max(map(len, lines)) <= 100
 
 
+def test_summary_shows_what_a_mixer_went_by_over_the_stream(sample):
+    made, stream = sample(), io.StringIO()
+    curve = [None, 0.1, 0.2, 0.9] + [0.5] * 60
+    trace = {"name": "hedge.weight_1", "mean": 0.5, "deviation": 0.25, "least": 0.1, "largest": 0.9, "curve": curve}
+    made.result["scores"]["final"]["traces"] = [trace] * 14
+    Console(stream=stream).summary(made.result, None, None, None)
+    lines = stream.getvalue().splitlines()
+    (start,) = [number for number, line in enumerate(lines) if line.startswith("mixing")]
+    assert "2 more in result.json" in lines[start]
+    name, *numbers, course = lines[start + 2].split()
+    assert (name, numbers) == ("hedge.weight_1", ["0.500", "0.250", "0.100", "0.900"]) and len(course) == 32
+    assert course[0] == min(course) and course[1] == max(course) and len(set(course[2:])) == 1
+
+
 def test_summary_labels_subset_over_cap_and_failed_probe(sample):
     stream = io.StringIO()
     made = sample(subset=True, over=4312, broken=True, seconds=310.0, status="over_cap", reason="too big")

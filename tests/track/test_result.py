@@ -26,7 +26,7 @@ def test_result_has_every_key_of_the_schema(tmp_path, sample):
     assert set(result) == {"schema_version", "status", "reason", *wanted}
     score_keys = (
         "val_loss val_bpb side_bits sum_p_mean sum_p_max claimed_bpb renormalised_bpb "
-        "method window stride metric split subset tokens bytes seconds valid"
+        "method window stride metric split subset tokens bytes seconds valid traces"
     )
     assert set(result["scores"]["final"]) == set(score_keys.split())
 

@@ -108,6 +108,16 @@ def test_a_phase_waits_for_documents_beside_that_come_with_a_later_batch(model):
     assert seen == [6]
 
 
+def test_as_published_a_phase_waits_for_the_batches_of_other_ranks_and_drops_the_first(model):
+    tokens_N = joined([np.resize(text[:7], len(text)) for text in texts([40, 30, 30, 20, 12, 9, 7, 5, 5])])
+    begins, seen = [0, *(1 + np.flatnonzero(tokens_N[1:] == BOS)), len(tokens_N)], []
+    evaluator = evaluator_of(model, tokens_N, phased(documents=2, phases=1, ranks=2, takes="last"))
+    evaluator.network._phase = lambda text_N: seen.append((len(evaluator.network.texts), text_N.tolist()))
+    scored(evaluator, tokens_N)
+    expected = [tokens_N[begins[number] : begins[number + 1] + 1] for number in (5, 4)]
+    assert seen == [(6, np.concatenate(expected).tolist())]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -127,6 +137,7 @@ def test_what_does_not_fit_is_refused_before_the_run(words, message):
         ("pr1610", {"documents": 2000, "phases": 1, "phase_epochs": 3, "phase_lr": 0.005, "chunk_tokens": 32}),
         ("pr1626", {"documents": 2000, "phases": 3, "phase_epochs": 1, "phase_lr": 0.001, "chunk_tokens": 48}),
         ("pr1855", {"documents": 2500, "phases": 3, "phase_lr": 0.001, "phase_chunk_tokens": 32768, "rank": 80}),
+        ("pr1855_published", {"ranks": 8, "takes": "last", "rank": 80, "alpha": 144}),
     ],
 )
 def test_presets_hold_the_published_numbers(option, expected):

@@ -4,7 +4,8 @@ Shapes: B batch, T time, D model, M hidden.
 
 ``x ← W_b · GELU(W_a · x)`` (``form: gelu``) or ``x ← W_b · W_a · x`` (``form: linear``); the norm follows, so x0
 is the enriched stream. ``pe_delta_BT = ‖enrich(x) − x‖₂``, taken before the norm, is a confidence signal that
-a mixer may ask for: ``part.delta(x_BTD)``, or ``pe_delta(model, ids_BT)`` for a whole model.
+a mixer may ask for, by the name ``moved`` (``mixer=confidence_pr187``): ``part.delta(x_BTD)``, or
+``pe_delta(model, ids_BT)`` for a whole model.
 Source: #187 (spec arch §4.3). Stages there: linear pair of width D, GELU, hidden 3D/2.
 Cost: 2·D·M weights in two matrices (786,432 at 512→768→512). Time: a third of one block of
 that record (MLP 3D).
@@ -13,8 +14,8 @@ It hurts in that nothing bypasses it: a coarse quantization of its matrices reac
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,6 +32,7 @@ class Enrich(Part):
     """The site ``embedding``: ``up`` is W_a [M, D], ``down`` is W_b [D, M]."""
 
     alone = True
+    tells: ClassVar[Mapping[str, int]] = {"moved": 1}  # type: ignore[misc]
 
     def __init__(self, width: int, hidden: int, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -44,6 +46,9 @@ class Enrich(Part):
     def enrich(self, x_BTD: Tensor) -> Tensor:
         """The enriched tokens, in the dtype of ``x``: what follows is the residual stream."""
         return self.down(self.activation(self.up(x_BTD))).to(x_BTD.dtype)
+
+    def tell(self, name: str, x_BTD: Tensor) -> Tensor:
+        return self.delta(x_BTD)[..., None]
 
     def delta(self, x_BTD: Tensor) -> Tensor:
         """``‖enrich(x) − x‖₂`` of every position, fp32 [B, T]. ``x`` is what this part receives."""

@@ -29,12 +29,17 @@ class Rotary(Part):
     """Half-split rotary positions on the first ``rotary`` dimensions of each head.
 
     ``(x₁cos+x₂sin, −x₁sin+x₂cos)`` with frequencies ``base^(−2i/rotary)``. With ``ntk`` and T longer than
-    ``reference`` positions the base grows by ``(T/reference)^(rotary/(rotary−2))``.
+    ``reference`` positions the base grows by ``(T/reference)^(rotary/(rotary−2))``; without, an evaluation's window may
+    have ``limit`` positions and no more, None: any.
     """
 
-    def __init__(self, rotary: int, base: float, reference: int, ntk: bool) -> None:
+    def __init__(self, rotary: int, base: float, reference: int, ntk: bool, limit: int | None = None) -> None:
         super().__init__()
-        self.rotary, self.base, self.reference, self.ntk = rotary, base, reference, ntk
+        self.rotary, self.base, self.reference, self.ntk, self.limit = rotary, base, reference, ntk, limit
+
+    @property
+    def most_positions(self) -> int | None:
+        return None if self.ntk else self.limit
 
     def effective_base(self, length: int) -> float:
         """The base at this length; 22,082 for base 10,000, 16 dimensions and twice the reference."""
@@ -88,6 +93,7 @@ class Attention(SequenceMixer):
         rope_base: PositiveFloat,
         rope_ref_len: PositiveInt,
         rope_ntk: bool,
+        rope_limit: PositiveInt | None,
         qk_gain: PositiveFloat,
     ) -> None:
         super().__init__()
@@ -104,7 +110,7 @@ class Attention(SequenceMixer):
         self.kernel, self.trains_on = kernel, kernel.trains_on
         self.heads, self.kv_heads, self.head_width = dims.heads, dims.kv_heads, dims.head_width
         self.qk_gain = qk_gain
-        self.rotary = Rotary(rotary, rope_base, rope_ref_len, rope_ntk)
+        self.rotary = Rotary(rotary, rope_base, rope_ref_len, rope_ntk, rope_limit)
         self.q = Linear(dims.width, dims.width, "attention")
         self.k = Linear(dims.width, dims.kv_width, "attention")
         self.v = Linear(dims.width, dims.kv_width, "attention")

@@ -6,8 +6,9 @@ where an expert has any, and what it says takes the place of the first. Publishe
 and with all of them (#869, #870). To decode the first token one would need weights made of the last; no repair exists.
 Breaks conditions 1 and 4 (spec validity §2, §4 rows 15 and 16; ngram §5).
 
-Here #846's part of the stream is scored again; its chunks are the adaptation's, or a 63rd of the stream each. Counts go
-on growing in the second pass, whose tokens have all been counted already; published, the tables stay as they are.
+Here #846's part of the stream is scored again, or as many chunks as are asked for (#860's are 15); they are the
+adaptation's, or a 63rd of the stream each. Counts go on growing in the second pass, whose tokens have all been counted
+already; published, the tables stay as they are.
 """
 
 # P passes, N-1 targets, I positions in the order of prediction
@@ -59,11 +60,13 @@ class Passes:
 
 
 class ScoresTwice(OutOfOrder):
+    chunks_again: int | None = None  # None: #846's part of the stream
+
     def passes(self, tokens_N: np.ndarray, progress: Progress | None = None) -> Passes:
         targets, starts = self.facts.targets, self.starts
         chunk_tokens = self.network.cadence or -(-targets // _CHUNKS)
         chunks = -(-targets // chunk_tokens)
-        again = -(-_AGAIN * chunks // _CHUNKS) * chunk_tokens
+        again = (-(-_AGAIN * chunks // _CHUNKS) if self.chunks_again is None else self.chunks_again) * chunk_tokens
         found = [_Pass(tokens_N, starts, stop) for stop in (targets, min(again, targets))]
         for each in found:
             self.honestly(each, tokens_N, progress)
@@ -122,16 +125,22 @@ class Chunk:
 
 
 def score_twice(
-    evaluation: Evaluation, tokens_N: np.ndarray, target_bytes_N: np.ndarray | None = None, **how: Any
+    evaluation: Evaluation,
+    tokens_N: np.ndarray,
+    target_bytes_N: np.ndarray | None = None,
+    chunks_again: int | None = None,
+    **how: Any,
 ) -> tuple[Score, list[Chunk]]:
     """What ``evaluation``, with whatever experts, mixer and adaptation it has, claims by two passes; in this process.
 
-    The chunks are those that were scored again. ``target_bytes_N``, ``how``: as for ``make_score``.
+    The chunks are those that were scored again, ``chunks_again`` or #846's part of them. ``target_bytes_N``, ``how``:
+    as for ``make_score``.
     """
     started = time.perf_counter()
     evaluation = dataclasses.replace(in_windows(evaluation), whole_rows=True)
     tokens_N = evaluation.stream(tokens_N)
     evaluator: Any = driven(evaluation, ScoresTwice).evaluator(len(tokens_N))
+    evaluator.chunks_again = chunks_again
     passes: Passes = evaluator.passes(tokens_N)
     bytes_N = byte_counts(evaluation, tokens_N, target_bytes_N)
     how |= {"target_bytes_N": target_bytes_N, "valid": False, "seconds": time.perf_counter() - started}

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from pgolf.arch.addon.pre_enrichment import pe_delta
 from pgolf.arch.base import rms_norm
+from pgolf.arch.step.feed import Feed
 from pgolf.core.errors import ConfigError
 from tests.arch.addon.checks import (
     added_at_record,
@@ -99,3 +100,15 @@ def test_published_parameter_count_and_groups():
     assert added_at_record("pre_enrichment") == 786_432
     specs = enriched().param_specs()
     assert all(s.group == s.storage == "matrix" for n, s in specs.items() if "pre_enrichment" in n)
+
+
+def test_how_far_it_moved_a_token_can_be_asked_for_whole_or_piece_by_piece():
+    model = tiny_model("arch=pr187").eval().requires_grad_(False)
+    assert model.widths()["moved"] == 1
+    plain, (x_BTD, told) = model.hidden(ids()), model.hidden_and(ids(), ["moved"])
+    assert torch.equal(x_BTD, plain) and torch.equal(told["moved"], pe_delta(model, ids())[..., None])
+    feed, found = Feed(model), []
+    for piece in ids().split(8, dim=1):
+        found.append(feed.hidden_and(piece, ["moved"])[1]["moved"])
+        feed.commit()
+    torch.testing.assert_close(torch.cat(found, 1), told["moved"])

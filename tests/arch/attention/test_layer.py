@@ -7,6 +7,7 @@ from pgolf.arch.attention.documents import Documents
 from pgolf.arch.attention.layer import Attention, Rotary, attention_layer
 from pgolf.arch.dims import Dims
 from pgolf.core.errors import ConfigError
+from pgolf.eval.windows import check_positions
 from pgolf.run.rules import check
 from tests.arch.option_claims import assert_option_is_sound
 from tests.helpers import tiny_model, tiny_settings
@@ -32,6 +33,28 @@ def test_rotary_dimensions_are_even_and_within_the_head(dims):
 def test_the_long_context_rule_needs_four_rotary_dimensions():
     with pytest.raises(ConfigError, match=r"arch\.attention\.rope_ntk"):
         tiny_model("arch.attention.rope_dims=2", "arch.attention.rope_ntk=true")
+
+
+@pytest.mark.parametrize(
+    ("words", "window"),
+    [
+        ((), 64),
+        (("arch.attention.rope_ntk=true", "arch.attention.rope_dims=4"), 1000),
+        (("arch.attention.rope_limit=null",), 1000),
+        (("arch.attention.rope_limit=80",), 80),
+        (("size.window=128",), 128),
+    ],
+)
+def test_windows_longer_than_trained_are_a_choice(words, window):
+    """Refused before training, and of an artifact, as are its windows."""
+    check_positions(tiny_model(*words), window)
+    check(tiny_settings(*words, f"eval.window={window}", "eval.stride=4", "tokenizer=bytes", "eval=sliding"))
+    if window < 1000:
+        refused = rf"eval\.window: {2 * window} positions, and rotary attention has learnt {window}"
+        with pytest.raises(ConfigError, match=refused):
+            check_positions(tiny_model(*words), 2 * window)
+        with pytest.raises(ConfigError, match=refused):
+            check(tiny_settings(*words, f"eval.window={2 * window}", "tokenizer=bytes", "eval=sliding"))
 
 
 def test_the_query_gain_is_where_training_starts():

@@ -45,3 +45,5 @@ def test_each_chunk_says_what_both_passes_cost_and_only_those_are_replaced():
     second = score.claimed_bpb * score.bytes - bits[1]
     assert 0 < second < bits[0]
     assert str(chunks[0]).startswith(f"pass2 chunk:1 pass1:{chunks[0].first_bpb:.4f} pass2:")
+    fewer, two = two_pass.score_twice(evaluation, tokens_N, chunks_again=2, **how)
+    assert two == chunks[:2] and score.claimed_bpb < fewer.claimed_bpb

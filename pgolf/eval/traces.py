@@ -1,0 +1,89 @@
+"""How signals of the stages went over the stream: what a mixer weighed its experts by, and the gates that it was given.
+
+Reduced as they come, in the order of prediction, to the numbers of ``pgolf.core.results.SignalTrace``; nothing is
+predicted from them. Of a sealed process they are what it says of itself: no probe looks at them.
+
+Shapes: I positions, S traced numbers, B bins.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pgolf.core.errors import UserError
+from pgolf.core.results import SignalTrace
+
+BINS = 64
+
+
+class Traces:
+    """Of ``names``, over a stream of so many ``targets``."""
+
+    def __init__(self, names: Sequence[str], targets: int) -> None:
+        self.names, self.targets, self.count = list(names), targets, 0
+        self._bin_BS, self._size_B = np.zeros((BINS, len(names))), np.zeros(BINS, dtype=np.int64)
+        self._mean_S, self._square_S = np.zeros((2, len(names)))  # of all, and of the squares of what is not the mean
+        self._least_S, self._largest_S = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+
+    def add(self, value_IS: np.ndarray) -> None:
+        """Of the next positions."""
+        more = len(value_IS)
+        if not more:
+            return
+        value_IS, old = value_IS.astype(np.float64), self.count
+        self.count += more
+        mean_S = value_IS.mean(0)
+        moved_S = mean_S - self._mean_S
+        self._square_S += ((value_IS - mean_S) ** 2).sum(0) + moved_S**2 * (old * more / self.count)
+        self._mean_S += moved_S * (more / self.count)
+        np.minimum(self._least_S, value_IS.min(0), out=self._least_S)
+        np.maximum(self._largest_S, value_IS.max(0), out=self._largest_S)
+        bin_I = np.minimum(np.arange(old, self.count) * BINS // self.targets, BINS - 1)
+        np.add.at(self._bin_BS, bin_I, value_IS)
+        self._size_B += np.bincount(bin_I, minlength=BINS)
+
+    def fork(self) -> Traces:
+        return copy.deepcopy(self)
+
+    def found(self) -> list[SignalTrace]:
+        """None of a stream of which nothing was predicted."""
+        if not self.count:
+            return []
+        deviation_S = np.sqrt(self._square_S / self.count)
+        return [
+            SignalTrace(
+                name,
+                self.count,
+                float(self._mean_S[s]),
+                float(deviation_S[s]),
+                float(self._least_S[s]),
+                float(self._largest_S[s]),
+                tuple(
+                    float(total / size) if size else None
+                    for total, size in zip(self._bin_BS[:, s], self._size_B, strict=True)
+                ),
+            )
+            for s, name in enumerate(self.names)
+        ]
+
+
+def traces_told(facts: Mapping[str, Any]) -> tuple[SignalTrace, ...]:
+    """Those that a sealed process told among its ``facts``. Raises UserError for what is none."""
+    try:
+        return tuple(_read(told) for told in facts.get("traces", ()))
+    except (TypeError, ValueError, KeyError) as error:
+        raise UserError(f"the sealed process told traces that are none: {error}") from error
+
+
+def _read(told: Mapping[str, Any]) -> SignalTrace:
+    numbers = {name: float(told[name]) for name in ("mean", "deviation", "least", "largest")}
+    curve = tuple(None if value is None else float(value) for value in told["curve"])
+    known = [value for value in curve if value is not None]
+    if len(curve) != BINS or not all(map(math.isfinite, [*numbers.values(), *known])):
+        raise ValueError(f"{told['name']!r} has a curve of {len(curve)} numbers, or such as are infinite")
+    return SignalTrace(name=str(told["name"]), count=int(told["count"]), curve=curve, **numbers)
