@@ -21,6 +21,7 @@ SMOKE = (
     "budget.subset_tokens=2048",
     "logger=[jsonl]",
     "compressor=zlib",  # the default one's kernels take six seconds to compile, anew for each script;
+    "ngram=none",
     "mixer=none",  # so do these
 )
 

@@ -21,6 +21,7 @@ PINNED = {
         "data=fineweb",
         "tokenizer=sp1024",
         "eval=sliding",
+        "ngram=none",
         "mixer=none",
     ],
 }

@@ -15,7 +15,7 @@ def add_parser(subparsers: Any) -> None:
         "sample",
         help="let an artifact write: a prompt goes on as the model, with its counts and adaptation, would have it",
         description="Prints the prompt and what follows it as it comes. "
-        "Words as for eval.py: eval.window=256 mixer=none ...",
+        "Words as for eval.py: eval.window=256 ngram=none mixer=none ...",
     )
     parser.add_argument("artifact", type=home, metavar="ARTIFACT", help="path of an artifact")
     parser.add_argument("words", nargs="*", metavar="WORD", help="eval, ttt, ngram, mixer and their keys")

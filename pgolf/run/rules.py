@@ -60,7 +60,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         elif "packed_bytes" in cfg["ngram"] and not any(map(_starts_packed, (cfg["ngram"]["of"], cfg["mixer"]))):
             yield (
                 "ngram: packed counts, and nobody whose counts would begin with them; mixer=tree has some, and "
-                "ngram@ngram.of=backoff"
+                "ngram@ngram.of=backoff; ngram=none leaves them out"
             )
     built = _Built(cfg)
     model = {"arch", "size", "tokenizer"}

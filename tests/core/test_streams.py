@@ -118,7 +118,7 @@ def test_commands_end_quietly_with_their_own_status(prepared, words, redirection
 
 QUICK = (
     "size=tiny tokenizer=bytes budget=smoke budget.train_steps=1 budget.subset_tokens=300 train.compile=never "
-    "hook=[] logger=[jsonl] quant=int5_rtn compressor=zlib mixer=none"
+    "hook=[] logger=[jsonl] quant=int5_rtn compressor=zlib ngram=none mixer=none"
 )
 
 

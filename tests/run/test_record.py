@@ -26,6 +26,7 @@ WORDS = (
     "budget.train_steps=3",
     "quant=int5_rtn",
     "compressor=zlib",
+    "ngram=none",
     "mixer=none",
     "hook=[]",
     "logger=[jsonl]",

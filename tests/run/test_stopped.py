@@ -32,6 +32,7 @@ WORDS = [
     "budget=smoke",
     "quant=int5_rtn",
     "compressor=zlib",
+    "ngram=none",
     "mixer=none",
     "train.compile=never",
 ]
