@@ -91,6 +91,8 @@ def settings_with(path, option):
     put(cfg, group, option)
     if path == "hook":
         cfg["budget"]["train_steps"] = 5  # there may be none that ends the training
+    if path == "mixer" and trait(cfg[path], "neutral", False):
+        put(cfg, group_of("ngram"), "none")  # it goes with none but that
     if path in MATES and not trait(cfg[path], "neutral", False):
         mate, its = PACKED_MATE if option == "packed" else MATES[path]
         put(cfg, group_of(mate), its)

@@ -54,14 +54,15 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         yield "hook: nothing would end the training; keep hook.wallclock or set budget.train_steps"
     if not broken & {"mixer", "ngram"}:
         passes_on_one, no_expert = (trait(cfg[group], "neutral", False) for group in ("mixer", "ngram"))
-        if passes_on_one and not no_expert:
+        if "packed_bytes" in cfg["ngram"] and not any(map(_starts_packed, (cfg["ngram"]["of"], cfg["mixer"]))):
+            yield (
+                "ngram: packed counts, and nobody whose counts would begin with them; ngram=none leaves them out, "
+                "mixer=tree has counts, and so has ngram@ngram.of=backoff"
+            )
+            broken = broken | {"mixer"}
+        elif passes_on_one and not no_expert:
             yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
             broken = broken | {"mixer"}
-        elif "packed_bytes" in cfg["ngram"] and not any(map(_starts_packed, (cfg["ngram"]["of"], cfg["mixer"]))):
-            yield (
-                "ngram: packed counts, and nobody whose counts would begin with them; mixer=tree has some, and "
-                "ngram@ngram.of=backoff; ngram=none leaves them out"
-            )
     built = _Built(cfg)
     model = {"arch", "size", "tokenizer"}
     for part, groups, of_training in (

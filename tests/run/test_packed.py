@@ -20,12 +20,13 @@ from tests.helpers import tiny_model, tiny_settings
 from tests.run.test_stages import only_run, result, train
 
 WORDS = ("data=tiny", "tokenizer=bytes", "quant=int5_rtn", "compressor=zlib", "mixer=tree")
+PLAIN = ("ngram=none",)
 PACKED = ("ngram=packed", "ngram.packed_bytes=2500")
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    cfg = {**tiny_settings(*WORDS), "cache_dir": str(tmp_path_factory.mktemp("cache"))}
+    cfg = {**tiny_settings(*WORDS, *PLAIN), "cache_dir": str(tmp_path_factory.mktemp("cache"))}
     return stages.prepare_dataset(cfg, lambda *told: None)
 
 
@@ -37,7 +38,7 @@ def loaded_of(dataset, *words):
 
 
 def test_the_artifact_brings_what_the_evaluation_begins_with(dataset):
-    plain, packed = loaded_of(dataset), loaded_of(dataset, *PACKED)
+    plain, packed = loaded_of(dataset, *PLAIN), loaded_of(dataset, *PACKED)
     record = artifact_record("a", packed, bytes_code=0, code_sha256="", cap_bytes=10**6, counts_tokenizer=True)
     assert 2_000 < record.bytes_packed <= 2_500
     assert record.bytes_total == sum(packed.bytes_by_role.values())
@@ -60,7 +61,7 @@ def test_what_begins_with_packed_counts_is_decoded(dataset):
 def test_an_artifact_without_packed_counts_cannot_be_scored_with_them(dataset):
     override = {"ngram": tiny_settings(*WORDS, *PACKED)["ngram"]}
     with pytest.raises(ArtifactError, match="ngram=packed: there are no packed counts in this artifact"):
-        evaluation_from(loaded_of(dataset), overrides=override)
+        evaluation_from(loaded_of(dataset, *PLAIN), overrides=override)
 
 
 def test_packed_counts_that_nobody_begins_with_are_refused():
