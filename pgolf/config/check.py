@@ -171,7 +171,9 @@ def budget_problems(budget: Mapping[str, Any]) -> Iterator[str]:
 
 
 def certify_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """A score of all of validation, which may stand in a report, is not proved by the least there is."""
+    """A score of all of validation, which may stand in a report, is not proved by the least there is; and by how many
+    processes it is made."""
+    yield from amount_problems("eval_ranks", cfg["eval_ranks"])
     if cfg["certify"] == LEAST_PROOF and cfg["budget"]["subset_tokens"] is None:
         more = ", ".join(CERTIFY_ORDER[1:])
         yield (

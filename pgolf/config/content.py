@@ -11,9 +11,9 @@ from typing import Any
 
 STEERING = (
     *("run_root", "cache_dir", "overwrite", "rerun", "resume", "dry_run", "print_model"),
-    *("notes", "hypothesis", "parent_run", "certify"),
+    *("notes", "hypothesis", "parent_run", "certify", "eval_ranks"),
 )
-"""Where, whether and how often a run is written, and what is said about it."""
+"""Where, whether and how often a run is written, what is said about it, and by how many it is scored."""
 
 BESIDE = ("seed", "logger", "machine", "choices", "hydra")
 """Neither content nor steering: what names repeat beside the content, and what accounts for the run."""

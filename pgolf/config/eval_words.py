@@ -18,7 +18,7 @@ OVERRIDABLE = ("eval", "ttt", "ngram", "mixer")
 OWN = ("artifact", "out")
 SEVERAL = ("-m", "--multirun")
 EXPERIMENT = "experiment"  # of which the evaluation is taken, whole
-FREE = ("data", "budget", "certify", "size", "device", "cache_dir")
+FREE = ("data", "budget", "certify", "size", "device", "eval_ranks", "cache_dir")
 _MAX_LABEL = 120  # of a file's name, in characters
 
 

@@ -133,6 +133,7 @@ class Root:
     rerun: bool = False
     print_model: bool = False
     certify: Certify = MISSING  # the budget's, unless more is asked for
+    eval_ranks: int = 1
     notes: str = ""
     hypothesis: str = ""
     parent_run: str = ""

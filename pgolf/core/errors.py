@@ -42,6 +42,18 @@ class TrainingError(UserError):
     exit_status = 1
 
 
+class RankLost(UserError):
+    """Another of the processes that share an evaluation has ended."""
+
+    exit_status = 1
+
+
+class RanksDisagree(UserError):
+    """The processes that share an evaluation have come to different numbers."""
+
+    exit_status = 1
+
+
 class OverBudget(UserError):
     """The artifact is over its cap; the message is the byte ledger. Exit status 3."""
 

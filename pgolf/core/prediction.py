@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+from pgolf.core.ranks import ONE, Ranks
+
 if TYPE_CHECKING:
     from pgolf.core.protocols import Model
 
@@ -28,7 +30,8 @@ class Facts:
     tokenizer's, of targets that are known; ``embedding``: gives the artifact's vectors of the tokens, float64 [V, D].
     ``widths``: gives the numbers a position of each vector that the model can be asked for. ``packed``: counts of the
     training text that came with the artifact, a ``pgolf.ngram.packed_start.TrainingCounts``. All are None where there
-    are none, no tokenizer or no model yet."""
+    are none, no tokenizer or no model yet. ``ranks``: the processes that share the work; each has all of these facts.
+    ``whole_rows``: every position's row is made whole; else, where the target is known, its price alone is."""
 
     vocab_size: int
     bos_id: int
@@ -41,6 +44,8 @@ class Facts:
     embedding: Callable[[], np.ndarray] | None = None
     widths: Callable[[], Mapping[str, int]] | None = None
     packed: Any = None
+    ranks: Ranks = ONE
+    whole_rows: bool = True
 
     @property
     def targets(self) -> int:
@@ -163,7 +168,8 @@ class Stage:
     whole rows before it, and writes none. ``after``: a stage right before this one.
     ``learns_from``: what ``learn`` goes by beside the state. ``token``: lane and token alone; ``rows``: the rows and
     signals that it is given as well; ``predict``: also what ``predict`` has left in the state for it at this position.
-    But for the last, ``predict`` is left out where nobody wants its row.
+    But for the last, ``predict`` is left out where nobody wants its row. ``dear_rows``: whole rows cost so much more
+    than prices that known targets are priced alone, in a stream of any length.
     """
 
     name: str
@@ -177,6 +183,12 @@ class Stage:
     price: Callable[..., float] | None = None
     after: Stage | None = None
     learns_from: LearnsFrom = "predict"
+    dear_rows: bool = False
+
+
+def has_price(stage: Stage) -> bool:
+    """Of a single token, without its row."""
+    return stage.score is not None or stage.price is not None
 
 
 def in_turn(stage: Stage | None) -> list[Stage]:

@@ -107,8 +107,9 @@ class Artifact:
 class Score:
     """One measured code length (decisions 18): see ``pgolf.eval.evaluation.make_score``.
 
-    ``val_loss`` nats per target, ``val_bpb`` bits per byte; ``sum_p`` of the rows that scored the targets. ``method``
-    names the eval option and what stands beside it, such as ``streaming+backoff+bucketed``.
+    ``val_loss`` nats per target, ``val_bpb`` bits per byte; ``sum_p`` of the rows that scored the targets, or, where
+    whole ones were made for the audit alone, of those. ``method`` names the eval option and what stands beside it, such
+    as ``streaming+backoff+bucketed``.
     """
 
     val_loss: float

@@ -34,7 +34,8 @@ class Coder(Protocol):
         ...
 
     def wants(self, block: Span) -> bool:
-        """Whether rows of a block that was told whole are of use; others are not made, unless something learns."""
+        """Whether rows of a block that was told whole are of use; others are not made, unless something learns. It
+        follows from the block."""
         ...
 
     def settle(self, place_I: np.ndarray, rows: Predicted, token_I: np.ndarray) -> None:
@@ -94,14 +95,14 @@ class Counted:
 
 
 class Predicted(Protocol):
-    """Rows of probabilities for I targets."""
+    """Rows of probabilities for I targets, or what is known of them."""
 
     def nll_nats(self, token_I: np.ndarray) -> np.ndarray:
         """float64 [I]."""
         ...
 
     def sums(self) -> np.ndarray:
-        """Of each row, float64 [I]."""
+        """Of each row, float64 [I]; NaN where nobody has made it."""
         ...
 
     def row(self, index: int) -> np.ndarray:
@@ -140,3 +141,19 @@ class PlainRows:
 
     def row(self, index: int) -> np.ndarray:
         return self._row_IV[index]
+
+
+class Prices:
+    """Of the targets alone: ``logp_I`` in nats, and ``sum_I`` of their rows, None where no whole ones were made."""
+
+    def __init__(self, logp_I: np.ndarray, sum_I: np.ndarray | None = None) -> None:
+        self._logp_I, self._sum_I = logp_I, sum_I
+
+    def nll_nats(self, token_I: np.ndarray) -> np.ndarray:
+        return -self._logp_I.astype(np.float64)
+
+    def sums(self) -> np.ndarray:
+        return np.full(len(self._logp_I), np.nan) if self._sum_I is None else self._sum_I.astype(np.float64)
+
+    def row(self, index: int) -> np.ndarray:
+        raise AssertionError("rows are made for whoever draws")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ def compare(
     """
     started = time.perf_counter()
     tokens_N = evaluations[0].stream(tokens_N)
-    evaluators = [evaluation.evaluator(len(tokens_N)) for evaluation in evaluations]
+    evaluators = [replace(evaluation, whole_rows=True).evaluator(len(tokens_N)) for evaluation in evaluations]
     first: Any = evaluators[0]
     first.chain = chains = _Beside([evaluator.chain for evaluator in evaluators])
     coder = _PricesAll(tokens_N, first.plan.lane_starts, chains)

@@ -16,8 +16,9 @@ import torch
 
 from pgolf.arch.untie import untie_recurrence
 from pgolf.core.errors import ConfigError, DataError
-from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage, in_turn
+from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage, has_price, in_turn
 from pgolf.core.protocols import Model, Progress, Tokenizer
+from pgolf.core.ranks import ONE, Ranks
 from pgolf.core.results import Score
 from pgolf.eval.blocks import RoundPlan
 from pgolf.eval.evaluator import Evaluator, under
@@ -59,6 +60,16 @@ class Terms(Protocol):
     def metric(self) -> Literal["raw", "table"]: ...
     @property
     def device(self) -> str: ...
+
+
+# Of all rows of a stream: more numbers are not made one by one. Two minutes of mixing and counting on one core.
+MOST_ENTRIES = 1 << 34
+
+
+def rows_are_whole(stream_tokens: int, vocab_size: int) -> bool:
+    """Whether every position's row is made whole, where it is not too dear. Of longer streams targets alone are priced
+    (``Stage.score``), and what rows sum to is known of those that are handed over to the audit."""
+    return stream_tokens * vocab_size <= MOST_ENTRIES
 
 
 # The groups whose techniques stand beside the eval option, in the order in which a score names them.
@@ -117,7 +128,11 @@ class Mixture(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A complete recipe for evaluators. ``evaluator`` starts a fresh one; nothing is shared between two."""
+    """A complete recipe for evaluators. ``evaluator`` starts a fresh one; nothing is shared between two.
+
+    ``ranks``: the processes that share the work, each of which has all of this. ``whole_rows``: None: as the stream's
+    length (``rows_are_whole``) and what they cost say (``Stage.dear_rows``).
+    """
 
     network: ModelNetwork
     tokenizer: Tokenizer
@@ -129,13 +144,15 @@ class Evaluation:
     packed: Any = None
     device: str = "cpu"
     workers: int = field(default_factory=torch.get_num_threads)
+    ranks: Ranks = ONE
+    whole_rows: bool | None = None
 
     @property
     def beside(self) -> tuple[str, ...]:
         return names_beside(type(getattr(self, group)).__module__ for group in BESIDE)
 
     def facts(self, stream_tokens: int) -> Facts:
-        tokenizer = self.tokenizer
+        tokenizer, whole = self.tokenizer, self.whole_rows
         return Facts(
             tokenizer.vocab_size,
             tokenizer.bos_id,
@@ -144,13 +161,15 @@ class Evaluation:
             self.workers,
             byte_lengths=tokenizer.byte_lengths,
             packed=self.packed,
+            ranks=self.ranks,
+            whole_rows=rows_are_whole(stream_tokens, tokenizer.vocab_size) if whole is None else whole,
         )
 
     def evaluator(self, stream_tokens: int) -> Evaluator:
         """A fresh evaluator for a stream of that many tokens.
 
-        Raises ConfigError where the mixer does not fit the experts or the adaptation not the windows, DataError for
-        fewer than two tokens.
+        Raises ConfigError where the mixer does not fit the experts, the adaptation not the windows, or a stage has no
+        price for a target alone where rows are not made whole; DataError for fewer than two tokens.
         """
         facts = self.facts(stream_tokens)
         plan = self.method.plan(facts)
@@ -164,6 +183,9 @@ class Evaluation:
         stages = stages_of(self.ngram, self.ttt, self.mixer, facts)
         network = self.ttt.wrap(self.method.network(weights_for(self.ttt, self.network), facts), facts)
         check_cadence(self.method, network)
+        check_ranks(self.method, network, facts.apart, self.ranks.world)
+        if self.whole_rows is None and any(stage.dear_rows for stage in stages) and all(map(has_price, stages)):
+            facts = replace(facts, whole_rows=False)
         return Evaluator(network, plan, facts, stages)
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:
@@ -225,6 +247,16 @@ def check_cadence(method: Method, network: Network) -> None:
         raise ConfigError(
             f"ttt.chunk_tokens: {network.cadence} is no multiple of {method.stride}: eval={method.name} predicts that "
             "many positions together, and they would not end where a chunk does"
+        )
+
+
+def check_ranks(method: Method, network: Network, apart: bool, world: int) -> None:
+    """Raise ConfigError for more ranks than have anything to do."""
+    if world > method.lanes and (network.remembers or apart):
+        lanes = "lane is" if method.lanes == 1 else "lanes are"
+        raise ConfigError(
+            f"eval_ranks: {world}; what is known of a lane with eval={method.name} stays on one rank, and "
+            f"{method.lanes} {lanes} beside each other here, so that the others would do nothing"
         )
 
 
@@ -300,11 +332,14 @@ def make_score(
     """The record of one code length, from the scores of the targets ``tokens_N[1:]`` and the sums of their rows.
 
     ``claimed_bpb`` is what the numbers say as they stand; ``renormalised_bpb`` what they cost once each row is divided
-    by its sum, as a decoder would have to; ``val_bpb`` is the claim with ``side_bits``. ``target_bytes_N``: see
-    ``byte_counts``. Raises ValueError where a target has no score.
+    by its sum, as a decoder would have to; it and the sums are NaN where rows were not made whole. ``val_bpb`` is the
+    claim with ``side_bits``. ``target_bytes_N``: see ``byte_counts``. Raises ValueError where a target has no score.
     """
     bytes_N = byte_counts(terms, tokens_N, target_bytes_N)
     side_nats = side_bits * math.log(2)
+    renormalised = math.nan
+    if not np.isnan(sum_p_N).all():
+        renormalised = bits_per_byte(nll_nats_N + np.log(sum_p_N), bytes_N, side_bits)
     return Score(
         val_loss=(float(nll_nats_N.sum(dtype=np.float64)) + side_nats) / len(nll_nats_N),
         val_bpb=bits_per_byte(nll_nats_N, bytes_N, side_bits),
@@ -312,7 +347,7 @@ def make_score(
         sum_p_mean=float(sum_p_N.mean()),
         sum_p_max=float(sum_p_N.max()),
         claimed_bpb=bits_per_byte(nll_nats_N, bytes_N),
-        renormalised_bpb=bits_per_byte(nll_nats_N + np.log(sum_p_N), bytes_N, side_bits),
+        renormalised_bpb=renormalised,
         method="+".join((terms.method.name, *terms.beside)),
         window=terms.method.window,
         stride=terms.method.stride,

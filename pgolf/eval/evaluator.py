@@ -8,6 +8,9 @@ on what comes after it, on other blocks or on their number, to the bit, so that 
 the coder does not want are made only where something learns from them. Where a lane turns out to end inside a block,
 its rows from there on are nobody's: they are not handed on, and what learns is shown the block without them.
 
+On several ranks (``pgolf.core.ranks``) each makes rows of a part of the blocks. All get all rows; stages, prices and
+what the network learns are the work of each, and the same on each. The first rank's coder is asked for all of them.
+
 Shapes: B blocks, G blocks in lockstep, T inputs, K kept positions, I = G·K positions, V vocabulary, E experts.
 """
 
@@ -26,9 +29,11 @@ from pgolf.core.errors import DataError
 from pgolf.core.prediction import Batch, Facts, Network, Rows, Span, Stage
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Progress
+from pgolf.core.ranks import owner, share
 from pgolf.core.threads import Behind, CoreShare, kept_threads, threaded
 from pgolf.eval.blocks import RoundPlan, Tape, batches, in_lockstep, tape_of
-from pgolf.eval.coder import Coder, Enough, LogRows, PlainRows
+from pgolf.eval.coder import Coder, Enough, LogRows, PlainRows, Predicted, Prices
+from pgolf.eval.led import Led
 from pgolf.eval.stage import Chain
 
 # Of a stage's probabilities; what a network's fp32 softmax has rounded to nothing would be divided by.
@@ -52,6 +57,8 @@ class Evaluator:
             raise DataError(f"a stream of {facts.stream_tokens} tokens has nothing to score; two are the least")
         self.network, self.plan, self.facts = network, plan, facts
         self.chain = Chain(stages, network.offers)
+        if not facts.whole_rows:
+            self.chain.check_prices()
         self.core_share, self.following, self.observing = CoreShare(), CoreShare(), CoreShare()
 
     @property
@@ -61,10 +68,13 @@ class Evaluator:
 
     def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
         """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts, or what is
-        told of lanes that end with a token."""
+        told of lanes that end with a token. Raises RankLost, RanksDisagree."""
+        first_tokens = self.facts.ranks.told(np.array(first_tokens, dtype=np.int64)).tolist()
         tape = tape_of(self.plan.lane_starts, first_tokens, self.facts.targets)
+        led = Led(coder, self.facts.ranks)
         with contextlib.suppress(Enough), kept_threads(), Behind(beside=self.facts.workers > 1) as self._behind:
-            self._run(coder, tape, progress)
+            self._run(led, tape, progress)
+        led.agree()
         return tape
 
     def _run(self, coder: Coder, tape: Tape, progress: Progress | None) -> None:
@@ -131,7 +141,7 @@ class Evaluator:
             if remembers:
                 found = dict(self._in_turn(some, wanted_blocks, tape))
             else:
-                found = dict(zip(blocks, self._side_by_side(blocks, tape), strict=True))
+                found = dict(zip(blocks, self._side_by_side(blocks, tape, self._priced), strict=True))
             taken = [group for group in some if group[0] in wanted_blocks]
             self._behind.put(partial(self._follow, taken, written, found, tape, coder))
 
@@ -150,14 +160,38 @@ class Evaluator:
         with self.following.counting():
             for group in groups:
                 taken, wanted = (
-                    self._take(group, [found[block] for block in group], tape),
+                    self._taken(group, [found[block] for block in group], tape),
                     _wanted(group, written, coder),
                 )
-                if self.chain:
-                    self.chain.drive(written.get(group, 0), len(taken.token_I), wanted)
-                    self.chain.finish()
+                prices = self._settled(taken, written.get(group, 0), wanted)
                 if wanted:
-                    coder.settle(taken.place_I, self._predicted(taken), taken.token_I)
+                    coder.settle(taken.place_I, prices, taken.token_I)
+
+    def _settled(self, taken: _Group, written: int, wanted: bool) -> Predicted:
+        """Of positions whose tokens are known; the stages have learnt these then. Those before the last one that is
+        ``written`` they have learnt already."""
+        count = len(taken.token_I)
+        if self.facts.whole_rows or not (wanted or self._priced):
+            self._hand_over(taken)
+            if self.chain:
+                self.chain.drive(written, count, wanted)
+                self.chain.finish()
+            return self._predicted(taken)
+        left = slice(max(written - 1, 0), count)
+        logp_IV = taken.logp_IV[left]
+        if not self.chain:
+            logp_I, sum_I = logp_IV.cpu().numpy().T
+            return Prices(logp_I, sum_I)
+        own_IV = logp_IV.exp().clamp_(min=LEAST).cpu().numpy()
+        signals = {name: value_I[left].cpu().numpy() for name, value_I in taken.signals.items()}
+        own = own_IV[:, 0] if self._priced else own_IV
+        p_I = self.chain.score(own, signals, taken.lane_I[left], taken.token_I[left])
+        return Prices(np.log(p_I.astype(np.float64)))
+
+    @property
+    def _priced(self) -> bool:
+        """Whether of a row that is made, what it gives to the target and what it sums to are all that is wanted."""
+        return not (self.facts.whole_rows or self.chain.takes_rows)
 
     def _in_turn(
         self, groups: Sequence[tuple[Span, ...]], wanted: set[Span], tape: Tape
@@ -165,9 +199,10 @@ class Evaluator:
         """Rows of a batch of each lane side by side, and all of these observed at once, before the next; no rows of
         batches that nobody wants."""
         for some in _alike(groups, self.plan.batch_blocks):
-            work = [self._batch(lane, tape) for lane in zip(*some, strict=True) if wanted.intersection(lane)]
-            for batch, rows in zip(work, threaded(self._forward, work, self._workers), strict=True):
-                yield from ((block, _of(rows, index)) for index, block in enumerate(batch.blocks))
+            lanes = [lane for lane in zip(*some, strict=True) if wanted.intersection(lane)]
+            ranks = range(self.facts.ranks.world)
+            work = [[lane for lane in lanes if self._owner(lane[0]) == rank] for rank in ranks]
+            yield from self._made(work, tape, self._priced)
             self._observe(self._batch([block for group in some for block in group], tape), tape)
 
     def _observe(self, batch: Batch, tape: Tape) -> None:
@@ -189,7 +224,8 @@ class Evaluator:
                 break
             rows_G = self._side_by_side(group, tape)
             self._behind.done()  # the stages have learnt what comes before
-            rows = self._take(group, rows_G, tape)
+            rows = self._taken(group, rows_G, tape)
+            self._hand_over(rows)
             index = sum(min(count, known) for count in kept)
             for block in [block for block, count in zip(group, kept, strict=True) if count > known]:
                 if self.chain:
@@ -212,20 +248,48 @@ class Evaluator:
     def _workers(self) -> int:
         return self.facts.workers if self.facts.device == "cpu" else 1
 
-    def _side_by_side(self, blocks: Sequence[Span], tape: Tape) -> list[Rows]:
-        """Each block's rows; batches of them are made by as many threads as there are."""
-        share = -(-len(blocks) // self._workers)
-        work = self._batches(blocks, tape, most=min(share, self.plan.batch_blocks))
-        done = threaded(self._forward, work, self._workers)
-        return [_of(rows, index) for batch, rows in zip(work, done, strict=True) for index in range(len(batch.blocks))]
+    def _side_by_side(self, blocks: Sequence[Span], tape: Tape, priced: bool = False) -> list[Rows]:
+        """Each block's rows; batches of a rank's are made by as many threads as there are."""
+        work: list[list[tuple[Span, ...]]] = []
+        for rank in range(self.facts.ranks.world):
+            if self.network.remembers or self.facts.apart:
+                theirs = [block for block in blocks if self._owner(block) == rank]
+            else:
+                theirs = [blocks[index] for index in share(self.facts.ranks, len(blocks), rank)]
+            most = min(-(-len(theirs) // self._workers), self.plan.batch_blocks)
+            work.append(list(batches(theirs, most)))
+        found = dict(self._made(work, tape, priced))
+        return [found[block] for block in blocks]
 
-    def _take(self, group: Sequence[Span], rows_G: Sequence[Rows], tape: Tape) -> _Group:
-        """The group's rows in the order of prediction, handed to the stages."""
+    def _owner(self, block: Span) -> int:
+        """The rank whose the block is where one alone remembers or learns of its lane."""
+        return owner(self.facts.ranks, self._lane(block))
+
+    def _lane(self, block: Span) -> int:
+        """Among those beside each other."""
+        return block.lane % len(self.plan.lane_starts)
+
+    def _made(
+        self, work: Sequence[Sequence[tuple[Span, ...]]], tape: Tape, priced: bool
+    ) -> Iterator[tuple[Span, Rows]]:
+        """Rows of each rank's batches, on all ranks; ``priced``: as ``_price_of`` leaves them."""
+        ranks, wanted = self.facts.ranks, self.chain.wanted
+        mine = [self._batch(blocks, tape) for blocks in work[ranks.rank]]
+        done = threaded(lambda batch: self._forward(batch, tape if priced else None), mine, self._workers)
+        told = ranks.gathered([part for rows in done for part in (rows.logp_BKV, *(rows.signals[n] for n in wanted))])
+        for theirs, tensors in zip(work, told, strict=True):
+            for blocks, first in zip(theirs, range(0, len(tensors), 1 + len(wanted)), strict=True):
+                logp_BKV, *signals = tensors[first : first + 1 + len(wanted)]
+                rows = Rows(logp_BKV, dict(zip(wanted, signals, strict=True)))
+                yield from ((block, _of(rows, index)) for index, block in enumerate(blocks))
+
+    def _taken(self, group: Sequence[Span], rows_G: Sequence[Rows], tape: Tape) -> _Group:
+        """The group's rows in the order of prediction."""
         logp_IV = _interleaved([rows.logp_BKV for rows in rows_G])
         token_I = _interleaved([torch.from_numpy(tape.targets(block)) for block in group]).numpy().copy()
         starts = self.plan.lane_starts
         place_I = _interleaved([torch.arange(b.start, b.stop) + starts[b.lane] for b in group]).numpy()
-        lane_I = _interleaved([torch.full((b.keep,), b.lane % len(starts)) for b in group]).numpy()
+        lane_I = _interleaved([torch.full((b.keep,), self._lane(b)) for b in group]).numpy()
         signals = {name: _interleaved([rows.signals[name] for rows in rows_G]) for name in self.chain.wanted}
         count = sum(tape.end(block) - block.start for block in group)
         if count < len(token_I):  # first the positions that there are
@@ -233,13 +297,18 @@ class Evaluator:
             order_I = beyond_I.int().argsort(stable=True)
             logp_IV, signals = logp_IV[order_I], {name: value_I[order_I] for name, value_I in signals.items()}
             token_I, place_I, lane_I = (array_I[order_I.numpy()[:count]] for array_I in (token_I, place_I, lane_I))
+        return _Group(logp_IV, signals, lane_I, place_I, token_I)
+
+    def _hand_over(self, taken: _Group) -> None:
+        """To the stages."""
         if self.chain:
-            own_IV = logp_IV.exp().clamp_(min=LEAST).cpu().numpy()
-            self.chain.take(own_IV, {name: value_I.cpu().numpy() for name, value_I in signals.items()}, lane_I, token_I)
-        return _Group(logp_IV[:count], place_I, token_I)
+            own_IV = taken.logp_IV.exp().clamp_(min=LEAST).cpu().numpy()
+            signals = {name: value_I.cpu().numpy() for name, value_I in taken.signals.items()}
+            self.chain.take(own_IV, signals, taken.lane_I, taken.token_I)
 
     def _predicted(self, group: _Group) -> LogRows | PlainRows:
-        return PlainRows(self.chain.row_IV[: len(group.token_I)]) if self.chain else LogRows(group.logp_IV)
+        count = len(group.token_I)
+        return PlainRows(self.chain.row_IV[:count]) if self.chain else LogRows(group.logp_IV[:count])
 
     def _batches(self, blocks: Sequence[Span], tape: Tape, most: int | None = None) -> list[Batch]:
         return [self._batch(some, tape) for some in batches(blocks, most or self.plan.batch_blocks)]
@@ -249,14 +318,20 @@ class Evaluator:
         inputs_BT = torch.from_numpy(np.stack([tape.inputs(block) for block in blocks]))
         return Batch(tuple(blocks), inputs_BT.to(self.facts.device), blocks[0].keep)
 
-    def _forward(self, batch: Batch) -> Rows:
+    def _forward(self, batch: Batch, tape: Tape | None) -> Rows:
+        """``tape``: what tells the targets, where their prices are all that is wanted."""
         with self.core_share.counting():
-            return self.network.log_probs(batch, self.chain.wanted)
+            rows = self.network.log_probs(batch, self.chain.wanted)
+            return rows if tape is None else _price_of(rows, np.stack([tape.targets(b) for b in batch.blocks]))
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
+    """Rows and signals may go on beyond the positions that there are, which are as many as the others'."""
+
     logp_IV: Tensor
+    signals: Mapping[str, Tensor]
+    lane_I: np.ndarray
     place_I: np.ndarray
     token_I: np.ndarray
 
@@ -264,6 +339,13 @@ class _Group:
 def _wanted(group: tuple[Span, ...], written: Mapping[tuple[Span, ...], int], coder: Coder) -> bool:
     """Whether the rows are of use to the coder."""
     return group not in written and any(coder.wants(block) for block in group)
+
+
+def _price_of(rows: Rows, token_BK: np.ndarray) -> Rows:
+    """Two numbers of each row: the log-probability of the target, and what the row sums to."""
+    index_BK1 = torch.from_numpy(token_BK).to(rows.logp_BKV.device).unsqueeze(-1)
+    logp_BK1, sum_BK1 = rows.logp_BKV.gather(-1, index_BK1), rows.logp_BKV.exp().sum(-1, keepdim=True)
+    return Rows(torch.cat([logp_BK1, sum_BK1], dim=-1), rows.signals)
 
 
 def _ended(blocks: Sequence[Span], tape: Tape) -> Sequence[Span]:

@@ -185,7 +185,7 @@ def _own_root(libc: Any, reach: Reach) -> bool:
     root = os.path.join(os.path.dirname(reach.forbidden), "root")
     if machine is None or libc.unshare(_NEW_MOUNTS) or _mount(libc, None, "/", _RECURSIVELY | _PRIVATE):
         return False
-    os.mkdir(root)
+    os.makedirs(root, exist_ok=True)  # another rank may have been here
     if _mount(libc, "none", root, 0, b"tmpfs"):
         return False
     try:

@@ -56,6 +56,20 @@ class Line:
             send(self._answers, message, payload)
 
 
+class Unheard(Line):
+    """Of another rank than the first, which has nobody to talk to."""
+
+    def __init__(self) -> None:
+        """Without pipes."""
+
+    def open(self, lane_starts: LaneStarts, side_bits: float) -> list[int]:
+        """The first rank is told."""
+        return []
+
+    def say(self, message: dict[str, Any], payload: bytes = b"") -> None:
+        """The first rank says the same."""
+
+
 class RemoteScorer:
     """Prices every target; ``answered`` counts them."""
 

@@ -1,4 +1,4 @@
-"""The coder that knows the whole stream: it prices every target once, and keeps what its row summed to.
+"""The coder that knows the whole stream: it prices every target once, and keeps the sum of its row if one was made.
 
 Shapes: N-1 targets of the stream, I positions in the order of prediction.
 """
@@ -25,7 +25,8 @@ class Scorer(Informed):
         nll_nats_I, sum_I, place_I = rows.nll_nats(token_I), rows.sums(), self.in_stream(place_I)
         for start, stop in stretches(place_I):
             self.nll_nats.write(int(place_I[start]), nll_nats_I[start:stop])
-            self.sums.write(int(place_I[start]), sum_I[start:stop])
+            if not np.isnan(sum_I[start:stop]).all():
+                self.sums.write(int(place_I[start]), sum_I[start:stop])
 
 
 def stretches(place_I: np.ndarray) -> list[tuple[int, int]]:

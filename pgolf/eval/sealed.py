@@ -3,9 +3,9 @@
 ``score_sealed`` starts Python in an empty temporary folder with a minimal environment; the sum of what it answers *is*
 the run's score. ``audit_sealed`` starts it again for the certificate: that process is told no target before its row is
 handed over, at the places the judge has drawn. What it runs is a ``Source``: the counted script, and then no file of
-this package is within its reach. What closes it, and what that leaves open, is described in ``pgolf.eval.isolation``
-and ``pgolf.eval.seal``. ``check_sealed`` refuses, before training, what would keep that process from importing what it
-needs.
+this package is within its reach. Ranks that share its work it forks before it is closed. What closes it, and what
+that leaves open, is described in ``pgolf.eval.isolation`` and ``pgolf.eval.seal``. ``check_sealed`` refuses, before
+training, what would keep that process from importing what it needs.
 
 Shapes: N tokens of the stream, N-1 targets, V vocabulary.
 """
@@ -32,7 +32,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from pgolf.core import errors
-from pgolf.core.errors import ConfigError, UserError
+from pgolf.core.errors import ConfigError, RankLost, UserError
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
 from pgolf.eval.blocks import FIRST_TOKEN_BITS, lane_targets
@@ -76,7 +76,7 @@ class Violation:
 class SealedScore:
     """What the sealed process answered.
 
-    ``nll_nats_N, sum_p_N`` float64 [N-1], NaN where no score came; ``lane_starts, side_bits`` are what it said of its
+    ``nll_nats_N, sum_p_N`` float64 [N-1], NaN where none came; ``lane_starts, side_bits`` are what it said of its
     plan; ``seconds`` is wall time, from when the process was closed and let others in until it ended. What the counted
     code does before its first question, unpacking and numba's compiler included, is in it, and ``setup_seconds`` of
     ``facts``: nobody but that code says what it works out there.
@@ -133,6 +133,7 @@ def score_sealed(
     *,
     device: str = "cpu",
     threads: int | None = None,
+    ranks: int = 1,
     limit_seconds: float | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     source: Source = _HERE,
@@ -140,7 +141,8 @@ def score_sealed(
 ) -> SealedScore:
     """Score the stream ``tokens_N`` (uint16 [N], as ``Evaluation.stream`` gives it) from the artifact alone.
 
-    ``threads`` None: as many as this process uses. ``source`` is what the process runs.
+    ``threads`` None: as many as this process uses. ``ranks``: processes that share them, and the work; on GPUs each has
+    one of its own. ``source`` is what the process runs.
     Raises the sealed process's own UserError (a damaged artifact, settings that do not fit), SealedError where
     it crashed or ran longer than ``limit_seconds``. A refused access is no exception: see ``violations``.
     """
@@ -152,6 +154,7 @@ def score_sealed(
         listening,
         device=device,
         threads=threads,
+        ranks=ranks,
         limit_seconds=limit_seconds,
         overrides=overrides,
         source=source,
@@ -350,6 +353,7 @@ def run_sealed(
     *,
     device: str = "cpu",
     threads: int | None = None,
+    ranks: int = 1,
     limit_seconds: float | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     source: Source = _HERE,
@@ -376,6 +380,7 @@ def run_sealed(
             "reach": home.reach(artifact),
             "device": device,
             "threads": threads,
+            "ranks": ranks,
             "stream_tokens": stream_tokens,
             "overrides": dict(overrides or {}),
         }
@@ -388,6 +393,8 @@ def run_sealed(
                 ended = _converse(child.stdin, child.stdout, answering, home.keep_kernels)
             except DoubleScore as error:
                 violations.append(Violation("double_score", "write", str(error)))
+            except RankLost as error:
+                raise RankLost(f"{error}\n{_tail(log)}") from None
             except UserError:
                 raise
             except (Refused, ArithmeticError, LookupError, TypeError, ValueError) as error:  # whatever it said wrong
@@ -396,7 +403,13 @@ def run_sealed(
                 raise _crash(child.wait(), log, overtime.is_set(), limit_seconds) from None
     violations += [Violation("access", event, what) for event, what in ended.get("violations", ())]
     facts = {**ended.get("facts", {}), **closed}
-    facts |= {"threads": threads, "device": device, "overrides": sorted(overrides or {}), "code": source.label}
+    facts |= {
+        "threads": threads,
+        "ranks": ranks,
+        "device": device,
+        "overrides": sorted(overrides or {}),
+        "code": source.label,
+    }
     facts |= {"environment": sorted(environment(threads, Path(), Path())), "system_files": list(SYSTEM_FILES)}
     facts |= {"passed_on": settings_passed_on()}
     facts |= {"script_sha256": source.sha256} if isinstance(source, ScriptSource) else {}
@@ -446,11 +459,13 @@ def final_score(
 ) -> Score:
     """The record of what the sealed process answered; not valid before the certificate says so.
 
-    Where the process broke off, there is no code length: the score is not a number, and probe (f) says why.
+    Where the process broke off, there is no code length: the score is not a number, and probe (f) says why. Where
+    targets alone were priced nobody says what rows sum to.
     ``target_bytes_N``: see ``pgolf.eval.evaluation.byte_counts``.
     """
     nll_nats_N, sum_p_N = sealed.nll_nats_N, sealed.sum_p_N
-    whole = bool(np.isfinite(nll_nats_N).all() and np.isfinite(sum_p_N).all() and (sum_p_N > 0).all())
+    summed = bool(np.isfinite(sum_p_N).all() and (sum_p_N > 0).all()) or bool(np.isnan(sum_p_N).all())
+    whole = bool(np.isfinite(nll_nats_N).all()) and summed
     record = make_score(
         terms,
         tokens_N,
@@ -553,7 +568,10 @@ def _crash(status: int, log: Any, overtime: bool, limit_seconds: float | None) -
             f"evaluation: the sealed process was ended after {limit_seconds:g} s; either it hangs or it is slow, and "
             "then a larger budget.eval_seconds gives it longer"
         )
+    return SealedError(f"evaluation: the sealed process ended with status {status}:\n{_tail(log)}")
+
+
+def _tail(log: Any) -> str:
     size = log.seek(0, os.SEEK_END)
     log.seek(max(0, size - _STDERR_TAIL_BYTES))
-    tail = log.read().decode(errors="replace").strip() or "it left no message"
-    return SealedError(f"evaluation: the sealed process ended with status {status}:\n{tail}")
+    return log.read().decode(errors="replace").strip() or "it left no message"

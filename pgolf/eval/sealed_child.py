@@ -5,6 +5,9 @@ process to all that is not listed (``pgolf.eval.isolation``), tries that it is c
 (``pgolf.eval.seal``), and only then lets the code that makes scores in: that of the counted script, from which it takes
 ``pgolf.eval.serve``. It lives in an empty folder of its own.
 
+Where the work is shared out it forks its further ranks before that (``pgolf.eval.links``); each is closed and sealed by
+itself, and tells the first one, not the judge, that it is, and how it ended.
+
 Standard output is the channel; prints go to the error log. Only the process that started it ends it, or that
 process's death: where a scheduler signals a whole job, the run must say that it was stopped, not that its evaluation
 crashed.
@@ -18,16 +21,18 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from importlib.util import find_spec
-from typing import Any
+from typing import IO, Any
 
+from pgolf.core.errors import RankLost
 from pgolf.core.signals import HEEDED
 from pgolf.eval.frames import receive, send
 from pgolf.eval.isolation import NotIsolated, Reach, isolate
 from pgolf.eval.library import IMPORTED, OWN, Library, origin_of
+from pgolf.eval.links import Link, LinkedRanks, last_words, split
 from pgolf.eval.seal import Seal, SealBroken, seal
 
 _PR_SET_PDEATHSIG = 1
@@ -37,22 +42,40 @@ def main(starter: int | None = None) -> None:
     """Serve one stream. ``starter``: the process that forked this one, where it is not the judge itself."""
     for number in HEEDED:
         signal.signal(number, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "wb")
+    answers: IO[bytes] = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    questions = sys.stdin.buffer
+    questions: IO[bytes] = sys.stdin.buffer
     order, _ = receive(questions)
     _die_with(starter or order["parent"])
+    world, first = int(order.get("ranks", 1)), os.getpid()
     closed: Seal | None = None
     try:
+        rank, links = split(world)
+        if rank:
+            answers.close()
+            with open(os.devnull, "rb") as nothing:
+                os.dup2(nothing.fileno(), 0)
+            _die_with(first)
+            answers, questions = links[0].says, links[0].hears
+            receive(questions)  # the first rank is closed
         facts = {"isolation": isolate(Reach(**order["reach"]), order["parent"])}
         import_packages(order["places"])  # what a zygote has imported is there already
         _import_from(order)
         facts |= _read(order)
         closed = _close(order)
+        others = [] if rank else links
+        facts["isolation"] = " / ".join(dict.fromkeys([facts["isolation"], *_closed(others)]))
         send(answers, {"closed": facts})  # before anyone else can say so
+        order = _of_rank(order, rank, links, world)
         told = _run(order, {"order": order, "questions": questions, "answers": answers})
         told |= {"peak_bytes": _peak_bytes()}
-        send(answers, {"ended": "done", "violations": closed.violations, "facts": told})
+        violations = closed.violations
+        for ended in _ended(others):
+            violations = [*violations, *ended["violations"]]
+            told["peak_bytes"] += ended["facts"]["peak_bytes"]
+        send(answers, {"ended": "done", "violations": violations, "facts": told})
+        for link in others:
+            os.waitpid(link.pid, 0)
     except SealBroken as error:
         violations = list(closed.violations) if closed else [("seal", str(error))]
         traceback.print_exc()  # it may look for sources that are out of reach
@@ -63,6 +86,39 @@ def main(starter: int | None = None) -> None:
         if "UserError" not in (cls.__name__ for cls in type(error).__mro__):  # of whichever code was let in
             raise
         send(answers, {"ended": "error", "class": type(error).__name__, "message": str(error)})
+
+
+def _closed(links: Sequence[Link]) -> list[str]:
+    """Let the other ranks close themselves; what holds each. Raises SealBroken, NotIsolated."""
+    for link in links:
+        send(link.says, {"first": "closed"})
+    said = [_heard(link) for link in links]
+    return [message["closed"]["isolation"] for message in said]
+
+
+def _ended(links: Sequence[Link]) -> list[dict[str, Any]]:
+    """The last words of the other ranks."""
+    return [_heard(link) for link in links]
+
+
+def _heard(link: Link) -> dict[str, Any]:
+    """What another rank says of itself. Raises RankLost where it was not done."""
+    try:
+        message, _ = receive(link.hears)
+    except EOFError:
+        message = {"ended": "without a word"}
+    if message.get("ended", "done") != "done":
+        raise RankLost(f"evaluation: another of its processes has ended: {last_words(message)}")
+    return message
+
+
+def _of_rank(order: Mapping[str, Any], rank: int, links: Sequence[Link], world: int) -> dict[str, Any]:
+    """What is ordered of one of several: its way to the others, its device, its share of the cores."""
+    if world == 1:
+        return dict(order)
+    device = f"cuda:{rank}" if order["device"].startswith("cuda") else order["device"]
+    threads = max(1, order["threads"] // world)
+    return {**order, "group": LinkedRanks(rank, links, world, device), "device": device, "threads": threads}
 
 
 def _die_with(parent: int) -> None:

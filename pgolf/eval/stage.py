@@ -17,8 +17,9 @@ All are plain functions that numba compiles, or that run as they are where its c
 may lie in other modules: a cached kernel is one of the files of all of them as they are now (``_filed``). ``state`` is
 a NamedTuple of arrays and nothing hides anywhere else, so that a copy of the arrays is a fork. The driver of rows owns
 the order: no kernel is ever shown a token before its row is there. That ``score`` and ``price`` give what ``predict``
-would have written is not the shape's doing but a test's; nothing that is certified goes through them so far: benchmarks
-do, and streams too long for whole rows may.
+would have written is not the shape's doing but a test's, and the audit's, which looks at whole rows: benchmarks go
+through them, and so do streams too long for whole rows (``pgolf.eval.evaluation.MOST_ENTRIES``) and stages whose rows
+are dear (``Stage.dear_rows``).
 
 Shapes: I positions in the order of prediction, E rows in (the network's first), V vocabulary, F signals in, S out.
 """
@@ -37,7 +38,9 @@ from numba import njit, typeof, types
 from numba.core.dispatcher import Dispatcher
 
 from pgolf.core.errors import ConfigError
-from pgolf.core.prediction import Stage
+from pgolf.core.prediction import Stage, has_price
+
+_ROWS_ONLY = "{}: makes whole rows only, and has no price for a single token, which a stream this long takes"
 
 
 class Chain:
@@ -60,6 +63,17 @@ class Chain:
 
     def __len__(self) -> int:
         return len(self._stages)
+
+    def check_prices(self) -> None:
+        """Raise ConfigError for a stage that has no price for a single token."""
+        for stage in self._stages:
+            if not has_price(stage):
+                raise ConfigError(_ROWS_ONLY.format(stage.name))
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether ``score`` wants the network's whole rows."""
+        return any(stage.score is None for stage in self._stages)
 
     def reserve(self, tokens: int) -> None:
         """Make room for so many more tokens."""
@@ -168,7 +182,7 @@ class Chain:
         """The stages up to the ``last`` that takes whole rows: probabilities into ``p_IE``; returns their signals."""
         stage, state = self._stages[last], self._states[last]
         if stage.price is None:
-            raise ConfigError(f"{stage.name}: makes whole rows only, none for a single token")
+            raise ConfigError(_ROWS_ONLY.format(stage.name))
         if own.ndim == 1:
             raise ConfigError(f"{stage.name}: needs the network's whole rows, to price a single token as well")
         self.take(own, signals, lane_I, token_I)

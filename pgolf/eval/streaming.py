@@ -11,8 +11,8 @@ quarter. Told together, ``batch_blocks`` blocks go through the network at a time
 test; with ``batch_blocks: 1`` by construction).
 Hurts: keys and values have seen more of the past than in training: +0.0001 bits per byte on all of validation, +0.0003
 on dev, against sliding. A part without a memory is refused; ``eval=sliding`` takes any. One lane is one pass after
-another, which keeps one core busy; ``lanes`` have a memory each and go side by side. After a step of ``ttt`` the past
-stays as it was computed: ``pgolf.ttt.chunks``.
+another, which keeps one core of one rank busy; ``lanes`` have a memory each and go side by side. After a step of
+``ttt`` the past stays as it was computed: ``pgolf.ttt.chunks``.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import SIGNALS, Batch, Facts, Network, Rows, Span, signals_of
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import Between, PositiveInt
+from pgolf.core.ranks import ONE, Ranks, owner
 from pgolf.core.threads import threaded
 from pgolf.eval.blocks import EvenLanes, Tape, lane_targets
 from pgolf.eval.network import FixedNetwork, offers_of
@@ -74,7 +75,8 @@ class Streaming:
         self.check(network.model)
         models = side_by_side(network.model.eval(), len(self.plan(facts).lane_starts))
         workers = facts.workers if facts.device == "cpu" else 1
-        return StreamingNetwork([Feed(model, self.window, self.stride) for model in models], workers // len(models))
+        feeds = [Feed(model, self.window, self.stride) for model in models]
+        return StreamingNetwork(feeds, facts.ranks, workers // len(models))
 
     def plan(self, facts: Facts) -> BlockPlan:
         return BlockPlan(self.stride, self.batch_blocks, facts.targets, self.lanes)
@@ -105,8 +107,9 @@ class BlockPlan(EvenLanes):
 class StreamingNetwork:
     """A model that remembers what it has observed of each lane. Its weights may be trained between two batches.
 
-    ``feeds``: of each lane, with weights that are one and the same; those of different lanes may run side by side.
-    ``workers``: threads for the head of a lane, whose positions have nothing to do with each other.
+    ``feeds``: of each lane, with weights that are one and the same; those of different lanes may run side by side. On
+    several ``ranks`` a lane is remembered by its owner alone. ``workers``:
+    threads for the head of a lane, whose positions have nothing to do with each other.
     """
 
     learns: ClassVar[bool] = False
@@ -114,8 +117,8 @@ class StreamingNetwork:
     remembers: ClassVar[bool] = True
     cadence: ClassVar[int | None] = None
 
-    def __init__(self, feeds: Sequence[Feed], workers: int = 1) -> None:
-        self.feeds, self.workers = feeds, workers
+    def __init__(self, feeds: Sequence[Feed], ranks: Ranks = ONE, workers: int = 1) -> None:
+        self.feeds, self.ranks, self.workers = feeds, ranks, workers
         self._fed_N: dict[int, Tensor] = {}  # the inputs of the lanes' last passes, until they are past
 
     @property
@@ -146,6 +149,8 @@ class StreamingNetwork:
     def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
         """The batch's inputs are past: those of the last ``log_probs``, or they are run now, without the head."""
         for lane, places in _by_lane(batch).items():
+            if owner(self.ranks, lane) != self.ranks.rank:
+                continue
             fed_N = self._fed_N.get(lane)
             if fed_N is None or not torch.equal(fed_N, batch.inputs_BT[places].flatten()):
                 self._pass(lane, places, batch)
@@ -155,7 +160,8 @@ class StreamingNetwork:
     def fork(self) -> StreamingNetwork:
         """Its model is its own."""
         models = side_by_side(FixedNetwork(self.model).fork().model, len(self.feeds))
-        return StreamingNetwork([feed.on(model) for feed, model in zip(self.feeds, models, strict=True)], self.workers)
+        feeds = [feed.on(model) for feed, model in zip(self.feeds, models, strict=True)]
+        return StreamingNetwork(feeds, self.ranks, self.workers)
 
     def _pass(
         self, lane: int, places: Sequence[int], batch: Batch, names: Sequence[str] = ()

@@ -516,7 +516,9 @@ class Tree:
             state = packed.in_tree(
                 state, nodes, entries, RUN_LENGTH, lambda entry_N4, count: hashed(entry_N4, int(SPARE * count) + 1)
             )
-        return Stage("tree", predict, learn, state, reserve=reserve, price=price, learns_from="rows")
+        return Stage(
+            "tree", predict, learn, state, reserve=reserve, price=price, learns_from="rows", dear_rows=experts > 0
+        )
 
     def _leaves(self, facts: Facts, levels: int) -> np.ndarray:
         """The tokens from leaf to leaf; by their ids as long as there is no model either."""

@@ -24,7 +24,7 @@ from pgolf.core.make import make, trait
 from pgolf.core.prediction import Facts
 from pgolf.core.process import choose_device, process_facts
 from pgolf.core.registry import modules_of
-from pgolf.eval.evaluation import apart, check_cadence, stages_of, weights_for
+from pgolf.eval.evaluation import apart, check_cadence, check_ranks, stages_of, weights_for
 from pgolf.eval.network import FixedNetwork, offers_of, widths_of
 from pgolf.eval.stage import check_signals
 from pgolf.qat.base import QATMethod
@@ -157,7 +157,9 @@ def _adaptation_rules(built: _Built) -> None:
     facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, lanes=method.lanes)
     facts = replace(facts, apart=apart(method.plan(facts)))
     ttt = make(built.cfg["ttt"])
-    check_cadence(method, ttt.wrap(method.network(weights_for(ttt, FixedNetwork(model)), facts), facts))
+    network = ttt.wrap(method.network(weights_for(ttt, FixedNetwork(model)), facts), facts)
+    check_cadence(method, network)
+    check_ranks(method, network, facts.apart, built.cfg["eval_ranks"])
 
 
 def _attention_rules(built: _Built) -> None:

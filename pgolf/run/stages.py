@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -324,6 +325,7 @@ def score_final(
             path,
             stream_N,
             device=str(recorder.device),
+            ranks=recorder.cfg.get("eval_ranks", 1),
             limit_seconds=PATIENCE * budget["eval_seconds"],
             overrides=overrides,
             source=source,
@@ -361,6 +363,7 @@ def certify_final(
             PROFILES[cfg["certify"]],
             progress=progress,
             device=str(recorder.device),
+            ranks=cfg.get("eval_ranks", 1),
             limit_seconds=PATIENCE * cfg["budget"]["eval_seconds"],
             overrides=final.overrides,
             source=final.source,
@@ -383,9 +386,16 @@ def certify_final(
     if late:
         recorder.tell("late", late)
     own = not final.overrides  # settings from elsewhere are in no bytes that are counted
-    score = replace(final.score, valid=certificate.passed and not late and own)
+    score = replace(with_audited_sums(final.score, audit.sum_n), valid=certificate.passed and not late and own)
     recorder.tell("certified", certificate=certificate, score=score)
     return certificate
+
+
+def with_audited_sums(score: Score, sum_n: np.ndarray) -> Score:
+    """The sums of those rows that were handed over, where the score knows of no others (``rows_are_whole``)."""
+    if not math.isnan(score.sum_p_mean) or not len(sum_n):
+        return score
+    return replace(score, sum_p_mean=float(sum_n.mean()), sum_p_max=float(sum_n.max()))
 
 
 # Of the text that a run shows in the end; about two lines.

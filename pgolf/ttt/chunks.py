@@ -12,7 +12,9 @@ rounding of what computing them anew would give: 40,000 tokens of dev from a def
 byte in 24 processor seconds, and 1.2501 in 36 with the last window run again after each step (sliding: 1.2500 in 28).
 
 A window's gradients are computed on one kernel thread and those of several windows added up in their order. So the
-weights have the same bits whoever predicts, in whatever batches, with however many workers.
+weights have the same bits whoever predicts, in whatever batches, with however many workers. On several ranks each takes
+its share of a chunk's windows and the sum goes round; the step is everyone's own. A chunk of one window is then no
+quicker than on one rank.
 
 Shapes: B spans of a batch, T inputs of a window, K of its positions that are trained on, N targets of a chunk.
 """
@@ -31,6 +33,7 @@ from torch import Tensor
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import SIGNALS, Batch, Facts, ModelNetwork, Network, Rows, Stage, signals_of
 from pgolf.core.process import one_kernel_thread
+from pgolf.core.ranks import share
 from pgolf.core.results import ParamSpec
 from pgolf.core.threads import threaded
 from pgolf.ttt.output import Output
@@ -268,11 +271,8 @@ class ChunkTrained:
         self.raw = _exchanged(weights, averages)
 
     def _step(self, lane: LaneText, windows: Sequence[_Part], weights: Sequence[Tensor], rate: float) -> None:
-        workers = self.facts.workers if self.facts.device == "cpu" else 1
-        total: list[Tensor] = []
-        for some in (windows[first : first + workers] for first in range(0, len(windows), workers)):
-            for gradients in threaded(lambda part: self._gradients(lane, weights, *part), some, workers):
-                total = [a.add_(b) for a, b in zip(total, gradients, strict=True)] if total else list(gradients)
+        mine = [windows[index] for index in share(self.facts.ranks, len(windows))]
+        total = self.facts.ranks.summed(self._all_gradients(lane, mine, weights), weights)
         whole = self.cadence // min(self.cadence, self.chunks.window)
         with torch.no_grad():
             for gradient in total:
@@ -286,6 +286,14 @@ class ChunkTrained:
             if self.chunks.pull:
                 assert self.start is not None
                 _approach(weights, self.start, self.chunks.pull)
+
+    def _all_gradients(
+        self, lane: LaneText, windows: Sequence[_Part], weights: Sequence[Tensor]
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Window by window, several of them side by side."""
+        workers = self.facts.workers if self.facts.device == "cpu" else 1
+        for some in (windows[first : first + workers] for first in range(0, len(windows), workers)):
+            yield from threaded(lambda part: self._gradients(lane, weights, *part), some, workers)
 
     def _gradients(
         self, lane: LaneText, weights: Sequence[Tensor], window: tuple[int, int, int], worth_K: Tensor

@@ -39,6 +39,7 @@ from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.prediction import SIGNALS, Batch, Facts, ModelNetwork, Network, Rows, Stage
 from pgolf.core.protocols import Beside, Model
 from pgolf.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pgolf.core.ranks import owner
 from pgolf.core.threads import threaded
 from pgolf.ttt.adam import Adam, AdamSettings
 from pgolf.ttt.output import Output
@@ -94,7 +95,8 @@ class DocumentLoRA:
 
 class DocumentAdapted:
     """``network``, whose model is this one's own. ``down, up``: A [L, R, in] and B [L, out, R] of each visit of a
-    part; ``begun``: A where a document begins; ``means, squares``: what AdamW remembers of all A and then all B."""
+    part; ``begun``: A where a document begins; ``means, squares``: what AdamW remembers of all A and then all B. Those
+    of a lane learn on the rank that owns it, which alone predicts it."""
 
     learns: ClassVar[bool] = True
     replayed: ClassVar[bool] = False
@@ -150,8 +152,9 @@ class DocumentAdapted:
         steps = self._steps(stop)
         if stop % self.cadence or not steps or not self.how.lr:
             return
-        goes_on_B = tokens_BK[:, -1] != self.facts.bos_id
-        lane_B = self._lanes(batch)[goes_on_B]
+        ranks, lane_B = self.facts.ranks, self._lanes(batch)
+        goes_on_B = (tokens_BK[:, -1] != self.facts.bos_id) & (owner(ranks, lane_B) == ranks.rank)
+        lane_B = lane_B[goes_on_B]
         if not len(lane_B):
             return
         target_BT = torch.cat([batch.inputs_BT[:, 1:], tokens_BK[:, -1:]], dim=1)

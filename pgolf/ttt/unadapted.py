@@ -34,5 +34,10 @@ def learn(state, lane, rows_EV, in_F, token):
     """Nothing is learnt."""
 
 
+def score(state, lane, p_E, in_F, token, out_S):
+    """The token's entry of the row."""
+    return max(in_F[token], LEAST)
+
+
 def unadapted() -> Stage:
-    return Stage(SIGNAL, predict, learn, UnadaptedRow(np.zeros(0)), needs=(SIGNAL,), learns_from="token")
+    return Stage(SIGNAL, predict, learn, UnadaptedRow(np.zeros(0)), needs=(SIGNAL,), score=score, learns_from="token")

@@ -134,6 +134,12 @@ def test_a_seed_is_a_number_that_every_generator_takes(cfg, seed):
     assert problems(cfg) == (f"seed: {seed} is out of range: from 0 to {2**63 - 1}",)
 
 
+@pytest.mark.parametrize("ranks", [0, -1])
+def test_an_evaluation_has_one_process_at_least(cfg, ranks):
+    cfg["eval_ranks"] = ranks
+    assert problems(cfg) == (f"eval_ranks: {ranks} is out of range: more than 0 and finite",)
+
+
 @pytest.mark.parametrize("place", ["size.shard_tokens", "train.threads", "budget.train_steps", "quant.block_columns"])
 def test_whole_numbers_end_where_those_of_tensors_do(cfg, place):
     group, key = place.split(".")

@@ -33,6 +33,7 @@ from pgolf.eval.source import PackageSource
 from pgolf.proof.audit import Judge, audit_sealed
 from pgolf.proof.cheat_child import cheating
 from pgolf.proof.shelf import stream_of
+from pgolf.run.stages import with_audited_sums
 from tests.eval.adamw import AdamW
 from tests.eval.stages import counts, mean
 from tests.processes import descendants, sealed_processes, until
@@ -328,6 +329,17 @@ def test_final_score_counts_given_bytes_and_side_bits(evaluation, tokens_N):
     assert score == make_score(
         evaluation, tokens_N, np.ones(targets), np.ones(targets), target_bytes_N=np.full(targets, 2), **named
     )
+
+
+def test_final_score_of_targets_priced_alone_has_the_sums_of_the_rows_that_were_seen(evaluation, tokens_N):
+    targets = len(tokens_N) - 1
+    unsummed = answered(np.ones(targets), np.full(targets, np.nan))
+    score = final_score(evaluation, tokens_N, unsummed, False)
+    assert score.val_bpb == final_score(evaluation, tokens_N, answered(*np.ones((2, targets))), False).val_bpb
+    assert np.isnan([score.sum_p_mean, score.sum_p_max, score.renormalised_bpb]).all()
+    seen = with_audited_sums(score, np.array([1.0, 1.5]))
+    assert (seen.sum_p_mean, seen.sum_p_max) == (1.25, 1.5)
+    assert with_audited_sums(seen, np.array([9.0])) is seen and with_audited_sums(score, np.zeros(0)) is score
 
 
 @pytest.mark.parametrize(

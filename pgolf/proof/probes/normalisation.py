@@ -2,7 +2,9 @@
 
 The scorer says of every position what its row summed to; the judge adds up, in float64, the rows that were handed over.
 What is claimed by a function of the target, of counts in too few buckets, of scores multiplied or chosen among, is a
-row that sums to more than one (spec validity §3).
+row that sums to more than one (spec validity §3). Where the scorer made no whole rows, since the stream is too long or
+they are dear, it says none of that, and the rows that were handed over are all that is known. That is no less of a
+proof: what it says of others is the word of the accused.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def probe(context: Context) -> ProbeResult:
     said = np.abs(sum_p_N - 1.0)
     worst = int(np.nanargmax(said)) if (~np.isnan(said)).any() else 0
     verdict.require(
-        not np.isnan(said).any(),
+        not np.isnan(said).any() or bool(np.isnan(said).all()),
         f"of {int(np.isnan(said).sum()):,} positions the scorer does not say what their rows sum to",
     )
     verdict.require(
@@ -50,4 +52,7 @@ def probe(context: Context) -> ProbeResult:
     )
     deviation = float(np.nanmax(said)) if (~np.isnan(said)).any() else float("nan")
     verdict.record(positions=int((~np.isnan(said)).sum()), largest_deviation=deviation, audited=len(seen))
+    if np.isnan(said).all():
+        largest = float(seen.max()) if len(seen) else float("nan")
+        return verdict.result(f"targets alone were priced; {len(seen):,} rows seen sum to 1 within {largest:.1e}")
     return verdict.result(f"{len(said):,} rows sum to 1 within {deviation:.1e}, {len(seen):,} of them seen")

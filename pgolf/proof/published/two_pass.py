@@ -129,7 +129,7 @@ def score_twice(
     The chunks are those that were scored again. ``target_bytes_N``, ``how``: as for ``make_score``.
     """
     started = time.perf_counter()
-    evaluation = in_windows(evaluation)
+    evaluation = dataclasses.replace(in_windows(evaluation), whole_rows=True)
     tokens_N = evaluation.stream(tokens_N)
     evaluator: Any = driven(evaluation, ScoresTwice).evaluator(len(tokens_N))
     passes: Passes = evaluator.passes(tokens_N)

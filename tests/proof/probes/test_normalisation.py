@@ -53,3 +53,12 @@ def test_a_scorer_that_keeps_silent_about_its_sums_is_caught(context):
     sums = context.sealed.sum_p_N.copy()
     sums[4] = np.nan
     assert "of 1 positions the scorer does not say" in verdict(context, "sealed", sum_p_N=sums).message
+
+
+def test_where_targets_alone_were_priced_the_rows_that_are_handed_over_are_looked_at(context):
+    silent = np.full_like(context.sealed.sum_p_N, np.nan)
+    result = verdict(context, "sealed", sum_p_N=silent)
+    assert result.passed and "targets alone were priced" in result.message
+    sums = context.audit.sum_n.copy()
+    sums[3] = 2.0
+    assert not verdict(context, "audit", sum_n=sums).passed
