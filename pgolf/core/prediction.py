@@ -187,7 +187,8 @@ class Stage:
     those whose course over the stream goes into the record.
     ``learns_from``: what ``learn`` goes by beside the state. ``token``: lane and token alone; ``rows``: the rows and
     signals that it is given as well; ``predict``: also what ``predict`` has left in the state for it at this position.
-    But for the last, ``predict`` is left out where nobody wants its row.
+    But for the last, ``predict`` is left out where nobody wants its row. ``dear_rows``: whole rows cost so much more
+    than prices that known targets are priced alone, in a stream of any length.
     """
 
     name: str
@@ -202,6 +203,12 @@ class Stage:
     after: Stage | None = None
     traces: tuple[str, ...] = ()
     learns_from: LearnsFrom = "predict"
+    dear_rows: bool = False
+
+
+def has_price(stage: Stage) -> bool:
+    """Of a single token, without its row."""
+    return stage.score is not None or stage.price is not None
 
 
 def in_turn(stage: Stage | None) -> list[Stage]:

@@ -16,7 +16,7 @@ import torch
 
 from pgolf.arch.untie import untie_recurrence
 from pgolf.core.errors import ConfigError, DataError
-from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage, in_turn
+from pgolf.core.prediction import Facts, ModelNetwork, Network, Stage, has_price, in_turn
 from pgolf.core.protocols import Model, Progress, Tokenizer
 from pgolf.core.ranks import ONE, Ranks
 from pgolf.core.results import Score, SignalTrace
@@ -67,8 +67,8 @@ MOST_ENTRIES = 1 << 34
 
 
 def rows_are_whole(stream_tokens: int, vocab_size: int) -> bool:
-    """Whether every position's row is made whole. Of longer streams targets alone are priced (``Stage.score``), and
-    what rows sum to is known of those that are handed over to the audit."""
+    """Whether every position's row is made whole, where it is not too dear. Of longer streams targets alone are priced
+    (``Stage.score``), and what rows sum to is known of those that are handed over to the audit."""
     return stream_tokens * vocab_size <= MOST_ENTRIES
 
 
@@ -131,7 +131,7 @@ class Evaluation:
     """A complete recipe for evaluators. ``evaluator`` starts a fresh one; nothing is shared between two.
 
     ``ranks``: the processes that share the work, each of which has all of this. ``whole_rows``: None: as the stream's
-    length says (``rows_are_whole``).
+    length (``rows_are_whole``) and what they cost say (``Stage.dear_rows``).
     """
 
     network: ModelNetwork
@@ -184,6 +184,8 @@ class Evaluation:
         network = self.ttt.wrap(self.method.network(weights_for(self.ttt, self.network), facts), facts)
         check_cadence(self.method, network)
         check_ranks(self.method, network, facts.apart, self.ranks.world)
+        if self.whole_rows is None and any(stage.dear_rows for stage in stages) and all(map(has_price, stages)):
+            facts = replace(facts, whole_rows=False)
         return Evaluator(network, plan, facts, stages)
 
     def stream(self, tokens_N: np.ndarray) -> np.ndarray:

@@ -159,31 +159,33 @@ class Evaluator:
     ) -> None:
         with self.following.counting():
             for group in groups:
-                taken = self._taken(group, [found[block] for block in group], tape)
-                wanted = _wanted(group, written, coder)
-                rows = self._settled(taken, written.get(group, 0), wanted)
+                taken, wanted = (
+                    self._taken(group, [found[block] for block in group], tape),
+                    _wanted(group, written, coder),
+                )
+                prices = self._settled(taken, written.get(group, 0), wanted)
                 if wanted:
-                    coder.settle(taken.place_I, rows, taken.token_I)
+                    coder.settle(taken.place_I, prices, taken.token_I)
 
     def _settled(self, taken: _Group, written: int, wanted: bool) -> Predicted:
-        """Of positions whose tokens are known; the stages have learnt these then. So many rows are ``written``, and of
-        use only where they are ``wanted``."""
-        if self.facts.whole_rows:
+        """Of positions whose tokens are known; the stages have learnt these then. Those before the last one that is
+        ``written`` they have learnt already."""
+        count = len(taken.token_I)
+        if self.facts.whole_rows or not (wanted or self._priced):
             self._hand_over(taken)
             if self.chain:
-                self.chain.drive(written, len(taken.token_I), wanted)
+                self.chain.drive(written, count, wanted)
                 self.chain.finish()
             return self._predicted(taken)
-        logp_IV = taken.logp_IV[: len(taken.token_I)]
+        left = slice(max(written - 1, 0), count)
+        logp_IV = taken.logp_IV[left]
         if not self.chain:
             logp_I, sum_I = logp_IV.cpu().numpy().T
             return Prices(logp_I, sum_I)
-        if written:  # the last of them is still to be learnt
-            self.chain.finish(written)
         own_IV = logp_IV.exp().clamp_(min=LEAST).cpu().numpy()
-        signals = {name: value_I[written : len(own_IV)].cpu().numpy() for name, value_I in taken.signals.items()}
-        own = own_IV[written:, 0] if self._priced else own_IV[written:]
-        p_I = self.chain.score(own, signals, taken.lane_I[written:], taken.token_I[written:])
+        signals = {name: value_I[left].cpu().numpy() for name, value_I in taken.signals.items()}
+        own = own_IV[:, 0] if self._priced else own_IV
+        p_I = self.chain.score(own, signals, taken.lane_I[left], taken.token_I[left])
         return Prices(np.log(p_I.astype(np.float64)))
 
     @property
@@ -334,16 +336,16 @@ class _Group:
     token_I: np.ndarray
 
 
+def _wanted(group: tuple[Span, ...], written: Mapping[tuple[Span, ...], int], coder: Coder) -> bool:
+    """Whether the rows are of use to the coder."""
+    return group not in written and any(coder.wants(block) for block in group)
+
+
 def _price_of(rows: Rows, token_BK: np.ndarray) -> Rows:
     """Two numbers of each row: the log-probability of the target, and what the row sums to."""
     index_BK1 = torch.from_numpy(token_BK).to(rows.logp_BKV.device).unsqueeze(-1)
     logp_BK1, sum_BK1 = rows.logp_BKV.gather(-1, index_BK1), rows.logp_BKV.exp().sum(-1, keepdim=True)
     return Rows(torch.cat([logp_BK1, sum_BK1], dim=-1), rows.signals)
-
-
-def _wanted(group: tuple[Span, ...], written: Mapping[tuple[Span, ...], int], coder: Coder) -> bool:
-    """Whether the rows are of use to the coder."""
-    return group not in written and any(coder.wants(block) for block in group)
 
 
 def _ended(blocks: Sequence[Span], tape: Tape) -> Sequence[Span]:

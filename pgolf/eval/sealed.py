@@ -38,7 +38,7 @@ from pgolf.core.results import Score
 from pgolf.eval.blocks import FIRST_TOKEN_BITS, lane_targets
 from pgolf.eval.coder import Enough
 from pgolf.eval.ending import Ending
-from pgolf.eval.evaluation import Terms, make_score, rows_are_whole
+from pgolf.eval.evaluation import Terms, make_score
 from pgolf.eval.frames import receive, send
 from pgolf.eval.home import Home, environment, settings_passed_on
 from pgolf.eval.library import IMPORTED, SYSTEM_FILES, origin_of
@@ -473,14 +473,12 @@ def final_score(
 ) -> Score:
     """The record of what the sealed process answered; not valid before the certificate says so.
 
-    Where the process broke off, there is no code length: the score is not a number, and probe (f) says why. Of a stream
-    too long for whole rows nobody says what they sum to.
+    Where the process broke off, there is no code length: the score is not a number, and probe (f) says why. Where
+    targets alone were priced nobody says what rows sum to.
     ``target_bytes_N``: see ``pgolf.eval.evaluation.byte_counts``.
     """
     nll_nats_N, sum_p_N = sealed.nll_nats_N, sealed.sum_p_N
-    summed = bool(np.isfinite(sum_p_N).all() and (sum_p_N > 0).all())
-    if not rows_are_whole(len(tokens_N), terms.tokenizer.vocab_size):
-        summed = summed or bool(np.isnan(sum_p_N).all())
+    summed = bool(np.isfinite(sum_p_N).all() and (sum_p_N > 0).all()) or bool(np.isnan(sum_p_N).all())
     whole = bool(np.isfinite(nll_nats_N).all()) and summed
     record = make_score(
         terms,

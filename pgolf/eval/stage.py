@@ -18,7 +18,8 @@ may lie in other modules: a cached kernel is one of the files of all of them as 
 a NamedTuple of arrays and nothing hides anywhere else, so that a copy of the arrays is a fork. The driver of rows owns
 the order: no kernel is ever shown a token before its row is there. That ``score`` and ``price`` give what ``predict``
 would have written is not the shape's doing but a test's, and the audit's, which looks at whole rows: benchmarks go
-through them, and streams too long for whole rows do (``pgolf.eval.evaluation.MOST_ENTRIES``).
+through them, and so do streams too long for whole rows (``pgolf.eval.evaluation.MOST_ENTRIES``) and stages whose rows
+are dear (``Stage.dear_rows``).
 
 Shapes: I positions in the order of prediction, E rows in (the network's first), V vocabulary, F signals in, S out.
 """
@@ -37,7 +38,7 @@ from numba import njit, typeof, types
 from numba.core.dispatcher import Dispatcher
 
 from pgolf.core.errors import ConfigError
-from pgolf.core.prediction import Stage
+from pgolf.core.prediction import Stage, has_price
 from pgolf.core.results import SignalTrace
 from pgolf.eval.traces import Traces
 
@@ -70,7 +71,7 @@ class Chain:
     def check_prices(self) -> None:
         """Raise ConfigError for a stage that has no price for a single token."""
         for stage in self._stages:
-            if stage.score is None and stage.price is None:
+            if not has_price(stage):
                 raise ConfigError(_ROWS_ONLY.format(stage.name))
 
     @property

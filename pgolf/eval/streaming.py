@@ -74,8 +74,9 @@ class Streaming:
             raise ConfigError(f"eval: streaming remembers for a model with fixed weights, not for {network}")
         self.check(network.model)
         models = side_by_side(network.model.eval(), len(self.plan(facts).lane_starts))
-        workers = (facts.workers if facts.device == "cpu" else 1) // len(models)
-        return StreamingNetwork([Feed(model, self.window, self.stride) for model in models], workers, facts.ranks)
+        workers = facts.workers if facts.device == "cpu" else 1
+        feeds = [Feed(model, self.window, self.stride) for model in models]
+        return StreamingNetwork(feeds, facts.ranks, workers // len(models))
 
     def plan(self, facts: Facts) -> BlockPlan:
         return BlockPlan(self.stride, self.batch_blocks, facts.targets, self.lanes)
@@ -116,8 +117,8 @@ class StreamingNetwork:
     remembers: ClassVar[bool] = True
     cadence: ClassVar[int | None] = None
 
-    def __init__(self, feeds: Sequence[Feed], workers: int = 1, ranks: Ranks = ONE) -> None:
-        self.feeds, self.workers, self.ranks = feeds, workers, ranks
+    def __init__(self, feeds: Sequence[Feed], ranks: Ranks = ONE, workers: int = 1) -> None:
+        self.feeds, self.ranks, self.workers = feeds, ranks, workers
         self._fed_N: dict[int, Tensor] = {}  # the inputs of the lanes' last passes, until they are past
 
     @property
@@ -165,13 +166,13 @@ class StreamingNetwork:
 
     def since(self, mark: Sequence[Committed]) -> StreamingNetwork:
         feeds = [feed.on(feed.model, past) for feed, past in zip(self.feeds, mark, strict=True)]
-        return StreamingNetwork(feeds, self.workers, self.ranks)
+        return StreamingNetwork(feeds, self.ranks, self.workers)
 
     def fork(self) -> StreamingNetwork:
         """Its model is its own."""
         models = side_by_side(FixedNetwork(self.model).fork().model, len(self.feeds))
         feeds = [feed.on(model) for feed, model in zip(self.feeds, models, strict=True)]
-        return StreamingNetwork(feeds, self.workers, self.ranks)
+        return StreamingNetwork(feeds, self.ranks, self.workers)
 
     def _pass(
         self, lane: int, places: Sequence[int], batch: Batch, names: Sequence[str] = ()

@@ -13,7 +13,9 @@ successor lies, and chosen by how many times in a row it came and how long ago. 
 network's. After the token, turn after turn down its path, each set descends the gradient of its own code length, r that
 of the mean, faster while it has seen little. A row is made of turns: it sums to one.
 Source: logistic context mixing (Mahoney 2005, PAQ8), here over a tree of classes (Morin and Bengio 2005).
-Bytes: none. Memory: see ``most_bytes``. Time: O(V), and some tens of nanoseconds for each node with counts.
+Bytes: none. Memory: see ``most_bytes``. Time: O(V), and some tens of nanoseconds for each node with counts; beside an
+expert every node has something to mix, so that a whole row of 4,096 takes ten times as long as a price, and only audit
+and decoding ask for rows (``Stage.dear_rows``).
 Hurts: on streams too short to teach it; where ``ngram`` says the same counts again.
 
 The counts. A *node* (of counts) is a context; it is at the same time an *entry*, its last token after the others: entry
@@ -530,7 +532,16 @@ class Tree:
             )
         names = ("context", *weight_names(experts))
         return Stage(
-            "tree", predict, learn, state, names, reserve=reserve, price=price, traces=names, learns_from="rows"
+            "tree",
+            predict,
+            learn,
+            state,
+            names,
+            reserve=reserve,
+            price=price,
+            traces=names,
+            learns_from="rows",
+            dear_rows=experts > 0,
         )
 
     def _leaves(self, facts: Facts, levels: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def compress(
     tokens_N = _stream(evaluation.tokenizer, text)
     if tokens_N is None:
         return Compressed(kept.to_bytes(), kept.form, 0)
-    evaluator = evaluation.evaluator(len(tokens_N))
+    evaluator = replace(evaluation, whole_rows=True).evaluator(len(tokens_N))
     first_tokens = Informed(tokens_N, evaluator.plan.lane_starts).first_tokens
     coded = CodedFile(
         row_print=rows_print(evaluator, first_tokens),

@@ -5,6 +5,8 @@ Shapes: I positions, E rows, V vocabulary.
 
 import math
 from collections import Counter, defaultdict
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,14 +17,17 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.prediction import Facts
 from pgolf.eval import stage as home
+from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.evaluator import Evaluator
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.scorer import Scorer
+from pgolf.eval.sliding import Sliding
 from pgolf.eval.stage import Chain
 from pgolf.mixer.tree import COUNT, USED, halved
 from pgolf.run.rules import check
+from pgolf.tokenizer.bytes import ByteTokenizer
 from tests.eval.fakes import Bigram, Lanes, Stopping
-from tests.eval.kernels import unigram
+from tests.eval.kernels import price_count, unigram
 
 V, COUNT_I, OFFERS = 13, 200, ("entropy", "largest")
 SETTINGS = {
@@ -270,6 +275,29 @@ def test_the_loop_gives_the_same_rows_one_at_a_time_and_in_blocks(lane_starts, s
     assert set(coder.row) == set(stops)
     assert np.array_equal(coder.nll_nats_N[priced], scorer.nll_nats.values_N[priced])
     np.testing.assert_allclose(scorer.sums.values_N, 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("score", "experts"), [(None, 0), (price_count, 1), (None, 1)])
+def test_beside_an_expert_with_prices_targets_are_priced_alone_and_their_scores_have_the_same_bits(score, experts):
+    tokenizer = ByteTokenizer()
+    counts = SimpleNamespace(stages=lambda facts: [replace(unigram(facts.vocab_size, 1), score=score)][:experts])
+    evaluation = Evaluation(
+        FixedNetwork(Bigram(tokenizer.vocab_size)),
+        tokenizer,
+        Sliding(window=16, stride=8, lanes=1, batch_windows=3, official_truncation=False),
+        "raw",
+        mixer=make({"_target_": "pgolf.mixer.tree.Tree", **SETTINGS}),
+        ngram=counts,
+        workers=1,
+    )
+    tokens_N = np.concatenate([[tokenizer.bos_id], tokenizer.encode("what came before comes again " * 3)])
+    alone, found = score is not None, []
+    assert evaluation.evaluator(len(tokens_N)).facts.whole_rows != alone
+    for made in (evaluation, replace(evaluation, whole_rows=True)):
+        found.append(Scorer(tokens_N))
+        made.evaluator(len(tokens_N)).run(found[-1], found[-1].first_tokens)
+    assert np.array_equal(found[0].nll_nats.values_N, found[1].nll_nats.values_N)
+    assert np.isnan(found[0].sums.values_N).all() == alone and not np.isnan(found[1].sums.values_N).any()
 
 
 def test_a_row_does_not_depend_on_what_comes_later():
