@@ -19,6 +19,7 @@ from pgolf.core.errors import UserError
 from pgolf.core.results import SignalTrace
 
 BINS = 64
+TOGETHER = 1024  # positions that are reduced at a time, since each time costs more than they do
 
 
 class Traces:
@@ -28,14 +29,23 @@ class Traces:
         self.names, self.targets, self.count = list(names), targets, 0
         self._bin_BS, self._size_B = np.zeros((BINS, len(names))), np.zeros(BINS, dtype=np.int64)
         self._mean_S, self._square_S = np.zeros((2, len(names)))  # of all, and of the squares of what is not the mean
+        self._waiting: list[np.ndarray] = []
+        self._waits = 0  # positions
         self._least_S, self._largest_S = np.full(len(names), np.inf), np.full(len(names), -np.inf)
 
     def add(self, value_IS: np.ndarray) -> None:
-        """Of the next positions."""
-        more = len(value_IS)
-        if not more:
+        """Of the next positions; kept."""
+        self._waiting.append(value_IS)
+        self._waits += len(value_IS)
+        if self._waits >= TOGETHER:
+            self._reduce()
+
+    def _reduce(self) -> None:
+        """What waits."""
+        if not self._waits:
             return
-        value_IS, old = value_IS.astype(np.float64), self.count
+        value_IS, old, more = np.concatenate(self._waiting).astype(np.float64), self.count, self._waits
+        self._waiting, self._waits = [], 0
         self.count += more
         mean_S = value_IS.mean(0)
         moved_S = mean_S - self._mean_S
@@ -52,6 +62,7 @@ class Traces:
 
     def found(self) -> list[SignalTrace]:
         """None of a stream of which nothing was predicted."""
+        self._reduce()
         if not self.count:
             return []
         deviation_S = np.sqrt(self._square_S / self.count)
