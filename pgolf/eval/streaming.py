@@ -141,7 +141,8 @@ class StreamingNetwork:
         for lane, places in _by_lane(batch).items():
             x_1ND, told = self._pass(lane, places, batch, names)
             head = partial(_head, self.feeds[lane].model, torch.is_inference_mode_enabled(), torch.is_grad_enabled())
-            parts = threaded(head, x_1ND[0].split(ROWS), self.workers)
+            # Gradients of what several threads have made would be added up in the order of their whims.
+            parts = threaded(head, x_1ND[0].split(ROWS), 1 if torch.is_grad_enabled() else self.workers)
             for name, value_NW in (("logp", torch.cat(parts)), *((name, told[name][0].float()) for name in names)):
                 found[name].append(value_NW.unflatten(0, (len(places), batch.keep)))
             order += places
