@@ -94,11 +94,11 @@ def _composed(loader: Any, config_name: Any, overrides: Any, run_mode: Any, *res
         return anew()
     try:
         cfg = pickle.loads(path.read_bytes())
-    except FileNotFoundError:
-        cfg = anew()
-        with suppress(OSError), tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(pickle.dumps(cfg))
-            os.replace(file.name, path)
+    except (OSError, EOFError, pickle.UnpicklingError):
+        cfg, whole = anew(), path.with_suffix(f".{os.getpid()}")
+        with suppress(OSError):  # another worker looks for it too
+            whole.write_bytes(pickle.dumps(cfg))
+            os.replace(whole, path)
         return cfg
     cfg.hydra.runtime.cwd = os.getcwd()
     return cfg

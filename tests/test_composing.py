@@ -77,7 +77,11 @@ def test_a_composition_that_was_kept_is_the_same(words, kept, tmp_path, monkeypa
         expected = compose(words)
     assert compose(words) == expected and len(list(kept.iterdir())) == 1
     monkeypatch.setattr(composing, "_load_configuration", None)
-    assert compose(words) == expected and settings(compose(words)) == settings(expected)
+    found = compose(words)
+    assert found == expected and settings(found) == settings(expected)
+    for key in ("arch", "size", "train", "hydra"):
+        assert OmegaConf.get_type(found[key]) is OmegaConf.get_type(expected[key])
+        assert OmegaConf.is_struct(found[key]) == OmegaConf.is_struct(expected[key])
     monkeypatch.chdir(tmp_path)
     assert compose(words).hydra.runtime.cwd == str(tmp_path)
 

@@ -15,6 +15,7 @@ import json
 import os
 import runpy
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 from unittest import mock
 
 from pgolf.eval import home, zygote
@@ -39,15 +41,21 @@ _PATIENCE_SECONDS = 300  # until a child is there, on a machine that is busy
 def run(script: str, *words: str, cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """The script with those words, to its end."""
     with tempfile.TemporaryFile() as log:
-        child = borrowed(_RUN, {}, {**environment, LENDER: os.environ[LENDER]}, cwd, log.fileno())
-        assert child is not None, "the process that runs are forked from has ended"
+        child = start(script, *words, cwd=cwd, environment=environment, log=log)
         with child.stdin, child.stdout:
-            child.stdin.write(json.dumps([str(ROOT / script), *words]).encode() + b"\n")
-            child.stdin.flush()
             out = child.stdout.read().decode()
         status = child.wait(_PATIENCE_SECONDS)
         log.seek(0)
         return subprocess.CompletedProcess([script, *words], status, out, log.read().decode())
+
+
+def start(script: str, *words: str, cwd: Path, environment: Mapping[str, str], log: IO[bytes]) -> zygote.Forked:
+    """The script with those words, at its beginning; ``log`` takes its error stream."""
+    child = borrowed(_RUN, {}, {**environment, LENDER: os.environ[LENDER]}, cwd, log.fileno())
+    assert child is not None, "the process that runs are forked from has ended"
+    child.stdin.write(json.dumps([str(ROOT / script), *words]).encode() + b"\n")
+    child.stdin.flush()
+    return child
 
 
 def lend() -> None:
@@ -145,6 +153,7 @@ def breed() -> None:
 
 def _live(starter: int) -> None:
     """One run, which ends as a process does."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell Ctrl-C is ignored
     sys.argv = json.loads(sys.stdin.readline())
     sys.path.insert(0, str(ROOT))
     home.fork = borrowed

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from pgolf.track.experiments import read_rows
 from pgolf.track.textlog import parse_log
 from tests import warm
 from tests.helpers import SMOKE
+from tests.processes import until
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [*SMOKE]
@@ -28,11 +28,6 @@ def environment(tmp: Path) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(tmp), "PYTHONPATH": str(ROOT)}
 
 
-def _heed_interrupts() -> None:
-    """Tests started in the background of a shell inherit that Ctrl-C is ignored; a terminal's user does not."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def start(script: str, *words: str, tmp: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(ROOT / script), *words],
@@ -41,7 +36,6 @@ def start(script: str, *words: str, tmp: Path) -> subprocess.Popen[str]:
         text=True,
         env=environment(tmp),
         cwd=tmp,
-        preexec_fn=_heed_interrupts,
     )
 
 
@@ -220,25 +214,15 @@ def test_a_loss_that_is_no_number_stops_the_run_with_its_reason(tmp_path):
 
 
 def test_ctrl_c_keeps_what_exists(tmp_path):
-    process = start(
-        "train.py",
-        *TINY,
-        *QUICK,
-        "budget.train_steps=100000",
-        "budget.train_seconds=200",
-        "train.compile=never",
-        tmp=tmp_path,
-    )
-    deadline = time.monotonic() + 240
-    while (
-        not list((tmp_path / "runs").glob("*/*/metrics.jsonl"))
-        or "step" not in next((tmp_path / "runs").glob("*/*/metrics.jsonl")).read_text()
-    ):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in err
+    words = [*TINY, *QUICK, "budget.train_steps=100000", "budget.train_seconds=200", "train.compile=never"]
+    with (tmp_path / "log").open("w+b") as log:
+        run = warm.start("train.py", *words, cwd=tmp_path, environment=environment(tmp_path), log=log)
+        until(lambda: any("step" in path.read_text() for path in tmp_path.glob("runs/*/*/metrics.jsonl")), 240)
+        os.kill(run.pid, signal.SIGINT)
+        with run.stdin, run.stdout:
+            run.stdout.read()
+        status = run.wait(60)
+    assert status == 130 and "Traceback" not in (tmp_path / "log").read_text()
     facts = result(only_run(tmp_path))
     assert (facts["status"], facts["reason"]) == ("interrupted", "stopped by Ctrl-C")
     assert (only_run(tmp_path) / "weights.pt").is_file()
