@@ -7,13 +7,12 @@ nodes; what is replaced is no part of the artifact and is recorded.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from pgolf.core.errors import ArtifactError, ConfigError
-from pgolf.core.make import make, target_of
+from pgolf.core.make import make
 from pgolf.core.results import QuantizedState
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.eval.evaluation import BESIDE, Evaluation, check_metric, names_beside
@@ -140,14 +139,22 @@ def _tokenizer(loaded: LoadedArtifact, header: Mapping[str, Any]) -> PortableTok
     return tokenizer
 
 
+# How Python says that a call and a signature do not go together.
+_OTHER_SIGNATURE = ("required keyword-only argument", "unexpected keyword argument")
+
+
 def _made(header: Mapping[str, Any], key: str, **runtime: Any) -> Any:
-    """Raises ArtifactError for settings that what they name does not take: those of another pgolf."""
-    settings = {name: value for name, value in header[key].items() if name != "_target_"}
+    """Raises ArtifactError for settings, its own or those within, that what they name does not take: those of another
+    pgolf."""
     try:
-        inspect.signature(target_of(header[key])).bind(**settings, **runtime)
+        return make(header[key], **runtime)
     except TypeError as error:
-        raise ArtifactError(f"artifact: {key} as another version of pgolf wrote it ({error})") from error
-    return make(header[key], **runtime)
+        if not any(words in str(error) for words in _OTHER_SIGNATURE):
+            raise
+        raise ArtifactError(
+            f"artifact: {key} as another version of pgolf wrote it ({error}); its own train_gpt.py, counted with it, "
+            "understands it, and `pgolf verify FOLDER` runs that"
+        ) from error
 
 
 def _settings(header: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import numpy as np
@@ -81,6 +82,14 @@ def test_settings_that_another_version_wrote_are_refused_by_name(tmp_path, other
     with pytest.raises(ArtifactError, match=rf"eval as another version of pgolf wrote it .*{next(iter(other))}"):
         evaluation_from(loaded)
     assert evaluation_from(loaded, overrides={"eval": eval_node()}).method.window == 32
+
+
+def test_so_are_settings_within_settings(tmp_path):
+    loaded = container.read(write_artifact(tmp_path / "a.pgolf"))
+    arch = copy.deepcopy(dict(loaded.header["arch"]))
+    del arch["attention"]["rope_limit"]
+    with pytest.raises(ArtifactError, match=r"arch as another version of pgolf wrote it .*'rope_limit'.*`pgolf verify"):
+        evaluation_from(dataclasses.replace(loaded, header=loaded.header | {"arch": arch}))
 
 
 def test_headers_that_do_not_fit_are_refused(tmp_path):
