@@ -526,7 +526,7 @@ def test_the_sealed_process_dies_with_the_one_that_started_it(artifact, tokens_N
         assert below
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-        until(lambda: not any(seen.alive() for seen in below), 5)
+        until(lambda: not any(seen.alive() for seen in below), 30)
     finally:
         parent.kill()
         parent.wait()
