@@ -40,7 +40,6 @@ SETTINGS = {
 CASES = [
     ("sliding", "none", ""),
     ("sliding", "none", "small"),
-    ("sliding", "none", "backoff"),
     ("sliding", "sgd", "small"),
     ("streaming", "none", ""),
     ("streaming", "sgd", "small"),
@@ -49,7 +48,7 @@ CASES = [
 ]
 
 
-ALONE = [case for case in CASES if case[2] != "backoff"]  # also with their targets alone
+COUNTED = ("sliding", "none", "backoff")  # their kernels take seconds to compile
 
 
 def stream():
@@ -128,7 +127,7 @@ def drawn_rows(evaluator):
 def work(model, ranks):
     """All that is compared."""
     found = {case: prices(evaluator_of(model, ranks, *case)) for case in CASES}
-    found |= {(*case, "alone"): prices(evaluator_of(model, ranks, *case, whole_rows=False)) for case in ALONE}
+    found |= {(*case, "alone"): prices(evaluator_of(model, ranks, *case, whole_rows=False)) for case in CASES}
     found["rows"] = drawn_rows(evaluator_of(model, ranks, "sliding", "sgd", "small"))
     found["sums"] = [tensor.numpy() for tensor in ranks.summed(halves(ranks), [torch.zeros(3), torch.zeros(2, 2)])]
     found["nothing"] = [tensor.numpy() for tensor in ranks.summed([], [torch.ones(2)])]
@@ -163,20 +162,33 @@ def test_two_ranks_have_the_bits_of_one(case, alone, together):
         assert np.array_equal(found[case], alone[case])
 
 
-@pytest.mark.parametrize("case", ALONE, ids="+".join)
+@pytest.mark.parametrize("case", CASES, ids="+".join)
 def test_two_ranks_that_hand_on_prices_alone_have_the_bits_of_one(case, alone, together):
     for found in together:
         assert np.array_equal(found[(*case, "alone")], alone[(*case, "alone")], equal_nan=True)
 
 
+@pytest.mark.slow
+def test_two_ranks_have_the_bits_of_one_behind_counts_and_their_mixer(model, tmp_path):
+    def both(ranks):
+        return [prices(evaluator_of(model, ranks, *COUNTED, whole_rows=whole)) for whole in (True, False)]
+
+    expected = both(ONE)
+    for found in Forked(both, tmp_path / "meeting").answers():
+        assert all(np.array_equal(*pair, equal_nan=True) for pair in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize("case", CASES, ids="+".join)
-def test_a_target_priced_alone_costs_what_its_row_says_and_leaves_the_same_states(case, model):
-    whole, priced = (evaluator_of(model, ONE, *case, whole_rows=whole) for whole in (True, False))
-    nll_nats_N, sum_N = prices(whole)
-    found_N, known_N = prices(priced)
+def test_a_target_priced_alone_costs_what_its_row_says(case, alone):
+    (nll_nats_N, sum_N), (found_N, known_N) = alone[case], alone[(*case, "alone")]
     np.testing.assert_allclose(found_N, nll_nats_N, rtol=0, atol=1e-6)
     assert np.array_equal(known_N, sum_N) if not case[2] else np.isnan(known_N).all()
-    assert len(whole.chain._states) == 2 * bool(case[2])
+
+
+@pytest.mark.parametrize("stages", ["small", pytest.param("backoff", marks=pytest.mark.slow)])
+def test_targets_priced_alone_leave_the_states_that_rows_do(stages, model):
+    whole, priced = (evaluator_of(model, ONE, "documents", "none", stages, whole) for whole in (True, False))
+    np.testing.assert_allclose(prices(priced)[0], prices(whole)[0], rtol=0, atol=1e-6)
     for state, other in zip(priced.chain._states, whole.chain._states, strict=True):
         for one, another in zip(state, other, strict=True):
             np.testing.assert_allclose(one, another, rtol=1e-6)
