@@ -47,3 +47,8 @@ def test_text_that_is_skipped_to_its_end_is_an_error(artifact, tmp_path, capsys)
 def test_several_texts_cannot_be_compared(artifact, tmp_path, capsys):
     assert main(["compare", str(artifact), "data=tiny", "data.document_count=10,20"]) == 2
     assert "data: one text for all settings that are compared" in capsys.readouterr().err
+
+
+def test_chunks_again_are_those_of_a_second_pass(capsys):
+    assert main(["compare", "a.pgolf", "--again", "15"]) == 2
+    assert "--again: chunks are scored again by --two-pass alone" in capsys.readouterr().err
