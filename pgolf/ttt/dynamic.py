@@ -14,8 +14,9 @@ adds with as short chunks and windows of 256, 0.78 with scoring (interleaved, on
 Products in bf16 would save nothing: of 128 rows they take as long as in fp32. The unadapted network, where it is kept,
 takes one forward pass more; it runs beside the other one where there are two cores.
 Measured, bits per byte of dev from a default laptop artifact, streaming, at 0.3 with a pull of 0.02: the first 24,576
-tokens 1.1341 without adaptation, 1.1282 with half of the unadapted network kept. As an expert of ``mixer=tree`` beside
-it, 131,072 tokens: 1.1713 with the tree alone, 1.1673 with both (1.1371 → 1.1341 and 1.2068 → 1.2017 in its halves).
+tokens 1.1341 without adaptation, 1.1282 with half of the unadapted network kept; as many from the 131,072nd on 1.2852
+and 1.2793. As an expert of ``mixer=tree`` beside it, 131,072 tokens: 1.1713 with the tree alone, 1.1673 with both
+(1.1371 → 1.1341 and 1.2068 → 1.2017 in its halves).
 4,096 tokens from the 100,000th on, nothing kept: 1.2509, where ``sgd`` has 1.2510 and the fixed network 1.2590; by
 ``eval=sliding``, windows of 512 whole, 1.2509 too, at 1.65 times the processor time.
 Hurts: as ``sgd``. Alone it loses on the first 65,536 tokens of dev, 1.1487 for 1.1468, at the rate above: keep some of
