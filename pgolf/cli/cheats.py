@@ -23,7 +23,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "cheats",
         help="run every known cheat against an artifact; each must be caught by its probe",
-        description="Scores a short text honestly and with each cheat, and shows which probe catches it.",
+        description="Scores a short text honestly, as the artifact is composed, then by its network alone with each "
+        "cheat, and shows which probe catches it.",
     )
     parser.add_argument("artifact", type=home, help="path of an artifact")
     parser.add_argument("--text", type=home, help="a UTF-8 text to score (default: this package's own source)")

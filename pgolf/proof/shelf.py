@@ -1,10 +1,15 @@
-"""Run every cheat against an artifact and see which probe catches it."""
+"""Run every cheat against an artifact and see which probe catches it.
+
+Cheats alter the network's rows, and play on the network alone: what a tree of the vocabulary, for one, makes of rows
+that sum to hundreds is a code length again. The honest evaluation is what the artifact is composed of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +28,11 @@ from pgolf.proof.prove import prove
 from pgolf.tokenizer.recipe import stream_of_texts
 
 _WINDOWS = 14  # of the text that is scored
+_NOTHING_BESIDE = {
+    "ttt": {"_target_": "pgolf.ttt.none.NoAdaptation"},
+    "ngram": {"_target_": "pgolf.ngram.none.NoNGram"},
+    "mixer": {"_target_": "pgolf.mixer.none.Single"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +70,11 @@ def run_shelf(
     ``profile``: how much is looked at. Raises ArtifactError, DataError.
     """
     loaded = read(artifact_path)
-    honest = evaluation_from(loaded)
-    tokens_N, used = stream_of(honest, documents)
     findings = []
     for cheat in cheats:
-        finding = _find(artifact_path, honest, cheat, tokens_N, used, loaded.sha256, profile)
+        overrides = _NOTHING_BESIDE if cheat is not None else {}
+        honest = evaluation_from(loaded, overrides=overrides)
+        finding = _find(artifact_path, honest, cheat, documents, loaded.sha256, profile, overrides)
         findings.append(finding)
         if each is not None:
             each(finding)
@@ -88,16 +98,17 @@ def _find(
     artifact_path: Path,
     honest: Evaluation,
     cheat: Cheat | None,
-    tokens_N: np.ndarray,
     documents: Sequence[str],
     sha256: str,
     profile: Profile,
+    overrides: Mapping[str, Mapping[str, Any]],
 ) -> Finding:
     evaluation = cheat.apply(honest) if cheat is not None else honest
+    tokens_N, documents = stream_of(honest, documents)
     if cheat is not None and cheat.text is not None:
         tokens_N, documents = cheat.text(tokens_N, documents, honest.tokenizer)
     source = cheating(cheat.name) if cheat is not None else PackageSource()
-    sealed = score_sealed(artifact_path, tokens_N, source=source)
+    sealed = score_sealed(artifact_path, tokens_N, source=source, overrides=overrides)
     scored = ~np.isnan(sealed.nll_nats_N)
     claimed = make_score(
         evaluation,
@@ -111,7 +122,7 @@ def _find(
         side_bits=sealed.side_bits,
     )
     vocab_size = honest.tokenizer.vocab_size
-    audit, decoding = prove(artifact_path, tokens_N, sealed, vocab_size, profile, source=source)
+    audit, decoding = prove(artifact_path, tokens_N, sealed, vocab_size, profile, source=source, overrides=overrides)
     certificate = certify(Context(evaluation, tokens_N, sealed, claimed, audit, decoding, documents, sha256))
     return Finding(cheat, claimed.val_bpb, certificate)
 
