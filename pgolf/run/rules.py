@@ -56,8 +56,8 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         passes_on_one, no_expert = (trait(cfg[group], "neutral", False) for group in ("mixer", "ngram"))
         if "packed_bytes" in cfg["ngram"] and not any(map(_starts_packed, (cfg["ngram"]["of"], cfg["mixer"]))):
             yield (
-                "ngram: packed counts, and nobody whose counts would begin with them; ngram=none leaves them out, "
-                "mixer=tree has counts, and so has ngram@ngram.of=backoff"
+                "ngram: packed counts, and nobody whose counts would begin with them, as those of mixer=tree and of "
+                "ngram@ngram.of=backoff would; choose another ngram, or ngram=none"
             )
             broken = broken | {"mixer"}
         elif passes_on_one and not no_expert:

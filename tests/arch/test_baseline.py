@@ -27,7 +27,7 @@ def test_the_causality_check_finds_a_leak():
     model = tiny_model()
     randomise(model)
     honest = model.embed
-    model.embed = lambda ids_BT: honest(ids_BT) + honest(ids_BT).mean(1, keepdim=True)
+    model.embed = lambda ids_BT, *told: honest(ids_BT) + honest(ids_BT).mean(1, keepdim=True)
     with pytest.raises(AssertionError):
         assert_causal(model)
 

@@ -52,7 +52,7 @@ def test_what_cannot_be_measured_is_left_out_unless_it_is_asked_for(capsys):
     assert [line[0] for line in lines(capsys.readouterr().out)] == ["network", "encode", "decode", "stages", "price"]
     words = [*WORDS, "ngram=keep_better", "mixer=fixed"]
     assert main(["bench", "eval", *words, *SMALL, "--only", "counts"]) == 2
-    assert "keep_better: makes whole rows only, none for a single token" in capsys.readouterr().err
+    assert "keep_better: makes whole rows only, and has no price for a single token" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ngram", ["strict", "backoff"])

@@ -20,7 +20,8 @@ from pgolf.eval.stage import Chain
 CONF = Path(conf_dir())
 V, COUNT, ROWLESS = 8, 60, 40  # the first positions have no rows
 WIDTHS = {"mlp_in": 6, "gates": 4}
-OFFERS = ("entropy", "largest", "order", "total", "distinct", *WIDTHS)
+NUMBERS = ("entropy", "largest", "order", "total", "distinct", "moved")
+OFFERS = (*NUMBERS, *WIDTHS)
 EXPERTS = 2
 # packed: counts of training text, in one of the others; these count less than they are made for in so short a text
 OPTIONS = [
@@ -71,8 +72,9 @@ def stages_of(group, name):
     if group == "ngram":
         return make(settings_of(group, name)).stages(facts), 1
     settings, experts = settings_of(group, name), EXPERTS
-    if name == "routed":
+    if name in ("routed", "routed_published"):
         settings, experts = settings | {"orders": [2, 3, 4]}, 0
+        settings |= {"min_counts": [1], "start_tokens": 4} if name == "routed_published" else {}
     return in_turn(make(settings).stage(facts, experts)), 1 + experts
 
 
@@ -86,7 +88,7 @@ def given(rows):
     random = np.random.default_rng(0)
     rows_IEV = random.random((COUNT, rows, V), dtype=np.float32) ** 4 + np.float32(1e-3)
     rows_IEV /= rows_IEV.sum(-1, keepdims=True)
-    signals = {name: random.integers(1, 5, COUNT).astype(np.float32) for name in OFFERS[:5]}
+    signals = {name: random.integers(1, 5, COUNT).astype(np.float32) for name in NUMBERS}
     signals |= {name: random.normal(size=(COUNT, width)).astype(np.float32) for name, width in WIDTHS.items()}
     return Given(rows_IEV, signals, random.integers(0, 3, COUNT) * random.integers(1, 3, COUNT))
 

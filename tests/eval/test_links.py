@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ from pgolf.config.compose import node
 from pgolf.core.errors import RankLost
 from pgolf.core.ranks import ONE, share
 from pgolf.eval import evaluation as home
+from pgolf.eval import home as forking
 from pgolf.eval.frames import send
 from pgolf.eval.links import Link, LinkedRanks, last_words
 from pgolf.eval.sealed import final_score, score_sealed
 from pgolf.eval.source import SERVE, PackageSource
 from pgolf.proof.audit import audit_sealed
-from tests.processes import descendants, sealed_processes, until
+from tests.processes import descendants, until
 from tests.proof.making import network_evaluation, stream_of, write_artifact
 
 
@@ -167,19 +169,25 @@ def test_targets_are_priced_alone_where_the_stream_is_too_long_for_rows(
     assert np.isnan(final_score(evaluation, tokens_N, priced, subset=False).val_bpb), "whole rows were to be made"
 
 
-def test_a_rank_that_is_killed_ends_the_evaluation_by_name_and_leaves_no_process(artifact, tokens_N):
-    seen = []
+def test_a_rank_that_is_killed_ends_the_evaluation_by_name_and_leaves_no_process(artifact, tokens_N, monkeypatch):
+    fork, first, others = forking.fork, [], []
+
+    def forked(*asked):
+        first.append(fork(*asked))
+        return first[-1]
 
     def progress(label, done, total):
-        if not seen:
-            (first,) = [one for one in sealed_processes(os.getpid()) if descendants(one.pid)]
-            (other,) = descendants(first.pid)
-            seen.extend([first, other])
-            os.kill(other.pid, signal.SIGKILL)
+        if not others:
+            others.extend(descendants(first[0].pid))
+            os.kill(others[0].pid, signal.SIGKILL)
 
+    monkeypatch.setattr(forking, "fork", forked)
+    longer_N = np.tile(tokens_N, 10)  # or all of it is scored before the kill
     with pytest.raises(RankLost, match="rank 1 of its 2 processes has ended"):
-        score_sealed(artifact, tokens_N, ranks=2, threads=2, progress=progress)
-    until(lambda: not any(one.alive() for one in seen), 10)
+        score_sealed(artifact, longer_N, ranks=2, threads=2, progress=progress)
+    assert len(first) == len(others) == 1
+    until(lambda: not others[0].alive() and not descendants(first[0].pid), 10)
+    until(lambda: not Path(f"/proc/{first[0].pid}").exists(), 10)
 
 
 def test_what_another_rank_may_not_reach_ends_the_evaluation(artifact, tokens_N, tmp_path):

@@ -10,7 +10,7 @@ import pgolf
 from pgolf.artifact import container
 from pgolf.bundle.script import make_serving, script_of
 from pgolf.compressor.range import Range
-from pgolf.core import prediction
+from pgolf.core import prediction, ranks
 from pgolf.eval import source as labels
 from pgolf.eval.sealed import run_sealed, score_sealed
 from pgolf.eval.source import PackageSource, ScriptSource
@@ -59,6 +59,7 @@ def test_the_script_hands_over_the_rows_of_its_scores(artifact, script, sealed):
 def test_stages_are_compiled_in_the_script_as_in_the_package_and_not_again_by_a_second_process(artifact, tmp_path):
     """As a technique's own module, whose kernels a second process need not compile again."""
     more = {"pgolf.ngram.of_a_test": stages.__file__, "pgolf.core.prediction": prediction.__file__}
+    more["pgolf.core.ranks"] = ranks.__file__  # which the module before reads, whole
     named = {"ngram": {"_target_": "pgolf.ngram.of_a_test.counts"}, "mixer": {"_target_": "pgolf.ngram.of_a_test.mean"}}
     made = make_serving(container.read(artifact).header, ["zlib"], ["fp32", "fp16"], ByteTokenizer)
     texts = {name: Path(file).read_text() for name, file in more.items()}

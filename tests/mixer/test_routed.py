@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_refused(how, message):
 
 
 def test_a_head_of_another_width_is_refused_before_training():
-    words = ["size=tiny", *HEAD, "mixer=routed"]
+    words = ["size=tiny", *HEAD, "ngram=none", "mixer=routed"]
     with pytest.raises(ConfigError, match=r"mixer\.orders: 11 orders and the network have no use for the 4 gates"):
         check(settings_of(compose(words)))
     check(settings_of(compose([*words, f"mixer.orders={ORDERS}"])))

@@ -67,7 +67,7 @@ def test_words_put_it_after_any_mixer():
     check(cfg)
     assert len(in_turn(make(cfg["mixer"]).stage(Facts(V, 1, COUNT), 1))) == 2
     with pytest.raises(ConfigError) as refused:
-        check(settings(compose(["size=tiny", "mixer=sse", "mixer@mixer.of=bucketed"])))
+        check(settings(compose(["size=tiny", "ngram=none", "mixer=sse", "mixer@mixer.of=bucketed"])))
     assert "bucketed has nothing to mix" in refused.value.problems[0]
 
 

@@ -49,7 +49,7 @@ def test_it_is_made_where_it_is_an_expert_alone(model):
 
 
 def test_it_wants_a_mixer():
-    words = ["size=tiny", "ttt=sgd", "ttt.unadapted_expert=true", "mixer=none"]
+    words = ["size=tiny", "ttt=sgd", "ttt.unadapted_expert=true", "ngram=none", "mixer=none"]
     with pytest.raises(ConfigError, match="mixer: none passes on the network's row and cannot combine it with 1 more"):
         check(settings_of(compose(words)))
-    check(settings_of(compose([*words[:-1], "mixer=tree", "ngram=neighbours"])))
+    check(settings_of(compose([*words[:-2], "mixer=tree", "ngram=neighbours"])))
