@@ -73,6 +73,12 @@ def packed_counts(cfg: Mapping[str, Any], dataset: Dataset) -> bytes:
     return make(cfg["ngram"]).pack(dataset.stream("train"), dataset.tokenizer.vocab_size)
 
 
+def check_counts(cfg: Mapping[str, Any], dataset: Dataset) -> None:
+    """Raises ConfigError, before training, where the counts are given fewer bytes than any take."""
+    if "packed_bytes" in cfg["ngram"]:
+        make(cfg["ngram"]).check_room(dataset.stream("train"), dataset.tokenizer.vocab_size)
+
+
 def _tokenizer_bytes(data: bytes) -> int:
     return container.bytes_by_role(data).get(TOKENIZER, 0)
 

@@ -54,6 +54,10 @@ class PackedCounts:
         """For the artifact. Raises ConfigError where the bytes are too few for any n-gram."""
         return packed(token_T, vocab_size, self.max_order, self.least_count, self.packed_bytes)
 
+    def check_room(self, token_T: np.ndarray, vocab_size: int) -> None:
+        """Raises ConfigError as ``pack`` would, at once."""
+        packed(token_T, vocab_size, 2, len(token_T) + 1, self.packed_bytes)
+
     def unpack(self, blob: bytes, vocab_size: int) -> TrainingCounts:
         """Raises ArtifactError for an artifact without them, or with others' bytes."""
         if not blob:

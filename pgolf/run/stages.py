@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pgolf.artifact import container
 from pgolf.artifact.ledger import artifact_record
-from pgolf.artifact.pack import Packed
+from pgolf.artifact.pack import Packed, check_counts
 from pgolf.artifact.pack import pack as pack_weights
 from pgolf.build import (
     build_loader,
@@ -112,8 +112,12 @@ def build(recorder: Recorder, dataset: Dataset) -> Trainer:
 
 
 def composed(recorder: Recorder, dataset: Dataset, model: Model) -> Evaluation:
-    """The evaluation that the config asks for, of a copy of ``model`` as it will be at the end of its training."""
+    """The evaluation that the config asks for, of a copy of ``model`` as it will be at the end of its training.
+
+    Raises ConfigError for counts of the training text that have too little room.
+    """
     cfg, twin = recorder.cfg, copy.deepcopy(model)
+    check_counts(cfg, dataset)
     for switch in model.activations():
         twin.use(switch.route)
     twin.eval().requires_grad_(False)

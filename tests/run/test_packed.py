@@ -8,7 +8,7 @@ import pytest
 
 from pgolf.artifact import container
 from pgolf.artifact.ledger import artifact_record
-from pgolf.artifact.pack import pack
+from pgolf.artifact.pack import check_counts, pack
 from pgolf.core.errors import ArtifactError, ConfigError
 from pgolf.core.make import make
 from pgolf.eval.evaluation import score_stream
@@ -50,6 +50,13 @@ def test_the_artifact_brings_what_the_evaluation_begins_with(dataset):
     assert scores[1].method == "streaming+packed+tree"
     assert scores[1].val_bpb < scores[0].val_bpb - 0.2  # the network knows nothing, the tree nothing yet
     assert abs(scores[1].sum_p_max - 1) < 1e-5
+
+
+def test_too_little_room_is_refused_before_training(dataset):
+    words = ("ngram=packed", "ngram.packed_bytes=8")
+    with pytest.raises(ConfigError, match=r"ngram\.packed_bytes: 8; the tokens' counts alone take"):
+        check_counts(tiny_settings(*WORDS, *words), dataset)
+    check_counts(tiny_settings(*WORDS, *PACKED), dataset)
 
 
 def test_what_begins_with_packed_counts_is_decoded(dataset):
