@@ -179,7 +179,11 @@ class ChunkTrained:
             return self.network.log_probs(batch, wanted)
         rows = self.network.log_probs(batch, [name for name in wanted if name not in SIGNALS and name != SIGNAL])
         frozen_BKV = None if self.frozen is None else self.frozen.log_probs(batch).logp_BKV
-        logp_BKV, told = output.mixed(rows.logp_BKV, frozen_BKV), dict(rows.signals)
+        return self._mixed(rows, frozen_BKV, wanted)
+
+    def _mixed(self, rows: Rows, frozen_BKV: Tensor | None, wanted: Sequence[str]) -> Rows:
+        """The adapted network's rows and signals with the unadapted one's, as far as they are wanted."""
+        logp_BKV, told = self.how.output.mixed(rows.logp_BKV, frozen_BKV), dict(rows.signals)
         if SIGNAL in wanted:
             assert frozen_BKV is not None
             told[SIGNAL] = frozen_BKV.exp()

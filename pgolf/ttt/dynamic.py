@@ -50,7 +50,6 @@ from pgolf.core.prediction import (
     Network,
     Rows,
     TracedNetwork,
-    signals_of,
 )
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -147,12 +146,7 @@ class PassTrained(ChunkTrained):
         workers = self.facts.workers if self.facts.device == "cpu" else 1
         rows, *frozen = threaded(lambda run: run(), passes, workers)
         with torch.inference_mode():
-            frozen_BKV = frozen[0].logp_BKV if frozen else None
-            logp_BKV, told = output.mixed(rows.logp_BKV, frozen_BKV), dict(rows.signals)
-            if SIGNAL in wanted:
-                assert frozen_BKV is not None
-                told[SIGNAL] = frozen_BKV.exp()
-            return Rows(logp_BKV, signals_of(wanted, logp_BKV, told))
+            return self._mixed(rows, frozen[0].logp_BKV if frozen else None, wanted)
 
     def observe(self, batch: Batch, tokens_BK: Tensor) -> None:
         if batch.blocks[0].start == 0:
