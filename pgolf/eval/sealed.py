@@ -206,6 +206,7 @@ class Telling:
         self.lane_starts: tuple[int, ...] = ()
         self.side_bits = 0.0
         self.told: list[int] = []  # by lane, how many of its targets
+        self.told_in_all = 0
         self._beside = 1  # so many lanes are predicted beside each other
 
     def open(self, message: Mapping[str, Any]) -> np.ndarray:
@@ -265,19 +266,23 @@ class Telling:
         first = self.lane_starts[lane]
         if stop_at is not None and stop_at < len(self.turn_N):
             stop = min(stop, int(np.searchsorted(self._latest[lane], self.turn_N[stop_at])))
-        self.told[lane] = max(self.told[lane], stop)
+        self._tell(lane, max(0, stop - self.told[lane]))
         return self._tokens_N[first + 1 + start : first + 1 + max(start, stop)]
 
     def share(self, last: int) -> tuple[int, int]:
         """(targets that were told, of those up to the place ``last`` in the order of scoring)."""
         wanted = int(self.turn_N[last]) + 1
-        return min(sum(self.told), wanted), wanted
+        return min(self.told_in_all, wanted), wanted
 
     def one(self, lane: int) -> np.ndarray:
         """The lane's next target alone."""
         place = self.place(lane)
-        self.told[lane] += 1
+        self._tell(lane, 1)
         return self._tokens_N[place + 1 : place + 2]
+
+    def _tell(self, lane: int, count: int) -> None:
+        self.told[lane] += count
+        self.told_in_all += count
 
     def due(self, place_I: np.ndarray) -> np.ndarray:
         """int64 [I], larger for who has its turn later: position by position through the lanes beside each other."""
@@ -573,7 +578,7 @@ class _Onward:
 
     def answer(self, message: Mapping[str, Any], payload: bytes) -> np.ndarray | None:
         answer = self._answering.answer(message, payload)
-        told = sum(self.telling.told)
+        told = self.telling.told_in_all
         if told > self._told:
             self._told = told
             self._limit.extend()
