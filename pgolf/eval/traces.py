@@ -19,6 +19,7 @@ from pgolf.core.errors import UserError
 from pgolf.core.results import SignalTrace
 
 BINS = 64
+MOST_LETTERS = 80  # of a name that a sealed process tells
 TOGETHER = 1024  # positions that are reduced at a time, since each time costs more than they do
 
 
@@ -87,7 +88,7 @@ def traces_told(facts: Mapping[str, Any]) -> tuple[SignalTrace, ...]:
     """Those that a sealed process told among its ``facts``. Raises UserError for what is none."""
     try:
         return tuple(_read(told) for told in facts.get("traces", ()))
-    except (TypeError, ValueError, KeyError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"the sealed process told traces that are none: {error}") from error
 
 
@@ -97,4 +98,7 @@ def _read(told: Mapping[str, Any]) -> SignalTrace:
     known = [value for value in curve if value is not None]
     if len(curve) != BINS or not all(map(math.isfinite, [*numbers.values(), *known])):
         raise ValueError(f"{told['name']!r} has a curve of {len(curve)} numbers, or such as are infinite")
-    return SignalTrace(name=str(told["name"]), count=int(told["count"]), curve=curve, **numbers)
+    name = str(told["name"])
+    if not name.isprintable() or len(name) > MOST_LETTERS:  # it is shown on a terminal, beside the verdict
+        raise ValueError(f"a name of {len(name)} characters, or such as move a cursor: {name[:MOST_LETTERS]!r}")
+    return SignalTrace(name=name, count=int(told["count"]), curve=curve, **numbers)

@@ -78,3 +78,12 @@ def test_what_a_process_tells_is_taken_as_it_is_and_refused_where_it_is_no_trace
     for wrong in ({**told[0], "curve": [1.0]}, {**told[0], "mean": float("inf")}, {"name": "a"}, 5):
         with pytest.raises(UserError, match="the sealed process told traces that are none"):
             traces_told({"traces": [wrong]})
+
+
+@pytest.mark.parametrize("lie", [{"name": "a\x1b[2Acertificate passed"}, {"name": "a" * 81}, {"count": float("inf")}])
+def test_what_a_process_tells_cannot_draw_over_the_verdict_or_end_the_judge(lie):
+    given = positions()
+    chain = traced(given)
+    driven(chain, given)
+    with pytest.raises(UserError, match="the sealed process told traces that are none"):
+        traces_told({"traces": [asdict(chain.traces[0]) | lie]})
