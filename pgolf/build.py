@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from pgolf.auxiliary.base import WithTerms
+from pgolf.averaging.base import Averaging
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.events import Listener
@@ -74,11 +77,15 @@ def build_trainer(
     device = next(model.parameters()).device
     loader = build_loader(cfg, dataset, process)
     quantizer, schedule = make(cfg["quant"]), make(cfg["schedule"])
+    # By name: the order of words on a command line is no part of a run's name, so it may decide nothing.
+    beside = nn.ModuleDict({name: make(node, model=model) for name, node in sorted(cfg["auxiliary"].items())})
+    model.terms = tuple(beside.values())
     method: QATMethod = make(cfg["qat"])
     prepared: Prepared = method.prepare(model, quantizer, schedule)
-    # By name: the order of words on a command line is no part of a run's name, so it may decide nothing.
-    chosen = [make(cfg["hook"][name]) for name in sorted(cfg["hook"])]
-    hooks: list[Hook] = [*prepared.updates, *chosen]
+    averaging: Averaging = make(cfg["averaging"])
+    averaging.prepare(schedule)
+    chosen = [make(node) for _, node in sorted(cfg["hook"].items())]
+    hooks: list[Hook] = [*prepared.updates, averaging, *chosen]
     activations = model.activations()
     if activations:
         hooks.append(Activate(activations, model.routes, budget["train_steps"]))
@@ -88,7 +95,7 @@ def build_trainer(
     hooks += prepared.hooks
     synchronise: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     runtime = Runtime(
-        optimizer=make(cfg["optimizer"], model=model),
+        optimizer=make(cfg["optimizer"], model=WithTerms(model, beside) if beside else model),
         schedule=schedule,
         loader=loader,
         hooks=hooks,
@@ -96,6 +103,7 @@ def build_trainer(
         score_dev=score_dev,
         listeners=listeners,
         folder=folder,
+        beside=beside,
     )
     plan = Plan(
         seconds=training_seconds(budget, _reserve_seconds(quantizer)),

@@ -20,7 +20,7 @@ FLOORS = (
     *("__main__", "cli", "bench"),
     *("run", "bundle", "build"),
     *("proof", "eval", "artifact"),
-    *("qat", "hook", "optimizer", "schedule", "loader", "quant", "train"),
+    *("qat", "auxiliary", "averaging", "hook", "optimizer", "schedule", "loader", "quant", "train"),
     *("data", "logger", "arch", "tokenizer", "ttt", "mixer", "ngram", "compressor"),
     *("track", "config", "core"),
 )

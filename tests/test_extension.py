@@ -33,6 +33,8 @@ PATTERNS = {
     "arch/addon": "skip_gate",
     "optimizer": "muon_adamw",
     "schedule": "warmdown",
+    "auxiliary": "encoder",
+    "averaging": "none",
     "hook": "wallclock",
     "qat": "none",
     "quant": "rtn",
@@ -122,7 +124,7 @@ def _add(root, group, pattern):
 
 def words_of_a_run():
     words = [f"{g.path}={NAME}" for g in technique_groups() if not g.many and g.path != "quant/calibration"]
-    words += ["hook=[dummy,ema,validate]", "logger=[dummy]", "arch/addon=[dummy]"]
+    words += ["hook=[dummy,validate]", "logger=[dummy]", "arch/addon=[dummy]", "auxiliary=[dummy]"]
     return [*words, "size=tiny", "budget=smoke", "budget.subset_tokens=1000", "train.compile=never"]
 
 

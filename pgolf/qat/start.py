@@ -23,16 +23,16 @@ LOOK_AT = 1000  # places of the schedule at which its highest one is sought
 class Start:
     """From ``fraction`` of the run on, or as soon as the learning rate's scale has fallen below ``lr_scale``.
 
-    Raises ConfigError where that never is.
+    Raises ConfigError where that never is; ``place`` is the group whose settings these are.
     """
 
-    def __init__(self, fraction: float | None, lr_scale: float | None, schedule: Schedules) -> None:
+    def __init__(self, fraction: float | None, lr_scale: float | None, schedule: Schedules, place: str = "qat") -> None:
         if (fraction is None) == (lr_scale is None):
             raise ConfigError(
-                f"qat.start, qat.start_lr_scale: {fraction} and {lr_scale}; exactly one of them is a number, "
+                f"{place}.start, {place}.start_lr_scale: {fraction} and {lr_scale}; exactly one of them is a number, "
                 "the other null"
             )
-        self.fraction, self.lr_scale, self.schedule = fraction, lr_scale, schedule
+        self.fraction, self.lr_scale, self.schedule, self.place = fraction, lr_scale, schedule, place
         places = [i / LOOK_AT for i in range(LOOK_AT + 1)]
         highest = max(schedule.scale(place) for place in places)
         self._peak = max(place for place in places if schedule.scale(place) == highest)
@@ -42,12 +42,16 @@ class Start:
         """The fraction of the run from which on the method is on."""
         if self.fraction is not None:
             if self.fraction >= 1:
-                raise ConfigError(f"qat.start: {self.fraction:g} is the run's end; nothing would begin. 0 is its start")
+                raise ConfigError(
+                    f"{self.place}.start: {self.fraction:g} is the run's end; nothing would begin. 0 is its start"
+                )
             return self.fraction
         assert self.lr_scale is not None
         last = self.schedule.scale(1.0)
         if last >= self.lr_scale:
-            raise ConfigError(f"qat.start_lr_scale: {self.lr_scale:g} is never passed; the schedule ends at {last:g}")
+            raise ConfigError(
+                f"{self.place}.start_lr_scale: {self.lr_scale:g} is never passed; the schedule ends at {last:g}"
+            )
         if self.due(self._peak):
             return self._peak
         before, after = self._peak, 1.0

@@ -64,6 +64,7 @@ class Run(Recorder):
         self.weights: Weights | None = None  # those to keep: trained here, or the parent's
         self.model: ModelFacts | None = None
         self.train: TrainResult | None = None
+        self.exported = ""  # which weights of the training
         self.artifact: Artifact | None = None
         self.k_factor: float | None = None
         self.scores: dict[str, Score] = {}
@@ -170,6 +171,8 @@ class Run(Recorder):
             self._save_config()
         elif event.name in ("busy", "share"):
             self.cpu_share[facts["stage"]] = facts["share"]
+        elif event.name == "average":
+            self.exported = facts["exported"]
         elif event.name == "trained":
             self.train = facts["result"]
         elif event.name == "artifact":
@@ -219,6 +222,7 @@ class Run(Recorder):
             ledger=self.ledger.as_dict(),
             model=self.model,
             train=self.train,
+            exported=self.exported,
             artifact=self.artifact,
             scores=self.scores,
             certificate=self.certificate,

@@ -17,6 +17,7 @@ import torch
 import pgolf.quant.scale
 from pgolf.arch.attention.layer import Attention
 from pgolf.arch.base import SequenceMixer
+from pgolf.averaging.base import Averaging
 from pgolf.config.check import node_problems
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
@@ -75,6 +76,8 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
+        (_auxiliary_rules, model | {"auxiliary"}, True),
+        (_averaging_rules, {"averaging", "schedule"}, True),
         (_qat_rules, model | {"schedule", "quant", "qat"}, True),
     ):
         if broken & groups or (of_training and not trains):
@@ -227,6 +230,22 @@ def _calibration_rules(built: _Built) -> None:
     except ConfigError:
         return  # a model that cannot be built has been complained about
     source.check(model)
+
+
+def _auxiliary_rules(built: _Built) -> None:
+    """Terms of the loss can be made for the model."""
+    try:
+        model = built.model
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    for node in built.cfg["auxiliary"].values():
+        make(node, model=model)
+
+
+def _averaging_rules(built: _Built) -> None:
+    """What is averaged begins before the run ends."""
+    averaging: Averaging = make(built.cfg["averaging"])
+    averaging.prepare(make(built.cfg["schedule"]))
 
 
 def _qat_rules(built: _Built) -> None:

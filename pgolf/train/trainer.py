@@ -85,7 +85,8 @@ class Runtime:
     """The objects a trainer works with besides the model.
 
     ``score_dev(weights, tokens)`` scores float weights on a sample of dev, for hooks. ``listeners`` hear what the
-    trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there.
+    trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there. ``beside``:
+    what is trained with the model and not exported.
     """
 
     optimizer: Optimizes
@@ -96,6 +97,7 @@ class Runtime:
     score_dev: ScoreDev
     listeners: Sequence[Listener] = ()
     folder: Path | None = None
+    beside: nn.Module | None = None
 
 
 # A copy of the weights is kept this often, so that a run that diverges still leaves a usable state.
@@ -120,7 +122,9 @@ class Trainer:
             list(runtime.listeners),
             runtime.folder,
         )
-        self.device = next(model.parameters()).device
+        self.beside = runtime.beside or nn.ModuleDict()
+        self.parameters = [*model.parameters(), *self.beside.parameters()]
+        self.device = self.parameters[0].device
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
         self.stopped_by: str | None = None
         self.average: Callable[[], Mapping[str, Tensor]] = self.model.state_dict
@@ -213,7 +217,7 @@ class Trainer:
             total += loss.detach()
             self.tokens += y_BT.numel()
         if self.plan.grad_clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.grad_clip)
+            nn.utils.clip_grad_norm_(self.parameters, self.plan.grad_clip)
         return total.item()
 
     def _keep_good(self) -> None:
@@ -235,6 +239,7 @@ class Trainer:
         """
         return {
             "model": copy.deepcopy(self.model.state_dict()),
+            "beside": copy.deepcopy(self.beside.state_dict()),
             "route": self.model.active,
             "optimizer": copy.deepcopy(self.optimizer.state()),
             "loader": self.loader.state(),
@@ -249,6 +254,7 @@ class Trainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a ``state()`` of a trainer made from the same settings. Raises DataError for another stream."""
         self.model.load_state_dict(state["model"])
+        self.beside.load_state_dict(state["beside"])
         self.model.use(state["route"])
         self.optimizer.zero_grad()
         self.optimizer.restore(state["optimizer"])
