@@ -15,14 +15,16 @@ from torch import nn
 
 from pgolf.auxiliary.base import WithTerms
 from pgolf.averaging.base import Averaging
-from pgolf.core.budget import training_seconds
+from pgolf.core.budget import Parts, parted
 from pgolf.core.errors import ConfigError
 from pgolf.core.events import Listener
 from pgolf.core.make import make
 from pgolf.core.process import Process, choose_precision, find_compiler
-from pgolf.core.protocols import Loader, Model, Progress
+from pgolf.core.protocols import Loader, Model, Progress, Quantizer
 from pgolf.core.vector_math import settle_vector_math
+from pgolf.curriculum.base import Curriculum
 from pgolf.data.dataset import Dataset
+from pgolf.distillation.base import Distillation
 from pgolf.qat.base import Loss, Prepared, QATMethod
 from pgolf.tokenizer.recipe import Recipe
 from pgolf.train.activation import Activate
@@ -75,7 +77,11 @@ def build_trainer(
     """
     train, budget = cfg["train"], cfg["budget"]
     device = next(model.parameters()).device
-    loader = build_loader(cfg, dataset, process)
+    curriculum: Curriculum = make(cfg["curriculum"])
+    curriculum.check(
+        train["batch_tokens"] // (train["window"] * train["accumulation"] * process.world), train["window"]
+    )
+    loader = curriculum.wrap(build_loader(cfg, dataset, process))
     quantizer, schedule = make(cfg["quant"]), make(cfg["schedule"])
     # By name: the order of words on a command line is no part of a run's name, so it may decide nothing.
     beside = nn.ModuleDict({name: make(node, model=model) for name, node in sorted(cfg["auxiliary"].items())})
@@ -83,12 +89,19 @@ def build_trainer(
     method: QATMethod = make(cfg["qat"])
     prepared: Prepared = method.prepare(model, quantizer, schedule)
     averaging: Averaging = make(cfg["averaging"])
-    averaging.prepare(schedule)
-    chosen = [make(node) for _, node in sorted(cfg["hook"].items())]
-    hooks: list[Hook] = [*prepared.updates, averaging, *chosen]
+    chosen: list[Hook] = [averaging, curriculum, *(make(node) for _, node in sorted(cfg["hook"].items()))]
+    for hook in chosen:
+        hook.prepare(schedule)
+    distillation: Distillation = make(cfg["distillation"])
+    parts = parted_by(budget, quantizer, distillation.share, chosen)
+    steps = budget["train_steps"] and int(parts.main)
+    hooks = [*prepared.updates, *chosen]
+    teacher = distillation.teacher(cfg["arch"])
+    if teacher is not None:
+        hooks += distillation.attach(model, build_model({**cfg, "arch": teacher}, dataset, device))
     activations = model.activations()
     if activations:
-        hooks.append(Activate(activations, model.routes, budget["train_steps"]))
+        hooks.append(Activate(activations, model.routes, steps))
     followers = ModelProgress(model)
     if followers.listeners:
         hooks.append(followers)
@@ -106,18 +119,25 @@ def build_trainer(
         beside=beside,
     )
     plan = Plan(
-        seconds=training_seconds(budget, _reserve_seconds(quantizer)),
-        steps=budget["train_steps"],
+        seconds=budget["train_seconds"] if steps else parts.main,
+        steps=steps,
         accumulation=train["accumulation"],
         grad_clip=train["grad_clip"],
         autocast=choose_precision(train["precision"], device),
+        before=parts.before,
+        after=parts.after,
     )
     return Trainer(model, plan, runtime, prepared.loss)
 
 
-def _reserve_seconds(quantizer: Any) -> float:
+def parted_by(budget: Mapping[str, Any], quantizer: Quantizer, before: float, hooks: Sequence[Hook]) -> Parts:
+    """The training budget as calibration, what goes ``before`` the steps and ``hooks`` part it.
+
+    Raises ConfigError where no step is left.
+    """
     source = quantizer.calibration_source
-    return 0.0 if source is None else float(source.reserve_seconds)
+    reserve_seconds = 0.0 if source is None else float(source.reserve_seconds)
+    return parted(budget, reserve_seconds, before, sum(h.reserve for h in hooks))
 
 
 def wants_compile(cfg: Mapping[str, Any], device: torch.device) -> bool:
@@ -147,15 +167,17 @@ def compile_loss(trainer: Trainer, mode: str, seconds: float) -> str | None:
     is ``always``.
     """
     torch._dynamo.reset()  # earlier runs of this process count against the compiler's limit of graphs
-    loss = trainer.loss
-    assert isinstance(loss, Loss), "build_trainer made it"
-    loss.compile_model_part(partial(torch.compile, dynamic=False))
+    assert isinstance(trainer.loss, Loss), "build_trainer made it"
+    parts: list[Loss | Hook] = [trainer.loss, *trainer.hooks]
+    for part in parts:
+        part.compile_model_part(partial(torch.compile, dynamic=False))
     try:
         warm_up(trainer, seconds)
     except torch._dynamo.exc.TorchDynamoException as error:
         first = str(error).strip().splitlines()[0]
         if mode == "always":
             raise ConfigError(f"train.compile: always was asked for, but compiling failed: {first}") from error
-        loss.compile_model_part(lambda eager: eager)
+        for part in parts:
+            part.compile_model_part(lambda eager: eager)
         return first
     return None

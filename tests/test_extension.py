@@ -33,6 +33,8 @@ PATTERNS = {
     "arch/addon": "skip_gate",
     "optimizer": "muon_adamw",
     "schedule": "warmdown",
+    "curriculum": "none",
+    "distillation": "none",
     "auxiliary": "encoder",
     "averaging": "none",
     "hook": "wallclock",

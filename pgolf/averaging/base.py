@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pgolf.train.trainer import Hook, Trainer
-
-if TYPE_CHECKING:
-    from pgolf.train.trainer import Schedules
 
 
 class Averaging(Hook):
@@ -17,9 +12,7 @@ class Averaging(Hook):
     """
 
     exported: str
-
-    def prepare(self, schedule: Schedules) -> None:
-        """Told of the run's schedule before anything else. Raises ConfigError where nothing would be averaged."""
+    of_update = True
 
     def at_end(self, trainer: Trainer) -> None:
         trainer.tell("average", f"exported: {self.exported}", exported=self.exported)

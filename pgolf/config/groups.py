@@ -49,6 +49,8 @@ GROUPS: tuple[Group, ...] = (
     Group("arch/addon", many=True),
     Group("optimizer", runtime=("model",)),
     Group("schedule"),
+    Group("curriculum"),
+    Group("distillation"),
     Group("auxiliary", runtime=("model",), many=True),
     Group("averaging"),
     Group("hook", many=True),

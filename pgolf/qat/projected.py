@@ -45,6 +45,8 @@ class Projected(QATMethod):
 class Project(Hook):
     """The projection; does nothing before ``turn_on``."""
 
+    of_update = True
+
     def __init__(self, model: Model, grids: Mapping[str, Grid]) -> None:
         parameters = dict(model.named_parameters())
         self.targets = [(parameters[name], grid) for name, grid in grids.items()]

@@ -23,16 +23,25 @@ LOOK_AT = 1000  # places of the schedule at which its highest one is sought
 class Start:
     """From ``fraction`` of the run on, or as soon as the learning rate's scale has fallen below ``lr_scale``.
 
-    Raises ConfigError where that never is; ``place`` is the group whose settings these are.
+    Raises ConfigError where that never is; ``place`` is the node whose settings these are,
+    ``scale_key`` the name of the second there.
     """
 
-    def __init__(self, fraction: float | None, lr_scale: float | None, schedule: Schedules, place: str = "qat") -> None:
+    def __init__(
+        self,
+        fraction: float | None,
+        lr_scale: float | None,
+        schedule: Schedules,
+        place: str = "qat",
+        scale_key: str = "start_lr_scale",
+    ) -> None:
         if (fraction is None) == (lr_scale is None):
             raise ConfigError(
                 f"{place}.start, {place}.start_lr_scale: {fraction} and {lr_scale}; exactly one of them is a number, "
                 "the other null"
             )
-        self.fraction, self.lr_scale, self.schedule, self.place = fraction, lr_scale, schedule, place
+        self.fraction, self.lr_scale, self.schedule = fraction, lr_scale, schedule
+        self.place, self.scale_key = place, scale_key
         places = [i / LOOK_AT for i in range(LOOK_AT + 1)]
         highest = max(schedule.scale(place) for place in places)
         self._peak = max(place for place in places if schedule.scale(place) == highest)
@@ -50,7 +59,7 @@ class Start:
         last = self.schedule.scale(1.0)
         if last >= self.lr_scale:
             raise ConfigError(
-                f"{self.place}.start_lr_scale: {self.lr_scale:g} is never passed; the schedule ends at {last:g}"
+                f"{self.place}.{self.scale_key}: {self.lr_scale:g} is never passed; the schedule ends at {last:g}"
             )
         if self.due(self._peak):
             return self._peak

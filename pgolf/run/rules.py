@@ -17,13 +17,14 @@ import torch
 import pgolf.quant.scale
 from pgolf.arch.attention.layer import Attention
 from pgolf.arch.base import SequenceMixer
-from pgolf.averaging.base import Averaging
-from pgolf.config.check import node_problems
+from pgolf.build import parted_by
+from pgolf.config.check import bind_problems, node_problems
+from pgolf.config.groups import group_of
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make, trait
 from pgolf.core.prediction import Facts
-from pgolf.core.process import choose_device, process_facts
+from pgolf.core.process import choose_device, free_memory, process_facts
 from pgolf.core.registry import modules_of
 from pgolf.eval.evaluation import apart, check_cadence, check_ranks, stages_of, weights_for
 from pgolf.eval.network import FixedNetwork, offers_of, widths_of
@@ -31,6 +32,7 @@ from pgolf.eval.stage import check_signals
 from pgolf.eval.windows import check_positions
 from pgolf.qat.base import QATMethod
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
+from pgolf.train.trainer import Hook
 
 
 def check(cfg: Mapping[str, Any], *, trains: bool = True) -> None:
@@ -77,7 +79,9 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
         (_auxiliary_rules, model | {"auxiliary"}, True),
-        (_averaging_rules, {"averaging", "schedule"}, True),
+        (_hook_rules, {"averaging", "hook", "schedule", "quant", "budget", "distillation"}, True),
+        (_curriculum_rules, {"curriculum"}, True),
+        (_distillation_rules, model | {"distillation"}, True),
         (_qat_rules, model | {"schedule", "quant", "qat"}, True),
     ):
         if broken & groups or (of_training and not trains):
@@ -242,10 +246,65 @@ def _auxiliary_rules(built: _Built) -> None:
         make(node, model=model)
 
 
-def _averaging_rules(built: _Built) -> None:
-    """What is averaged begins before the run ends."""
-    averaging: Averaging = make(built.cfg["averaging"])
-    averaging.prepare(make(built.cfg["schedule"]))
+def _hook_rules(built: _Built) -> None:
+    """What hooks wait for comes before the run ends, and they leave something of it."""
+    schedule = make(built.cfg["schedule"])
+    hooks: list[Hook] = [make(node) for node in (built.cfg["averaging"], *built.cfg["hook"].values())]
+    problems: list[str] = []
+    for hook in hooks:
+        try:
+            hook.prepare(schedule)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    try:
+        quantizer = built.quantizer
+    except ConfigError:
+        return  # a quantizer that cannot be built has been complained about
+    parted_by(built.cfg["budget"], quantizer, make(built.cfg["distillation"]).share, hooks)
+
+
+def _curriculum_rules(built: _Built) -> None:
+    """Batches and windows can be cut as asked."""
+    train = built.cfg["train"]
+    rows = train["batch_tokens"] // (train["window"] * train["accumulation"] * process_facts().world)
+    make(built.cfg["curriculum"]).check(rows, train["window"])
+
+
+# Of a model in training, fp32 copies of its parameters: weights, gradients, two moments of AdamW, and of the run's own
+# model an average. Activations come on top.
+_TEACHER_COPIES, _STUDENT_COPIES, _FP32_BYTES = 4, 5, 4
+
+
+def _distillation_rules(built: _Built) -> None:
+    """The teacher can be built, and trained in the memory there is."""
+    node = make(built.cfg["distillation"]).teacher(built.cfg["arch"])
+    if node is None:
+        return
+    try:
+        model, device = built.model, choose_device(built.cfg["device"])
+    except ConfigError:
+        return  # a model that cannot be built, a device that is not there, has been complained about
+    place, arch = "distillation.teacher", group_of("arch")
+    assert arch is not None
+    problems = list(bind_problems(node, arch, place))
+    if problems:
+        raise ConfigError(problems)
+    try:
+        teacher = _Built({**built.cfg, "arch": node}).model
+    except ConfigError as error:
+        raise ConfigError([f"{place}: {problem}" for problem in error.problems]) from error
+    needed, own = (
+        copies * _FP32_BYTES * sum(p.numel() for p in one.parameters())
+        for copies, one in ((_TEACHER_COPIES, teacher), (_STUDENT_COPIES, model))
+    )
+    free = free_memory(device)
+    if free is not None and needed + own > free:
+        raise ConfigError(
+            f"{place}: {needed / 1e9:,.2f} GB for its weights, gradients and moments, beside {own / 1e9:,.2f} GB for "
+            f"the run's own model; {free / 1e9:,.2f} GB are free on {device}"
+        )
 
 
 def _qat_rules(built: _Built) -> None:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from pgolf.train.clock import TrainClock
 from pgolf.train.phases import Phase
 from pgolf.train.state import Weights, random_state, restore_random_state
 
+Batch = tuple[Tensor, Tensor]  # (x_BT, y_BT)
 ScoreDev = Callable[[Mapping[str, Tensor], int], Score]  # (float weights by name, tokens of dev)
 
 
@@ -38,14 +39,37 @@ class Schedules(Protocol):
 
 
 class Hook:
-    """Base of all hooks; every moment does nothing until overridden."""
+    """Base of all hooks; every moment does nothing until overridden.
+
+    ``reserve``: the fraction of the run that is kept for ``after_steps``. ``of_update``: its ``after_step`` belongs to
+    every update of the weights, those in ``after_steps`` too.
+    """
+
+    reserve: float = 0.0
+    of_update: ClassVar[bool] = False
+
+    def prepare(self, schedule: Schedules) -> None:
+        """Told of the run's schedule before anything else. Raises ConfigError where the hook would never act."""
 
     def phases(self) -> list[Phase]:
         return []
 
     def at_start(self, trainer: Trainer) -> None: ...
 
+    def compile_model_part(self, compiler: Callable[[Any], Any]) -> None:
+        """As ``pgolf.qat.base.Loss`` does, where the hook has a model's part of its own."""
+
+    def rehearse(self, trainer: Trainer) -> None:
+        """Take the steps of the run that have a graph of their own, once, for the compile warm-up."""
+
+    def before_steps(self, trainer: Trainer) -> None:
+        """The state is complete and the clock has not started. What is trained here has a clock of its own, and
+        tells ``seconds_before``."""
+
     def after_step(self, trainer: Trainer) -> None: ...
+
+    def after_steps(self, trainer: Trainer) -> None:
+        """The last step is done; the clock runs on, and ``Plan.after`` is there to be used."""
 
     def at_rest(self, trainer: Trainer) -> None:
         """Every hook has had this step and the next has not begun: what ``state()`` holds now, a run goes on from."""
@@ -70,7 +94,8 @@ class Hook:
 class Plan:
     """How long to train and how a step is cut.
 
-    Schedules run on seconds, or on steps once ``steps`` is fixed, so that such a run repeats to the bit.
+    Schedules run on seconds, or on steps once ``steps`` is fixed, so that such a run repeats to the bit. ``before``
+    and ``after``: of the same, seconds or steps, what ``Hook.before_steps`` and ``Hook.after_steps`` have.
     """
 
     seconds: float
@@ -78,6 +103,8 @@ class Plan:
     accumulation: int
     grad_clip: float | None
     autocast: torch.dtype | None
+    before: float = 0.0
+    after: float = 0.0
 
 
 @dataclass(slots=True)
@@ -126,6 +153,8 @@ class Trainer:
         self.parameters = [*model.parameters(), *self.beside.parameters()]
         self.device = self.parameters[0].device
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
+        self.seconds_before = 0.0  # of the budget, spent before the first step
+        self.batches: list[Batch] = []  # of the last step
         self.stopped_by: str | None = None
         self.average: Callable[[], Mapping[str, Tensor]] = self.model.state_dict
         self.core_share = CoreShare()
@@ -157,15 +186,19 @@ class Trainer:
         if resume is not None:
             self.restore(resume)
         self._keep_good()
-        self.clock.start()
         try:
+            for hook in self.hooks:
+                hook.before_steps(self)
+            self.clock.start()
             while self.stopped_by is None:
                 self._step()
+            for hook in self.hooks:
+                hook.after_steps(self)
         except BaseException as error:
             for hook in self.hooks:
                 hook.at_break(self, error)
             raise
-        seconds = self.clock.elapsed
+        seconds = self.seconds_before + self.clock.elapsed
         for hook in self.hooks:
             hook.at_end(self)
         return TrainResult(self.weights().state, seconds, self.step, self.tokens, self.stopped_by)
@@ -173,16 +206,7 @@ class Trainer:
     def _step(self) -> None:
         progress = self.progress
         self.lr_scale = self.schedule.scale(progress)
-        with self.core_share.counting():
-            self.loss_nats = self.forward_backward()
-        if not math.isfinite(self.loss_nats):
-            kept = self.good.step if self.good else 0
-            raise TrainingError(
-                f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {kept} "
-                "are kept. A smaller learning rate or train.grad_clip may help"
-            )
-        self.optimizer.step(self.lr_scale, progress)
-        self.step += 1
+        self.update(self.lr_scale, progress)
         if self.plan.steps and self.step >= self.plan.steps:
             self.stop("steps")
         for hook in self.hooks:
@@ -192,6 +216,19 @@ class Trainer:
             self._keep_good()
         for hook in self.hooks:
             hook.at_rest(self)
+
+    def update(self, lr_scale: float, progress: float, batches: Sequence[Batch] | None = None) -> None:
+        """One step of the optimizer on ``batches``, or the loader's next. Raises TrainingError, see ``fit``."""
+        with self.core_share.counting():
+            self.loss_nats = self.forward_backward(batches)
+        if not math.isfinite(self.loss_nats):
+            kept = self.good.step if self.good else 0
+            raise TrainingError(
+                f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {kept} "
+                "are kept. A smaller learning rate or train.grad_clip may help"
+            )
+        self.optimizer.step(lr_scale, progress)
+        self.step += 1
 
     def _tell_step(self) -> None:
         seconds = self.clock.elapsed
@@ -205,14 +242,17 @@ class Trainer:
             train_seconds=seconds,
         )
 
-    def forward_backward(self) -> float:
+    def forward_backward(self, batches: Sequence[Batch] | None = None) -> float:
         """Gradients of one optimizer step's batch, clipped; returns its mean loss in nats per token."""
         self.optimizer.zero_grad()
+        self.batches = []
         total = torch.zeros((), device=self.device)
-        for _ in range(self.plan.accumulation):
-            x_BT, y_BT = (t.to(self.device, non_blocking=True) for t in self.loader.next_batch())
+        micro_steps = self.plan.accumulation if batches is None else len(batches)
+        for micro_step in range(micro_steps):
+            self.batches.append(self.loader.next_batch() if batches is None else batches[micro_step])
+            x_BT, y_BT = (t.to(self.device, non_blocking=True) for t in self.batches[-1])
             with torch.autocast(self.device.type, self.plan.autocast, enabled=self.plan.autocast is not None):
-                loss = self.loss(x_BT, y_BT) / self.plan.accumulation
+                loss = self.loss(x_BT, y_BT) / micro_steps
             loss.backward()
             total += loss.detach()
             self.tokens += y_BT.numel()
