@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from pgolf.auxiliary.base import WithTerms
-from pgolf.averaging.base import Averaging
-from pgolf.core.budget import Parts, parted
+from pgolf.core.budget import BudgetParts, parted
 from pgolf.core.errors import ConfigError
 from pgolf.core.events import Listener
 from pgolf.core.make import make
@@ -30,6 +29,7 @@ from pgolf.tokenizer.recipe import Recipe
 from pgolf.train.activation import Activate
 from pgolf.train.clock import TrainClock
 from pgolf.train.model_progress import ModelProgress
+from pgolf.train.moment import RunLength
 from pgolf.train.trainer import Hook, Plan, Runtime, ScoreDev, Trainer
 from pgolf.train.warmup import warm_up
 
@@ -82,26 +82,26 @@ def build_trainer(
         train["batch_tokens"] // (train["window"] * train["accumulation"] * process.world), train["window"]
     )
     loader = curriculum.wrap(build_loader(cfg, dataset, process))
-    quantizer, schedule = make(cfg["quant"]), make(cfg["schedule"])
+    quantizer = make(cfg["quant"])
     # By name: the order of words on a command line is no part of a run's name, so it may decide nothing.
     beside = nn.ModuleDict({name: make(node, model=model) for name, node in sorted(cfg["auxiliary"].items())})
     model.terms = tuple(beside.values())
+    chosen: list[Hook] = [make(cfg["averaging"]), curriculum, *(make(node) for _, node in sorted(cfg["hook"].items()))]
+    parts = budget_parts(cfg, quantizer, chosen)
+    length = run_length(budget, parts)
+    schedule = make(cfg["schedule"], length=length)
     method: QATMethod = make(cfg["qat"])
     prepared: Prepared = method.prepare(model, quantizer, schedule)
-    averaging: Averaging = make(cfg["averaging"])
-    chosen: list[Hook] = [averaging, curriculum, *(make(node) for _, node in sorted(cfg["hook"].items()))]
     for hook in chosen:
         hook.prepare(schedule)
-    distillation: Distillation = make(cfg["distillation"])
-    parts = parted_by(budget, quantizer, distillation.share, chosen)
-    steps = budget["train_steps"] and int(parts.main)
     hooks = [*prepared.updates, *chosen]
+    distillation: Distillation = make(cfg["distillation"])
     teacher = distillation.teacher(cfg["arch"])
     if teacher is not None:
         hooks += distillation.attach(model, build_model({**cfg, "arch": teacher}, dataset, device))
     activations = model.activations()
     if activations:
-        hooks.append(Activate(activations, model.routes, steps))
+        hooks.append(Activate(activations, model.routes, length.steps))
     followers = ModelProgress(model)
     if followers.listeners:
         hooks.append(followers)
@@ -119,8 +119,8 @@ def build_trainer(
         beside=beside,
     )
     plan = Plan(
-        seconds=budget["train_seconds"] if steps else parts.main,
-        steps=steps,
+        seconds=length.seconds,
+        steps=length.steps,
         accumulation=train["accumulation"],
         grad_clip=train["grad_clip"],
         autocast=choose_precision(train["precision"], device),
@@ -130,14 +130,19 @@ def build_trainer(
     return Trainer(model, plan, runtime, prepared.loss)
 
 
-def parted_by(budget: Mapping[str, Any], quantizer: Quantizer, before: float, hooks: Sequence[Hook]) -> Parts:
-    """The training budget as calibration, what goes ``before`` the steps and ``hooks`` part it.
+def budget_parts(cfg: Mapping[str, Any], quantizer: Quantizer, hooks: Sequence[Hook]) -> BudgetParts:
+    """The training budget as calibration, distillation and ``hooks`` part it.
 
     Raises ConfigError where no step is left.
     """
     source = quantizer.calibration_source
     reserve_seconds = 0.0 if source is None else float(source.reserve_seconds)
-    return parted(budget, reserve_seconds, before, sum(h.reserve for h in hooks))
+    return parted(cfg["budget"], reserve_seconds, make(cfg["distillation"]).share, sum(hook.reserve for hook in hooks))
+
+
+def run_length(budget: Mapping[str, Any], parts: BudgetParts) -> RunLength:
+    """How long the steps last."""
+    return RunLength(parts.main if budget["train_steps"] is None else budget["train_seconds"], parts.steps)
 
 
 def wants_compile(cfg: Mapping[str, Any], device: torch.device) -> bool:

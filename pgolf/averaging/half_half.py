@@ -17,8 +17,8 @@ from pgolf.averaging.base import Averaging
 from pgolf.averaging.ema import EMA
 from pgolf.averaging.swa import SWA
 from pgolf.core.ranges import Fraction, PositiveInt
-from pgolf.qat.start import StartFraction, StartScale
 from pgolf.train.phases import Phase
+from pgolf.train.start import StartFraction, StartScale
 from pgolf.train.trainer import Schedules, Trainer
 
 

@@ -21,8 +21,8 @@ import torch
 from pgolf.averaging.base import Averaging
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Fraction, PositiveInt
-from pgolf.qat.start import Start, StartFraction, StartScale
 from pgolf.train.phases import Phase
+from pgolf.train.start import Start, StartFraction, StartScale
 from pgolf.train.trainer import Schedules, Trainer
 
 
@@ -49,9 +49,10 @@ class SWA(Averaging):
 
     def prepare(self, schedule: Schedules) -> None:
         self._start = Start(*self._when, schedule, "averaging")
-        if self.every is not None and _marks(1.0, self.every) == _marks(self._start.from_, self.every):
+        begins = self._start.from_ or 0.0
+        if self.every is not None and _marks(1.0, self.every) == _marks(begins, self.every):
             raise ConfigError(
-                f"averaging.every: {self.every:g} of the run never passes after its {100 * self._start.from_:.0f} %; "
+                f"averaging.every: {self.every:g} of the run never passes after its {100 * begins:.0f} %; "
                 "there would be no snapshot"
             )
 
@@ -61,12 +62,13 @@ class SWA(Averaging):
 
     def phases(self) -> list[Phase]:
         often = f"{self.every_steps:,} steps" if self.every is None else f"{100 * self.every:g} % of the run"
-        return [Phase(self._start.from_, 1.0, f"a snapshot of the weights every {often}, for their mean")]
+        when = "" if self._start.from_ is not None else f", {self._start}"
+        return [Phase(self._start.from_ or 0.0, 1.0, f"a snapshot of the weights every {often}, for their mean{when}")]
 
     def at_start(self, trainer: Trainer) -> None:
         self.sum = {n: torch.zeros_like(v, dtype=torch.float32) for n, v in trainer.model.state_dict().items()}
         trainer.average = lambda: self.mean() or trainer.model.state_dict()
-        self._look(0.0)
+        self._on = self._start.due(trainer.moment)
 
     def mean(self) -> dict[str, torch.Tensor]:
         """The weights' mean by name; empty before the first snapshot."""
@@ -74,18 +76,14 @@ class SWA(Averaging):
 
     @torch.no_grad()
     def after_step(self, trainer: Trainer) -> None:
-        progress = trainer.progress
-        passed = _marks(progress, self.every) if self.every_steps is None else trainer.step // self.every_steps
+        moment = trainer.moment
+        passed = _marks(moment.progress, self.every) if self.every_steps is None else trainer.step // self.every_steps
         if self._on and passed > self._passed:
             live = trainer.model.state_dict()
             torch._foreach_add_(list(self.sum.values()), [live[name].float() for name in self.sum])
             self.count += 1
         self._passed = passed
-        self._look(progress)
-
-    def _look(self, progress: float) -> None:
-        """Whether the step that begins now leaves weights to average, as it will be told by its learning rate."""
-        self._on = self._start.due(progress)
+        self._on = self._start.due(moment)  # whether the step that begins now leaves weights to average
 
     @torch.no_grad()
     def after_switch(self, trainer: Trainer, copied: Mapping[str, str]) -> None:

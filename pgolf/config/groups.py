@@ -51,7 +51,7 @@ GROUPS: tuple[Group, ...] = (
     Group("optimizer/orthogonal", runtime=("dtype",)),
     Group("optimizer/normalize"),
     Group("optimizer/decay"),
-    Group("schedule"),
+    Group("schedule", runtime=("length",)),
     Group("curriculum"),
     Group("distillation"),
     Group("auxiliary", runtime=("model",), many=True),

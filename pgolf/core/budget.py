@@ -25,15 +25,16 @@ def seconds_left(budget: Mapping[str, Any], train_seconds: float) -> float | Non
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class BudgetParts:
     """Of training, in seconds or, where these are fixed, in steps."""
 
     before: float
     main: float
     after: float
+    steps: int | None = None  # of ``main``, where they are fixed
 
 
-def parted(budget: Mapping[str, Any], reserve_seconds: float, before: float, after: float) -> Parts:
+def parted(budget: Mapping[str, Any], reserve_seconds: float, before: float, after: float) -> BudgetParts:
     """The fraction ``before`` of the training, what is in between, and the fraction ``after`` of what is left then.
 
     Parts in steps are whole, those at the ends rounded up. Raises ConfigError where nothing is left in between.
@@ -43,10 +44,10 @@ def parted(budget: Mapping[str, Any], reserve_seconds: float, before: float, aft
         seconds = training_seconds(budget, reserve_seconds)
         first = seconds * before
         last = (seconds - first) * after
-        return Parts(first, seconds - first - last, last)
+        return BudgetParts(first, seconds - first - last, last)
     first = ceil(steps * before - 1e-9)
     last = ceil((steps - first) * after - 1e-9)
     if steps - first - last < 1:
         kept = f"{first:,} before and {last:,} after it"
         raise ConfigError(f"budget.train_steps: of {steps:,} steps, {kept} leave none for training itself")
-    return Parts(first, steps - first - last, last)
+    return BudgetParts(first, steps - first - last, last, steps - first - last)

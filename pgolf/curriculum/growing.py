@@ -28,7 +28,7 @@ from pgolf.train.phases import Phase
 from pgolf.train.trainer import Batch, Trainer
 
 
-class Cut:
+class CutLoader:
     """Wraps a loader; ``parts`` and ``pieces``: what a batch and a window are divided by, from now on."""
 
     def __init__(self, loader: Loader) -> None:
@@ -102,7 +102,7 @@ class Growing(Curriculum):
             raise ConfigError(problems)
 
     def wrap(self, loader: Loader) -> Loader:
-        self._cut = Cut(loader)
+        self._cut = CutLoader(loader)
         self._use(0)
         return self._cut
 

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pgolf.core.ranges import PositiveFloat, PositiveFraction, PositiveInt
-from pgolf.qat.start import Start
 from pgolf.train.phases import Phase
+from pgolf.train.start import Start
 from pgolf.train.trainer import Batch, Hook, Schedules, Trainer
 
 

@@ -17,7 +17,7 @@ import torch
 import pgolf.quant.scale
 from pgolf.arch.attention.layer import Attention
 from pgolf.arch.base import SequenceMixer
-from pgolf.build import parted_by
+from pgolf.build import budget_parts, run_length
 from pgolf.config.check import bind_problems, node_problems
 from pgolf.config.groups import group_of
 from pgolf.core.budget import training_seconds
@@ -68,6 +68,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
             broken = broken | {"mixer"}
     built = _Built(cfg)
     model = {"arch", "size", "tokenizer"}
+    timing = {"averaging", "budget", "distillation", "hook", "quant", "schedule"}
     for part, groups, of_training in (
         (_eval_rules, {"eval", "size"}, False),
         (_stage_rules, model | {"mixer", "ngram", "ttt"}, False),
@@ -79,10 +80,11 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
         (_auxiliary_rules, model | {"auxiliary"}, True),
-        (_hook_rules, {"averaging", "hook", "schedule", "quant", "budget", "distillation"}, True),
-        (_curriculum_rules, {"curriculum"}, True),
+        (_schedule_rules, timing, True),
+        (_hook_rules, timing, True),
+        (_curriculum_rules, {"curriculum", "train"}, True),
         (_distillation_rules, model | {"distillation"}, True),
-        (_qat_rules, model | {"schedule", "quant", "qat"}, True),
+        (_qat_rules, model | timing | {"qat"}, True),
     ):
         if broken & groups or (of_training and not trains):
             continue
@@ -115,6 +117,15 @@ class _Built:
     @cached_property
     def quantizer(self) -> Any:
         return make(self.cfg["quant"])
+
+    @cached_property
+    def hooks(self) -> list[Hook]:
+        return [make(node) for node in (self.cfg["averaging"], *self.cfg["hook"].values())]
+
+    @cached_property
+    def schedule(self) -> Any:
+        parts = budget_parts(self.cfg, self.quantizer, self.hooks)
+        return make(self.cfg["schedule"], length=run_length(self.cfg["budget"], parts))
 
 
 def _eval_rules(built: _Built) -> None:
@@ -236,6 +247,15 @@ def _calibration_rules(built: _Built) -> None:
     source.check(model)
 
 
+def _schedule_rules(built: _Built) -> None:
+    """What the schedule announces comes within the budget."""
+    try:
+        _ = built.quantizer
+    except ConfigError:
+        return  # a quantizer that cannot be built has been complained about
+    _ = built.schedule
+
+
 def _auxiliary_rules(built: _Built) -> None:
     """Terms of the loss can be made for the model."""
     try:
@@ -247,27 +267,26 @@ def _auxiliary_rules(built: _Built) -> None:
 
 
 def _hook_rules(built: _Built) -> None:
-    """What hooks wait for comes before the run ends, and they leave something of it."""
-    schedule = make(built.cfg["schedule"])
-    hooks: list[Hook] = [make(node) for node in (built.cfg["averaging"], *built.cfg["hook"].values())]
+    """What hooks wait for comes before the run ends."""
+    try:
+        schedule = built.schedule
+    except ConfigError:
+        return  # what leaves no step, a schedule that cannot be, has been complained about
     problems: list[str] = []
-    for hook in hooks:
+    for hook in built.hooks:
         try:
             hook.prepare(schedule)
         except ConfigError as error:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    try:
-        quantizer = built.quantizer
-    except ConfigError:
-        return  # a quantizer that cannot be built has been complained about
-    parted_by(built.cfg["budget"], quantizer, make(built.cfg["distillation"]).share, hooks)
 
 
 def _curriculum_rules(built: _Built) -> None:
     """Batches and windows can be cut as asked."""
     train = built.cfg["train"]
+    if min(train["window"], train["accumulation"]) < 1:
+        return  # has been complained about
     rows = train["batch_tokens"] // (train["window"] * train["accumulation"] * process_facts().world)
     make(built.cfg["curriculum"]).check(rows, train["window"])
 
@@ -314,7 +333,7 @@ def _qat_rules(built: _Built) -> None:
         return
     try:
         _quant_rules(built)
-        model = built.model
+        model, schedule = built.model, built.schedule
     except ConfigError:
-        return  # a model or a quantizer that cannot be built has been complained about
-    method.prepare(model, built.quantizer, make(built.cfg["schedule"]))
+        return  # a model, a quantizer or a schedule that cannot be built has been complained about
+    method.prepare(model, built.quantizer, schedule)

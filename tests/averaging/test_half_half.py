@@ -5,6 +5,7 @@ import torch
 
 from pgolf.averaging.half_half import HalfHalf
 from pgolf.core.make import make
+from pgolf.train.moment import Moment
 from pgolf.train.warmup import warm_up
 from tests.averaging.averages import averaged, ema_of, mean_of
 from tests.helpers import tiny_settings
@@ -49,5 +50,5 @@ def test_the_preset_takes_fourteen_snapshots_of_187s_warmdown():
     trainer, _ = averaged(preset, steps=1)
     trainer.schedule.fraction = 3500 / 9268
     average.prepare(trainer.schedule)
-    snapshots = [step for step in range(50, 9269, 50) if average._start.due((step - 1) / 9268)]
+    snapshots = [step for step in range(50, 9269, 50) if average._start.due(Moment((step - 1) / 9268, step - 1, 0.0))]
     assert len(snapshots) == 14 and preset.ema.decay == 0.997

@@ -6,10 +6,10 @@ import torch
 from pgolf.averaging.swa import SWA
 from pgolf.core.errors import ConfigError
 from pgolf.hook.wallclock import Wallclock
-from pgolf.schedule.warmdown import Warmdown
 from pgolf.train.activation import Activate
 from pgolf.train.trainer import Hook
 from tests.averaging.averages import averaged, mean_of
+from tests.train.rig import warmdown
 
 
 def swa(every=None, every_steps=None, start=None, start_lr_scale=None):
@@ -101,9 +101,9 @@ def test_weights_that_start_as_copies_have_their_originals_snapshots():
 )
 def test_what_would_average_nothing_is_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
-        swa(**settings).prepare(Warmdown(fraction=0.667, floor=0.0))
+        swa(**settings).prepare(warmdown(fraction=0.667, floor=0.0))
 
 
 def test_a_threshold_below_the_schedules_floor_is_refused():
     with pytest.raises(ConfigError, match=r"averaging.start_lr_scale: 0.2 is never passed"):
-        swa(every=0.01, start_lr_scale=0.2).prepare(Warmdown(fraction=0.5, floor=0.3))
+        swa(every=0.01, start_lr_scale=0.2).prepare(warmdown(fraction=0.5, floor=0.3))

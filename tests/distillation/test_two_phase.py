@@ -91,7 +91,7 @@ def test_fixed_steps_are_shared_and_each_phase_has_its_own_schedule():
     trainer.hooks.append(type("See", (Hook,), {"after_step": lambda s, t: scales.append(t.lr_scale)})())
     result = trainer.fit()
     assert rates == pytest.approx([1e-3] * 4 + [1e-3 * 2 / 3, 1e-3 / 3])
-    assert scales == pytest.approx([trainer.schedule.scale(n / 4) for n in range(4)])
+    assert scales == pytest.approx([trainer.schedule.foreseen(n / 4) for n in range(4)])
     assert (hook.step, result.steps) == (6, 4) and trainer.loader.position == 10
 
 

@@ -10,9 +10,8 @@ from pgolf.core.budget import parted
 from pgolf.core.errors import ConfigError
 from pgolf.hook.burst import Burst
 from pgolf.hook.wallclock import Wallclock
-from pgolf.schedule.warmdown import Warmdown
 from pgolf.train.trainer import Hook
-from tests.train.rig import rig
+from tests.train.rig import rig, warmdown
 
 
 def burst(keep=3, below=0.5, epochs=2, rate=0.1, reserve=0.3):
@@ -112,7 +111,7 @@ def test_a_run_that_stopped_in_the_middle_ends_with_the_same_burst():
 
 def test_a_threshold_that_is_never_passed_is_refused():
     with pytest.raises(ConfigError, match=r"hook.burst.below_lr_scale: 0.2 is never passed"):
-        burst(below=0.2).prepare(Warmdown(fraction=0.5, floor=0.3))
+        burst(below=0.2).prepare(warmdown(fraction=0.5, floor=0.3))
 
 
 @pytest.mark.parametrize(
