@@ -21,6 +21,7 @@ import torch
 from pgolf.averaging.base import Averaging
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Fraction, PositiveInt
+from pgolf.train.moment import RunLength
 from pgolf.train.phases import Phase
 from pgolf.train.start import Start, StartFraction, StartScale
 from pgolf.train.trainer import Schedules, Trainer
@@ -55,6 +56,22 @@ class SWA(Averaging):
                 f"averaging.every: {self.every:g} of the run never passes after its {100 * begins:.0f} %; "
                 "there would be no snapshot"
             )
+        steps = schedule.length.steps
+        if steps is not None and not any(self._takes(schedule.length, step) for step in range(steps, 0, -1)):
+            raise ConfigError(f"averaging: of {steps:,} steps none leaves a snapshot; {self.phases()[0].description}")
+
+    def _takes(self, length: RunLength, step: int) -> bool:
+        """Whether this step of a fixed number of them leaves a snapshot."""
+        assert length.steps is not None
+        before = length.at((step - 1) / length.steps)
+        assert before is not None
+        return self._start.due(before) and self._passes(step, step / length.steps) > self._passes(
+            step - 1, before.progress
+        )
+
+    def _passes(self, step: int, progress: float) -> int:
+        """How often a snapshot is due in this many steps."""
+        return _marks(progress, self.every) if self.every_steps is None else step // self.every_steps
 
     @property
     def exported(self) -> str:  # type: ignore[override]
@@ -77,7 +94,7 @@ class SWA(Averaging):
     @torch.no_grad()
     def after_step(self, trainer: Trainer) -> None:
         moment = trainer.moment
-        passed = _marks(moment.progress, self.every) if self.every_steps is None else trainer.step // self.every_steps
+        passed = self._passes(trainer.step, moment.progress)
         if self._on and passed > self._passed:
             live = trainer.model.state_dict()
             torch._foreach_add_(list(self.sum.values()), [live[name].float() for name in self.sum])

@@ -25,7 +25,7 @@ from pgolf.core.protocols import Loader
 from pgolf.core.ranges import Fraction, PositiveInt
 from pgolf.curriculum.base import Curriculum
 from pgolf.train.phases import Phase
-from pgolf.train.trainer import Batch, Trainer
+from pgolf.train.trainer import Batch, Schedules, Trainer
 
 
 class CutLoader:
@@ -100,6 +100,14 @@ class Growing(Curriculum):
         self._tokens = [(rows // parts, window // pieces) for parts, pieces in self.shapes]
         if problems:
             raise ConfigError(problems)
+
+    def prepare(self, schedule: Schedules) -> None:
+        last = schedule.length.last_step()
+        if last is not None and last.progress < self.starts[-1]:
+            raise ConfigError(
+                f"curriculum.starts: {self.starts[-1]:g} is never reached: of {schedule.length.steps:,} steps the last "
+                "begins before"
+            )
 
     def wrap(self, loader: Loader) -> Loader:
         self._cut = CutLoader(loader)

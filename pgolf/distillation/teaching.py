@@ -97,17 +97,17 @@ class Teach(Hook):
     def before_steps(self, trainer: Trainer) -> None:
         if not self.done:
             self._teach(trainer)
-        trainer.seconds_before = self.seconds
+        trainer.seconds_before = self.seconds - self._beyond(trainer)
 
     def _teach(self, trainer: Trainer) -> None:
         clock = trainer.clock.another()
         clock.restore(self.seconds)
         clock.start()
+        loss_nats = math.nan
         trainer.tell("teacher", f"trains for {_window(trainer)}")
-        while not self.done:
+        while not self.done and trainer.stopped_by is None:
             progress = self._progress(trainer)
-            for listener in self._listeners:
-                listener(progress)
+            self._tell_progress(progress)
             loss_nats = self._take_step(trainer, progress)
             self.step += 1
             if not math.isfinite(loss_nats):
@@ -119,18 +119,29 @@ class Teach(Hook):
             self._recent.append(elapsed - self.seconds)
             self.seconds = elapsed
             self.done = self._is_over(trainer)
+            if self.done:
+                trainer.clock.restore(self._beyond(trainer))  # is the student's loss
             trainer.tell(
                 "teacher_step",
                 series=True,
                 teacher_loss=loss_nats,
                 teacher_steps=self.step,
                 teacher_seconds=elapsed,
+                teacher_progress=self._progress(trainer),
             )
             for hook in trainer.hooks:
                 hook.at_rest(trainer)
+        self._tell_progress(1.0)
+        if self.done:
+            trainer.tell("teacher", f"is done after {self.step:,} steps in {self.seconds:.0f} s, loss {loss_nats:.4f}")
+
+    def _tell_progress(self, progress: float) -> None:
         for listener in self._listeners:
-            listener(1.0)
-        trainer.tell("teacher", f"is done after {self.step:,} steps in {self.seconds:.0f} s, loss {loss_nats:.4f}")
+            listener(progress)
+
+    def _beyond(self, trainer: Trainer) -> float:
+        """Seconds by which the teacher's window was shorter than its first step."""
+        return 0.0 if trainer.plan.steps else max(0.0, self.seconds - trainer.plan.before)
 
     def _progress(self, trainer: Trainer) -> float:
         done = self.step if trainer.plan.steps else self.seconds
@@ -185,8 +196,7 @@ class Teach(Hook):
         self._recent = deque(state["recent"], maxlen=RECENT_STEPS)
         self.done = state["done"]
         if self.done:
-            for listener in self._listeners:
-                listener(1.0)
+            self._tell_progress(1.0)
 
 
 def _window(trainer: Trainer) -> str:

@@ -68,7 +68,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
             broken = broken | {"mixer"}
     built = _Built(cfg)
     model = {"arch", "size", "tokenizer"}
-    timing = {"averaging", "budget", "distillation", "hook", "quant", "schedule"}
+    timing = {"averaging", "budget", "curriculum", "distillation", "hook", "quant", "schedule"}
     for part, groups, of_training in (
         (_eval_rules, {"eval", "size"}, False),
         (_stage_rules, model | {"mixer", "ngram", "ttt"}, False),
@@ -82,6 +82,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_auxiliary_rules, model | {"auxiliary"}, True),
         (_schedule_rules, timing, True),
         (_hook_rules, timing, True),
+        (_activation_rules, model | timing, True),
         (_curriculum_rules, {"curriculum", "train"}, True),
         (_distillation_rules, model | {"distillation"}, True),
         (_qat_rules, model | timing | {"qat"}, True),
@@ -120,7 +121,7 @@ class _Built:
 
     @cached_property
     def hooks(self) -> list[Hook]:
-        return [make(node) for node in (self.cfg["averaging"], *self.cfg["hook"].values())]
+        return [make(node) for node in (self.cfg["averaging"], self.cfg["curriculum"], *self.cfg["hook"].values())]
 
     @cached_property
     def schedule(self) -> Any:
@@ -280,6 +281,21 @@ def _hook_rules(built: _Built) -> None:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
+
+
+def _activation_rules(built: _Built) -> None:
+    """Routes that wait become active before the last step, where the steps are fixed."""
+    try:
+        model, length = built.model, built.schedule.length
+    except ConfigError:
+        return  # has been complained about
+    last = length.last_step()
+    late = [a for a in model.activations() if last is not None and not a.due(int(last.step + 0.5), last.progress)]
+    if late:
+        raise ConfigError(
+            f"arch.recurrence: route {late[0].route} is never active: it starts at {late[0]}, and of {length.steps:,} "
+            "steps the last begins before"
+        )
 
 
 def _curriculum_rules(built: _Built) -> None:

@@ -18,7 +18,7 @@ from pgolf.core.protocols import Loader, Model
 from pgolf.core.results import Score, TrainResult
 from pgolf.core.threads import CoreShare
 from pgolf.train.clock import TrainClock
-from pgolf.train.moment import Moment
+from pgolf.train.moment import Moment, RunLength
 from pgolf.train.phases import Phase
 from pgolf.train.state import Weights, random_state, restore_random_state
 
@@ -35,6 +35,8 @@ class Optimizes(Protocol):
 
 
 class Schedules(Protocol):
+    length: RunLength
+
     def scale(self, moment: Moment) -> float: ...
     def foreseen(self, progress: float) -> float | None: ...
     def phases(self) -> list[Phase]: ...

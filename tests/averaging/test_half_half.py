@@ -5,6 +5,7 @@ import torch
 
 from pgolf.averaging.half_half import HalfHalf
 from pgolf.core.make import make
+from pgolf.hook.wallclock import Wallclock
 from pgolf.train.moment import Moment
 from pgolf.train.warmup import warm_up
 from tests.averaging.averages import averaged, ema_of, mean_of
@@ -24,7 +25,7 @@ def test_what_is_exported_is_the_mean_of_both_averages():
 
 def test_before_the_first_snapshot_it_is_the_moving_average():
     average = HalfHalf(decay=0.8, every=None, every_steps=50, start=0.5, start_lr_scale=None)
-    trainer, watch = averaged(average, steps=4)
+    trainer, watch = averaged(average, seconds=4.0, hooks=[Wallclock()])
     result = trainer.fit()
     ema = ema_of(watch.seen, 0.8)
     for name, value in result.state.items():
@@ -47,7 +48,7 @@ def test_a_warm_up_leaves_no_trace_in_an_average(option):
 def test_the_preset_takes_fourteen_snapshots_of_187s_warmdown():
     preset = make(tiny_settings("averaging=pr187")["averaging"])
     average = preset.swa
-    trainer, _ = averaged(preset, steps=1)
+    trainer, _ = averaged(preset, steps=9268)
     trainer.schedule.fraction = 3500 / 9268
     average.prepare(trainer.schedule)
     snapshots = [step for step in range(50, 9269, 50) if average._start.due(Moment((step - 1) / 9268, step - 1, 0.0))]

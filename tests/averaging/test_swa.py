@@ -6,7 +6,9 @@ import torch
 from pgolf.averaging.swa import SWA
 from pgolf.core.errors import ConfigError
 from pgolf.hook.wallclock import Wallclock
+from pgolf.schedule.warmdown import Warmdown
 from pgolf.train.activation import Activate
+from pgolf.train.moment import RunLength
 from pgolf.train.trainer import Hook
 from tests.averaging.averages import averaged, mean_of
 from tests.train.rig import warmdown
@@ -66,7 +68,7 @@ def test_by_the_clock_the_same_fractions_count():
 
 
 def test_before_the_first_snapshot_the_weights_themselves_are_exported_and_said_to_be():
-    trainer, watch = averaged(swa(every_steps=50, start=0.5), steps=4)
+    trainer, watch = averaged(swa(every_steps=50, start=0.5), seconds=4.0, hooks=[Wallclock()])
     result = trainer.fit()
     assert all(torch.equal(value.double(), watch.seen[-1][name]) for name, value in result.state.items())
     assert "for lack of snapshots" in trainer.listeners[0].of("average")[0].text
@@ -85,6 +87,21 @@ def test_weights_that_start_as_copies_have_their_originals_snapshots():
     trainer.hooks += [switch, See()]
     trainer.fit()
     assert len(seen) == 4 and all(seen.values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        (dict(every_steps=50, start=0.5), 49),
+        (dict(every_steps=50, start=0.999), 950),
+        (dict(every=0.005, start_lr_scale=0.2), 1),
+        (dict(every=0.5, start=0.6), 1),
+    ],
+    ids=str,
+)
+def test_fixed_steps_none_of_which_leaves_a_snapshot_are_refused(settings, steps):
+    with pytest.raises(ConfigError, match=f"of {steps:,} steps"):
+        swa(**settings).prepare(Warmdown(length=RunLength(100.0, steps), fraction=0.667, floor=0.0))
 
 
 @pytest.mark.parametrize(

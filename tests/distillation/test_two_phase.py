@@ -103,6 +103,13 @@ def test_by_the_clock_both_phases_together_are_no_longer_than_the_budget():
     assert [e.facts["teacher_steps"] for e in trainer.listeners[0].of("teacher_step")] == [1, 2, 3, 4, 5]
 
 
+def test_a_window_shorter_than_a_step_is_taken_from_the_student():
+    trainer, hook = teaching(seconds=8.0, before=0.25, hooks=[Wallclock()])
+    result = trainer.fit()
+    assert (hook.step, trainer.seconds_before) == (1, 0.25)
+    assert result.seconds == 1.0 + result.steps <= 8.25, "what goes beyond counts once"
+
+
 def test_the_teacher_is_plain_adamw_on_clipped_gradients():
     trainer, hook = teaching(steps=1, before=2.0)
     twin = copy.deepcopy(hook.teacher).train().requires_grad_(True)

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from pgolf.core.errors import ConfigError
+from pgolf.run import rules
 from pgolf.train.trainer import Hook
 from pgolf.train.warmup import warm_up
-from tests.train.test_resume import BY_SECONDS, BY_STEPS, check, dataset, started  # noqa: F401 - a fixture
+from tests.train.test_resume import BY_SECONDS, BY_STEPS, TINY, check, composed, dataset, started  # noqa: F401 - a fixture
 
 # Of 12 steps or seconds, one batch a second: a step that begins after n of them has a learning rate of 1 - n/12.
 COMBINED = {
@@ -110,3 +112,23 @@ def test_a_warm_up_leaves_no_trace_of_any_phase_nor_in_random_numbers_nor_in_the
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "crown_q")) for n in COMBINED])
 def test_all_of_them_at_once_go_on_to_the_bit(name, dataset, tmp_path):  # noqa: F811
     check((*BY_STEPS, *COMBINED[name], *BURST), dataset, tmp_path, at=[2, 7])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("arch/recurrence=mini", "arch.recurrence.start=null", "arch.recurrence.start_step=12"), "is never active"),
+        (("arch/recurrence=mini", "arch.recurrence.start=0.95"), "route recurrent is never active: it starts at 95"),
+        (("qat=ste", "qat.start=0.95", "qat.start_lr_scale=null"), "qat.start: 0.95 is never reached: of 12 steps"),
+        (("qat=ste", "qat.start_lr_scale=0.05"), "qat.start_lr_scale: 0.05 is never reached: of 12 steps"),
+        (("hook=[burst]", "hook.burst.below_lr_scale=0.05"), "hook.burst.below_lr_scale: 0.05 is never reached"),
+        (("curriculum=growing", "curriculum.starts=[0,0.95]"), "curriculum.starts: 0.95 is never reached"),
+        (("averaging=swa", "averaging.every_steps=50", "averaging.every=null"), "averaging: of 12 steps none leaves"),
+        (("distillation=two_phase", "distillation.share=0.95"), "of 12 steps, 12 before and 0 after it leave none"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else "",
+)
+def test_a_phase_that_fixed_steps_never_reach_is_refused_before_training(words, message):
+    with pytest.raises(ConfigError) as caught:
+        rules.check(composed(*TINY, *BY_STEPS, "eval.window=16", *words))
+    assert len(caught.value.problems) == 1 and message in caught.value.problems[0]
