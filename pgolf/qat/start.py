@@ -92,7 +92,7 @@ class Switch(Hook):
         self._followed: float | None = None
 
     def phases(self) -> list[Phase]:
-        return [Phase(self.start.from_, 1.0, self.what)]
+        return [Phase(self.start.from_, 1.0, self.what, switch=True)]
 
     def at_start(self, trainer: Trainer) -> None:
         self._look(trainer, 0.0)
