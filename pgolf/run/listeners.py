@@ -112,11 +112,15 @@ class Harmless:
 
 
 class ParseableLog:
-    """train.log: the lines that the tools around the challenge read; ``quant`` and ``compressor`` name its labels."""
+    """train.log: the lines that the tools around the challenge read; ``quant`` and ``compressor`` name its labels.
 
-    def __init__(self, log: TextLog, quant: str, compressor: str, train_seconds: float) -> None:
+    ``begun``: the file has its beginning from an earlier process of the run.
+    """
+
+    def __init__(self, log: TextLog, quant: str, compressor: str, train_seconds: float, begun: bool = False) -> None:
         self.log, self.quant, self.label = log, quant, f"{quant}+{compressor}"
         self.train_seconds = train_seconds
+        self._said = ("data", "built", "warmup") if begun else ()  # what an earlier process of this run wrote
         self._planned: int | None = None
         self._last_line = 0.0
         self._lines: Mapping[str, Callable[[Event], Iterable[str]]] = {
@@ -134,7 +138,9 @@ class ParseableLog:
 
     def hear(self, event: Event) -> None:
         if event.name in self._lines:
-            self.log.write(*self._lines[event.name](event))
+            lines = list(self._lines[event.name](event))
+            if event.name not in self._said:
+                self.log.write(*lines)
 
     def _data(self, event: Event) -> Iterable[str]:
         dataset = event.facts["dataset"]
