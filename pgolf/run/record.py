@@ -69,7 +69,7 @@ class Run(Recorder):
         quant, compressor = cfg["choices"]["quant"], cfg["choices"]["compressor"]
         train_seconds = cfg["budget"]["train_seconds"]
         self.listeners: list[Listener] = [
-            ParseableLog(self.log, quant, compressor, train_seconds, begun=found is not None),
+            ParseableLog(self.log, quant, compressor, train_seconds, say=console.line, begun=found is not None),
             self.screen,
             Series(self.loggers),
             Outlook(cfg, self.tell),

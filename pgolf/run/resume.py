@@ -86,12 +86,14 @@ def _found(cfg: Mapping[str, Any], root: Path, folder: RunFolder, world: int) ->
         )
     try:
         _check(cfg, folder, checkpoint, world)
+        what = "training is over" if checkpoint.trained else f"after step {checkpoint.step:,}"
+        found = Found(folder, checkpoint, [*notes, f"{what}, from {checkpoint.path}"])
+        found.settled(cfg)  # it must say all that it is asked for
         _cut_logs(folder.path, checkpoint.facts["logs"])
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"resume: {checkpoint.path}: not what a checkpoint of a run says ({error!r})") from error
     (folder.path / RESULT_NAME).unlink(missing_ok=True)
-    what = "training is over" if checkpoint.trained else f"after step {checkpoint.step:,}"
-    return Found(folder, checkpoint, [*notes, f"{what}, from {checkpoint.path}"])
+    return found
 
 
 def fit(recorder: Recorder, trainer: Trainer, found: Found | None) -> TrainResult:
@@ -100,6 +102,7 @@ def fit(recorder: Recorder, trainer: Trainer, found: Found | None) -> TrainResul
         return stages.fit(recorder, trainer)
     for change in found.changes(recorder.account()):
         recorder.tell("resume", change)
+    _check_state(found.checkpoint, trainer)
     state = found.checkpoint.state
     if not found.checkpoint.trained:
         return stages.fit(recorder, trainer, state)
@@ -118,6 +121,26 @@ def _check(cfg: Mapping[str, Any], folder: RunFolder, checkpoint: Checkpoint, wo
         raise RunError(f"resume: {folder.path} was made by another config. What differs: {differ}")
     if facts["world"] != world:
         raise RunError(f"resume: {folder.path} is a run of {facts['world']} processes, not of {world}")
+
+
+def _check_state(checkpoint: Checkpoint, trainer: Trainer) -> None:
+    """Raise RunError for the state of another model or other hooks: the code was another."""
+    now, state = trainer.state(), checkpoint.state
+    wanted = [*now, *(["result"] if checkpoint.trained else [])]
+    weights = [{name: value.shape for name, value in one.get("model", {}).items()} for one in (now, state)]
+    hooks = [[set(hook) for hook in one.get("hooks", ())] for one in (now, state)]
+    if missing := [key for key in wanted if key not in state]:
+        what = f"it has no {', '.join(missing)}"
+    elif weights[0] != weights[1]:
+        what = "its weights are not those of this model"
+    elif hooks[0] != hooks[1]:
+        what = "its hooks remember other things"
+    else:
+        return
+    raise RunError(
+        f"resume: {checkpoint.path}: {what}; it was written by other code"
+        + (f", at revision {checkpoint.facts['git_sha']}" if checkpoint.facts.get("git_sha") else "")
+    )
 
 
 def _cut_logs(folder: Path, lengths: Mapping[str, int]) -> None:

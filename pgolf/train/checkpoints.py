@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,13 +77,15 @@ class Checkpoints:
         except OSError as error:
             raise RunError(f"{self.folder}: cannot be made: {error.strerror or error}") from error
         write_bytes_atomic(path, first, head, content.getbuffer())
-        for old in [other for other in self.paths() if other != path][: -(keep - 1) or None]:
-            with contextlib.suppress(OSError):  # it is only in the way
-                old.unlink()
+        _unlink([other for other in self.paths() if other != path][: -(keep - 1) or None])
         return path
 
     def newest(self, say: Callable[[str], None]) -> Checkpoint | None:
-        """The newest that is whole; ``say`` hears of each that is not. Raises RunError for one of another version."""
+        """The newest that is whole; ``say`` hears of each that is not. Raises RunError for one of another version.
+
+        What a process that was killed had begun to write is removed.
+        """
+        _unlink(self.folder.glob(".*.ckpt.*.tmp"))
         for path in reversed(self.paths()):
             try:
                 return read(path)
@@ -95,11 +97,15 @@ class Checkpoints:
 
     def remove(self) -> None:
         """All of them: nothing is left to go on with."""
-        for path in self.paths():
-            with contextlib.suppress(OSError):
-                path.unlink()
+        _unlink([*self.paths(), *self.folder.glob("*.torn"), *self.folder.glob(".*.ckpt.*.tmp")])
         with contextlib.suppress(OSError):  # of other ranks, or somebody else's
             self.folder.rmdir()
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):  # it is only in the way
+            path.unlink()
 
 
 def read(path: Path) -> Checkpoint:

@@ -10,12 +10,15 @@ import pytest
 
 from pgolf.config.compose import compose, settings
 from pgolf.core.errors import DataError, OverBudget, RunError, UserError
+from pgolf.core.events import Event
 from pgolf.core.results import TrainResult
 from pgolf.core.signals import Stopped, heeding_signals
 from pgolf.logger.jsonl import Jsonl
 from pgolf.run import record, stages
+from pgolf.run.listeners import ParseableLog
 from pgolf.run.record import Run
 from pgolf.track.experiments import append_row, read_rows
+from pgolf.track.textlog import TextLog
 from pgolf.train.trainer import Trainer
 from train import train
 
@@ -218,3 +221,13 @@ def test_training_by_the_clock_that_took_longer_than_allowed_does_not_count(
     run = SimpleNamespace(cfg={"budget": budget}, train=trained, trained_before=anothers, ledger=ledger)
     assert (Run._overran(run) == "") is valid
     assert valid or "more than the 300 allowed" in Run._overran(run)
+
+
+def test_a_disk_that_refuses_train_log_does_not_end_the_run(tmp_path):
+    said = []
+    with TextLog(tmp_path / "train.log") as log:
+        listener = ParseableLog(log, "int5", "zlib", 30.0, say=said.append)
+        log.write = raising(RunError("train.log: cannot be written: No space left on device"))
+        for step in (1, 2):
+            listener.hear(Event("step", step, {"train_loss": 1.0, "train_seconds": step}))
+    assert said == ["train.log: cannot be written: No space left on device; the run goes on without it"]

@@ -15,15 +15,17 @@ from pgolf.config.content import content
 from pgolf.config.naming import config_hash, run_name
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.signals import Stopped, heeding_signals
+from pgolf.hook.ema import EMA
 from pgolf.run import resume, stages
 from pgolf.run.rules import check
 from pgolf.track.result import RunFacts, build_result, write_result
 from pgolf.track.textlog import parse_log
-from pgolf.train.checkpoints import Checkpoints
+from pgolf.train.checkpoints import Checkpoint, Checkpoints
 from pgolf.train.trainer import Trainer
 from tests import warm
 from tests.processes import until
 from tests.run.test_record import WORDS, cache, raising  # noqa: F401 - a fixture
+from tests.train.rig import rig
 from train import train
 
 STEPS = 9
@@ -150,7 +152,8 @@ def unfinished(tmp_path):
         folder = tmp_path / run_name(cfg, cfg["choices"]) / f"seed={cfg['seed']}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(to_yaml(cfg))
-        made = {"config_hash": config_hash(cfg), "world": 1, "logs": {}, "ledger": {}, "machine": {}, "code_sha256": ""}
+        machine = {"autocast": "none", "compile": False, "threads": 1}
+        made = {"config_hash": config_hash(cfg), "world": 1, "logs": {}, "ledger": {}, "machine": machine}
         Checkpoints(folder).write(step, made | (facts or {}), {}, keep=2)
         if status:
             run = RunFacts("n", cfg["seed"], 1, None, None, "abc", "python train.py")
@@ -212,6 +215,7 @@ def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path, unfinished):
         ({"world": 2}, "a run of 2 processes, not of 1"),
         ({"config_hash": "other"}, "made by another config"),
         ({"logs": None}, "not what a checkpoint of a run says"),
+        ({"machine": {}}, "not what a checkpoint of a run says"),
     ],
     ids=str,
 )
@@ -242,6 +246,26 @@ def test_what_was_decided_about_the_machine_is_taken_over_and_its_changes_are_to
         "torch 2.9, but 2.0 before: bits may differ",
         "the code has changed since: bits may differ",
     ]
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [
+        (lambda s: {**s, "model": {**s["model"], "more": torch.zeros(1)}}, "its weights are not those of this model"),
+        (lambda s: {**s, "hooks": [*s["hooks"], {}]}, "its hooks remember other things"),
+        (lambda s: {key: s[key] for key in s if key != "loader"}, "it has no loader"),
+        (lambda s: s, None),
+    ],
+    ids=["weights", "hooks", "keys", "its own"],
+)
+def test_a_state_that_other_code_has_written_is_refused_before_training(other, text, tmp_path):
+    trainer = rig(hooks=[EMA(decay=0.9)], steps=2)
+    checkpoint = Checkpoint(tmp_path / "2.ckpt", 2, False, {"git_sha": "abc"}, other(trainer.state()))
+    if text is None:
+        resume._check_state(checkpoint, trainer)
+        return
+    with pytest.raises(RunError, match=f"{text}; it was written by other code, at revision abc"):
+        resume._check_state(checkpoint, trainer)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,18 @@ def test_a_torn_one_is_said_and_the_one_before_it_taken(share, tmp_path):
     assert [path.name for path in checkpoints.paths()] == ["00000001.ckpt", "00000003.ckpt"], "a torn one counts not"
 
 
+def test_what_a_killed_process_had_begun_to_write_is_removed(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    path = checkpoints.write(1, {}, STATE, keep=2)
+    begun = path.with_name(f".{path.name}.0a1b2c3d.tmp")
+    begun.write_bytes(b"half")
+    assert checkpoints.newest(print).step == 1 and not begun.exists()
+    begun.write_bytes(b"half")
+    path.with_suffix(".torn").write_bytes(b"torn")
+    checkpoints.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_changed_bit_anywhere_is_noticed(tmp_path):
     path = Checkpoints(tmp_path).write(1, {"name": "x"}, STATE, keep=1)
     whole = path.read_bytes()
