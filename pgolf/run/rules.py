@@ -31,6 +31,8 @@ from pgolf.eval.stage import check_signals
 from pgolf.eval.windows import check_positions
 from pgolf.qat.base import QATMethod
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
+from pgolf.train.activation import Activate
+from pgolf.train.pace import refuse_never
 
 
 def check(cfg: Mapping[str, Any], *, trains: bool = True) -> None:
@@ -78,6 +80,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_calibration_rules, model | {"budget", "quant"}, False),
         (_schedule_rules, {"budget", "schedule", "quant"}, True),
         (_qat_rules, model | {"budget", "schedule", "quant", "qat"}, True),
+        (_phase_rules, model | {"schedule", "optimizer", "hook", "quant", "qat", "budget"}, True),
     ):
         if broken & groups or (of_training and not trains):
             continue
@@ -255,3 +258,21 @@ def _qat_rules(built: _Built) -> None:
     except ConfigError:
         return  # a model, a quantizer or a schedule that cannot be built has been complained about
     method.prepare(model, built.quantizer, schedule)
+
+
+def _phase_rules(built: _Built) -> None:
+    """What is to change in mid-run does so in a run of a fixed number of steps; by the clock only timed steps tell."""
+    cfg, steps = built.cfg, built.cfg["budget"]["train_steps"]
+    if steps is None:
+        return
+    method: QATMethod = make(cfg["qat"])
+    try:
+        model, schedule = built.model, built.schedule
+        prepared = method.prepare(model, built.quantizer, schedule)
+    except ConfigError:
+        return  # it has been complained about
+    activate = Activate(model.activations(), model.routes, steps)
+    hooks = [*prepared.updates, *map(make, cfg["hook"].values()), activate, *prepared.hooks]
+    optimizer = make(cfg["optimizer"], model=model)
+    phases = [phase for one in (schedule, optimizer, *hooks) for phase in one.phases()]
+    refuse_never(phases, steps)
