@@ -75,6 +75,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_model_rules, model, False),
         (_adaptation_rules, model | {"eval", "ttt"}, False),
         (_attention_rules, model, True),
+        (_row_rules, model | {"loader"}, True),
         (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
@@ -187,6 +188,28 @@ def _attention_rules(built: _Built) -> None:
             raise ConfigError(
                 f"arch/attention: {name} attention cannot train on a {device.upper()}, only on "
                 f"{', '.join(sorted(mixer.trains_on))}; auto trains anywhere (arch.attention.kernel=auto for documents)"
+            )
+
+
+def _row_rules(built: _Built) -> None:
+    """Rows longer than a window go to an attention that parts them, and to nothing else that mixes positions."""
+    if not trait(built.cfg["loader"], "makes_rows", False):
+        return
+    try:
+        mixers = [layer.mixer for layer in built.model.layers if layer.mixer is not None]
+    except ConfigError:
+        return  # it has been complained about
+    for mixer in mixers:
+        if not isinstance(mixer, Attention) or not mixer.kernel.takes_rows:
+            name = type(mixer.kernel if isinstance(mixer, Attention) else mixer).__name__.lower()
+            raise ConfigError(
+                f"loader: it hands the model rows of many documents, and {name} would mix all of a row; choose "
+                "arch/attention=packed, or another loader"
+            )
+        if mixer.rotary.ntk:
+            raise ConfigError(
+                "arch.attention.rope_ntk: the base would grow with the rows of loader=documents, and be another one in "
+                "the windows of an evaluation; choose rope_ntk=false, or another loader"
             )
 
 
