@@ -15,4 +15,5 @@ class Averaging(Hook):
     of_update = True
 
     def at_end(self, trainer: Trainer) -> None:
-        trainer.tell("average", f"exported: {self.exported}", exported=self.exported)
+        trainer.exported = self.exported
+        trainer.tell("average", f"exported: {self.exported}")

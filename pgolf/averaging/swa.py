@@ -80,7 +80,14 @@ class SWA(Averaging):
     def phases(self) -> list[Phase]:
         often = f"{self.every_steps:,} steps" if self.every is None else f"{100 * self.every:g} % of the run"
         when = "" if self._start.from_ is not None else f", {self._start}"
-        return [Phase(self._start.from_ or 0.0, 1.0, f"a snapshot of the weights every {often}, for their mean{when}")]
+        return [
+            Phase(
+                self._start.from_ or 0.0,
+                1.0,
+                f"a snapshot of the weights every {often}, for their mean{when}",
+                switch=self._start.from_ is not None,
+            )
+        ]
 
     def at_start(self, trainer: Trainer) -> None:
         self.sum = {n: torch.zeros_like(v, dtype=torch.float32) for n, v in trainer.model.state_dict().items()}

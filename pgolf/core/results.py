@@ -153,7 +153,8 @@ class Score:
 class TrainResult:
     """What training leaves behind; ``state`` is the (averaged) weights by name, on the CPU.
 
-    ``seconds_before``: those of ``seconds`` that went before the first step, to a teacher.
+    ``seconds_before``: those of ``seconds`` that went before the first step, to a teacher. ``exported``: which
+    weights these are, in words.
     """
 
     state: Mapping[str, Any]
@@ -162,6 +163,7 @@ class TrainResult:
     tokens: int
     stopped_by: str
     seconds_before: float = 0.0
+    exported: str = ""
 
     @property
     def tokens_per_second(self) -> float:

@@ -25,7 +25,7 @@ from pgolf.core.protocols import Loader
 from pgolf.core.ranges import Fraction, PositiveInt
 from pgolf.curriculum.base import Curriculum
 from pgolf.train.phases import Phase
-from pgolf.train.trainer import Batch, Schedules, Trainer
+from pgolf.train.trainer import Batch, Trainer
 
 
 class CutLoader:
@@ -101,14 +101,6 @@ class Growing(Curriculum):
         if problems:
             raise ConfigError(problems)
 
-    def prepare(self, schedule: Schedules) -> None:
-        last = schedule.length.last_step()
-        if last is not None and last.progress < self.starts[-1]:
-            raise ConfigError(
-                f"curriculum.starts: {self.starts[-1]:g} is never reached: of {schedule.length.steps:,} steps the last "
-                "begins before"
-            )
-
     def wrap(self, loader: Loader) -> Loader:
         self._cut = CutLoader(loader)
         self._use(0)
@@ -120,7 +112,10 @@ class Growing(Curriculum):
 
     def phases(self) -> list[Phase]:
         ends = (*self.starts[1:], 1.0)
-        return [Phase(a, b, self._said(stage)) for stage, (a, b) in enumerate(zip(self.starts, ends, strict=True))]
+        return [
+            Phase(a, b, self._said(stage), switch=stage > 0)
+            for stage, (a, b) in enumerate(zip(self.starts, ends, strict=True))
+        ]
 
     def _said(self, stage: int) -> str:
         rows, window = self._tokens[stage]

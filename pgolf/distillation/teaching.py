@@ -95,9 +95,9 @@ class Teach(Hook):
             self._take_step(trainer, 0.0)
 
     def before_steps(self, trainer: Trainer) -> None:
+        trainer.seconds_before = self.seconds - self._beyond(trainer)
         if not self.done:
             self._teach(trainer)
-        trainer.seconds_before = self.seconds - self._beyond(trainer)
 
     def _teach(self, trainer: Trainer) -> None:
         clock = trainer.clock.another()
@@ -108,25 +108,23 @@ class Teach(Hook):
         while not self.done and trainer.stopped_by is None:
             progress = self._progress(trainer)
             self._tell_progress(progress)
-            loss_nats = self._take_step(trainer, progress)
-            self.step += 1
-            if not math.isfinite(loss_nats):
-                raise TrainingError(
-                    f"distillation: the teacher's loss became {loss_nats} at its step {self.step}; a smaller "
-                    "distillation.lr or distillation.grad_clip may help"
-                )
-            elapsed = clock.elapsed
-            self._recent.append(elapsed - self.seconds)
-            self.seconds = elapsed
-            self.done = self._is_over(trainer)
-            if self.done:
-                trainer.clock.restore(self._beyond(trainer))  # is the student's loss
+            with trainer.whole_step():
+                trainer.resting = False
+                loss_nats = self._take_step(trainer, progress)
+                self.step += 1
+                if not math.isfinite(loss_nats):
+                    raise TrainingError(
+                        f"distillation: the teacher's loss became {loss_nats} at its step {self.step}; a smaller "
+                        "distillation.lr or distillation.grad_clip may help"
+                    )
+                self._count(trainer, clock.elapsed)
+                trainer.resting = True
             trainer.tell(
                 "teacher_step",
                 series=True,
                 teacher_loss=loss_nats,
                 teacher_steps=self.step,
-                teacher_seconds=elapsed,
+                teacher_seconds=self.seconds,
                 teacher_progress=self._progress(trainer),
             )
             for hook in trainer.hooks:
@@ -135,12 +133,21 @@ class Teach(Hook):
         if self.done:
             trainer.tell("teacher", f"is done after {self.step:,} steps in {self.seconds:.0f} s, loss {loss_nats:.4f}")
 
+    def _count(self, trainer: Trainer, elapsed: float) -> None:
+        """A step has ended."""
+        self._recent.append(elapsed - self.seconds)
+        self.seconds = elapsed
+        self.done = self._is_over(trainer)
+        trainer.seconds_before = self.seconds - self._beyond(trainer)
+        if self.done:
+            trainer.clock.restore(self._beyond(trainer))  # is the student's loss
+
     def _tell_progress(self, progress: float) -> None:
         for listener in self._listeners:
             listener(progress)
 
     def _beyond(self, trainer: Trainer) -> float:
-        """Seconds by which the teacher's window was shorter than its first step."""
+        """Seconds by which the teacher's window is shorter than its first step."""
         return 0.0 if trainer.plan.steps else max(0.0, self.seconds - trainer.plan.before)
 
     def _progress(self, trainer: Trainer) -> float:

@@ -37,11 +37,12 @@ class Burst(Hook):
         self.kept: deque[Batch] = deque(maxlen=keep)
 
     def prepare(self, schedule: Schedules) -> None:
-        Start(None, self.below_lr_scale, schedule, "hook.burst", "below_lr_scale")
+        self._start = Start(None, self.below_lr_scale, schedule, "hook.burst", "below_lr_scale")
 
     def phases(self) -> list[Phase]:
         what = f"burst: the last {self.kept.maxlen:,} micro-batches {self.epochs} times at {self.rate:g} of the rate"
-        return [Phase(1.0, 1.0, f"{what}, in {100 * self.reserve:g} % of the budget")]
+        keeps = Phase(self._start.from_ or 0.0, 1.0, "batches kept for the burst", switch=self._start.from_ is not None)
+        return [keeps, Phase(1.0, 1.0, f"{what}, in {100 * self.reserve:g} % of the budget")]
 
     def after_step(self, trainer: Trainer) -> None:
         if trainer.lr_scale < self.below_lr_scale:

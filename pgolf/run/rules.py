@@ -32,6 +32,8 @@ from pgolf.eval.stage import check_signals
 from pgolf.eval.windows import check_positions
 from pgolf.qat.base import QATMethod
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
+from pgolf.train.activation import Activate
+from pgolf.train.pace import refuse_never
 from pgolf.train.trainer import Hook
 
 
@@ -76,16 +78,17 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_model_rules, model, False),
         (_adaptation_rules, model | {"eval", "ttt"}, False),
         (_attention_rules, model, True),
+        (_row_rules, model | {"loader"}, True),
         (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
         (_auxiliary_rules, model | {"auxiliary"}, True),
         (_schedule_rules, timing, True),
         (_hook_rules, timing, True),
-        (_activation_rules, model | timing, True),
         (_curriculum_rules, {"curriculum", "train"}, True),
         (_distillation_rules, model | {"distillation"}, True),
         (_qat_rules, model | timing | {"qat"}, True),
+        (_phase_rules, model | timing | {"optimizer", "qat"}, True),
     ):
         if broken & groups or (of_training and not trains):
             continue
@@ -120,8 +123,12 @@ class _Built:
         return make(self.cfg["quant"])
 
     @cached_property
+    def curriculum(self) -> Any:
+        return make(self.cfg["curriculum"])
+
+    @cached_property
     def hooks(self) -> list[Hook]:
-        return [make(node) for node in (self.cfg["averaging"], self.cfg["curriculum"], *self.cfg["hook"].values())]
+        return [make(self.cfg["averaging"]), self.curriculum, *map(make, self.cfg["hook"].values())]
 
     @cached_property
     def schedule(self) -> Any:
@@ -197,6 +204,28 @@ def _attention_rules(built: _Built) -> None:
             raise ConfigError(
                 f"arch/attention: {name} attention cannot train on a {device.upper()}, only on "
                 f"{', '.join(sorted(mixer.trains_on))}; auto trains anywhere (arch.attention.kernel=auto for documents)"
+            )
+
+
+def _row_rules(built: _Built) -> None:
+    """Rows longer than a window go to an attention that parts them, and to nothing else that mixes positions."""
+    if not trait(built.cfg["loader"], "makes_rows", False):
+        return
+    try:
+        mixers = [layer.mixer for layer in built.model.layers if layer.mixer is not None]
+    except ConfigError:
+        return  # it has been complained about
+    for mixer in mixers:
+        if not isinstance(mixer, Attention) or not mixer.kernel.takes_rows:
+            name = type(mixer.kernel if isinstance(mixer, Attention) else mixer).__name__.lower()
+            raise ConfigError(
+                f"loader: it hands the model rows of many documents, and {name} would mix all of a row; choose "
+                "arch/attention=packed, or another loader"
+            )
+        if mixer.rotary.ntk:
+            raise ConfigError(
+                "arch.attention.rope_ntk: the base would grow with the rows of loader=documents, and be another one in "
+                "the windows of an evaluation; choose rope_ntk=false, or another loader"
             )
 
 
@@ -283,28 +312,13 @@ def _hook_rules(built: _Built) -> None:
         raise ConfigError(problems)
 
 
-def _activation_rules(built: _Built) -> None:
-    """Routes that wait become active before the last step, where the steps are fixed."""
-    try:
-        model, length = built.model, built.schedule.length
-    except ConfigError:
-        return  # has been complained about
-    last = length.last_step()
-    late = [a for a in model.activations() if last is not None and not a.due(int(last.step + 0.5), last.progress)]
-    if late:
-        raise ConfigError(
-            f"arch.recurrence: route {late[0].route} is never active: it starts at {late[0]}, and of {length.steps:,} "
-            "steps the last begins before"
-        )
-
-
 def _curriculum_rules(built: _Built) -> None:
     """Batches and windows can be cut as asked."""
     train = built.cfg["train"]
     if min(train["window"], train["accumulation"]) < 1:
         return  # has been complained about
     rows = train["batch_tokens"] // (train["window"] * train["accumulation"] * process_facts().world)
-    make(built.cfg["curriculum"]).check(rows, train["window"])
+    built.curriculum.check(rows, train["window"])
 
 
 # Of a model in training, fp32 copies of its parameters: weights, gradients, two moments of AdamW, and of the run's own
@@ -353,3 +367,25 @@ def _qat_rules(built: _Built) -> None:
     except ConfigError:
         return  # a model, a quantizer or a schedule that cannot be built has been complained about
     method.prepare(model, built.quantizer, schedule)
+
+
+def _phase_rules(built: _Built) -> None:
+    """What is to change in mid-run does so in a run of a fixed number of steps; by the clock only timed steps tell."""
+    cfg = built.cfg
+    if cfg["budget"]["train_steps"] is None:
+        return
+    method: QATMethod = make(cfg["qat"])
+    try:
+        model, schedule = built.model, built.schedule
+        for hook in built.hooks:
+            hook.prepare(schedule)
+        _curriculum_rules(built)
+        prepared = method.prepare(model, built.quantizer, schedule)
+    except ConfigError:
+        return  # it has been complained about
+    steps = schedule.length.steps
+    activate = Activate(model.activations(), model.routes, steps)
+    hooks = [*prepared.updates, *built.hooks, activate, *prepared.hooks]
+    optimizer = make(cfg["optimizer"], model=model)
+    phases = [phase for one in (schedule, optimizer, *hooks) for phase in one.phases()]
+    refuse_never(phases, steps)

@@ -60,7 +60,6 @@ def build_result(
     ledger: Mapping[str, float],
     model: ModelFacts | None = None,
     train: TrainResult | None = None,
-    exported: str = "",
     artifact: Artifact | None = None,
     scores: Mapping[str, Score] | None = None,
     certificate: Certificate | None = None,
@@ -81,7 +80,7 @@ def build_result(
             "reason": reason,
             "run": asdict(run),
             "model": asdict(model) if model else None,
-            "train": _train_facts(train) | {"exported": exported} if train else None,
+            "train": _train_facts(train) if train else None,
             "artifact": _artifact_facts(artifact) if artifact else None,
             "scores": {name: scores[name].as_dict() if name in scores else None for name in SCORE_NAMES},
             "ledger": dict(ledger),
@@ -101,6 +100,7 @@ def _train_facts(train: TrainResult) -> dict[str, Any]:
         "tokens_per_second": train.tokens_per_second,
         "ms_per_step": train.ms_per_step,
         "stopped_by": train.stopped_by,
+        "exported": train.exported,
     }
 
 

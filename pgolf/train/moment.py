@@ -26,10 +26,6 @@ class RunLength:
     steps: int | None
     step_seconds: float | None = None
 
-    def last_step(self) -> Moment | None:
-        """When the last step begins, where the steps are fixed."""
-        return None if self.steps is None else self.at((self.steps - 1) / self.steps)
-
     def at(self, progress: float) -> Moment | None:
         """The moment at this fraction of a run whose steps all take as long; None where nobody knows how long."""
         if self.steps is not None:

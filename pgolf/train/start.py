@@ -45,12 +45,6 @@ class Start:
         self.place, self.scale_key = place, scale_key
         self._peak = self._highest()
         self.from_ = self._first_due()
-        last = schedule.length.last_step()
-        if last is not None and not self.due(last):
-            said = f".start: {fraction:g}" if lr_scale is None else f".{scale_key}: {lr_scale:g}"
-            raise ConfigError(
-                f"{place}{said} is never reached: of {schedule.length.steps:,} steps the last begins before"
-            )
 
     def _highest(self) -> float:
         """The last place of the schedule's highest scale; its start where that is not known, as of what only falls."""

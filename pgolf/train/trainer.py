@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -76,18 +77,28 @@ class Hook:
         """The last step is done; the clock runs on, and ``Plan.after`` is there to be used."""
 
     def at_rest(self, trainer: Trainer) -> None:
-        """Every hook has had this step and the next has not begun: what ``state()`` holds now, a run goes on from."""
+        """Every hook has had this step and the next has not begun: what ``state()`` holds now, a run goes on from.
+
+        It begins here, so that what a run was stopped in, or before, at this moment comes to its end.
+        """
 
     def after_switch(self, trainer: Trainer, copied: Mapping[str, str]) -> None:
         """Another route is active. ``copied``: weights that started now, with those they are copies of."""
 
     def at_end(self, trainer: Trainer) -> None: ...
 
+    def at_result(self, trainer: Trainer, result: TrainResult) -> None:
+        """Every hook has had the end; ``result`` is what training leaves."""
+
     def at_break(self, trainer: Trainer, error: BaseException) -> None:
-        """Training broke off: an error, Ctrl-C, a signal. The weights may be between two steps."""
+        """Training broke off: an error, Ctrl-C, a signal. The weights may be between two steps: ``trainer.resting``
+        says whether they are not."""
 
     def state(self) -> dict[str, Any]:
-        """What this hook must remember to go on from here; copies, and tensors where they lie."""
+        """What this hook must remember to go on from here; copies, and tensors where they lie.
+
+        Made of dicts with text as keys, lists, tuples, texts, numbers, None and tensors alone: a checkpoint holds it.
+        """
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -116,8 +127,9 @@ class Runtime:
     """The objects a trainer works with besides the model.
 
     ``score_dev(weights, tokens)`` scores float weights on a sample of dev, for hooks. ``listeners`` hear what the
-    trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there. ``beside``:
-    what is trained with the model and not exported.
+    trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there. ``account``:
+    what the run would go on from beside the trainer's state, at this moment. ``beside``: what is trained with the model
+    and not exported.
     """
 
     optimizer: Optimizes
@@ -128,6 +140,7 @@ class Runtime:
     score_dev: ScoreDev
     listeners: Sequence[Listener] = ()
     folder: Path | None = None
+    account: Callable[[], Mapping[str, Any]] = dict
     beside: nn.Module | None = None
 
 
@@ -153,13 +166,17 @@ class Trainer:
             list(runtime.listeners),
             runtime.folder,
         )
+        self.account = runtime.account
         self.beside = runtime.beside or nn.ModuleDict()
         self.parameters = [*model.parameters(), *self.beside.parameters()]
         self.device = self.parameters[0].device
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
+        self.exported = ""  # in words, which weights
         self.seconds_before = 0.0  # of the budget, spent before the first step
         self.batches: list[Batch] = []  # of the last step
         self.stopped_by: str | None = None
+        self.resting = True  # no step has begun that has not passed all hooks
+        self.whole_step: Callable[[], AbstractContextManager[None]] = nullcontext  # around each step
         self.average: Callable[[], Mapping[str, Tensor]] = self.model.state_dict
         self.core_share = CoreShare()
         self.good: Weights | None = None  # the last weights known to be finite
@@ -200,8 +217,12 @@ class Trainer:
             for hook in self.hooks:
                 hook.before_steps(self)
             self.clock.start()
+            if resume is not None:
+                self._rest()
             while self.stopped_by is None:
-                self._step()
+                with self.whole_step():
+                    self._step()
+                self._rest()
             for hook in self.hooks:
                 hook.after_steps(self)
         except BaseException as error:
@@ -212,9 +233,15 @@ class Trainer:
         for hook in self.hooks:
             hook.at_end(self)
         state = self.weights().state
-        return TrainResult(state, seconds, self.step, self.tokens, self.stopped_by, self.seconds_before)
+        result = TrainResult(
+            state, seconds, self.step, self.tokens, self.stopped_by, self.seconds_before, self.exported
+        )
+        for hook in self.hooks:
+            hook.at_result(self, result)
+        return result
 
     def _step(self) -> None:
+        self.resting = False
         moment = self.moment
         self.lr_scale = self.schedule.scale(moment)
         self.update(self.lr_scale, moment.progress)
@@ -225,6 +252,9 @@ class Trainer:
         self._tell_step()
         if self.step % SNAPSHOT_STEPS == 0:
             self._keep_good()
+        self.resting = True
+
+    def _rest(self) -> None:
         for hook in self.hooks:
             hook.at_rest(self)
 

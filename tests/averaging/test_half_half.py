@@ -19,8 +19,7 @@ def test_what_is_exported_is_the_mean_of_both_averages():
     mean, ema = mean_of(watch.seen, [8, 10, 12]), ema_of(watch.seen, 0.8)
     for name, value in result.state.items():
         torch.testing.assert_close(value.double(), (mean[name] + ema[name]) / 2, rtol=1e-5, atol=1e-7)
-    (told,) = trainer.listeners[0].of("average")
-    assert told.facts["exported"] == "half exponential moving average with decay 0.8, half mean of 3 snapshots"
+    assert result.exported == "half exponential moving average with decay 0.8, half mean of 3 snapshots"
 
 
 def test_before_the_first_snapshot_it_is_the_moving_average():

@@ -11,5 +11,5 @@ def test_the_last_steps_weights_are_exported_and_said_to_be():
     result = trainer.fit()
     for name, value in trainer.model.state_dict().items():
         assert torch.equal(result.state[name], value)
-    (told,) = trainer.listeners[0].of("average")
-    assert told.facts == {"exported": "the last step's weights"}
+    assert result.exported == "the last step's weights"
+    assert [told.text for told in trainer.listeners[0].of("average")] == ["exported: the last step's weights"]

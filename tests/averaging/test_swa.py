@@ -40,8 +40,7 @@ def test_what_is_exported_is_the_mean_of_the_snapshots(settings, snapshots):
     expected = mean_of(watch.seen, snapshots)
     for name, value in result.state.items():
         torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-7)
-    (told,) = trainer.listeners[0].of("average")
-    assert told.facts == {"exported": f"mean of {len(snapshots)} snapshots"}
+    assert result.exported == f"mean of {len(snapshots)} snapshots"
 
 
 def test_a_snapshot_is_of_a_step_whose_own_learning_rate_was_below_the_threshold():

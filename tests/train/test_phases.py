@@ -75,9 +75,8 @@ def test_each_phase_fires_once_at_its_stated_step(name, by, dataset):  # noqa: F
         falling = [1.0 - 0.9 * n / 12 for n in range(1, 13)]
         assert [taus[0] for taus in watch.temperatures] == pytest.approx(falling)
         assert all(len(set(taus)) == 1 for taus in watch.temperatures)
-    (told,) = heard.of("average")
     snapshots = {"straight_through": "half mean of 3 snapshots", "projected": "mean of 2 snapshots"}
-    assert told.facts["exported"].endswith(snapshots.get(name, "exponential moving average with decay 0.99"))
+    assert result.exported.endswith(snapshots.get(name, "exponential moving average with decay 0.99"))
 
 
 def flat(state, place=""):
@@ -117,12 +116,13 @@ def test_all_of_them_at_once_go_on_to_the_bit(name, dataset, tmp_path):  # noqa:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("arch/recurrence=mini", "arch.recurrence.start=null", "arch.recurrence.start_step=12"), "is never active"),
-        (("arch/recurrence=mini", "arch.recurrence.start=0.95"), "route recurrent is never active: it starts at 95"),
-        (("qat=ste", "qat.start=0.95", "qat.start_lr_scale=null"), "qat.start: 0.95 is never reached: of 12 steps"),
-        (("qat=ste", "qat.start_lr_scale=0.05"), "qat.start_lr_scale: 0.05 is never reached: of 12 steps"),
-        (("hook=[burst]", "hook.burst.below_lr_scale=0.05"), "hook.burst.below_lr_scale: 0.05 is never reached"),
-        (("curriculum=growing", "curriculum.starts=[0,0.95]"), "curriculum.starts: 0.95 is never reached"),
+        (("arch/recurrence=mini", "arch.recurrence.start=null", "arch.recurrence.start_step=12"), "from step 12 on"),
+        (("arch/recurrence=mini", "arch.recurrence.start=0.95"), "never begins: recurrence: layers"),
+        (("qat=ste", "qat.start=0.95", "qat.start_lr_scale=null"), "never begins: ste: "),
+        (("qat=ste", "qat.start_lr_scale=0.05"), "never begins: ste: "),
+        (("hook=[burst]", "hook.burst.below_lr_scale=0.05"), "never begins: batches kept for the burst"),
+        (("curriculum=growing", "curriculum.starts=[0,0.95]"), "never begins: micro-batches of 2 windows of 16 tokens"),
+        (("averaging=swa", "averaging.start_lr_scale=0.05"), "averaging: of 12 steps none leaves a snapshot"),
         (("averaging=swa", "averaging.every_steps=50", "averaging.every=null"), "averaging: of 12 steps none leaves"),
         (("distillation=two_phase", "distillation.share=0.95"), "of 12 steps, 12 before and 0 after it leave none"),
     ],
