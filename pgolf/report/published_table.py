@@ -39,6 +39,9 @@ def read_table(path: Path) -> list[Entry]:
         raise RunError(
             f"{path}: no table of experiments: it has {', '.join(header) or 'no columns'}, not name and val_bpb"
         )
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise RunError(f"{path}: no table of experiments: the column {', '.join(twice)} is there twice")
     if not rows:
         raise RunError(f"{path}: a table without rows")
     seen: dict[str, int] = {}

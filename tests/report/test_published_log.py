@@ -132,9 +132,12 @@ def test_the_networks_loss_is_not_taken_for_the_claims(log, case):
 
 @pytest.mark.parametrize(
     "line",
-    ["ngram_done: 7754688 scored, 4046858 hits (52.2%), time=62.0s", "expert_logit[ngram_7]: mean=8.0914 std=1.0 min=0 max=9",
-     "  ngram_pass2 chunk:15 pass1:0.2817 pass2:0.1136 delta:+0.1680"],
-)  # fmt: skip
+    [
+        "ngram_done: 7754688 scored, 4046858 hits (52.2%), time=62.0s",
+        "expert_logit[ngram_7]: mean=8.0914 std=1.0 min=0 max=9",
+        "  ngram_pass2 chunk:15 pass1:0.2817 pass2:0.1136 delta:+0.1680",
+    ],
+)
 def test_counts_in_a_mixture_are_named(log, line):
     assert any("n-gram counts" in note for note in read_log(log(FIRST + line + "\n")).notes)
 

@@ -6,9 +6,7 @@ from pgolf.cli.main import main
 from pgolf.core.errors import RunError
 from pgolf.report.published_table import read_table
 
-COLUMNS = (
-    "name,train_wall_sec,file_size_bytes,model_size_bytes,other_artifacts_bytes,gpus,eval_wall_sec,val_bpb,commit_id"
-)
+COLUMNS = "name,train_wall_sec,file_size_bytes,model_size_bytes,other_artifacts_bytes,gpus"
 CSV = f"""{COLUMNS},eval_wall_sec,val_bpb,commit_id,run_command
 good,600,14678293,14619784,58509,1,10.99,1.3448,abc,"RUN_ID=x train.py (1764 steps @ 340ms, 14.7MB)"
 milliseconds,600,15400000,,,8,152171,1.1233,abc,"1,200 steps @ 93.5ms"
@@ -60,7 +58,9 @@ def test_what_a_row_gets_wrong_is_said(rows):
     assert found["good 9"].notes == ("the name stands in row 2 too",)
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "name,val_bpb\n", "val_bpb\n1.2\n", "\0"])
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", "name,val_bpb\n", "val_bpb\n1.2\n", "name,val_bpb,val_bpb\na,1,2\n"]
+)
 def test_other_tables_are_refused(rows, text):
     with pytest.raises(RunError, match="table"):
         rows(text, "x.csv")
