@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pgolf.config.content import content
+from pgolf.config.content import SIZE_KEYS, content
 from pgolf.config.groups import GROUPS
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.json_text import MAX_DEPTH, too_deep
@@ -114,10 +114,9 @@ def _option_groups(*configs: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _read_by_run(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """The content; of ``size``, whose numbers have gone into the nodes that refer to them, what is left of it."""
-    return content(
-        {**cfg, "size": {**dict.fromkeys(("name", "shard_tokens", "eval_window", "eval_batch")), **cfg["size"]}}
-    )
+    """The content, of the config of an older version too, which may lack what today's has."""
+    size = {**dict.fromkeys(SIZE_KEYS), **cfg["size"]}
+    return content({**cfg, "size": size, "hook": cfg.get("hook") or {}})
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, str]]:
