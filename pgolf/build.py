@@ -53,6 +53,7 @@ def build_loader(cfg: Mapping[str, Any], dataset: Dataset, process: Process) -> 
         rank=process.rank,
         world=process.world,
         seed=cfg["seed"],
+        bos_id=dataset.tokenizer.bos_id,
     )
 
 
