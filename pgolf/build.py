@@ -25,6 +25,7 @@ from pgolf.tokenizer.recipe import Recipe
 from pgolf.train.activation import Activate
 from pgolf.train.clock import TrainClock
 from pgolf.train.model_progress import ModelProgress
+from pgolf.train.moment import RunLength
 from pgolf.train.trainer import Hook, Plan, Runtime, ScoreDev, Trainer
 from pgolf.train.warmup import warm_up
 
@@ -52,6 +53,7 @@ def build_loader(cfg: Mapping[str, Any], dataset: Dataset, process: Process) -> 
         rank=process.rank,
         world=process.world,
         seed=cfg["seed"],
+        bos_id=dataset.tokenizer.bos_id,
     )
 
 
@@ -64,16 +66,19 @@ def build_trainer(
     score_dev: ScoreDev,
     listeners: Sequence[Listener] = (),
     folder: Path | None = None,
+    account: Callable[[], Mapping[str, Any]] = dict,
 ) -> Trainer:
     """Loader, optimizer, schedule and hooks around ``model``; the loss is not compiled yet.
 
     What the quantizer's calibration reserves is taken off the training seconds, so that schedules end in time.
-    ``score_dev``, ``listeners`` and ``folder``: see ``pgolf.train.trainer.Runtime``.
+    ``score_dev``, ``listeners``, ``folder`` and ``account``: see ``pgolf.train.trainer.Runtime``.
     """
     train, budget = cfg["train"], cfg["budget"]
     device = next(model.parameters()).device
     loader = build_loader(cfg, dataset, process)
-    quantizer, schedule = make(cfg["quant"]), make(cfg["schedule"])
+    quantizer = make(cfg["quant"])
+    length = run_length(budget, quantizer)
+    schedule = make(cfg["schedule"], length=length)
     method: QATMethod = make(cfg["qat"])
     prepared: Prepared = method.prepare(model, quantizer, schedule)
     # By name: the order of words on a command line is no part of a run's name, so it may decide nothing.
@@ -96,10 +101,11 @@ def build_trainer(
         score_dev=score_dev,
         listeners=listeners,
         folder=folder,
+        account=account,
     )
     plan = Plan(
-        seconds=training_seconds(budget, _reserve_seconds(quantizer)),
-        steps=budget["train_steps"],
+        seconds=length.seconds,
+        steps=length.steps,
         accumulation=train["accumulation"],
         grad_clip=train["grad_clip"],
         autocast=choose_precision(train["precision"], device),
@@ -107,9 +113,11 @@ def build_trainer(
     return Trainer(model, plan, runtime, prepared.loss)
 
 
-def _reserve_seconds(quantizer: Any) -> float:
+def run_length(budget: Mapping[str, Any], quantizer: Any) -> RunLength:
+    """How long training lasts, once the calibration of ``quantizer`` has its share."""
     source = quantizer.calibration_source
-    return 0.0 if source is None else float(source.reserve_seconds)
+    reserve = 0.0 if source is None else float(source.reserve_seconds)
+    return RunLength(training_seconds(budget, reserve), budget["train_steps"])
 
 
 def wants_compile(cfg: Mapping[str, Any], device: torch.device) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from pgolf.core.protocols import Loader, Model
 from pgolf.core.results import Score, TrainResult
 from pgolf.core.threads import CoreShare
 from pgolf.train.clock import TrainClock
+from pgolf.train.moment import Moment
 from pgolf.train.phases import Phase
 from pgolf.train.state import Weights, random_state, restore_random_state
 
@@ -33,7 +35,8 @@ class Optimizes(Protocol):
 
 
 class Schedules(Protocol):
-    def scale(self, progress: float) -> float: ...
+    def scale(self, moment: Moment) -> float: ...
+    def foreseen(self, progress: float) -> float | None: ...
     def phases(self) -> list[Phase]: ...
 
 
@@ -48,18 +51,28 @@ class Hook:
     def after_step(self, trainer: Trainer) -> None: ...
 
     def at_rest(self, trainer: Trainer) -> None:
-        """Every hook has had this step and the next has not begun: what ``state()`` holds now, a run goes on from."""
+        """Every hook has had this step and the next has not begun: what ``state()`` holds now, a run goes on from.
+
+        It begins here, so that what a run was stopped in, or before, at this moment comes to its end.
+        """
 
     def after_switch(self, trainer: Trainer, copied: Mapping[str, str]) -> None:
         """Another route is active. ``copied``: weights that started now, with those they are copies of."""
 
     def at_end(self, trainer: Trainer) -> None: ...
 
+    def at_result(self, trainer: Trainer, result: TrainResult) -> None:
+        """Every hook has had the end; ``result`` is what training leaves."""
+
     def at_break(self, trainer: Trainer, error: BaseException) -> None:
-        """Training broke off: an error, Ctrl-C, a signal. The weights may be between two steps."""
+        """Training broke off: an error, Ctrl-C, a signal. The weights may be between two steps: ``trainer.resting``
+        says whether they are not."""
 
     def state(self) -> dict[str, Any]:
-        """What this hook must remember to go on from here; copies, and tensors where they lie."""
+        """What this hook must remember to go on from here; copies, and tensors where they lie.
+
+        Made of dicts with text as keys, lists, tuples, texts, numbers, None and tensors alone: a checkpoint holds it.
+        """
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -85,7 +98,8 @@ class Runtime:
     """The objects a trainer works with besides the model.
 
     ``score_dev(weights, tokens)`` scores float weights on a sample of dev, for hooks. ``listeners`` hear what the
-    trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there.
+    trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there. ``account``:
+    what the run would go on from beside the trainer's state, at this moment.
     """
 
     optimizer: Optimizes
@@ -96,6 +110,7 @@ class Runtime:
     score_dev: ScoreDev
     listeners: Sequence[Listener] = ()
     folder: Path | None = None
+    account: Callable[[], Mapping[str, Any]] = dict
 
 
 # A copy of the weights is kept this often, so that a run that diverges still leaves a usable state.
@@ -103,7 +118,7 @@ SNAPSHOT_STEPS = 50
 
 
 class Trainer:
-    """State that hooks may read: ``model, plan, clock, step, tokens, loss_nats, lr_scale, progress, folder``."""
+    """State for hooks to read: ``model, plan, clock, step, tokens, loss_nats, lr_scale, moment, progress, folder``."""
 
     def __init__(
         self,
@@ -120,18 +135,27 @@ class Trainer:
             list(runtime.listeners),
             runtime.folder,
         )
+        self.account = runtime.account
         self.device = next(model.parameters()).device
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
         self.stopped_by: str | None = None
+        self.resting = True  # no step has begun that has not passed all hooks
+        self.whole_step: Callable[[], AbstractContextManager[None]] = nullcontext  # around each step
         self.average: Callable[[], Mapping[str, Tensor]] = self.model.state_dict
         self.core_share = CoreShare()
         self.good: Weights | None = None  # the last weights known to be finite
 
     @property
+    def moment(self) -> Moment:
+        """How far the run is."""
+        elapsed = self.clock.elapsed
+        done = self.step / self.plan.steps if self.plan.steps else elapsed / self.plan.seconds
+        return Moment(min(1.0, done), self.step, elapsed)
+
+    @property
     def progress(self) -> float:
         """Fraction of the run done, in [0, 1]."""
-        done = self.step / self.plan.steps if self.plan.steps else self.clock.elapsed / self.plan.seconds
-        return min(1.0, done)
+        return self.moment.progress
 
     def stop(self, reason: str) -> None:
         """End the run after this step."""
@@ -155,8 +179,12 @@ class Trainer:
         self._keep_good()
         self.clock.start()
         try:
+            if resume is not None:
+                self._rest()
             while self.stopped_by is None:
-                self._step()
+                with self.whole_step():
+                    self._step()
+                self._rest()
         except BaseException as error:
             for hook in self.hooks:
                 hook.at_break(self, error)
@@ -164,11 +192,15 @@ class Trainer:
         seconds = self.clock.elapsed
         for hook in self.hooks:
             hook.at_end(self)
-        return TrainResult(self.weights().state, seconds, self.step, self.tokens, self.stopped_by)
+        result = TrainResult(self.weights().state, seconds, self.step, self.tokens, self.stopped_by)
+        for hook in self.hooks:
+            hook.at_result(self, result)
+        return result
 
     def _step(self) -> None:
-        progress = self.progress
-        self.lr_scale = self.schedule.scale(progress)
+        self.resting = False
+        moment = self.moment
+        self.lr_scale = self.schedule.scale(moment)
         with self.core_share.counting():
             self.loss_nats = self.forward_backward()
         if not math.isfinite(self.loss_nats):
@@ -177,7 +209,7 @@ class Trainer:
                 f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {kept} "
                 "are kept. A smaller learning rate or train.grad_clip may help"
             )
-        self.optimizer.step(self.lr_scale, progress)
+        self.optimizer.step(self.lr_scale, moment.progress)
         self.step += 1
         if self.plan.steps and self.step >= self.plan.steps:
             self.stop("steps")
@@ -186,6 +218,9 @@ class Trainer:
         self._tell_step()
         if self.step % SNAPSHOT_STEPS == 0:
             self._keep_good()
+        self.resting = True
+
+    def _rest(self) -> None:
         for hook in self.hooks:
             hook.at_rest(self)
 
