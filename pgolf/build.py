@@ -53,6 +53,7 @@ def build_loader(cfg: Mapping[str, Any], dataset: Dataset, process: Process) -> 
         rank=process.rank,
         world=process.world,
         seed=cfg["seed"],
+        bos_id=dataset.tokenizer.bos_id,
     )
 
 
@@ -65,11 +66,12 @@ def build_trainer(
     score_dev: ScoreDev,
     listeners: Sequence[Listener] = (),
     folder: Path | None = None,
+    account: Callable[[], Mapping[str, Any]] = dict,
 ) -> Trainer:
     """Loader, optimizer, schedule and hooks around ``model``; the loss is not compiled yet.
 
     What the quantizer's calibration reserves is taken off the training seconds, so that schedules end in time.
-    ``score_dev``, ``listeners`` and ``folder``: see ``pgolf.train.trainer.Runtime``.
+    ``score_dev``, ``listeners``, ``folder`` and ``account``: see ``pgolf.train.trainer.Runtime``.
     """
     train, budget = cfg["train"], cfg["budget"]
     device = next(model.parameters()).device
@@ -99,6 +101,7 @@ def build_trainer(
         score_dev=score_dev,
         listeners=listeners,
         folder=folder,
+        account=account,
     )
     plan = Plan(
         seconds=length.seconds,

@@ -32,6 +32,8 @@ PACKED_MATE = ("mixer", "tree")  # whose counts begin with those of ngram=packed
 # Options that refuse to live in the default model, with the reason their message gives.
 REFUSES = {
     ("arch/attention", "flex"): "cannot train on a CPU",
+    ("loader", "documents"): "choose arch/attention=packed",
+    ("loader", "documents_pr1530"): "choose arch/attention=packed",
     ("mixer", "confidence_pr187"): "confidence: needs the signal 'moved'",
     ("mixer", "routed"): "routing head, which it has not",
     ("mixer", "routed_published"): "routing head, which it has not",
@@ -96,7 +98,7 @@ def settings_with(path, option):
     if path == "mixer" and trait(cfg[path], "neutral", False):
         put(cfg, group_of("ngram"), "none")  # it goes with none but that
     if path in MATES and not trait(cfg[path], "neutral", False):
-        mate, its = PACKED_MATE if option == "packed" else MATES[path]
+        mate, its = PACKED_MATE if "packed_bytes" in cfg[path] else MATES[path]
         put(cfg, group_of(mate), its)
     if path == "ttt" and trait(cfg[path], "apart", False):
         put(cfg, group_of("eval"), "documents")

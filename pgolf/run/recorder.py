@@ -48,6 +48,15 @@ class Recorder:
         if threads:
             torch.set_num_threads(threads)
 
+    @property
+    def settled(self) -> Mapping[str, Any]:
+        """``cfg`` with what an earlier process of this run has decided about the machine."""
+        return self.cfg
+
+    def account(self) -> Mapping[str, Any]:
+        """What a checkpoint keeps of the run beside its training."""
+        return {}
+
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Around one stage, whose seconds belong to ``name``."""
         return nullcontext()
