@@ -40,6 +40,8 @@ class Validate(Hook):
         if due <= self._done or trainer.stopped_by is not None:
             return
         self._done = due
+        if trainer.replicas.rank:
+            return  # rank 0 scores for all
         with trainer.clock.paused():
             score = trainer.score_dev(trainer.weights().state, self.dev_tokens)
             text = f"{score.val_bpb:.4f} bits per byte after {trainer.step} steps (sample)"

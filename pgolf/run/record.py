@@ -24,7 +24,7 @@ from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
 from pgolf.core.errors import CertificateError, OverBudget, RunError, TrainingError, UserError
 from pgolf.core.events import Event, Listener
 from pgolf.core.make import make
-from pgolf.core.process import choose_precision, hardware_name, process_facts
+from pgolf.core.process import choose_precision, hardware_name
 from pgolf.core.protocols import Logger, Progress
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.core.signals import undisturbed
@@ -39,6 +39,7 @@ from pgolf.track.git import git_facts
 from pgolf.track.jsonable import to_json
 from pgolf.track.ledger import StageLedger
 from pgolf.track.result import ModelFacts, RunFacts, Status, build_result, write_result
+from pgolf.train.replicas import ALONE, Replicas, micro_steps
 from pgolf.train.state import Weights, save_weights
 from pgolf.train.trainer import Trainer
 
@@ -46,8 +47,16 @@ from pgolf.train.trainer import Trainer
 class Run(Recorder):
     """State of a run as its stages tell it; use ``with Run.open(...) as run``."""
 
-    def __init__(self, cfg: Mapping[str, Any], overrides: Sequence[str], folder: RunFolder, console: Console) -> None:
-        super().__init__(cfg, process_facts())
+    def __init__(
+        self,
+        cfg: Mapping[str, Any],
+        overrides: Sequence[str],
+        folder: RunFolder,
+        console: Console,
+        replicas: Replicas = ALONE,
+    ) -> None:
+        super().__init__(cfg, replicas.process)
+        self.replicas = replicas
         self.overrides, self.files, self.folder, self.console = list(overrides), folder, folder.path, console
         self.ledger = StageLedger(budget=cfg["budget"])
         self.log = textlog.TextLog(folder.train_log)
@@ -73,8 +82,16 @@ class Run(Recorder):
         self._script = b""
 
     @classmethod
-    def open(cls, cfg: Mapping[str, Any], overrides: Sequence[str], *, trains: bool = True) -> Run:
-        """Take the run's folder. ``trains`` is False where the weights are another run's.
+    def open(
+        cls,
+        cfg: Mapping[str, Any],
+        overrides: Sequence[str],
+        *,
+        trains: bool = True,
+        replicas: Replicas = ALONE,
+    ) -> Run:
+        """Take the run's folder. ``trains`` is False where the weights are another run's; ``replicas``: the
+        processes that train it together, of which this is rank 0.
 
         Raises RunError where the folder's run is finished already or it cannot be used.
         """
@@ -82,7 +99,7 @@ class Run(Recorder):
         folder = RunFolder.open(root, name, cfg["seed"], overwrite=cfg["overwrite"], rerun=cfg["rerun"])
         try:
             check_table(root / TABLE_NAME)
-            run = cls(cfg, overrides, folder, Console(log=folder.console_log))
+            run = cls(cfg, overrides, folder, Console(log=folder.console_log), replicas)
         except BaseException:
             folder.close()
             raise
@@ -107,6 +124,7 @@ class Run(Recorder):
             "autocast": str(precision).removeprefix("torch.") if precision else "none",
             "compile": trains and wants_compile(cfg, self.device),
             "threads": torch.get_num_threads(),
+            "processes": self.process.world,
             "hardware": hardware_name(self.device),
             "torch": str(torch.__version__),
         }
@@ -125,9 +143,10 @@ class Run(Recorder):
         if self.files.note:
             self.console.line(self.files.note)
         self.tell("run", str(self.folder))
+        processes = f"{self.process.world} processes of " if self.process.world > 1 else ""
         self.tell(
             "machine",
-            f"{machine['hardware']}, {machine['threads']} threads, {machine['autocast']} autocast, "
+            f"{machine['hardware']}, {processes}{machine['threads']} threads, {machine['autocast']} autocast, "
             f"{'compiled' if machine['compile'] else 'eager'}, torch {machine['torch']}",
         )
         for node in cfg["logger"].values():
@@ -135,7 +154,10 @@ class Run(Recorder):
             self.loggers.append(Harmless(logger, self.console.line))
         for logger in self.loggers:
             logger.start({"run": {"name": name, "seed": cfg["seed"]}, "config": dict(cfg), "machine": machine})
-        self.log.write(textlog.seed(cfg["seed"]), textlog.world_size(self.process.world, cfg["train"]["accumulation"]))
+        world = self.process.world
+        self.log.write(
+            textlog.seed(cfg["seed"]), textlog.world_size(world, micro_steps(cfg["train"]["accumulation"], world))
+        )
 
     def _save_config(self) -> None:
         """Write the composed config with what the machine decided; again whenever that changes."""
