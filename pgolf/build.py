@@ -25,6 +25,7 @@ from pgolf.tokenizer.recipe import Recipe
 from pgolf.train.activation import Activate
 from pgolf.train.clock import TrainClock
 from pgolf.train.model_progress import ModelProgress
+from pgolf.train.moment import RunLength
 from pgolf.train.replicas import ALONE, Replicas, micro_steps
 from pgolf.train.trainer import Hook, Plan, Runtime, ScoreDev, Trainer
 from pgolf.train.warmup import warm_up
@@ -75,7 +76,9 @@ def build_trainer(
     train, budget = cfg["train"], cfg["budget"]
     device = next(model.parameters()).device
     loader = build_loader(cfg, dataset, process)
-    quantizer, schedule = make(cfg["quant"]), make(cfg["schedule"])
+    quantizer = make(cfg["quant"])
+    length = run_length(budget, quantizer)
+    schedule = make(cfg["schedule"], length=length)
     method: QATMethod = make(cfg["qat"])
     prepared: Prepared = method.prepare(model, quantizer, schedule)
     # By name: the order of words on a command line is no part of a run's name, so it may decide nothing.
@@ -100,8 +103,8 @@ def build_trainer(
         replicas=replicas,
     )
     plan = Plan(
-        seconds=training_seconds(budget, _reserve_seconds(quantizer)),
-        steps=budget["train_steps"],
+        seconds=length.seconds,
+        steps=length.steps,
         accumulation=micro_steps(train["accumulation"], process.world),
         grad_clip=train["grad_clip"],
         autocast=choose_precision(train["precision"], device),
@@ -109,9 +112,11 @@ def build_trainer(
     return Trainer(model, plan, runtime, prepared.loss)
 
 
-def _reserve_seconds(quantizer: Any) -> float:
+def run_length(budget: Mapping[str, Any], quantizer: Any) -> RunLength:
+    """How long training lasts, once the calibration of ``quantizer`` has its share."""
     source = quantizer.calibration_source
-    return 0.0 if source is None else float(source.reserve_seconds)
+    reserve = 0.0 if source is None else float(source.reserve_seconds)
+    return RunLength(training_seconds(budget, reserve), budget["train_steps"])
 
 
 def wants_compile(cfg: Mapping[str, Any], device: torch.device) -> bool:

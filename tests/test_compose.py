@@ -94,7 +94,7 @@ def settings_with(path, option):
     if path == "mixer" and trait(cfg[path], "neutral", False):
         put(cfg, group_of("ngram"), "none")  # it goes with none but that
     if path in MATES and not trait(cfg[path], "neutral", False):
-        mate, its = PACKED_MATE if option == "packed" else MATES[path]
+        mate, its = PACKED_MATE if "packed_bytes" in cfg[path] else MATES[path]
         put(cfg, group_of(mate), its)
     if path == "ttt" and trait(cfg[path], "apart", False):
         put(cfg, group_of("eval"), "documents")

@@ -1,22 +1,32 @@
 """Muon: momentum, then the orthogonalised update, for 2-D weight matrices.
 
-``M ← μM + G;  U = G + μM;  W ← (1 − lr·wd)W − lr·max(1, m/n)^½·NS(U)``, m rows (outputs), n columns.
-Matrices of one shape are orthogonalised in one batch.
+``O = matrix_update(G);  W ← decayed W − lr·max(1, m/n)^½·O``, m rows (outputs), n columns; plain Muon's O is
+``NS(G + μM)``, see ``matrix_update``. Matrices of one shape are updated as one stack, and their state lies in one:
+what ``state`` holds of each parameter are views of it.
 Source: Muon (Jordan); spec optimizer §2.
 Cost in bytes: none in the artifact; in memory one fp32 momentum per weight, half of AdamW's state.
-Cost in step time: that of ``newton_schulz``, once per matrix.
+Cost in step time: that of ``orthogonal``, once per matrix.
 Hurts: nowhere known for matrices. The update's size ignores the gradient's, so a factor on some gradients is
 no learning rate (#1204's had no effect); weight decay pays in bytes (0.04: 17.0 → 14.3 MB, #687).
+
+Shapes: K matrices of one shape, M rows (outputs), N columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from pgolf.core.newton_schulz import newton_schulz
+from pgolf.optimizer.matrix_update import MatrixUpdate, shape_scale
+
+
+class Decays(Protocol):
+    def __call__(self, weights: list[Tensor], updates: Sequence[Tensor], rate: float) -> None:
+        """Shrink ``weights`` in place by at most ``rate`` of each, before ``updates`` are subtracted from them."""
+        ...
 
 
 class Muon(torch.optim.Optimizer):
@@ -29,29 +39,52 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         momentum: float,
         weight_decay: float,
-        nesterov: bool,
-        ns_steps: int,
-        ns_dtype: torch.dtype,
+        update: MatrixUpdate,
+        decay: Decays,
     ) -> None:
         assert all(p.ndim == 2 for p in params), "Muon takes matrices only"
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
-        super().__init__(params, defaults)
-        self.ns_steps, self.ns_dtype = ns_steps, ns_dtype
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.update, self.decay = update, decay
+        self._stacks: dict[tuple[int, torch.Size], _Stack] = {}
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            by_shape: dict[tuple[int, ...], list[tuple[nn.Parameter, Tensor]]] = {}
+        for number, group in enumerate(self.param_groups):
+            by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                buffer = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p, dtype=torch.float32))
-                gradient = p.grad.float()
-                buffer.mul_(group["momentum"]).add_(gradient)
-                update = gradient.add(buffer, alpha=group["momentum"]) if group["nesterov"] else buffer
-                by_shape.setdefault(tuple(p.shape), []).append((p, update))
-            for (rows, columns), members in by_shape.items():
-                updates = newton_schulz(torch.stack([u for _, u in members]), self.ns_steps, self.ns_dtype)
-                scale = max(1.0, rows / columns) ** 0.5
-                for (p, _), update in zip(members, updates, strict=True):
-                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
+                if p.grad is not None:
+                    by_shape.setdefault(p.shape, []).append((p, p.grad))
+            for shape, pairs in by_shape.items():
+                members = [p for p, _ in pairs]
+                gradient_KMN = torch.stack([gradient for _, gradient in pairs]).float()
+                state = self._stacked(number, shape, members, gradient_KMN)
+                update_KMN = self.update(gradient_KMN, state, group["momentum"])
+                updates = update_KMN.unbind()
+                self.decay(members, updates, group["lr"] * group["weight_decay"])
+                torch._foreach_add_(members, updates, alpha=-group["lr"] * shape_scale(shape))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._stacks.clear()
+        super().load_state_dict(state_dict)
+
+    def _stacked(self, group: int, shape: torch.Size, members: list[Tensor], like_KMN: Tensor) -> Mapping[str, Tensor]:
+        """The members' state as stacks, of which their entries in ``state`` are views; made anew only where other
+        matrices than last time have a gradient."""
+        held = self._stacks.get((group, shape))
+        if held is None or held.members != [id(p) for p in members]:
+            for p, like in zip(members, like_KMN, strict=True):
+                if not self.state[p]:
+                    first = self.update.new_state(like[None])
+                    self.state[p].update({name: value[0] for name, value in first.items()})
+            names = list(self.state[members[0]])
+            stacks = {name: torch.stack([self.state[p][name] for p in members]) for name in names}
+            for name, stack in stacks.items():
+                for p, view in zip(members, stack, strict=True):
+                    self.state[p][name] = view
+            held = self._stacks[group, shape] = _Stack([id(p) for p in members], stacks)
+        return held.state
+
+
+class _Stack:
+    def __init__(self, members: list[int], state: Mapping[str, Tensor]) -> None:
+        self.members, self.state = members, state

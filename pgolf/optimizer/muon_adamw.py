@@ -19,9 +19,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
+from pgolf.core.make import make
 from pgolf.core.protocols import Model
-from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveFloat
 from pgolf.core.results import OptimizerGroup
+from pgolf.optimizer.matrix_update import MatrixUpdate
 from pgolf.optimizer.muon import Muon
 from pgolf.train.phases import Phase
 
@@ -42,8 +44,10 @@ class MuonAdamW:
         momentum_end: Fraction,
         momentum_ramp: Fraction,
         nesterov: bool,
-        ns_steps: PositiveInt,
         ns_dtype: Literal["bfloat16", "float32"],
+        orthogonal: Mapping[str, Any],
+        normalize: Mapping[str, Any],
+        decay: Mapping[str, Any],
         beta1: Fraction,
         beta2: Fraction,
         epsilon: PositiveFloat,
@@ -55,9 +59,8 @@ class MuonAdamW:
             lr=matrix_lr,
             momentum=momentum_start,
             weight_decay=matrix_weight_decay,
-            nesterov=nesterov,
-            ns_steps=ns_steps,
-            ns_dtype=getattr(torch, ns_dtype),
+            update=MatrixUpdate(make(orthogonal, dtype=getattr(torch, ns_dtype)), make(normalize), nesterov),
+            decay=make(decay),
         )
         rates = {
             "embedding": (embedding_lr, embedding_weight_decay),

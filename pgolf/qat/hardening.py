@@ -60,10 +60,11 @@ class Hardening(QATMethod):
         learning rate that does not fall after it, since α would stay where it begins."""
         start = Start(self.start, self.start_lr_scale, schedule)
         reference = start.reference_scale
-        if schedule.scale(1.0) >= reference:
+        last = schedule.foreseen(1.0)
+        if last is not None and last >= reference:
             raise ConfigError(
                 f"qat.alpha_end: {self.alpha_end:g} is not approached; alpha follows the learning rate, whose "
-                f"scale is {reference:g} at the start and {schedule.scale(1.0):g} at the end"
+                f"scale is {reference:g} at the start and {last:g} at the end"
             )
         grids = row_grids(quantizer, model, self.word)
         # A tensor that is filled in place, never a number: a compiler would fold a number into its graph.

@@ -1,16 +1,19 @@
 """When a method begins: a moment of the run, printed before it and reported when it comes.
 
 Between two steps a hook asks for the learning rate's scale of the step to come, so that the first step with a
-scale below the threshold is the first with the method. Cost: nothing but that question.
+scale below the threshold is the first with the method. Where the schedule goes by steps and the run by the clock
+nobody knows before the run when that will be; it is found on the way. Cost: nothing but that question.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.ranges import Between, Fraction
+from pgolf.train.moment import Moment
 from pgolf.train.phases import Phase
 from pgolf.train.trainer import Hook, Schedules, Trainer
 
@@ -33,45 +36,67 @@ class Start:
                 "the other null"
             )
         self.fraction, self.lr_scale, self.schedule = fraction, lr_scale, schedule
-        places = [i / LOOK_AT for i in range(LOOK_AT + 1)]
-        highest = max(schedule.scale(place) for place in places)
-        self._peak = max(place for place in places if schedule.scale(place) == highest)
+        self._peak = self._highest()
         self.from_ = self._first_due()
 
-    def _first_due(self) -> float:
-        """The fraction of the run from which on the method is on."""
+    def _highest(self) -> float:
+        """The last place of the schedule's highest scale; its start where that is not known, as of what only falls."""
+        peak, highest = 0.0, -math.inf
+        for place in (i / LOOK_AT for i in range(LOOK_AT + 1)):
+            scale = self.schedule.foreseen(place)
+            if scale is None:
+                return 0.0
+            if scale >= highest:
+                peak, highest = place, scale
+        return peak
+
+    def _first_due(self) -> float | None:
+        """The fraction of the run from which on the method is on; None where only the run can tell."""
         if self.fraction is not None:
             if self.fraction >= 1:
                 raise ConfigError(f"qat.start: {self.fraction:g} is the run's end; nothing would begin. 0 is its start")
             return self.fraction
         assert self.lr_scale is not None
-        last = self.schedule.scale(1.0)
-        if last >= self.lr_scale:
+        last = self.schedule.foreseen(1.0)
+        if last is not None and last >= self.lr_scale:
             raise ConfigError(f"qat.start_lr_scale: {self.lr_scale:g} is never passed; the schedule ends at {last:g}")
-        if self.due(self._peak):
-            return self._peak
         before, after = self._peak, 1.0
+        at_peak = self.schedule.foreseen(before)
+        if at_peak is not None and at_peak < self.lr_scale:
+            return before
         while after - before > 1e-9:
             middle = (before + after) / 2
-            before, after = (before, middle) if self.due(middle) else (middle, after)
+            scale = self.schedule.foreseen(middle)
+            if scale is None:
+                return None
+            before, after = (before, middle) if scale < self.lr_scale else (middle, after)
         return after
 
-    def due(self, progress: float) -> bool:
-        """Whether a step that begins with this fraction of the run done has the method on."""
+    def due(self, moment: Moment) -> bool:
+        """Whether a step that begins at ``moment`` has the method on."""
         if self.fraction is not None:
-            return progress >= self.fraction
+            return moment.progress >= self.fraction
         assert self.lr_scale is not None
-        return progress >= self._peak and self.schedule.scale(progress) < self.lr_scale
+        return moment.progress >= self._peak and self.schedule.scale(moment) < self.lr_scale
 
     @property
     def reference_scale(self) -> float:
-        """The learning rate's scale at the beginning."""
-        return self.schedule.scale(self.from_) if self.lr_scale is None else self.lr_scale
+        """The learning rate's scale at the beginning. Raises ConfigError where only the run can tell."""
+        if self.lr_scale is not None:
+            return self.lr_scale
+        assert self.fraction is not None
+        scale = self.schedule.foreseen(self.fraction)
+        if scale is None:
+            raise ConfigError(
+                f"qat.start: {self.fraction:g}, and what follows the learning rate must know its scale there; this "
+                "schedule tells it only while the run goes by the clock. qat.start_lr_scale names it"
+            )
+        return scale
 
     def __str__(self) -> str:
         if self.lr_scale is not None:
             return f"when the learning rate's scale is below {self.lr_scale:g}"
-        return f"from {100 * self.from_:g} % of the run on"
+        return f"from {100 * (self.fraction or 0.0):g} % of the run on"
 
 
 class Switch(Hook):
@@ -92,18 +117,21 @@ class Switch(Hook):
         self._followed: float | None = None
 
     def phases(self) -> list[Phase]:
+        if self.start.from_ is None:
+            return [Phase(0.0, 1.0, f"{self.start}: {self.what}")]
         return [Phase(self.start.from_, 1.0, self.what)]
 
     def at_start(self, trainer: Trainer) -> None:
-        self._look(trainer, 0.0)
+        self._look(trainer)
 
     def after_step(self, trainer: Trainer) -> None:
         if trainer.stopped_by is None:
-            self._look(trainer, trainer.progress)
+            self._look(trainer)
 
-    def _look(self, trainer: Trainer, progress: float) -> None:
-        lr_scale = trainer.schedule.scale(progress)
-        if not self.on and self.start.due(progress):
+    def _look(self, trainer: Trainer) -> None:
+        moment = trainer.moment
+        lr_scale = trainer.schedule.scale(moment)
+        if not self.on and self.start.due(moment):
             self.on = True
             self._turn_on()
             self._tell(trainer, "enabled", lr_scale, f"on after {trainer.step:,} steps")

@@ -17,6 +17,7 @@ import torch
 import pgolf.quant.scale
 from pgolf.arch.attention.layer import Attention
 from pgolf.arch.base import SequenceMixer
+from pgolf.build import run_length
 from pgolf.config.check import node_problems
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
@@ -78,7 +79,8 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
-        (_qat_rules, model | {"schedule", "quant", "qat"}, True),
+        (_schedule_rules, {"budget", "schedule", "quant"}, True),
+        (_qat_rules, model | {"budget", "schedule", "quant", "qat"}, True),
     ):
         if broken & groups or (of_training and not trains):
             continue
@@ -111,6 +113,10 @@ class _Built:
     @cached_property
     def quantizer(self) -> Any:
         return make(self.cfg["quant"])
+
+    @cached_property
+    def schedule(self) -> Any:
+        return make(self.cfg["schedule"], length=run_length(self.cfg["budget"], self.quantizer))
 
 
 def _eval_rules(built: _Built) -> None:
@@ -244,6 +250,15 @@ def _calibration_rules(built: _Built) -> None:
     source.check(model)
 
 
+def _schedule_rules(built: _Built) -> None:
+    """What the schedule announces comes within the budget."""
+    try:
+        _ = built.quantizer
+    except ConfigError:
+        return  # a quantizer that cannot be built has been complained about
+    _ = built.schedule
+
+
 def _qat_rules(built: _Built) -> None:
     """A method of training for the grid knows that grid, and begins before the run ends."""
     method: QATMethod = make(built.cfg["qat"])
@@ -251,7 +266,7 @@ def _qat_rules(built: _Built) -> None:
         return
     try:
         _quant_rules(built)
-        model = built.model
+        model, schedule = built.model, built.schedule
     except ConfigError:
-        return  # a model or a quantizer that cannot be built has been complained about
-    method.prepare(model, built.quantizer, make(built.cfg["schedule"]))
+        return  # a model, a quantizer or a schedule that cannot be built has been complained about
+    method.prepare(model, built.quantizer, schedule)

@@ -18,6 +18,7 @@ from pgolf.core.protocols import Loader, Model
 from pgolf.core.results import Score, TrainResult
 from pgolf.core.threads import CoreShare
 from pgolf.train.clock import TrainClock
+from pgolf.train.moment import Moment
 from pgolf.train.phases import Phase
 from pgolf.train.replicas import ALONE, Replicas
 from pgolf.train.state import Weights, random_state, restore_random_state
@@ -34,7 +35,8 @@ class Optimizes(Protocol):
 
 
 class Schedules(Protocol):
-    def scale(self, progress: float) -> float: ...
+    def scale(self, moment: Moment) -> float: ...
+    def foreseen(self, progress: float) -> float | None: ...
     def phases(self) -> list[Phase]: ...
 
 
@@ -106,9 +108,9 @@ SNAPSHOT_STEPS = 50
 
 
 class Trainer:
-    """State that hooks may read: ``model, plan, clock, elapsed, step, tokens, loss_nats, lr_scale, progress, folder,
-    replicas``. ``elapsed``: seconds at the step's beginning, and once it is taken at its end, rank 0's; ``tokens`` are
-    those of all replicas.
+    """State that hooks may read: ``model, plan, clock, elapsed, step, tokens, loss_nats, lr_scale, moment, progress,
+    folder, replicas``. ``elapsed``: seconds at the step's beginning, and once it is taken at its end, rank 0's;
+    ``tokens`` are those of all replicas.
     """
 
     def __init__(
@@ -136,10 +138,15 @@ class Trainer:
         self.good: Weights | None = None  # the last weights known to be finite
 
     @property
+    def moment(self) -> Moment:
+        """How far the run is."""
+        done = self.step / self.plan.steps if self.plan.steps else self.elapsed / self.plan.seconds
+        return Moment(min(1.0, done), self.step, self.elapsed)
+
+    @property
     def progress(self) -> float:
         """Fraction of the run done, in [0, 1]."""
-        done = self.step / self.plan.steps if self.plan.steps else self.elapsed / self.plan.seconds
-        return min(1.0, done)
+        return self.moment.progress
 
     def stop(self, reason: str) -> None:
         """End the run after this step."""
@@ -176,8 +183,8 @@ class Trainer:
 
     def _step(self) -> None:
         self.elapsed = self.replicas.first(self.clock.elapsed)
-        progress = self.progress
-        self.lr_scale = self.schedule.scale(progress)
+        moment = self.moment
+        self.lr_scale = self.schedule.scale(moment)
         with self.core_share.counting():
             loss = self._accumulate()
         self.loss_nats = self._reduce(loss)
@@ -187,7 +194,7 @@ class Trainer:
                 f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {kept} "
                 "are kept. A smaller learning rate or train.grad_clip may help"
             )
-        self.optimizer.step(self.lr_scale, progress)
+        self.optimizer.step(self.lr_scale, moment.progress)
         self.step += 1
         if self.plan.steps and self.step >= self.plan.steps:
             self.stop("steps")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 
 from pgolf.core.make import make
+from pgolf.schedule.warmdown import Warmdown
 from pgolf.train.clock import TrainClock
+from pgolf.train.moment import RunLength
 from pgolf.train.replicas import ALONE
 from pgolf.train.trainer import Plan, Runtime, Trainer
 from tests.helpers import VOCAB, tiny_model, tiny_settings
@@ -55,6 +57,10 @@ class Heard:
         return [event for event in self.events if event.name == name]
 
 
+def warmdown(fraction, floor=0.0):
+    return Warmdown(length=RunLength(100.0, None), fraction=fraction, floor=floor)
+
+
 def no_dev(state, tokens):
     raise AssertionError("no hook of this test scores dev")
 
@@ -65,7 +71,7 @@ def rig(hooks=(), steps=None, seconds=100.0, accumulation=1, words=(), seed=0, r
     time = FakeTime()
     runtime = Runtime(
         optimizer=make(cfg["optimizer"], model=model),
-        schedule=make(cfg["schedule"]),
+        schedule=make(cfg["schedule"], length=RunLength(seconds, steps)),
         loader=RandomLoader(time, replicas=replicas),
         hooks=list(hooks),
         clock=TrainClock(now=time),
