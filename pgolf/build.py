@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ def build_loader(cfg: Mapping[str, Any], dataset: Dataset, process: Process) -> 
         rank=process.rank,
         world=process.world,
         seed=cfg["seed"],
+        bos_id=dataset.tokenizer.bos_id,
     )
 
 
@@ -67,11 +68,12 @@ def build_trainer(
     listeners: Sequence[Listener] = (),
     folder: Path | None = None,
     replicas: Replicas = ALONE,
+    account: Callable[[], Mapping[str, Any]] = dict,
 ) -> Trainer:
     """Loader, optimizer, schedule and hooks around ``model``; the loss is not compiled yet.
 
     What the quantizer's calibration reserves is taken off the training seconds, so that schedules end in time.
-    ``score_dev``, ``listeners``, ``folder`` and ``replicas``: see ``pgolf.train.trainer.Runtime``.
+    ``score_dev``, ``listeners``, ``folder``, ``replicas`` and ``account``: see ``pgolf.train.trainer.Runtime``.
     """
     train, budget = cfg["train"], cfg["budget"]
     device = next(model.parameters()).device
@@ -101,6 +103,7 @@ def build_trainer(
         listeners=listeners,
         folder=folder,
         replicas=replicas,
+        account=account,
     )
     plan = Plan(
         seconds=length.seconds,

@@ -39,7 +39,7 @@ GROUPS: tuple[Group, ...] = (
     Group("experiment", facts=True),
     Group("data"),
     Group("tokenizer"),
-    Group("loader", runtime=("slices", "batch_tokens", "window", "accumulation", "rank", "world", "seed")),
+    Group("loader", runtime=("slices", "batch_tokens", "window", "accumulation", "rank", "world", "seed", "bos_id")),
     Group("arch", runtime=("vocab_size", "bos_id")),
     Group("arch/recurrence", runtime=("dims",)),
     Group("arch/lanes", runtime=("dims",)),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.config.compose import conf_dir
-from pgolf.config.content import content
+from pgolf.config.content import STEERING_HOOKS, content
 from pgolf.config.defaults import child_choices, root_choices
 from pgolf.config.groups import GROUPS, Group
 
@@ -59,7 +59,11 @@ def _difference(group: Group, cfg: Mapping[str, Any], choices: Mapping[str, Any]
     """The word of ``group`` where its option is not the default, else an empty text."""
     usual = default.get(group.path)
     if group.many:
-        return "+".join(_more_and_less(_chosen_many(group, cfg), usual or [], group))
+        steering = STEERING_HOOKS if group.path == "hook" else ()
+        chosen, normal = (
+            [name for name in names if name not in steering] for names in (_chosen_many(group, cfg), usual or [])
+        )
+        return "+".join(_more_and_less(chosen, normal, group))
     option = choices.get(group.path)
     return _named(group.path, str(option)) if option and option != usual else ""
 

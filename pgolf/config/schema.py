@@ -133,7 +133,9 @@ class Root:
     cache_dir: str = ".cache"
     overwrite: bool = False
     rerun: bool = False
+    resume: bool = False
     print_model: bool = False
+    dry_run: bool = False
     certify: Certify = MISSING  # the budget's, unless more is asked for
     eval_ranks: int = 1
     notes: str = ""

@@ -1,5 +1,5 @@
 """Training batches from shards, in a repeatable order.
 
 Every module is a word of the command line, leaves apart. Contract: ``pgolf.core.protocols.Loader``. Leaves:
-``prefetch``, ``stream``.
+``prefetch``, ``shards``, ``stream``.
 """

@@ -36,10 +36,11 @@ def build(
     rank: Annotated[int, Between(0)],
     world: Annotated[int, Between(1)],
     seed: Annotated[int, Between(0)],
+    bos_id: Annotated[int, Between(0)],
 ) -> Loader:
     """The loader of ``loader=sequential``; with ``prefetch`` one batch is read ahead on a thread.
 
-    ``seed`` is what every loader is given; here nothing is random.
+    ``seed`` and ``bos_id`` are what every loader is given; here nothing is random and no document is looked for.
     """
     loader = Sequential(
         slices=slices,

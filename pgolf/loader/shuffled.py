@@ -38,8 +38,12 @@ def build(
     rank: NonNegativeInt,
     world: PositiveInt,
     seed: NonNegativeInt,
+    bos_id: NonNegativeInt,
 ) -> Loader:
-    """The loader of ``loader=shuffled``; with ``prefetch`` one batch is read ahead on a thread."""
+    """The loader of ``loader=shuffled``; with ``prefetch`` one batch is read ahead on a thread.
+
+    ``bos_id`` is what every loader is given; here no document is looked for.
+    """
     check_batch(batch_tokens, window, accumulation, rank, world)
     per_step = batch_tokens // window
     loader = Shuffled(TokenStream(slices), window, per_step, lanes=(rank, world, accumulation), seed=seed)

@@ -119,7 +119,7 @@ class Switch(Hook):
     def phases(self) -> list[Phase]:
         if self.start.from_ is None:
             return [Phase(0.0, 1.0, f"{self.start}: {self.what}")]
-        return [Phase(self.start.from_, 1.0, self.what)]
+        return [Phase(self.start.from_, 1.0, self.what, switch=True)]
 
     def at_start(self, trainer: Trainer) -> None:
         self._look(trainer)

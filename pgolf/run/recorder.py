@@ -46,6 +46,15 @@ class Recorder:
         self.device = choose_device(cfg["device"])
         self.threads = share_threads(cfg["train"]["threads"], process)
 
+    @property
+    def settled(self) -> Mapping[str, Any]:
+        """``cfg`` with what an earlier process of this run has decided about the machine."""
+        return self.cfg
+
+    def account(self) -> Mapping[str, Any]:
+        """What a checkpoint keeps of the run beside its training."""
+        return {}
+
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Around one stage, whose seconds belong to ``name``."""
         return nullcontext()

@@ -33,7 +33,9 @@ from pgolf.core.process import Process, choose_device
 from pgolf.core.signals import HEEDED
 from pgolf.run import stages
 from pgolf.run.recorder import Recorder
+from pgolf.run.resume import TRAINED
 from pgolf.train.group import together
+from pgolf.train.pace import refuse_out_of_reach, timed
 from pgolf.train.replicas import ALONE, Replicas, micro_steps
 
 READY = b"ready\n"
@@ -173,11 +175,19 @@ def be_follower() -> NoReturn:
 
 def follow(cfg: Mapping[str, Any], replicas: Replicas) -> int:
     """Train beside rank 0, keep nothing, wait for its end and return its exit status. Raises UserError."""
-    recorder = Recorder(cfg, replicas.process)
+    recorder = Recorder(replicas.shared(None), replicas.process)  # with what an earlier process has decided
     recorder.replicas = replicas
     dataset = stages.prepare(recorder)
     with stages.validation_closed(recorder, dataset):
-        stages.fit(recorder, stages.build(recorder, dataset))
+        trainer = stages.build(recorder, dataset)
+        if cfg["dry_run"]:
+            timed(trainer)
+        else:
+            refuse_out_of_reach(trainer)
+            state = replicas.shared(None)
+            if state != TRAINED:
+                stages.fit(recorder, trainer, state)
+        trainer.loader.close()
     if recorder.device.type == "cuda":
         torch.cuda.empty_cache()  # rank 0 scores on it
     return replicas.told(0)

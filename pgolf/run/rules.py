@@ -33,6 +33,8 @@ from pgolf.eval.windows import check_positions
 from pgolf.qat.base import QATMethod
 from pgolf.run.replicas import trains_in
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
+from pgolf.train.activation import Activate
+from pgolf.train.pace import refuse_never
 
 
 def check(cfg: Mapping[str, Any], *, trains: bool = True) -> None:
@@ -76,11 +78,13 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_model_rules, model, False),
         (_adaptation_rules, model | {"eval", "ttt"}, False),
         (_attention_rules, model, True),
+        (_row_rules, model | {"loader"}, True),
         (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
         (_schedule_rules, {"budget", "schedule", "quant"}, True),
         (_qat_rules, model | {"budget", "schedule", "quant", "qat"}, True),
+        (_phase_rules, model | {"schedule", "optimizer", "hook", "quant", "qat", "budget"}, True),
     ):
         if broken & groups or (of_training and not trains):
             continue
@@ -202,6 +206,28 @@ def _attention_rules(built: _Built) -> None:
             )
 
 
+def _row_rules(built: _Built) -> None:
+    """Rows longer than a window go to an attention that parts them, and to nothing else that mixes positions."""
+    if not trait(built.cfg["loader"], "makes_rows", False):
+        return
+    try:
+        mixers = [layer.mixer for layer in built.model.layers if layer.mixer is not None]
+    except ConfigError:
+        return  # it has been complained about
+    for mixer in mixers:
+        if not isinstance(mixer, Attention) or not mixer.kernel.takes_rows:
+            name = type(mixer.kernel if isinstance(mixer, Attention) else mixer).__name__.lower()
+            raise ConfigError(
+                f"loader: it hands the model rows of many documents, and {name} would mix all of a row; choose "
+                "arch/attention=packed, or another loader"
+            )
+        if mixer.rotary.ntk:
+            raise ConfigError(
+                "arch.attention.rope_ntk: the base would grow with the rows of loader=documents, and be another one in "
+                "the windows of an evaluation; choose rope_ntk=false, or another loader"
+            )
+
+
 def _quant_rules(built: _Built) -> None:
     """The quantizer can be built, and its policy fits the model."""
     _refuse_target_without_k(built.cfg["quant"])
@@ -270,3 +296,21 @@ def _qat_rules(built: _Built) -> None:
     except ConfigError:
         return  # a model, a quantizer or a schedule that cannot be built has been complained about
     method.prepare(model, built.quantizer, schedule)
+
+
+def _phase_rules(built: _Built) -> None:
+    """What is to change in mid-run does so in a run of a fixed number of steps; by the clock only timed steps tell."""
+    cfg, steps = built.cfg, built.cfg["budget"]["train_steps"]
+    if steps is None:
+        return
+    method: QATMethod = make(cfg["qat"])
+    try:
+        model, schedule = built.model, built.schedule
+        prepared = method.prepare(model, built.quantizer, schedule)
+    except ConfigError:
+        return  # it has been complained about
+    activate = Activate(model.activations(), model.routes, steps)
+    hooks = [*prepared.updates, *map(make, cfg["hook"].values()), activate, *prepared.hooks]
+    optimizer = make(cfg["optimizer"], model=model)
+    phases = [phase for one in (schedule, optimizer, *hooks) for phase in one.phases()]
+    refuse_never(phases, steps)

@@ -103,7 +103,7 @@ def build(recorder: Recorder, dataset: Dataset) -> Trainer:
     with recorder.stage("build"):
         model = build_model(recorder.cfg, dataset, recorder.device)
         trainer = build_trainer(
-            recorder.cfg,
+            recorder.settled,
             model,
             dataset,
             recorder.process,
@@ -111,6 +111,7 @@ def build(recorder: Recorder, dataset: Dataset) -> Trainer:
             listeners=[recorder],
             folder=recorder.folder,
             replicas=recorder.replicas,
+            account=recorder.account,
         )
     recorder.tell("built", trainer=trainer, parameters=sum(p.numel() for p in model.parameters()))
     return trainer
@@ -154,18 +155,17 @@ def rehearse(recorder: Recorder, dataset: Dataset, evaluation: Evaluation) -> No
     recorder.tell("forecast", f"{text}; its score would not be valid" if seconds > allowed else text, seconds=seconds)
 
 
-def fit(recorder: Recorder, trainer: Trainer) -> TrainResult:
-    """Train inside the budget; the clock starts after the compile warm-up."""
-    recorder.replicas.wait()
+def fit(recorder: Recorder, trainer: Trainer, resume: Mapping[str, Any] | None = None) -> TrainResult:
+    """Train inside the budget, from a trainer's state if one is given; the clock starts after the compile warm-up."""
     recorder.tell("phases", "\n".join(str(phase) for phase in trainer.phases()))
     train = recorder.cfg["train"]
-    if wants_compile(recorder.cfg, recorder.device):
+    if wants_compile(recorder.settled, recorder.device):
         with recorder.stage("compile"), recorder.progress("compile", unit="steps"):
             failed = compile_loss(trainer, train["compile"], train["compile_seconds"])
         if failed:
             recorder.tell("compile_failed", f"training goes on eagerly: {failed}")
     with recorder.stage("train"), recorder.progress("train", unit="steps"):
-        trained = trainer.fit()
+        trained = trainer.fit(resume)
     trainer.loader.close()
     if recorder.replicas.world > 1:
         torch.set_num_threads(recorder.threads)  # those of the others are free

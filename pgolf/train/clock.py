@@ -21,6 +21,11 @@ class TrainClock:
         self._before = self._outside = 0.0
         self._paused_at: float | None = None
 
+    def read(self) -> float:
+        """Seconds since whenever, once all queued work is done."""
+        self._synchronise()
+        return self._now()
+
     def start(self) -> None:
         self._synchronise()
         self._start, self._outside = self._now(), 0.0

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -34,6 +36,8 @@ PATIENCE_SECONDS = 7 * 86_400.0
 """While rank 0 reads the data or scores, the others wait."""
 LINGER_SECONDS = 3.0
 """Who keeps the store stays that long for the others to read why it leaves."""
+
+_TORCHRUN = "TORCHELASTIC_RUN_ID"  # it keeps the store itself
 
 BUCKET_NUMBERS = 8 * 2**20
 """Numbers that are sent as one message: small tensors together."""
@@ -83,6 +87,12 @@ class ReplicaGroup:
             dist.broadcast(said, 0, group=self._patient)
             dist.barrier(group=self._patient)
         return int(said)
+
+    def shared(self, thing: Any) -> Any:
+        said = [thing]
+        with self.named():
+            dist.broadcast_object_list(said, 0, group=self._patient)
+        return said[0]
 
     @contextmanager
     def first_goes_ahead(self) -> Iterator[None]:
@@ -202,7 +212,7 @@ def together(
     except BaseException as error:
         group.leave(error)
         dist.destroy_process_group()  # closes the connections: who waits for this one waits no more
-        if process.rank == 0 and isinstance(store, dist.TCPStore):
+        if process.rank == 0 and not process.meeting.startswith("file:") and _TORCHRUN not in os.environ:
             group.linger()
         raise
     group.wait()  # without it gloo aborts some processes that have ended well

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -42,6 +42,10 @@ class Replicas(Protocol):
         """Rank 0's, however long it takes, and until all have heard it."""
         ...
 
+    def shared(self, thing: Any) -> Any:
+        """Rank 0's, copied, however long it takes."""
+        ...
+
     def wait(self) -> None:
         """Until all are here, however long it takes."""
         ...
@@ -64,6 +68,9 @@ class Alone:
 
     def told(self, number: int) -> int:
         return number
+
+    def shared(self, thing: Any) -> Any:
+        return thing
 
     def wait(self) -> None: ...
 

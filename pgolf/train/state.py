@@ -34,9 +34,10 @@ def save_weights(path: Path, weights: Weights) -> None:
 
 def random_state() -> dict[str, Any]:
     """The state of every generator a run may draw from."""
+    kind, key_n, *rest = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),
-        "numpy": np.random.get_state(),
+        "numpy": (kind, np.asarray(key_n).tolist(), *rest),  # a checkpoint holds no arrays
         "python": random.getstate(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None,
         "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,18 +52,28 @@ class Hook:
     def after_step(self, trainer: Trainer) -> None: ...
 
     def at_rest(self, trainer: Trainer) -> None:
-        """Every hook has had this step and the next has not begun: what ``state()`` holds now, a run goes on from."""
+        """Every hook has had this step and the next has not begun: what ``state()`` holds now, a run goes on from.
+
+        It begins here, so that what a run was stopped in, or before, at this moment comes to its end.
+        """
 
     def after_switch(self, trainer: Trainer, copied: Mapping[str, str]) -> None:
         """Another route is active. ``copied``: weights that started now, with those they are copies of."""
 
     def at_end(self, trainer: Trainer) -> None: ...
 
+    def at_result(self, trainer: Trainer, result: TrainResult) -> None:
+        """Every hook has had the end; ``result`` is what training leaves."""
+
     def at_break(self, trainer: Trainer, error: BaseException) -> None:
-        """Training broke off: an error, Ctrl-C, a signal. The weights may be between two steps."""
+        """Training broke off: an error, Ctrl-C, a signal. The weights may be between two steps: ``trainer.resting``
+        says whether they are not."""
 
     def state(self) -> dict[str, Any]:
-        """What this hook must remember to go on from here; copies, and tensors where they lie."""
+        """What this hook must remember to go on from here; copies, and tensors where they lie.
+
+        Made of dicts with text as keys, lists, tuples, texts, numbers, None and tensors alone: a checkpoint holds it.
+        """
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -88,8 +99,9 @@ class Runtime:
     """The objects a trainer works with besides the model.
 
     ``score_dev(weights, tokens)`` scores float weights on a sample of dev, for hooks. ``listeners`` hear what the
-    trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there. ``replicas``
-    train the same model beside this process.
+    trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there. ``account``:
+    what the run would go on from beside the trainer's state, at this moment. ``replicas`` train the same model beside
+    this process.
     """
 
     optimizer: Optimizes
@@ -100,6 +112,7 @@ class Runtime:
     score_dev: ScoreDev
     listeners: Sequence[Listener] = ()
     folder: Path | None = None
+    account: Callable[[], Mapping[str, Any]] = dict
     replicas: Replicas = ALONE
 
 
@@ -129,10 +142,13 @@ class Trainer:
             runtime.folder,
         )
         self.replicas = runtime.replicas
+        self.account = runtime.account
         self.device = next(model.parameters()).device
         self.elapsed = 0.0
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
         self.stopped_by: str | None = None
+        self.resting = True  # no step has begun that has not passed all hooks
+        self.whole_step: Callable[[], AbstractContextManager[None]] = nullcontext  # around each step
         self.average: Callable[[], Mapping[str, Tensor]] = self.model.state_dict
         self.core_share = CoreShare()
         self.good: Weights | None = None  # the last weights known to be finite
@@ -170,8 +186,12 @@ class Trainer:
         self._keep_good()
         self.clock.start()
         try:
+            if resume is not None:
+                self._rest()
             while self.stopped_by is None:
-                self._step()
+                with self.whole_step():
+                    self._step()
+                self._rest()
         except BaseException as error:
             for hook in self.hooks:
                 hook.at_break(self, error)
@@ -179,9 +199,13 @@ class Trainer:
         seconds = self.clock.elapsed
         for hook in self.hooks:
             hook.at_end(self)
-        return TrainResult(self.weights().state, seconds, self.step, self.tokens, self.stopped_by)
+        result = TrainResult(self.weights().state, seconds, self.step, self.tokens, self.stopped_by)
+        for hook in self.hooks:
+            hook.at_result(self, result)
+        return result
 
     def _step(self) -> None:
+        self.resting = False
         self.elapsed = self.replicas.first(self.clock.elapsed)
         moment = self.moment
         self.lr_scale = self.schedule.scale(moment)
@@ -204,6 +228,9 @@ class Trainer:
         self._tell_step()
         if self.step % SNAPSHOT_STEPS == 0:
             self._keep_good()
+        self.resting = True
+
+    def _rest(self) -> None:
         for hook in self.hooks:
             hook.at_rest(self)
         if self.replicas.largest(self.stopped_by is not None):

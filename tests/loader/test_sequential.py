@@ -97,6 +97,7 @@ def test_build_prefetches_on_request(slices):
         "rank": 0,
         "world": 1,
         "seed": 0,
+        "bos_id": 1,
     }
     assert isinstance(build(prefetch=False, **runtime), Sequential)
     ahead = build(prefetch=True, **runtime)

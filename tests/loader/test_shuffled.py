@@ -27,6 +27,7 @@ def loader(slices, **changed):
         "rank": 0,
         "world": 1,
         "seed": 3,
+        "bos_id": 1,
     }
     return build(slices=slices, **(numbers | changed))
 

@@ -99,7 +99,7 @@ def check(words, dataset, folder, at):
     for step in at:
         again, reheard = started(words, dataset, seed=99)
         again.hooks.insert(0, Hook())
-        result = again.fit(resume=torch.load(folder / f"{step}.pt", weights_only=False))
+        result = again.fit(resume=torch.load(folder / f"{step}.pt", weights_only=True))
         again.loader.close()
         assert (result.steps, result.tokens, result.seconds, result.stopped_by) == (
             expected.steps,

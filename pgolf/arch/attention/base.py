@@ -19,8 +19,10 @@ from pgolf.arch.dims import Dims
 
 
 class Kernel(ABC):
-    """``trains_on`` names the device types that have a backward pass for it."""
+    """``trains_on`` names the device types that have a backward pass for it. ``takes_rows``: it trains on rows longer
+    than a window, of which no position sees further than one."""
 
+    takes_rows: bool = False
     trains_on: tuple[str, ...] = SequenceMixer.trains_on
 
     def __init__(self, *, dims: Dims) -> None:

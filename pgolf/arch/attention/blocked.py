@@ -45,34 +45,45 @@ class Blocked(Kernel):
         return blocked(q_BTHK, k_BTGK, v_BTGK, shared[BIASES])
 
 
-def biases(q_BTHK: Tensor, groups: int, block: int, document_BT: Tensor | None = None) -> Iterator[Tensor]:
+def biases(
+    q_BTHK: Tensor, groups: int, block: int, document_BT: Tensor | None = None, reach: int | None = None
+) -> Iterator[Tensor]:
     """0 where a query may see a key, −∞ where not: [Q, E] for each block of queries, [N, Q, E] given documents.
 
-    A key may be seen from its own position on and, where ``document_BT`` is given, from within its document.
+    A key may be seen from its own position on and, where ``document_BT`` is given, from within its document. No
+    document may have more than ``reach`` positions: keys further back than that are left out.
     """
     length, heads, device = q_BTHK.size(1), q_BTHK.size(2), q_BTHK.device
     position_T = torch.arange(length, device=device)
     for start in range(0, length, block):
-        end = min(start + block, length)
-        hidden = position_T[:end] > position_T[start:end, None]
+        end, low = min(start + block, length), first_key(start, reach)
+        hidden = position_T[low:end] > position_T[start:end, None]
         if document_BT is not None:
-            other_BQE = document_BT[:, start:end, None] != document_BT[:, None, :end]
+            other_BQE = document_BT[:, start:end, None] != document_BT[:, None, low:end]
             hidden = (hidden | other_BQE).repeat_interleave(groups, 0)
         zeros = torch.zeros(hidden.shape, dtype=product_dtype(q_BTHK), device=device)
         yield zeros.masked_fill(hidden, -math.inf).repeat_interleave(heads // groups, -2)
 
 
-def blocked(q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, biases_QE: Sequence[Tensor]) -> Tensor:
+def first_key(start: int, reach: int | None) -> int:
+    """The first that a block of queries from ``start`` on may see."""
+    return 0 if reach is None else max(0, start + 1 - reach)
+
+
+def blocked(
+    q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, biases_QE: Sequence[Tensor], reach: int | None = None
+) -> Tensor:
     """``softmax(q kᵀ / √K + bias) v`` in the dtype of products, a block for each of the ``biases``."""
     batch, length, heads, width = q_BTHK.shape
     groups = k_BTGK.size(2)
     q_NSK, k_NTK, v_NTK = (_rows(x.to(product_dtype(x)), groups) for x in (q_BTHK, k_BTGK, v_BTGK))
     found, first = [], 0
     for bias_QE in biases_QE:
-        rows, end = bias_QE.shape[-2:]
+        rows, keys = bias_QE.shape[-2:]
+        low = first_key(first * groups // heads, reach)
         q_NQK = q_NSK[:, first : first + rows]
-        scores_NQE = torch.baddbmm(bias_QE, q_NQK, k_NTK[:, :end].transpose(1, 2), alpha=width**-0.5)
-        found.append(torch.bmm(scores_NQE.softmax(-1, dtype=q_NQK.dtype), v_NTK[:, :end]))
+        scores_NQE = torch.baddbmm(bias_QE, q_NQK, k_NTK[:, low : low + keys].transpose(1, 2), alpha=width**-0.5)
+        found.append(torch.bmm(scores_NQE.softmax(-1, dtype=q_NQK.dtype), v_NTK[:, low : low + keys]))
         first += rows
     y_BGSK = torch.cat(found, 1).view(batch, groups, length * heads // groups, width)
     y_BGTRK = y_BGSK.view(batch, groups, length, heads // groups, width)

@@ -54,7 +54,7 @@ class Documents(Kernel):
             elif kernel == "blocked":
                 context.shared[mask] = tuple(biases(q_BTHK, k_BTGK.size(2), self.block, document_BT))
             else:
-                context.shared[mask] = _block_mask(document_BT)
+                context.shared[mask] = block_mask(document_BT)
         return _run(kernel)(q_BTHK, k_BTGK, v_BTGK, context.shared[mask])
 
     def visible(self, ids_BT: Tensor, count: int) -> Tensor:
@@ -83,7 +83,8 @@ def document_mask(document_BT: Tensor) -> Tensor:
     return (same_BTT & torch.ones_like(same_BTT[0]).tril())[:, None]
 
 
-def _block_mask(document_BT: Tensor) -> Any:
+def block_mask(document_BT: Tensor) -> Any:
+    """The same as ``flex_attention`` takes it."""
     from torch.nn.attention.flex_attention import create_block_mask
 
     def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
