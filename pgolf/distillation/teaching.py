@@ -117,7 +117,7 @@ class Teach(Hook):
                         f"distillation: the teacher's loss became {loss_nats} at its step {self.step}; a smaller "
                         "distillation.lr or distillation.grad_clip may help"
                     )
-                self._count(trainer, clock.elapsed)
+                self._count(trainer, trainer.replicas.first(clock.elapsed))
                 trainer.resting = True
             trainer.tell(
                 "teacher_step",
@@ -127,8 +127,7 @@ class Teach(Hook):
                 teacher_seconds=self.seconds,
                 teacher_progress=self._progress(trainer),
             )
-            for hook in trainer.hooks:
-                hook.at_rest(trainer)
+            trainer.rest()
         self._tell_progress(1.0)
         if self.done:
             trainer.tell("teacher", f"is done after {self.step:,} steps in {self.seconds:.0f} s, loss {loss_nats:.4f}")
@@ -169,7 +168,8 @@ class Teach(Hook):
                 loss = self.loss(x_BT, y_BT) / trainer.plan.accumulation
             loss.backward()
             total += loss.detach()
-            self.tokens += y_BT.numel()
+            self.tokens += y_BT.numel() * trainer.replicas.world
+        trainer.replicas.mean_([total, *(p.grad for p in self.teacher.parameters() if p.grad is not None)])
         if self.rates.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.teacher.parameters(), self.rates.grad_clip)
         for group in self.optimizer.param_groups:

@@ -6,7 +6,8 @@ alone, minimises, per token and with teacher and student at temperature T,
 ``CE + α·T²·KL`` (``mix: added``) or ``(1−α)·CE + α·T²·KL`` (``mix: blended``),
 KL(teacher‖student) (``direction: forward``) or KL(student‖teacher) (``reverse``).
 Source: #687's script, ``distillation=pr687`` (13 layers, α 0.5, T 2, added, forward; off by default there, no result;
-its student's clock was not shortened); Hinton et al. 2015 (arXiv 1503.02531), blended; spec optimizer §6.
+its student's clock was not shortened, and each of its processes had a teacher of its own); Hinton et al. 2015
+(arXiv 1503.02531), blended; spec optimizer §6.
 Cost in bytes: none, the teacher is in no artifact. Cost in step time: the teacher's forward pass in each of the
 student's steps, and both models' logits in full; before that ``share`` of the run.
 Hurts: on a budget of minutes the student loses the steps that the teacher took, and the teacher is hardly better.

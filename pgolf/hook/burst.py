@@ -49,21 +49,22 @@ class Burst(Hook):
             self.kept.extend(trainer.batches)
 
     def after_steps(self, trainer: Trainer) -> None:
-        planned, done, longest, last = self.epochs * len(self.kept), 0, 0.0, trainer.clock.elapsed
+        planned, done, longest, last = self.epochs * len(self.kept), 0, 0.0, _elapsed(trainer)
         most = (
             planned if trainer.plan.steps is None else min(planned, int(trainer.plan.after * trainer.plan.accumulation))
         )
         limit = trainer.plan.seconds + trainer.plan.after if trainer.plan.steps is None else float("inf")
         trainer.lr_scale = self.rate
         for batch in [*self.kept] * self.epochs:
-            if done == most or trainer.clock.elapsed + longest > limit:
+            if done == most or last + longest > limit:
                 break
             trainer.update(self.rate, 1.0, [batch])
             for hook in trainer.hooks:
                 if hook.of_update:
                     hook.after_step(trainer)
             done += 1
-            longest, last = max(longest, trainer.clock.elapsed - last), trainer.clock.elapsed
+            now = _elapsed(trainer)
+            longest, last = max(longest, now - last), now
         cut = "" if done == planned else f" of {planned:,}; hook.burst.reserve holds no more"
         text = (
             f"{done:,} updates on repeated micro-batches{cut}" if planned else "no batch was kept, nothing is repeated"
@@ -75,3 +76,7 @@ class Burst(Hook):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.kept = deque(state["kept"], maxlen=self.kept.maxlen)
+
+
+def _elapsed(trainer: Trainer) -> float:
+    return trainer.replicas.first(trainer.clock.elapsed)

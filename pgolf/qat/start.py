@@ -28,9 +28,10 @@ class Switch(Hook):
         self._followed: float | None = None
 
     def phases(self) -> list[Phase]:
-        if self.start.from_ is None:
+        from_ = self.start.from_
+        if from_ is None:
             return [Phase(0.0, 1.0, f"{self.start}: {self.what}")]
-        return [Phase(self.start.from_, 1.0, self.what, switch=True)]
+        return [Phase(from_, 1.0, self.what, switch=True)]
 
     def at_start(self, trainer: Trainer) -> None:
         self._look(trainer)

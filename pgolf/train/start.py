@@ -44,7 +44,7 @@ class Start:
         self.fraction, self.lr_scale, self.schedule = fraction, lr_scale, schedule
         self.place, self.scale_key = place, scale_key
         self._peak = self._highest()
-        self.from_ = self._first_due()
+        _ = self.from_
 
     def _highest(self) -> float:
         """The last place of the schedule's highest scale; its start where that is not known, as of what only falls."""
@@ -57,7 +57,8 @@ class Start:
                 peak, highest = place, scale
         return peak
 
-    def _first_due(self) -> float | None:
+    @property
+    def from_(self) -> float | None:
         """The fraction of the run from which on the method is on; None where only the run can tell."""
         if self.fraction is not None:
             if self.fraction >= 1:

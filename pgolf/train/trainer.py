@@ -21,6 +21,7 @@ from pgolf.core.threads import CoreShare
 from pgolf.train.clock import TrainClock
 from pgolf.train.moment import Moment, RunLength
 from pgolf.train.phases import Phase
+from pgolf.train.replicas import ALONE, Replicas
 from pgolf.train.state import Weights, random_state, restore_random_state
 
 Batch = tuple[Tensor, Tensor]  # (x_BT, y_BT)
@@ -107,7 +108,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long to train and how a step is cut.
+    """How long to train and how a step is cut: ``accumulation`` micro-steps of each replica.
 
     Schedules run on seconds, or on steps once ``steps`` is fixed, so that such a run repeats to the bit. ``before``
     and ``after``: of the same, seconds or steps, what ``Hook.before_steps`` and ``Hook.after_steps`` have.
@@ -128,8 +129,8 @@ class Runtime:
 
     ``score_dev(weights, tokens)`` scores float weights on a sample of dev, for hooks. ``listeners`` hear what the
     trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there. ``account``:
-    what the run would go on from beside the trainer's state, at this moment. ``beside``: what is trained with the model
-    and not exported.
+    what the run would go on from beside the trainer's state, at this moment. ``replicas`` train the same model beside
+    this process. ``beside``: what is trained with the model and not exported.
     """
 
     optimizer: Optimizes
@@ -141,6 +142,7 @@ class Runtime:
     listeners: Sequence[Listener] = ()
     folder: Path | None = None
     account: Callable[[], Mapping[str, Any]] = dict
+    replicas: Replicas = ALONE
     beside: nn.Module | None = None
 
 
@@ -149,7 +151,10 @@ SNAPSHOT_STEPS = 50
 
 
 class Trainer:
-    """State for hooks to read: ``model, plan, clock, step, tokens, loss_nats, lr_scale, moment, progress, folder``."""
+    """State that hooks may read: ``model, plan, clock, elapsed, step, tokens, loss_nats, lr_scale, moment, progress,
+    folder, replicas``. ``elapsed``: seconds at the step's beginning, and once it is taken at its end, rank 0's;
+    ``tokens`` are those of all replicas.
+    """
 
     def __init__(
         self,
@@ -166,10 +171,12 @@ class Trainer:
             list(runtime.listeners),
             runtime.folder,
         )
+        self.replicas = runtime.replicas
         self.account = runtime.account
         self.beside = runtime.beside or nn.ModuleDict()
         self.parameters = [*model.parameters(), *self.beside.parameters()]
         self.device = self.parameters[0].device
+        self.elapsed = 0.0
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
         self.exported = ""  # in words, which weights
         self.seconds_before = 0.0  # of the budget, spent before the first step
@@ -184,9 +191,8 @@ class Trainer:
     @property
     def moment(self) -> Moment:
         """How far the run is."""
-        elapsed = self.clock.elapsed
-        done = self.step / self.plan.steps if self.plan.steps else elapsed / self.plan.seconds
-        return Moment(min(1.0, done), self.step, elapsed)
+        done = self.step / self.plan.steps if self.plan.steps else self.elapsed / self.plan.seconds
+        return Moment(min(1.0, done), self.step, self.elapsed)
 
     @property
     def progress(self) -> float:
@@ -218,11 +224,11 @@ class Trainer:
                 hook.before_steps(self)
             self.clock.start()
             if resume is not None:
-                self._rest()
+                self.rest()
             while self.stopped_by is None:
                 with self.whole_step():
                     self._step()
-                self._rest()
+                self.rest()
             for hook in self.hooks:
                 hook.after_steps(self)
         except BaseException as error:
@@ -242,11 +248,13 @@ class Trainer:
 
     def _step(self) -> None:
         self.resting = False
+        self.elapsed = self.replicas.first(self.clock.elapsed)
         moment = self.moment
         self.lr_scale = self.schedule.scale(moment)
         self.update(self.lr_scale, moment.progress)
         if self.plan.steps and self.step >= self.plan.steps:
             self.stop("steps")
+        self.elapsed = self.replicas.first(self.clock.elapsed)
         for hook in self.hooks:
             hook.after_step(self)
         self._tell_step()
@@ -254,14 +262,18 @@ class Trainer:
             self._keep_good()
         self.resting = True
 
-    def _rest(self) -> None:
+    def rest(self) -> None:
+        """What goes before a step, or before the end, has passed all hooks, on all replicas."""
         for hook in self.hooks:
             hook.at_rest(self)
+        if self.replicas.largest(self.stopped_by is not None):
+            self.stop("another rank")
 
     def update(self, lr_scale: float, progress: float, batches: Sequence[Batch] | None = None) -> None:
         """One step of the optimizer on ``batches``, or the loader's next. Raises TrainingError, see ``fit``."""
         with self.core_share.counting():
-            self.loss_nats = self.forward_backward(batches)
+            loss = self._accumulate(batches)
+        self.loss_nats = self._reduce(loss)
         if not math.isfinite(self.loss_nats):
             kept = self.good.step if self.good else 0
             raise TrainingError(
@@ -285,6 +297,10 @@ class Trainer:
 
     def forward_backward(self, batches: Sequence[Batch] | None = None) -> float:
         """Gradients of one optimizer step's batch, clipped; returns its mean loss in nats per token."""
+        return self._reduce(self._accumulate(batches))
+
+    def _accumulate(self, batches: Sequence[Batch] | None) -> Tensor:
+        """Gradients of this replica's part of the batch, and its mean loss."""
         self.optimizer.zero_grad()
         self.batches = []
         total = torch.zeros((), device=self.device)
@@ -296,10 +312,17 @@ class Trainer:
                 loss = self.loss(x_BT, y_BT) / micro_steps
             loss.backward()
             total += loss.detach()
-            self.tokens += y_BT.numel()
+            self.tokens += y_BT.numel() * self.replicas.world
+        return total
+
+    def _reduce(self, loss: Tensor) -> float:
+        """Gradients and loss of the whole batch; clipped by their norm over all of it. A loss that is no number on
+        one replica is none on all."""
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        self.replicas.mean_([loss, *gradients])
         if self.plan.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.plan.grad_clip)
-        return total.item()
+        return loss.item()
 
     def _keep_good(self) -> None:
         """Remember this step's weights, unless a number in them is not finite."""
@@ -343,6 +366,7 @@ class Trainer:
         for hook, saved in zip(self.hooks, state["hooks"], strict=True):
             hook.restore(saved)
         self.clock.restore(state["seconds"])
+        self.elapsed = state["seconds"]
         self.step, self.tokens, self.stopped_by = state["step"], state["tokens"], state["stopped_by"]
         restore_random_state(state["random"])
 

@@ -34,7 +34,8 @@ def warm_up(trainer: Trainer, seconds: float) -> float:
             for hook in trainer.hooks:
                 hook.rehearse(trainer)
             trainer.tell("warmup", done=step + 1, total=total)
-            if (step + 1) % len(names) == 0 and time.perf_counter() - began > seconds:
+            over = time.perf_counter() - began > seconds
+            if (step + 1) % len(names) == 0 and trainer.replicas.first(over):
                 break
     return time.perf_counter() - began
 
