@@ -14,7 +14,6 @@ from typing import Any
 from pgolf.artifact.forecast import refuse_unreachable
 from pgolf.build import wants_compile
 from pgolf.core.events import Event
-from pgolf.core.process import process_facts
 from pgolf.core.protocols import Progress
 from pgolf.run import stages
 from pgolf.run.listeners import Screen
@@ -23,13 +22,15 @@ from pgolf.run.outlook import outlook, phases_at
 from pgolf.run.recorder import Recorder
 from pgolf.track.console import Console
 from pgolf.train.pace import refuse_out_of_reach, timed
+from pgolf.train.replicas import Replicas
 
 
 class DryRun(Recorder):
     """Shows what stages tell and keeps none of it."""
 
-    def __init__(self, cfg: Mapping[str, Any], console: Console) -> None:
-        super().__init__(cfg, process_facts())
+    def __init__(self, cfg: Mapping[str, Any], console: Console, replicas: Replicas) -> None:
+        super().__init__(cfg, replicas.process)
+        self.replicas = replicas
         self.screen = Screen(console)
 
     def progress(self, label: str, unit: str = "") -> AbstractContextManager[Progress]:
@@ -39,10 +40,11 @@ class DryRun(Recorder):
         self.screen.hear(event)
 
 
-def dry_run(cfg: Mapping[str, Any]) -> tuple[float, int]:
+def dry_run(cfg: Mapping[str, Any], replicas: Replicas) -> tuple[float, int]:
     """Print the forecast. Raises UserError for whatever a run would be refused for before it trains."""
     with Console() as console:
-        run = DryRun(cfg, console)
+        run = DryRun(cfg, console, replicas)
+        replicas.shared(cfg)
         dataset = stages.prepare(run)
         with stages.validation_closed(run, dataset):
             trainer = stages.build(run, dataset)
@@ -58,4 +60,5 @@ def dry_run(cfg: Mapping[str, Any]) -> tuple[float, int]:
             refuse_out_of_reach(trainer, pace)
             stages.rehearse(run, dataset, stages.composed(run, dataset, trainer.model))
         run.tell("dry run", "nothing was trained and no folder made")
+        replicas.told(0)
     return math.nan, 0
