@@ -5,6 +5,7 @@ A saved config is resolved, so plain YAML will do; OmegaConf takes twenty times 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,21 @@ def read_saved(path: Path) -> dict[str, Any]:
     if not isinstance(cfg, dict) or not isinstance(cfg.get("choices"), dict) or not isinstance(cfg.get("size"), dict):
         raise RunError(f"{path}: not the config of a run")
     return {str(key): value for key, value in cfg.items()}
+
+
+def read_choices(path: Path) -> dict[str, Any]:
+    """What the config in ``path`` chose, group by group: its last part but one alone is parsed. Raises RunError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: a run's config cannot be read here ({error})") from error
+    block = re.search(r"^choices:\n(?:  .*\n)+", text, re.MULTILINE)
+    if block is None:
+        return dict(read_saved(path)["choices"])
+    try:
+        return dict(yaml.load(block[0], Loader=_LOADER)["choices"])
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: the run's config cannot be read: {' '.join(str(error).split())}") from error
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
