@@ -67,7 +67,7 @@ class Hook:
 
     def at_break(self, trainer: Trainer, error: BaseException) -> None:
         """Training broke off: an error, Ctrl-C, a signal. The weights may be between two steps: ``trainer.resting``
-        says whether they are not."""
+        says whether they, the optimizer and the hooks are as they were at the last rest."""
 
     def state(self) -> dict[str, Any]:
         """What this hook must remember to go on from here; copies, and tensors where they lie.
@@ -147,8 +147,8 @@ class Trainer:
         self.elapsed = 0.0
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
         self.stopped_by: str | None = None
-        self.resting = True  # no step has begun that has not passed all hooks
-        self.whole_step: Callable[[], AbstractContextManager[None]] = nullcontext  # around each step
+        self.resting = True  # weights, optimizer and hooks are as at the last rest
+        self.whole_update: Callable[[], AbstractContextManager[None]] = nullcontext  # around what makes others of them
         self.average: Callable[[], Mapping[str, Tensor]] = self.model.state_dict
         self.core_share = CoreShare()
         self.good: Weights | None = None  # the last weights known to be finite
@@ -189,8 +189,7 @@ class Trainer:
             if resume is not None:
                 self._rest()
             while self.stopped_by is None:
-                with self.whole_step():
-                    self._step()
+                self._step()
                 self._rest()
         except BaseException as error:
             for hook in self.hooks:
@@ -205,7 +204,6 @@ class Trainer:
         return result
 
     def _step(self) -> None:
-        self.resting = False
         self.elapsed = self.replicas.first(self.clock.elapsed)
         moment = self.moment
         self.lr_scale = self.schedule.scale(moment)
@@ -218,6 +216,11 @@ class Trainer:
                 f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {kept} "
                 "are kept. A smaller learning rate or train.grad_clip may help"
             )
+        with self.whole_update():
+            self._update(moment)
+
+    def _update(self, moment: Moment) -> None:
+        self.resting = False
         self.optimizer.step(self.lr_scale, moment.progress)
         self.step += 1
         if self.plan.steps and self.step >= self.plan.steps:
