@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pgolf.optimizer.matrix_update import MatrixUpdate, shape_scale
 
@@ -30,20 +30,19 @@ class Decays(Protocol):
 
 
 class Muon(torch.optim.Optimizer):
-    """A torch optimizer; ``lr``, ``momentum`` and ``weight_decay`` may be changed per step in ``param_groups``."""
+    """A torch optimizer over ``groups``, each with ``params``, ``lr`` and ``weight_decay``. The rate, the decay and
+    ``momentum`` may be changed per step in ``param_groups``."""
 
     def __init__(
         self,
-        params: Sequence[nn.Parameter],
+        groups: Sequence[dict[str, Any]],
         *,
-        lr: float,
         momentum: float,
-        weight_decay: float,
         update: MatrixUpdate,
         decay: Decays,
     ) -> None:
-        assert all(p.ndim == 2 for p in params), "Muon takes matrices only"
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        assert all(p.ndim == 2 for group in groups for p in group["params"]), "Muon takes matrices only"
+        super().__init__(groups, {"momentum": momentum})
         self.update, self.decay = update, decay
         self._stacks: dict[tuple[int, torch.Size], _Stack] = {}
 

@@ -16,9 +16,9 @@ def plain():
     return MatrixUpdate(NewtonSchulz(dtype=torch.float32, steps=5), NoNormalizer(), nesterov=True)
 
 
-def muon(*params, **changes):
-    settings = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "update": plain(), "decay": Decoupled()}
-    return Muon(params, **(settings | changes))
+def muon(*params, weight_decay=0.0):
+    group = {"params": params, "lr": 0.1, "weight_decay": weight_decay}
+    return Muon([group], momentum=0.9, update=plain(), decay=Decoupled())
 
 
 def reference(w, gradients, lr, momentum, decay):

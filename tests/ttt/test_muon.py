@@ -30,7 +30,10 @@ def trainings(ttt):
     orthogonal = NewtonSchulz(dtype=torch.float32, steps=ttt.ns_steps)
     update = MatrixUpdate(orthogonal, NoNormalizer(), nesterov=True)
     return lambda weights: Muon(
-        weights, lr=1.0, momentum=ttt.momentum, weight_decay=0.0, update=update, decay=Decoupled()
+        [{"params": weights, "lr": 1.0, "weight_decay": 0.0}],
+        momentum=ttt.momentum,
+        update=update,
+        decay=Decoupled(),
     )
 
 
