@@ -14,6 +14,7 @@ from pgolf.bundle.script import SCRIPT_NAME, opened
 from pgolf.config.compose import to_yaml
 from pgolf.config.content import STEERING
 from pgolf.config.saved import read_saved
+from pgolf.config.schema import with_defaults
 from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
 from pgolf.core.command import read_overrides
 from pgolf.core.errors import ConfigError, RunError
@@ -29,15 +30,6 @@ from pgolf.report.submission import SUBMISSION_NAME
 from pgolf.report.table import Table
 from pgolf.track.jsonable import to_json
 from pgolf.track.result import RESULT_NAME, read_result
-
-# What a config says of where and how its run was kept, which is nobody else's business.
-_NEUTRAL: dict[str, Any] = {
-    "eval_ranks": 1,
-    "run_root": "runs",
-    "cache_dir": ".cache",
-    **dict.fromkeys(("notes", "hypothesis", "parent_run"), ""),
-    **dict.fromkeys(("overwrite", "rerun", "resume", "dry_run", "print_model"), False),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +68,10 @@ def write_record(
     command = _command(counted[0], cfg)
     seeds = [_write_seed(out, run, command) for run in counted]
     shared = {key: value for key, value in cfg.items() if key not in STEERING or key == "certify"}
-    neutral = {key: value for key, value in _NEUTRAL.items() if key in cfg}
-    write_text_atomic(out / CONFIG_NAME, to_yaml(shared | neutral))
+    neutral = {
+        key: value for key, value in with_defaults({}).items() if key in STEERING
+    }  # where it was kept is nobody's
+    write_text_atomic(out / CONFIG_NAME, to_yaml(neutral | shared))
     left_out = [run.label for run in siblings if not run.excluded]
     checks = checklist(out, seeds, cfg, left_out, comparisons)
     disclosed = [*one.runs, *siblings]

@@ -20,6 +20,7 @@ from pgolf.artifact.container import Loaded
 from pgolf.bundle.script import SCRIPT_NAME
 from pgolf.config.check import CERTIFY_ORDER
 from pgolf.config.compose import node, read_config
+from pgolf.config.schema import with_defaults
 from pgolf.core.errors import CertificateError, ConfigError, DataError, RunError
 from pgolf.core.protocols import Tokenizer
 from pgolf.data.documents import read_text
@@ -119,7 +120,7 @@ def _settings(folder: Path, certify: str | None, cache_dir: Path | None) -> dict
 
     A claim under a budget's name is held to the proof that the shipped budget of that name asks for.
     """
-    cfg = dict(read_config(folder / "config.yaml"))
+    cfg = with_defaults(read_config(folder / "config.yaml"))
     asked = [str(cfg.get("certify"))]
     if asked[0] not in CERTIFY_ORDER:
         raise RunError(f"{folder / 'config.yaml'}: no profile of a certificate; another version of pgolf wrote it")
