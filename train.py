@@ -14,6 +14,7 @@ Exit status: 0 valid, 1 training diverged or something crashed, 2 configuration 
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -32,6 +33,7 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     from pgolf.run.dry import dry_run
     from pgolf.run.model_report import compare_forecast, print_model, report_model
     from pgolf.run.record import Run
+    from pgolf.run.replicas import follow, replicas_of
     from pgolf.run.resume import fit
     from pgolf.run.rules import check
     from pgolf.train.pace import refuse_out_of_reach
@@ -40,23 +42,27 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
     if cfg["print_model"]:
         return print_model(cfg)
     check_sealed()
-    if cfg["dry_run"]:
-        return dry_run(cfg)
-    with Run.open(cfg, overrides) as run:
-        dataset = stages.prepare(run)
-        with stages.validation_closed(run, dataset):
-            trainer = stages.build(run, dataset)
-            expected = report_model(run, run.console, dataset, trainer.model)
-            refuse_unreachable(expected)
-            stages.rehearse(run, dataset, stages.composed(run, dataset, trainer.model))
-            refuse_out_of_reach(trainer)
-            trained = fit(run, trainer, run.found)
-            artifact = stages.export(run, dataset, trainer.model, trained)
-            compare_forecast(run, dataset, trainer.model, expected, artifact)
-            evaluation = stages.score_dev(run, dataset, artifact)
-        final = stages.score_final(run, dataset, artifact.path, ScriptSource(run.script), evaluation)
-        stages.certify_final(run, final, artifact.sha256, run.scores["dev"])
-        stages.show_sample(run, evaluation)
+    with replicas_of(cfg) as replicas:
+        if replicas.rank:
+            return math.inf, follow(cfg, replicas)
+        if cfg["dry_run"]:
+            return dry_run(cfg, replicas)
+        with Run.open(cfg, overrides, replicas=replicas) as run:
+            dataset = stages.prepare(run)
+            with stages.validation_closed(run, dataset):
+                trainer = stages.build(run, dataset)
+                expected = report_model(run, run.console, dataset, trainer.model)
+                refuse_unreachable(expected)
+                stages.rehearse(run, dataset, stages.composed(run, dataset, trainer.model))
+                refuse_out_of_reach(trainer)
+                trained = fit(run, trainer, run.found)
+                artifact = stages.export(run, dataset, trainer.model, trained)
+                compare_forecast(run, dataset, trainer.model, expected, artifact)
+                evaluation = stages.score_dev(run, dataset, artifact)
+            final = stages.score_final(run, dataset, artifact.path, ScriptSource(run.script), evaluation)
+            stages.certify_final(run, final, artifact.sha256, run.scores["dev"])
+            stages.show_sample(run, evaluation)
+        replicas.told(run.status)
     return run.objective, run.status
 
 

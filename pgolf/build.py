@@ -16,7 +16,7 @@ from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.events import Listener
 from pgolf.core.make import make
-from pgolf.core.process import Process, choose_precision, find_compiler
+from pgolf.core.process import Process, choose_precision, find_compiler, synchronise
 from pgolf.core.protocols import Loader, Model, Progress
 from pgolf.core.vector_math import settle_vector_math
 from pgolf.data.dataset import Dataset
@@ -26,6 +26,7 @@ from pgolf.train.activation import Activate
 from pgolf.train.clock import TrainClock
 from pgolf.train.model_progress import ModelProgress
 from pgolf.train.moment import RunLength
+from pgolf.train.replicas import ALONE, Replicas, micro_steps
 from pgolf.train.trainer import Hook, Plan, Runtime, ScoreDev, Trainer
 from pgolf.train.warmup import warm_up
 
@@ -49,7 +50,7 @@ def build_loader(cfg: Mapping[str, Any], dataset: Dataset, process: Process) -> 
         slices=dataset.shards["train"],
         batch_tokens=train["batch_tokens"],
         window=train["window"],
-        accumulation=train["accumulation"],
+        accumulation=micro_steps(train["accumulation"], process.world),
         rank=process.rank,
         world=process.world,
         seed=cfg["seed"],
@@ -66,12 +67,13 @@ def build_trainer(
     score_dev: ScoreDev,
     listeners: Sequence[Listener] = (),
     folder: Path | None = None,
+    replicas: Replicas = ALONE,
     account: Callable[[], Mapping[str, Any]] = dict,
 ) -> Trainer:
     """Loader, optimizer, schedule and hooks around ``model``; the loss is not compiled yet.
 
     What the quantizer's calibration reserves is taken off the training seconds, so that schedules end in time.
-    ``score_dev``, ``listeners``, ``folder`` and ``account``: see ``pgolf.train.trainer.Runtime``.
+    ``score_dev``, ``listeners``, ``folder``, ``replicas`` and ``account``: see ``pgolf.train.trainer.Runtime``.
     """
     train, budget = cfg["train"], cfg["budget"]
     device = next(model.parameters()).device
@@ -91,22 +93,22 @@ def build_trainer(
     if followers.listeners:
         hooks.append(followers)
     hooks += prepared.hooks
-    synchronise: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     runtime = Runtime(
         optimizer=make(cfg["optimizer"], model=model),
         schedule=schedule,
         loader=loader,
         hooks=hooks,
-        clock=TrainClock(synchronise=synchronise),
+        clock=TrainClock(synchronise=synchronise(device)),
         score_dev=score_dev,
         listeners=listeners,
         folder=folder,
+        replicas=replicas,
         account=account,
     )
     plan = Plan(
         seconds=length.seconds,
         steps=length.steps,
-        accumulation=train["accumulation"],
+        accumulation=micro_steps(train["accumulation"], process.world),
         grad_clip=train["grad_clip"],
         autocast=choose_precision(train["precision"], device),
     )

@@ -25,6 +25,7 @@ class Device(Enum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+    mps = "mps"
 
 
 class Precision(Enum):
@@ -103,6 +104,7 @@ class Training:
     compile: Compile = Compile.auto
     compile_seconds: float = MISSING
     threads: Optional[int] = None  # noqa: UP045
+    processes: Optional[int] = None  # noqa: UP045
 
 
 @dataclass

@@ -40,6 +40,9 @@ class Validate(Hook):
         due = min(self.times, int(trainer.progress * (self.times + 1)))
         if due <= self._done or trainer.stopped_by is not None:
             return
+        if trainer.replicas.rank:  # the first scores for all
+            self._done = due
+            return
         with trainer.clock.paused():
             score = trainer.score_dev(trainer.weights().state, self.dev_tokens)
             text = f"{score.val_bpb:.4f} bits per byte after {trainer.step} steps (sample)"

@@ -25,7 +25,7 @@ from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
 from pgolf.core.errors import CertificateError, OverBudget, RunError, TrainingError, UserError
 from pgolf.core.events import Event, Listener
 from pgolf.core.make import make
-from pgolf.core.process import choose_precision, hardware_name, process_facts
+from pgolf.core.process import choose_precision, hardware_name
 from pgolf.core.protocols import Logger, Progress
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.core.signals import undisturbed
@@ -43,6 +43,7 @@ from pgolf.track.jsonable import to_json
 from pgolf.track.ledger import StageLedger, within
 from pgolf.track.result import COMPLETE, ModelFacts, RunFacts, Status, build_result, write_result
 from pgolf.train.checkpoints import Checkpoints
+from pgolf.train.replicas import ALONE, Replicas, micro_steps
 from pgolf.train.state import Weights, save_weights
 from pgolf.train.trainer import Trainer
 
@@ -56,11 +57,12 @@ class Run(Recorder):
         overrides: Sequence[str],
         folder: RunFolder,
         console: Console,
+        replicas: Replicas = ALONE,
         found: resuming.Found | None = None,
     ) -> None:
         self._settled = cfg if found is None else found.settled(cfg)
-        super().__init__(self._settled, process_facts())
-        self.cfg, self.found = cfg, found
+        super().__init__(self._settled, replicas.process)
+        self.cfg, self.found, self.replicas = cfg, found, replicas
         self.overrides, self.files, self.folder, self.console = list(overrides), folder, folder.path, console
         self.ledger = StageLedger(budget=cfg["budget"], before=found.checkpoint.facts["ledger"] if found else {})
         self.log = textlog.TextLog(folder.train_log)
@@ -87,13 +89,21 @@ class Run(Recorder):
         self._script = b""
 
     @classmethod
-    def open(cls, cfg: Mapping[str, Any], overrides: Sequence[str], *, trains: bool = True) -> Run:
-        """Take the run's folder. ``trains`` is False where the weights are another run's.
+    def open(
+        cls,
+        cfg: Mapping[str, Any],
+        overrides: Sequence[str],
+        *,
+        trains: bool = True,
+        replicas: Replicas = ALONE,
+    ) -> Run:
+        """Take the run's folder. ``trains`` is False where the weights are another run's; ``replicas``: the
+        processes that train it together, of which this is rank 0.
 
         Raises RunError where the folder's run is finished already or it cannot be used.
         """
         name, root = run_name(cfg, cfg["choices"]), Path(cfg["run_root"])
-        found = resuming.find(cfg, root, name, process_facts().world) if cfg["resume"] else None
+        found = resuming.find(cfg, root, name, replicas.world) if cfg["resume"] else None
         folder = (
             RunFolder.open(root, name, cfg["seed"], overwrite=cfg["overwrite"], rerun=cfg["rerun"])
             if found is None
@@ -101,12 +111,13 @@ class Run(Recorder):
         )
         try:
             check_table(root / TABLE_NAME)
-            run = cls(cfg, overrides, folder, Console(log=folder.console_log), found)
+            run = cls(cfg, overrides, folder, Console(log=folder.console_log), replicas, found)
         except BaseException:
             folder.close()
             raise
         try:
             run._start(name, trains)
+            replicas.shared(run.settled)
         except BaseException:
             for close in (
                 *(lambda one=one: one.finish({}) for one in run.loggers),
@@ -125,7 +136,8 @@ class Run(Recorder):
             "device": str(self.device),
             "autocast": str(precision).removeprefix("torch.") if precision else "none",
             "compile": trains and wants_compile(self.settled, self.device),
-            "threads": torch.get_num_threads(),
+            "threads": self.threads,
+            "processes": self.process.world,
             "hardware": hardware_name(self.device),
             "torch": str(torch.__version__),
         }
@@ -144,9 +156,10 @@ class Run(Recorder):
         if self.files.note:
             self.console.line(self.files.note)
         self.tell("run", str(self.folder))
+        processes = f"{self.process.world} processes of " if self.process.world > 1 else ""
         self.tell(
             "machine",
-            f"{machine['hardware']}, {machine['threads']} threads, {machine['autocast']} autocast, "
+            f"{machine['hardware']}, {processes}{torch.get_num_threads()} threads, {machine['autocast']} autocast, "
             f"{'compiled' if machine['compile'] else 'eager'}, torch {machine['torch']}",
         )
         if self.found is not None:
@@ -157,7 +170,8 @@ class Run(Recorder):
         for logger in self.loggers:
             logger.start({"run": {"name": name, "seed": cfg["seed"]}, "config": dict(cfg), "machine": machine})
         if self.found is None:
-            world_size = textlog.world_size(self.process.world, cfg["train"]["accumulation"])
+            world = self.process.world
+            world_size = textlog.world_size(world, micro_steps(cfg["train"]["accumulation"], world))
             self.log.write(textlog.seed(cfg["seed"]), world_size)
 
     def _save_config(self) -> None:

@@ -27,6 +27,7 @@ from pgolf.track.result import COMPLETE, RESULT_NAME
 from pgolf.train.checkpoints import Checkpoint, Checkpoints
 from pgolf.train.trainer import Trainer
 
+TRAINED = "trained"  # told the other replicas in place of a state
 _LISTED = 12  # differences that a message names
 
 
@@ -99,13 +100,15 @@ def _found(cfg: Mapping[str, Any], root: Path, folder: RunFolder, world: int) ->
 def fit(recorder: Recorder, trainer: Trainer, found: Found | None) -> TrainResult:
     """Train what is left to train."""
     if found is None:
+        recorder.replicas.shared(None)
         return stages.fit(recorder, trainer)
     for change in found.changes(recorder.account()):
         recorder.tell("resume", change)
     _check_state(found.checkpoint, trainer)
-    state = found.checkpoint.state
+    state = recorder.replicas.shared(TRAINED if found.checkpoint.trained else found.checkpoint.state)
     if not found.checkpoint.trained:
         return stages.fit(recorder, trainer, state)
+    state = found.checkpoint.state
     for hook in trainer.hooks:
         hook.at_start(trainer)
     trainer.restore(state)

@@ -21,15 +21,17 @@ from pgolf.build import run_length
 from pgolf.config.check import node_problems
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
+from pgolf.core.launcher import process_facts
 from pgolf.core.make import make, trait
 from pgolf.core.prediction import Facts
-from pgolf.core.process import choose_device, process_facts
+from pgolf.core.process import choose_device
 from pgolf.core.registry import modules_of
 from pgolf.eval.evaluation import apart, check_cadence, check_ranks, stages_of, weights_for
 from pgolf.eval.network import FixedNetwork, offers_of, widths_of
 from pgolf.eval.stage import check_signals
 from pgolf.eval.windows import check_positions
 from pgolf.qat.base import QATMethod
+from pgolf.run.replicas import trains_in
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 from pgolf.train.activation import Activate
 from pgolf.train.pace import refuse_never
@@ -66,12 +68,13 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         elif passes_on_one and not no_expert:
             yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
             broken = broken | {"mixer"}
-    built = _Built(cfg)
+    built = _Built(cfg, trains)
     model = {"arch", "size", "tokenizer"}
     for part, groups, of_training in (
         (_eval_rules, {"eval", "size"}, False),
         (_stage_rules, model | {"mixer", "ngram", "ttt"}, False),
         (_machine_rules, set(), False),
+        (_process_rules, set(), False),
         (_model_rules, model, False),
         (_adaptation_rules, model | {"eval", "ttt"}, False),
         (_attention_rules, model, True),
@@ -98,8 +101,8 @@ def _starts_packed(node: Mapping[str, Any]) -> bool:
 class _Built:
     """What several rules look at, built when the first of them asks. ``model`` has no memory."""
 
-    def __init__(self, cfg: Mapping[str, Any]) -> None:
-        self.cfg = cfg
+    def __init__(self, cfg: Mapping[str, Any], trains: bool) -> None:
+        self.cfg, self.trains = cfg, trains
 
     @cached_property
     def model(self) -> Any:
@@ -153,7 +156,19 @@ def _memory_rules(built: _Built) -> None:
 
 def _machine_rules(built: _Built) -> None:
     choose_device(built.cfg["device"])
-    process_facts()
+
+
+def _process_rules(built: _Built) -> None:
+    """Who started this process makes sense, and those that train together can share a step."""
+    try:
+        choose_device(built.cfg["device"])
+    except ConfigError:
+        return  # has been complained about
+    world = (trains_in(built.cfg) if built.trains else process_facts()).world
+    if world > 1 and not built.trains:
+        raise ConfigError(
+            f"ranks: {world} processes were started, and nothing trains here; start one, without torchrun"
+        )
 
 
 def _model_rules(built: _Built) -> None:

@@ -94,7 +94,7 @@ def timed(trainer: Trainer) -> Pace:
                 began = trainer.clock.read()
                 trainer.forward_backward()
                 trainer.optimizer.step(1.0, 0.0)
-                took.append(trainer.clock.read() - began)
+                took.append(trainer.replicas.first(trainer.clock.read() - began))
             found[route] = sorted(took[1:])[(len(took) - 1) // 2]
     return pace_of(found, model.active, model.activations(), trainer.plan.seconds, trainer.plan.steps)
 

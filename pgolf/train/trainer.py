@@ -21,6 +21,7 @@ from pgolf.core.threads import CoreShare
 from pgolf.train.clock import TrainClock
 from pgolf.train.moment import Moment
 from pgolf.train.phases import Phase
+from pgolf.train.replicas import ALONE, Replicas
 from pgolf.train.state import Weights, random_state, restore_random_state
 
 ScoreDev = Callable[[Mapping[str, Tensor], int], Score]  # (float weights by name, tokens of dev)
@@ -81,7 +82,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long to train and how a step is cut.
+    """How long to train and how a step is cut: ``accumulation`` micro-steps of each replica.
 
     Schedules run on seconds, or on steps once ``steps`` is fixed, so that such a run repeats to the bit.
     """
@@ -99,7 +100,8 @@ class Runtime:
 
     ``score_dev(weights, tokens)`` scores float weights on a sample of dev, for hooks. ``listeners`` hear what the
     trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there. ``account``:
-    what the run would go on from beside the trainer's state, at this moment.
+    what the run would go on from beside the trainer's state, at this moment. ``replicas`` train the same model beside
+    this process.
     """
 
     optimizer: Optimizes
@@ -111,6 +113,7 @@ class Runtime:
     listeners: Sequence[Listener] = ()
     folder: Path | None = None
     account: Callable[[], Mapping[str, Any]] = dict
+    replicas: Replicas = ALONE
 
 
 # A copy of the weights is kept this often, so that a run that diverges still leaves a usable state.
@@ -118,7 +121,10 @@ SNAPSHOT_STEPS = 50
 
 
 class Trainer:
-    """State for hooks to read: ``model, plan, clock, step, tokens, loss_nats, lr_scale, moment, progress, folder``."""
+    """State that hooks may read: ``model, plan, clock, elapsed, step, tokens, loss_nats, lr_scale, moment, progress,
+    folder, replicas``. ``elapsed``: seconds at the step's beginning, and once it is taken at its end, rank 0's;
+    ``tokens`` are those of all replicas.
+    """
 
     def __init__(
         self,
@@ -135,8 +141,10 @@ class Trainer:
             list(runtime.listeners),
             runtime.folder,
         )
+        self.replicas = runtime.replicas
         self.account = runtime.account
         self.device = next(model.parameters()).device
+        self.elapsed = 0.0
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
         self.stopped_by: str | None = None
         self.resting = True  # no step has begun that has not passed all hooks
@@ -148,9 +156,8 @@ class Trainer:
     @property
     def moment(self) -> Moment:
         """How far the run is."""
-        elapsed = self.clock.elapsed
-        done = self.step / self.plan.steps if self.plan.steps else elapsed / self.plan.seconds
-        return Moment(min(1.0, done), self.step, elapsed)
+        done = self.step / self.plan.steps if self.plan.steps else self.elapsed / self.plan.seconds
+        return Moment(min(1.0, done), self.step, self.elapsed)
 
     @property
     def progress(self) -> float:
@@ -199,10 +206,12 @@ class Trainer:
 
     def _step(self) -> None:
         self.resting = False
+        self.elapsed = self.replicas.first(self.clock.elapsed)
         moment = self.moment
         self.lr_scale = self.schedule.scale(moment)
         with self.core_share.counting():
-            self.loss_nats = self.forward_backward()
+            loss = self._accumulate()
+        self.loss_nats = self._reduce(loss)
         if not math.isfinite(self.loss_nats):
             kept = self.good.step if self.good else 0
             raise TrainingError(
@@ -213,6 +222,7 @@ class Trainer:
         self.step += 1
         if self.plan.steps and self.step >= self.plan.steps:
             self.stop("steps")
+        self.elapsed = self.replicas.first(self.clock.elapsed)
         for hook in self.hooks:
             hook.after_step(self)
         self._tell_step()
@@ -223,6 +233,8 @@ class Trainer:
     def _rest(self) -> None:
         for hook in self.hooks:
             hook.at_rest(self)
+        if self.replicas.largest(self.stopped_by is not None):
+            self.stop("another rank")
 
     def _tell_step(self) -> None:
         seconds = self.clock.elapsed
@@ -238,6 +250,10 @@ class Trainer:
 
     def forward_backward(self) -> float:
         """Gradients of one optimizer step's batch, clipped; returns its mean loss in nats per token."""
+        return self._reduce(self._accumulate())
+
+    def _accumulate(self) -> Tensor:
+        """Gradients of this replica's part of the batch, and its mean loss."""
         self.optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
         for _ in range(self.plan.accumulation):
@@ -246,10 +262,17 @@ class Trainer:
                 loss = self.loss(x_BT, y_BT) / self.plan.accumulation
             loss.backward()
             total += loss.detach()
-            self.tokens += y_BT.numel()
+            self.tokens += y_BT.numel() * self.replicas.world
+        return total
+
+    def _reduce(self, loss: Tensor) -> float:
+        """Gradients and loss of the whole batch; clipped by their norm over all of it. A loss that is no number on
+        one replica is none on all."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        self.replicas.mean_([loss, *gradients])
         if self.plan.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.grad_clip)
-        return total.item()
+        return loss.item()
 
     def _keep_good(self) -> None:
         """Remember this step's weights, unless a number in them is not finite."""
@@ -291,6 +314,7 @@ class Trainer:
         for hook, saved in zip(self.hooks, state["hooks"], strict=True):
             hook.restore(saved)
         self.clock.restore(state["seconds"])
+        self.elapsed = state["seconds"]
         self.step, self.tokens, self.stopped_by = state["step"], state["tokens"], state["stopped_by"]
         restore_random_state(state["random"])
 

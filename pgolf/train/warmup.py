@@ -32,7 +32,8 @@ def warm_up(trainer: Trainer, seconds: float) -> float:
             trainer.forward_backward()
             trainer.optimizer.step(1.0, 0.0)
             trainer.tell("warmup", done=step + 1, total=total)
-            if (step + 1) % len(names) == 0 and time.perf_counter() - began > seconds:
+            over = time.perf_counter() - began > seconds
+            if (step + 1) % len(names) == 0 and trainer.replicas.first(over):
                 break
     return time.perf_counter() - began
 
