@@ -28,6 +28,9 @@ ScoreDev = Callable[[Mapping[str, Tensor], int], Score]  # (float weights by nam
 
 
 class Optimizes(Protocol):
+    def average(
+        self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
+    ) -> None: ...
     def step(self, lr_scale: float, progress: float) -> None: ...
     def zero_grad(self) -> None: ...
     def phases(self) -> list[Phase]: ...
@@ -209,9 +212,7 @@ class Trainer:
         self.elapsed = self.replicas.first(self.clock.elapsed)
         moment = self.moment
         self.lr_scale = self.schedule.scale(moment)
-        with self.core_share.counting():
-            loss = self._accumulate()
-        self.loss_nats = self._reduce(loss)
+        self.loss_nats = self.forward_backward()
         if not math.isfinite(self.loss_nats):
             kept = self.good.step if self.good else 0
             raise TrainingError(
@@ -250,7 +251,9 @@ class Trainer:
 
     def forward_backward(self) -> float:
         """Gradients of one optimizer step's batch, clipped; returns its mean loss in nats per token."""
-        return self._reduce(self._accumulate())
+        with self.core_share.counting():
+            loss = self._accumulate()
+        return self._reduce(loss)
 
     def _accumulate(self) -> Tensor:
         """Gradients of this replica's part of the batch, and its mean loss."""
@@ -268,10 +271,7 @@ class Trainer:
     def _reduce(self, loss: Tensor) -> float:
         """Gradients and loss of the whole batch; clipped by their norm over all of it. A loss that is no number on
         one replica is none on all."""
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        self.replicas.mean_([loss, *gradients])
-        if self.plan.grad_clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.grad_clip)
+        self.optimizer.average(self.replicas, list(self.model.parameters()), [loss], self.plan.grad_clip)
         return loss.item()
 
     def _keep_good(self) -> None:
