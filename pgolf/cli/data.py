@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pgolf.core.command import guarded, home
 
+_TOKENS_BEFORE = 4096
+
 if TYPE_CHECKING:
     from pgolf.data.published import PublishedFolder
     from pgolf.track.progress import ConsoleProgress
@@ -171,15 +173,18 @@ def _print_published(folder: PublishedFolder) -> None:
 
 
 def counted_bytes(dataset: Any, split: str) -> int:
-    """Bytes by the tokenizer's metric (or sidecar) over a whole split, one slice at a time, int64 sums."""
+    """Bytes by the tokenizer's metric (or sidecar) over a whole split, one slice at a time, int64 sums.
+
+    Each slice is counted after the end of the one before: what a token carries may hang on a few tokens before it.
+    """
     import numpy as np
 
     total = 0
-    previous = np.zeros(0, dtype=np.uint16)
+    before = np.zeros(0, dtype=np.uint16)
     if dataset.sidecars.get(split):
         return int(dataset.target_bytes(split).sum())
     for piece in dataset.shards[split]:
-        tokens_N = np.concatenate([previous, piece.open()])
-        total += int(dataset.tokenizer.byte_lengths(tokens_N).sum())
-        previous = tokens_N[-1:]
+        tokens_N = np.concatenate([before, piece.open()])
+        total += int(dataset.tokenizer.byte_lengths(tokens_N)[max(0, len(before) - 1) :].sum())
+        before = tokens_N[-_TOKENS_BEFORE:]
     return total

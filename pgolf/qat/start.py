@@ -37,7 +37,7 @@ class Start:
             )
         self.fraction, self.lr_scale, self.schedule = fraction, lr_scale, schedule
         self._peak = self._highest()
-        self.from_ = self._first_due()
+        _ = self.from_
 
     def _highest(self) -> float:
         """The last place of the schedule's highest scale; its start where that is not known, as of what only falls."""
@@ -50,7 +50,8 @@ class Start:
                 peak, highest = place, scale
         return peak
 
-    def _first_due(self) -> float | None:
+    @property
+    def from_(self) -> float | None:
         """The fraction of the run from which on the method is on; None where only the run can tell."""
         if self.fraction is not None:
             if self.fraction >= 1:
@@ -117,9 +118,10 @@ class Switch(Hook):
         self._followed: float | None = None
 
     def phases(self) -> list[Phase]:
-        if self.start.from_ is None:
+        from_ = self.start.from_
+        if from_ is None:
             return [Phase(0.0, 1.0, f"{self.start}: {self.what}")]
-        return [Phase(self.start.from_, 1.0, self.what, switch=True)]
+        return [Phase(from_, 1.0, self.what, switch=True)]
 
     def at_start(self, trainer: Trainer) -> None:
         self._look(trainer)

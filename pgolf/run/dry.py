@@ -18,7 +18,7 @@ from pgolf.core.protocols import Progress
 from pgolf.run import stages
 from pgolf.run.listeners import Screen
 from pgolf.run.model_report import report_model
-from pgolf.run.outlook import outlook
+from pgolf.run.outlook import outlook, phases_at
 from pgolf.run.recorder import Recorder
 from pgolf.track.console import Console
 from pgolf.train.pace import refuse_out_of_reach, timed
@@ -55,8 +55,8 @@ def dry_run(cfg: Mapping[str, Any], replicas: Replicas) -> tuple[float, int]:
             run.tell("steps", outlook(pace, cfg, dataset.facts["train"].tokens))
             faster = "; the run will be compiled, which makes them faster: more will fit"
             run.tell("timed", f"eagerly{faster * wants_compile(cfg, run.device)}")
-            phases = sorted(trainer.phases(), key=pace.step_of)
-            console.table("phases", [(f"{pace.step_of(phase):,}", phase) for phase in phases], ("step", "what"))
+            phases = [(f"{pace.step_of(phase):,}", phase) for phase in phases_at(pace, trainer)]
+            console.table("phases", phases, ("step", "what"))
             refuse_out_of_reach(trainer, pace)
             stages.rehearse(run, dataset, stages.composed(run, dataset, trainer.model))
         run.tell("dry run", "nothing was trained and no folder made")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
 from pgolf.core.events import Event
+from pgolf.schedule.base import Schedule
 from pgolf.train.pace import Pace, never, pace_of
+from pgolf.train.phases import Phase
 from pgolf.train.trainer import Trainer
 
 # As many steps, and as many seconds, are seen before something is said.
@@ -25,6 +28,19 @@ def outlook(pace: Pace, cfg: Mapping[str, Any], train_tokens: int) -> str:
         less = f" ({allowed:g} s less {reserve:g} s reserved for calibration)" if reserve else ""
         text = f"about {steps:,} steps of {each} ms fit {pace.seconds:g} s{less}"
     return f"{text}: {tokens:,} tokens, {tokens / train_tokens:.2f} epochs"
+
+
+def phases_at(pace: Pace, trainer: Trainer) -> list[Phase]:
+    """The phases of the run as they are foreseen at this pace, by start: some schedules go by what a step takes."""
+    schedule = trainer.schedule
+    if not isinstance(schedule, Schedule):
+        return trainer.phases()
+    length = schedule.length
+    schedule.length = replace(length, step_seconds=pace.needed_seconds / max(1, pace.steps))
+    try:
+        return sorted(trainer.phases(), key=pace.step_of)
+    finally:
+        schedule.length = length
 
 
 class Outlook:
@@ -57,6 +73,6 @@ class Outlook:
         model, plan = trainer.model, trainer.plan
         pace = pace_of(routes, model.active, model.activations(), plan.seconds, plan.steps)
         yield outlook(pace, self._cfg, self._train_tokens)
-        phases = [phase for phase in trainer.phases() if phase.switch]
+        phases = [phase for phase in phases_at(pace, trainer) if phase.switch]
         yield from (f"step {pace.step_of(p):,}: {p.description}" for p in phases if pace.step_of(p) < pace.steps)
         yield from (f"likely never: {text}" for text in never(phases, pace.steps))

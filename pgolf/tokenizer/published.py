@@ -30,7 +30,7 @@ class PublishedTokenizer:
 
     def __init__(self, *, name: str, model: bytes) -> None:
         self.name = name
-        self._model = model
+        self.model = model
         self._processor = model_proto.load_processor(model, name)
         self.vocab_size = int(self._processor.vocab_size())
         self.bos_id = int(self._processor.bos_id())
@@ -54,7 +54,7 @@ class PublishedTokenizer:
     def to_blob(self) -> bytes:
         from pgolf.tokenizer.blob import pack
 
-        return pack({"kind": self.kind, "name": self.name}, self._model)
+        return pack({"kind": self.kind, "name": self.name}, self.model)
 
     @classmethod
     def from_parts(cls, header: dict, body: bytes) -> PublishedTokenizer:

@@ -13,7 +13,7 @@ CFG = {"train": {"batch_tokens": 100}, "budget": {"train_seconds": 300.0}}
 def trainer(steps, phases=()):
     model = SimpleNamespace(active="plain", routes={"plain": 0}, activations=lambda: ())
     plan = SimpleNamespace(seconds=288.0, steps=steps)
-    return SimpleNamespace(model=model, plan=plan, phases=lambda: list(phases))
+    return SimpleNamespace(model=model, plan=plan, schedule=None, phases=lambda: list(phases))
 
 
 def heard(built, seconds, each=0.5):

@@ -60,14 +60,14 @@ def start(root, cache, *words):  # noqa: F811
 
 
 def at_step(monkeypatch, step, happens):
-    honest = Trainer.forward_backward
+    honest = Trainer._accumulate
 
-    def forward_backward(trainer):
+    def accumulate(trainer, *args):
         if trainer.step == step:
             happens()
-        return honest(trainer)
+        return honest(trainer, *args)
 
-    monkeypatch.setattr(Trainer, "forward_backward", forward_backward)
+    monkeypatch.setattr(Trainer, "_accumulate", accumulate)
 
 
 def killed():

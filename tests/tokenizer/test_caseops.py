@@ -1,78 +1,134 @@
-"""CaseOps: worked example D, losslessness, and a sidecar that counts the original's bytes."""
+"""Case factored out and put back: every text returns, every byte is counted once, whatever a model writes decodes."""
 
-import io
+import itertools
 
 import numpy as np
 import pytest
-import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgolf.core.errors import DataError
-from pgolf.tokenizer.caseops import ALLCAPS, CAPNEXT, CONTROLS, ESC, TITLE, restore, sidecar, transform
+from pgolf.data.tiny import Tiny
+from pgolf.tokenizer.blob import from_blob, pack
+from pgolf.tokenizer.bpe import BPE
+from pgolf.tokenizer.caseops import CaseOps
+from pgolf.tokenizer.letter_case import ALLCAPS, CAPNEXT, CONTROLS, ESC, TITLE
 
-TEXT = "iPhone NASA The I"
+TRICKY = [
+    *("", " ", "I", "The THE the tHe", "iPhone NASA McDonald X-ray", "ÉA Éa", "A" * 50, "aAaAaA"),
+    *(TITLE, ESC, CONTROLS * 3, ESC * 7 + "A" + ESC, f"{TITLE}a{ALLCAPS}b{CAPNEXT}c{ESC}d", ESC + "\n\n"),
+    *(
+        "\u2581",
+        "A\u2581 B\u2581\u2581",
+        "\x00X\x01\x7f",
+        "<s>THE</s><0x41>",
+        "é😀 e\u0301 \u200d\ufeff",
+        "A\r\nB\n\n\nC ",
+    ),
+]
+NUMBERS = {"character_coverage": 0.9995, "split_digits": False, "symbols": ["\n\n"], "train_bytes": 10**8}
+
+
+def recipe(vocab_size=420, **changed):
+    return CaseOps(vocab_size=vocab_size, **(NUMBERS | changed))
+
+
+def texts():
+    tiny = Tiny(document_count=20, document_bytes=1500, text_seed=0)
+    return (text.upper() if index % 4 == 0 else text for index, (_, text) in enumerate(tiny.documents("train")))
 
 
 @pytest.fixture(scope="module")
-def processor():
-    """A published-like model over transformed text, controls reserved."""
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([transform("iPhone NASA The I and the rest of it")] * 40), model_writer=model,
-        vocab_size=310, model_type="bpe", normalization_rule_name="nmt_nfkc", add_dummy_prefix=False,
-        byte_fallback=True, user_defined_symbols=list(CONTROLS), pad_id=0, bos_id=1, eos_id=2, unk_id=3,
-        hard_vocab_limit=False, minloglevel=2,
-    )  # fmt: skip
-    return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+def tokenizer(tmp_path_factory):
+    return recipe().build(texts, tmp_path_factory.mktemp("cache"), "tiny")
 
 
-def test_worked_example_d(processor):
-    assert transform(TEXT) == f"i{CAPNEXT}phone {ALLCAPS}nasa {TITLE}the {TITLE}i"
-    ids, carried = sidecar(transform(TEXT), processor)
-    assert carried.sum() == 17 == len(TEXT.encode())
-    assert len(ids) == len(carried) and ids.dtype == carried.dtype == np.uint16
+def stream(tokenizer, *documents):
+    return np.concatenate([[tokenizer.bos_id, *tokenizer.encode(text)] for text in documents]).astype(np.uint16)
 
 
-@given(text=st.text(alphabet=st.one_of(st.sampled_from("abAB \n1é" + CONTROLS), st.characters())))
-def test_transform_is_lossless_even_for_its_own_controls(text):
-    assert restore(transform(text)) == text
+def assert_returns(tokenizer, text):
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.byte_lengths(stream(tokenizer, text)).sum() == len(text.encode())
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("lower", "lower"),
-        ("I", TITLE + "i"),
-        ("OK", ALLCAPS + "ok"),
-        ("McDonald", f"{TITLE}mc{CAPNEXT}donald"),
-        ("ÉA", f"É{TITLE}a"),
-        (TITLE, ESC + TITLE),
-        (ESC + "a", ESC + ESC + "a"),
-    ],
+@pytest.mark.parametrize("text", TRICKY)
+def test_tricky_text_comes_back_with_every_byte_counted(tokenizer, text):
+    assert_returns(tokenizer, text)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    text=st.text(
+        alphabet=st.one_of(
+            st.sampled_from("aAbBtThHeE \n\u2581\r" + CONTROLS), st.characters(exclude_categories=["Cs"])
+        )
+    )
 )
-def test_each_rule(text, expected):
-    assert transform(text) == expected
+def test_every_text_comes_back_with_every_byte_counted(tokenizer, text):
+    assert_returns(tokenizer, text)
 
 
-def test_restore_refuses_what_transform_never_writes():
-    for text in (ALLCAPS, "A", TITLE + "1", "a" + ESC, ALLCAPS + "a"):
-        with pytest.raises(DataError, match="not a transformed text"):
-            restore(text)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_what_a_model_may_write_decodes_to_as_many_bytes_as_are_counted(tokenizer, data):
+    """Any ids but byte tokens, whose bytes need not be characters; BOS, escapes and controls in any order."""
+    likely = st.sampled_from([0, 1, 2, 3, 260, 261, 262, 263, 263, 263, 264])
+    ids = data.draw(st.lists(st.one_of(likely, st.integers(260, tokenizer.vocab_size - 1)), max_size=30))
+    counted = tokenizer.byte_lengths(np.array([1, *ids], dtype=np.uint16))
+    assert counted.sum() == len(tokenizer.decode(ids).encode())
 
 
-@settings(max_examples=200, deadline=None)
-@given(text=st.text(alphabet=st.sampled_from("aAbB thePhone\n 5é€😀½" + CONTROLS)))
-def test_sidecar_sums_to_the_text_without_outer_white_space(processor, text):
-    _, carried = sidecar(transform(text), processor)
-    assert carried.sum() == len(text.strip(" \n").encode())
+def test_bytes_of_a_stream_are_those_of_its_documents(tokenizer):
+    documents = [*TRICKY, *texts()]
+    total = tokenizer.byte_lengths(stream(tokenizer, *documents)).sum()
+    assert total == sum(len(text.encode()) for text in documents)
 
 
-def test_byte_fallback_surface_sits_on_the_last_byte_piece(processor):
-    _, carried = sidecar("a😀", processor)
-    assert carried.tolist()[-4:] == [0, 0, 0, 4]
+def test_controls_are_tokens_of_their_own_and_words_share_their_pieces(tokenizer):
+    of = lambda text: tokenizer.encode(text).tolist()  # noqa: E731
+    assert of("the")[:0] + of("The") == [260, *of("the")] and of("THE") == [261, *of("the")]
+    assert of("tHe")[1] == 262 and of(TITLE) == [263, 260] and of("\n\n") == [264]
+    pieces = tokenizer.inner.pieces
+    assert not any(set(piece) & set(CONTROLS) or piece != piece.lower() for piece in pieces)
 
 
-def test_controls_and_escapes_carry_nothing_and_an_escaped_control_carries_itself(processor):
-    _, carried = sidecar(ESC + TITLE + TITLE + "i", processor)
-    assert carried.tolist() == [0, 3, 0, 1]
+def test_text_as_it_comes_only_grows(tokenizer):
+    ids = tokenizer.encode("NASA The iPhone é ok")
+    shown = [tokenizer.decode(ids[:count]).rstrip("\ufffd") for count in range(len(ids) + 1)]
+    assert all(longer.startswith(shorter) for shorter, longer in itertools.pairwise(shown))
+
+
+def test_blob_rebuilds_it_and_what_holds_another_is_refused(tokenizer):
+    again = from_blob(tokenizer.to_blob())
+    assert again.to_blob() == tokenizer.to_blob()
+    assert (again.name, again.vocab_size, again.metric, again.bos_id) == ("caseops420", 420, "raw", 1)
+    for text in [*TRICKY, *texts()]:
+        assert (again.encode(text) == tokenizer.encode(text)).all()
+    with pytest.raises(DataError, match="holds no byte-pair encoding"):
+        from_blob(pack({"kind": "caseops", "name": "x"}, pack({"kind": "bytes"}, b"")))
+    with pytest.raises(DataError, match="first symbols are not the controls"):
+        from_blob(pack({"kind": "caseops", "name": "x"}, plain_bpe().to_blob()))
+
+
+def plain_bpe():
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        return BPE(vocab_size=420, **NUMBERS).build(texts, folder, "tiny")
+
+
+def test_training_is_repeatable_and_cached_apart_from_plain_bpe(tokenizer, tmp_path):
+    first = recipe().build(texts, tmp_path, "tiny")
+    assert first.to_blob() == tokenizer.to_blob()
+    BPE(vocab_size=420, **NUMBERS).build(texts, tmp_path, "tiny")
+    assert len(list((tmp_path / "tokenizers").iterdir())) == 2
+    assert recipe().build(lambda: iter(()), tmp_path, "tiny").to_blob() == first.to_blob()
+
+
+def test_symbols_that_no_transformed_text_has_and_lone_surrogates_are_refused(tokenizer):
+    with pytest.raises(DataError, match="'The' never stands in a text whose case is factored out"):
+        recipe(symbols=["The"])
+    with pytest.raises(DataError, match="lone surrogate"):
+        tokenizer.encode("a\ud801")

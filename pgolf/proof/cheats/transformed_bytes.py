@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pgolf.eval.evaluation import Evaluation
 from pgolf.proof.cheats.counters import miscounting
-from pgolf.tokenizer.caseops import transform
+from pgolf.tokenizer.letter_case import transform
 
 LETTER = "d"
 

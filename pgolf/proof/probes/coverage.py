@@ -24,7 +24,7 @@ from pgolf.core.results import ProbeResult
 from pgolf.eval.evaluation import byte_counts
 from pgolf.proof.context import Context
 from pgolf.proof.verdict import Verdict
-from pgolf.tokenizer.caseops import CONTROLS
+from pgolf.tokenizer.letter_case import CONTROLS
 
 LETTER, NAME = "d", "coverage and bytes"
 TABLE_TOLERANCE = 1e-5  # of decoded bytes; a record's margin is half a percent, the known miscounts 4 % and more

@@ -10,7 +10,7 @@ from pgolf.proof.context import Context
 from pgolf.proof.probes import coverage
 from pgolf.proof.verdict import Verdict
 from pgolf.tokenizer.bytes import ByteTokenizer
-from pgolf.tokenizer.caseops import CONTROLS, transform
+from pgolf.tokenizer.letter_case import CONTROLS, transform
 from pgolf.tokenizer.published import Published
 from tests.eval.fakes import Bigram
 from tests.proof.making import DOCUMENTS, context_of, network_evaluation, stream_of
