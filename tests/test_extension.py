@@ -35,6 +35,7 @@ PATTERNS = {
     "optimizer/orthogonal": "newton_schulz",
     "optimizer/normalize": "none",
     "optimizer/decay": "decoupled",
+    "optimizer/sharding": "replicated",
     "schedule": "warmdown",
     "curriculum": "none",
     "distillation": "none",

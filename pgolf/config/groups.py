@@ -51,6 +51,7 @@ GROUPS: tuple[Group, ...] = (
     Group("optimizer/orthogonal", runtime=("dtype",)),
     Group("optimizer/normalize"),
     Group("optimizer/decay"),
+    Group("optimizer/sharding"),
     Group("schedule", runtime=("length",)),
     Group("curriculum"),
     Group("distillation"),

@@ -29,6 +29,9 @@ ScoreDev = Callable[[Mapping[str, Tensor], int], Score]  # (float weights by nam
 
 
 class Optimizes(Protocol):
+    def average(
+        self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
+    ) -> None: ...
     def step(self, lr_scale: float, progress: float) -> None: ...
     def zero_grad(self) -> None: ...
     def phases(self) -> list[Phase]: ...
@@ -328,10 +331,7 @@ class Trainer:
     def _reduce(self, loss: Tensor) -> float:
         """Gradients and loss of the whole batch; clipped by their norm over all of it. A loss that is no number on
         one replica is none on all."""
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        self.replicas.mean_([loss, *gradients])
-        if self.plan.grad_clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.plan.grad_clip)
+        self.optimizer.average(self.replicas, self.parameters, [loss], self.plan.grad_clip)
         return loss.item()
 
     def _keep_good(self) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pgolf.core.threads import CoreShare
 from pgolf.train.trainer import Trainer
 
 WARMUP_STEPS = 3
@@ -48,3 +49,4 @@ def no_trace(trainer: Trainer) -> Iterator[None]:
         yield
     finally:
         trainer.restore(state)
+        trainer.core_share = CoreShare()
