@@ -38,17 +38,18 @@ class Checkpoint(Hook):
         self.every_seconds, self.keep = every_seconds, keep
         self._last: float | None = None  # what the clock said at the last one, or when this process began
         self._drawn: Mapping[str, Any] = {}  # what a step changes before it changes weights, as of the last rest
+        self._rested = (0, 0.0)  # when that was
 
     def at_start(self, trainer: Trainer) -> None:
         if trainer.folder is not None:
             trainer.whole_update = undisturbed
 
     def at_rest(self, trainer: Trainer) -> None:
-        elapsed = trainer.elapsed
+        elapsed = trainer.elapsed + trainer.seconds_before
         self._last = elapsed if self._last is None else self._last
         if trainer.folder is not None:
+            self._rested = _place(trainer)
             self._drawn = {
-                "step": trainer.step,
                 "loader": trainer.loader.state(),
                 "seconds": trainer.clock.elapsed,
                 "tokens": trainer.tokens,
@@ -61,8 +62,8 @@ class Checkpoint(Hook):
     def at_break(self, trainer: Trainer, error: BaseException) -> None:
         """An update that failed leaves no whole state, and a loss that is no number comes again; then the last
         checkpoint stays."""
-        if trainer.folder and trainer.step and trainer.resting and not isinstance(error, TrainingError):
-            drawn = self._drawn if self._drawn.get("step") == trainer.step else {}  # else an update has just ended
+        if trainer.folder and any(_place(trainer)) and trainer.resting and not isinstance(error, TrainingError):
+            drawn = self._drawn if self._rested == _place(trainer) else {}  # else an update has just ended
             text = f"step {trainer.step:,} is kept; resume=true goes on from there"
             try:
                 self._keep(trainer, lambda: {**trainer.state(), **drawn}, text)
@@ -92,6 +93,11 @@ class Checkpoint(Hook):
             except (UserError, OSError, RuntimeError) as error:  # the device may be what broke
                 text = f"{error}; the last that is there stays"
         trainer.tell("checkpoint", text, seconds=time.perf_counter() - began)
+
+
+def _place(trainer: Trainer) -> tuple[int, float]:
+    """How far the run is; a teacher's steps are none of the run's, but take seconds."""
+    return trainer.step, trainer.seconds_before
 
 
 def _check_finite(trainer: Trainer) -> None:
