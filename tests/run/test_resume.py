@@ -16,6 +16,7 @@ from pgolf.config.content import content
 from pgolf.config.naming import config_hash, run_name
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.signals import Stopped, heeding_signals
+from pgolf.hook import checkpoint as hook
 from pgolf.run import resume, stages
 from pgolf.run.rules import check
 from pgolf.track.result import RunFacts, build_result, write_result
@@ -106,6 +107,7 @@ def test_a_run_stopped_and_taken_up_three_times_ends_in_the_same_artifact(tmp_pa
     ledgers = [json.loads((folder / "result.json").read_text())["ledger"]]
     with monkeypatch.context() as patch, pytest.raises(Killed):
         at_step(patch, 6, killed)
+        patch.setattr(hook.Checkpoint, "at_break", lambda *args: None)
         patch.setattr("pgolf.run.record.write_result", raising(RunError("it was killed")))
         start(tmp_path, cache, "resume=true")
     assert not (folder / "result.json").exists() and "after step 2" in (folder / "console.log").read_text()
