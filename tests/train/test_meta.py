@@ -43,7 +43,7 @@ def on_meta(words, optimizer, hooks):
     trainer = rig(words=words)
     trainer.model.to(META)
     trainer.device = META
-    trainer.optimizer = make(tiny_settings("optimizer.ns_dtype=bfloat16", *optimizer)["optimizer"], model=trainer.model)
+    trainer.optimizer = make(tiny_settings(*optimizer)["optimizer"], model=trainer.model)
     trainer.hooks = list(hooks)
     trainer.average = trainer.model.state_dict
     batch = tuple(t.to(META) for t in trainer.loader.next_batch())
@@ -52,8 +52,8 @@ def on_meta(words, optimizer, hooks):
 
 
 def step(trainer):
-    loss = trainer._accumulate()
-    trainer.optimizer.average(ALONE, list(trainer.model.parameters()), [loss], 0.3)
+    loss = trainer._accumulate(None)
+    trainer.optimizer.average(ALONE, trainer.parameters, [loss], 0.3)
     trainer.optimizer.step(1.0, 0.5)
     trainer.step += 1
     for hook in trainer.hooks:
@@ -65,6 +65,7 @@ def step(trainer):
 def no_autocast(monkeypatch):
     """It knows no meta device; precision is no place of tensors."""
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext())
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *args: False)
 
 
 @pytest.mark.parametrize(
