@@ -82,6 +82,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
+        (_optimizer_rules, model | {"optimizer"}, True),
         (_schedule_rules, {"budget", "schedule", "quant"}, True),
         (_qat_rules, model | {"budget", "schedule", "quant", "qat"}, True),
         (_phase_rules, model | {"schedule", "optimizer", "hook", "quant", "qat", "budget"}, True),
@@ -121,6 +122,10 @@ class _Built:
     @cached_property
     def schedule(self) -> Any:
         return make(self.cfg["schedule"], length=run_length(self.cfg["budget"], self.quantizer))
+
+    @cached_property
+    def optimizer(self) -> Any:
+        return make(self.cfg["optimizer"], model=self.model)
 
 
 def _eval_rules(built: _Built) -> None:
@@ -276,6 +281,15 @@ def _calibration_rules(built: _Built) -> None:
     source.check(model)
 
 
+def _optimizer_rules(built: _Built) -> None:
+    """The optimizer's settings go together, and with the model's layers."""
+    try:
+        _ = built.model
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    _ = built.optimizer
+
+
 def _schedule_rules(built: _Built) -> None:
     """What the schedule announces comes within the budget."""
     try:
@@ -306,11 +320,10 @@ def _phase_rules(built: _Built) -> None:
     method: QATMethod = make(cfg["qat"])
     try:
         model, schedule = built.model, built.schedule
-        prepared = method.prepare(model, built.quantizer, schedule)
+        prepared, optimizer = method.prepare(model, built.quantizer, schedule), built.optimizer
     except ConfigError:
         return  # it has been complained about
     activate = Activate(model.activations(), model.routes, steps)
     hooks = [*prepared.updates, *map(make, cfg["hook"].values()), activate, *prepared.hooks]
-    optimizer = make(cfg["optimizer"], model=model)
     phases = [phase for one in (schedule, optimizer, *hooks) for phase in one.phases()]
     refuse_never(phases, steps)
