@@ -41,7 +41,7 @@ class Checkpoint(Hook):
             trainer.whole_step = undisturbed
 
     def at_rest(self, trainer: Trainer) -> None:
-        elapsed = trainer.clock.elapsed
+        elapsed = trainer.clock.elapsed + trainer.seconds_before
         self._last = elapsed if self._last is None else self._last
         if trainer.stopped_by is None and elapsed - self._last >= self.every_seconds:
             self._last = elapsed
@@ -49,7 +49,7 @@ class Checkpoint(Hook):
 
     def at_break(self, trainer: Trainer, error: BaseException) -> None:
         """A step that failed leaves no whole state; the last checkpoint stays."""
-        if isinstance(error, KeyboardInterrupt) and trainer.resting and trainer.step:
+        if isinstance(error, KeyboardInterrupt) and trainer.resting and (trainer.step or trainer.seconds_before):
             self._keep(trainer, trainer.state, f"step {trainer.step:,} is kept; resume=true goes on from there")
 
     def at_result(self, trainer: Trainer, result: TrainResult) -> None:

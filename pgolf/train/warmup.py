@@ -2,7 +2,7 @@
 
 A few real steps make the compiler do its work; then the trainer's whole state is put back, so that a run with and
 one without warm-up are the same run. A model that switches routes in mid-training has one graph for each; all are
-compiled here.
+compiled here, and in each what hooks rehearse.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def warm_up(trainer: Trainer, seconds: float) -> float:
             model.use(names[step % len(names)])
             trainer.forward_backward()
             trainer.optimizer.step(1.0, 0.0)
+            for hook in trainer.hooks:
+                hook.rehearse(trainer)
             trainer.tell("warmup", done=step + 1, total=total)
             over = time.perf_counter() - began > seconds
             if (step + 1) % len(names) == 0 and trainer.replicas.first(over):
