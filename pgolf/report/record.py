@@ -21,7 +21,7 @@ from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.json_text import read_json
 from pgolf.report.against import Comparison, Reference, compared
 from pgolf.report.checklist import Check, SeedFiles, checklist
-from pgolf.report.entry import Entry
+from pgolf.report.entry import ReportedRun
 from pgolf.report.experiments import Experiment, experiments
 from pgolf.report.gather import CONFIG_NAME, Gathered, gather
 from pgolf.report.readme import readme
@@ -145,7 +145,7 @@ def _one(found: Gathered) -> Experiment:
     return one
 
 
-def _script(runs: Sequence[Entry]) -> bytes:
+def _script(runs: Sequence[ReportedRun]) -> bytes:
     """The script of all. Raises RunError where they kept none, or several."""
     scripts: dict[bytes, list[str]] = {}
     for run in runs:
@@ -165,7 +165,7 @@ def _script(runs: Sequence[Entry]) -> bytes:
     return script
 
 
-def _siblings(one: Experiment, runs: Iterable[Path]) -> list[Entry]:
+def _siblings(one: Experiment, runs: Iterable[Path]) -> list[ReportedRun]:
     """Other runs of the same config, in the folders that those of the record lie in."""
     own = {run.source.resolve() for run in one.runs}
     parents = dict.fromkeys(run.source.resolve().parent for run in one.runs)
@@ -173,7 +173,7 @@ def _siblings(one: Experiment, runs: Iterable[Path]) -> list[Entry]:
     return [run for run in found if run.key == one.key and run.source.resolve() not in own]
 
 
-def _write_seed(out: Path, run: Entry, command: str) -> SeedFiles:
+def _write_seed(out: Path, run: ReportedRun, command: str) -> SeedFiles:
     tag = f"{run.seed}" + ("" if run.rerun == 1 else f".r{run.rerun}")
     result = read_result(run.source)
     artifact, log = out / f"artifact_seed{tag}.pgolf", out / f"train_seed{tag}.log"
@@ -188,7 +188,7 @@ def _write_seed(out: Path, run: Entry, command: str) -> SeedFiles:
     return SeedFiles(tag, result, artifact, log)
 
 
-def _command(run: Entry, cfg: Mapping[str, Any]) -> str:
+def _command(run: ReportedRun, cfg: Mapping[str, Any]) -> str:
     """The words of the run without those that only steer it, or name its seed."""
     try:
         words = read_overrides(run.source)
@@ -226,7 +226,7 @@ def _submission(
     cfg: Mapping[str, Any],
     checks: Sequence[Check],
     comparisons: Sequence[Comparison],
-    disclosed: Sequence[Entry],
+    disclosed: Sequence[ReportedRun],
 ) -> dict[str, Any]:
     assert one.bpb is not None and one.loss is not None
     rows = {seed.tag: _seed_row(seed.result) for seed in seeds}
