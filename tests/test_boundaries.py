@@ -18,9 +18,21 @@ HYDRA_HOMES = ("config",)
 # Roof to ground: a module imports from its own package and from packages below it, never upward.
 FLOORS = (
     *("__main__", "cli", "bench"),
-    *("run", "bundle", "build"),
+    *("run", "report", "bundle", "build"),
     *("proof", "eval", "artifact"),
-    *("qat", "hook", "optimizer", "schedule", "loader", "quant", "train"),
+    *(
+        "qat",
+        "curriculum",
+        "distillation",
+        "auxiliary",
+        "averaging",
+        "hook",
+        "optimizer",
+        "schedule",
+        "loader",
+        "quant",
+        "train",
+    ),
     *("data", "logger", "arch", "tokenizer", "ttt", "mixer", "ngram", "compressor"),
     *("track", "config", "core"),
 )

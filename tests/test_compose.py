@@ -40,7 +40,7 @@ REFUSES = {
     ("ttt", "pr860"): "no layer of this model is visited twice",
 }
 # Groups whose options choose in other groups too, or are read by them.
-ALONE = ("size", "budget", "experiment", "arch", "quant")
+ALONE = ("size", "budget", "experiment", "arch", "optimizer", "quant")
 
 
 def choices():
@@ -53,6 +53,8 @@ def beneath(group):
     """The words that options of the group are tried over."""
     if group.path == "qat":
         return ("quant=int5_rtn",)  # its grid is known before training
+    if group.path.startswith("optimizer/"):
+        return ("optimizer=muon_adamw",)
     if group.path.startswith("quant/"):
         return ("quant=int5_gptq",)  # it has all children, and the Hessians some of them read
     return ()
@@ -96,7 +98,7 @@ def settings_with(path, option):
     if path == "mixer" and trait(cfg[path], "neutral", False):
         put(cfg, group_of("ngram"), "none")  # it goes with none but that
     if path in MATES and not trait(cfg[path], "neutral", False):
-        mate, its = PACKED_MATE if option == "packed" else MATES[path]
+        mate, its = PACKED_MATE if "packed_bytes" in cfg[path] else MATES[path]
         put(cfg, group_of(mate), its)
     if path == "ttt" and trait(cfg[path], "apart", False):
         put(cfg, group_of("eval"), "documents")

@@ -480,7 +480,13 @@ class DictPrices:
     name: ClassVar[str] = "dicts"
 
     def __init__(self, given: Given) -> None:
+        from pgolf.core.errors import ConfigError
+
         self.given, self.node = given, given.cfg["ngram"]
+        if not self.possible(given):
+            raise ConfigError(
+                "--only dicts: the same counts by dictionaries are those of ngram=backoff or ngram=strict"
+            )
 
     @staticmethod
     def possible(given: Given) -> bool:

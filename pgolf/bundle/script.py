@@ -61,7 +61,7 @@ class L:
  def create_module(s,p):0
  def exec_module(s,m):
   n=m.__name__;t=M.get(n,'');f=n
-  if'njit'in t or'Stage'in t:f=__file__;t=[*M].index(n)*999*'\\n'+t
+  if'compiled'in t or'Stage'in t:f=__file__;t=[*M].index(n)*999*'\\n'+t
   exec(compile(t,f,'exec'),m.__dict__)
 sys.meta_path.insert(0,L())
 if __name__=='__main__':

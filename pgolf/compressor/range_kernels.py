@@ -15,10 +15,9 @@ All kernels live in this one file because numba's cache on disk looks at nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from numba import njit
+
+from pgolf.core.compiled import compiled
 
 P_BITS = 16  # of the probabilities that the coder takes
 P_ONE = 1 << P_BITS
@@ -71,18 +70,6 @@ SLOTS = 10
 COST_UNIT = 1 << 16  # of the ideal code length: one bit
 TOP = 1 << 24
 FULL = (1 << 32) - 1
-
-
-def compiled(signature: str | None = None) -> Callable[[Callable], Callable]:
-    """Compile by numba, now if a signature is given; keep the result on disk where there is a place for it."""
-
-    def compile_it(function: Callable) -> Callable:
-        try:
-            return njit(signature, cache=True, nogil=True)(function)
-        except RuntimeError:  # no writable folder, or no file (a bundle)
-            return njit(signature, nogil=True)(function)
-
-    return compile_it
 
 
 # ---- the coder

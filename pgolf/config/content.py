@@ -15,6 +15,11 @@ STEERING = (
 )
 """Where, whether and how often a run is written, what is said about it, and by how many it is scored."""
 
+TRAIN_STEERING = ("processes",)
+"""The same of ``train``: by how many a step's batch is shared out."""
+STEERING_HOOKS = ("checkpoint",)
+"""Hooks that change nothing of what is trained, with their settings."""
+
 BESIDE = ("seed", "logger", "machine", "choices", "hydra")
 """Neither content nor steering: what names repeat beside the content, and what accounts for the run."""
 
@@ -25,4 +30,6 @@ SIZE_KEYS = ("name", "shard_tokens", "eval_window", "eval_batch")
 def content(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """The resolved nodes and facts of ``cfg`` that a run reads, in the order of ``cfg``."""
     kept = {key: value for key, value in cfg.items() if key not in STEERING and key not in BESIDE}
-    return kept | {"size": {key: cfg["size"][key] for key in SIZE_KEYS}}
+    kept["train"] = {key: value for key, value in cfg["train"].items() if key not in TRAIN_STEERING}
+    hooks = {name: node for name, node in cfg["hook"].items() if name not in STEERING_HOOKS}
+    return kept | {"size": {key: cfg["size"][key] for key in SIZE_KEYS}, "hook": hooks}

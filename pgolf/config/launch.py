@@ -118,7 +118,8 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     overrides = preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)), sweeps=not plain)
     shows = any(word.partition("=")[0] in _SHOWING_FLAGS for word in argv)
     if plain:  # now what Hydra would complain about in words of its own
-        shows |= settings(compose(words))["print_model"]
+        composed = settings(compose(words))
+        shows |= composed["print_model"] or composed["dry_run"]
     roots = [o.value() for o in overrides if o.key_or_group == "run_root" and not o.is_sweep_override()]
     if not shows:
         require_folder(home(str(roots[-1] if roots else schema.Root.run_root)))

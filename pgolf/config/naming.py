@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.config.compose import conf_dir
-from pgolf.config.content import content
+from pgolf.config.content import STEERING_HOOKS, content
 from pgolf.config.defaults import child_choices, root_choices
 from pgolf.config.groups import GROUPS, Group
 
@@ -30,7 +30,7 @@ def run_name(cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     """A pure function of the composed config, the chosen option names and the defaults of ``conf/``.
 
     ``baseline+p4+smear_gate-bpe4096-int6_rtn-brotli-laptop-3f9c21``: arch, tokenizer and quantizer, each with its
-    parts that are not its own, every other group whose option is not the default, the budget, and six digits of the
+    parts that are not its own, every other group that is not as by default, the budget, and six digits of the
     content's hash. What is taken away reads ``no_…``. A valid file name of at most ``MAX_LENGTH`` characters.
     """
     conf = conf_dir()
@@ -38,7 +38,7 @@ def run_name(cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     groups = [group for group in GROUPS if "/" not in group.path and group.path not in (*_FIRST, *_UNNAMED, _LAST)]
     words = [_word(str(choices["experiment"]))] if choices.get("experiment") else []
     words += [_with_parts(conf, path, cfg, choices) for path in _FIRST]
-    words += filter(None, (_difference(group, cfg, choices, default) for group in groups))
+    words += filter(None, (_if_not_default(conf, group, cfg, choices, default) for group in groups))
     end = f"-{_word(str(choices[_LAST]))}-{config_hash(cfg)[:6]}"
     if len("-".join(words) + end) > MAX_LENGTH:
         words = [_abridged(word) for word in words]
@@ -55,11 +55,26 @@ def _with_parts(conf: Path, path: str, cfg: Mapping[str, Any], choices: Mapping[
     return "+".join([_named(path, option), *filter(None, parts)])
 
 
+def _if_not_default(
+    conf: Path, group: Group, cfg: Mapping[str, Any], choices: Mapping[str, Any], default: Mapping[str, Any]
+) -> str:
+    """The word of ``group`` with its parts where it, or one of them, is not the default; else an empty text."""
+    difference = _difference(group, cfg, choices, default)
+    if group.many or not any(other.path.startswith(f"{group.path}/") for other in GROUPS):
+        return difference
+    parts = _with_parts(conf, group.path, cfg, choices)
+    return parts if difference or "+" in parts else ""
+
+
 def _difference(group: Group, cfg: Mapping[str, Any], choices: Mapping[str, Any], default: Mapping[str, Any]) -> str:
     """The word of ``group`` where its option is not the default, else an empty text."""
     usual = default.get(group.path)
     if group.many:
-        return "+".join(_more_and_less(_chosen_many(group, cfg), usual or [], group))
+        steering = STEERING_HOOKS if group.path == "hook" else ()
+        chosen, normal = (
+            [name for name in names if name not in steering] for names in (_chosen_many(group, cfg), usual or [])
+        )
+        return "+".join(_more_and_less(chosen, normal, group))
     option = choices.get(group.path)
     return _named(group.path, str(option)) if option and option != usual else ""
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from pgolf.core.errors import RunError
 
 
-def write_bytes_atomic(path: Path | str, data: bytes) -> None:
-    """Replace ``path`` by ``data``; whoever reads it sees the old bytes or the new ones, never a mixture.
+def write_bytes_atomic(path: Path | str, *pieces: bytes | memoryview) -> None:
+    """Replace ``path`` by the ``pieces``; whoever reads it sees the old bytes or the new ones, never a mixture.
 
     The directory must exist. Raises RunError when the file cannot be written (full disk, no permission,
     no such directory); what stood at ``path`` before is then untouched and nothing is left beside it.
@@ -20,14 +20,15 @@ def write_bytes_atomic(path: Path | str, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         _remove(temporary)
         kept = "; the file that was there before is untouched" if path.exists() else ""
-        raise RunError(f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}{kept}") from error
+        size = sum(map(len, pieces))
+        raise RunError(f"cannot write {path} ({size:,} bytes): {error.strerror or error}{kept}") from error
     except BaseException:
         _remove(temporary)
         raise

@@ -43,13 +43,13 @@ class TrainingError(UserError):
 
 
 class RankLost(UserError):
-    """Another of the processes that share an evaluation has ended."""
+    """Another of the processes that share an evaluation or a training has ended."""
 
     exit_status = 1
 
 
 class RanksDisagree(UserError):
-    """The processes that share an evaluation have come to different numbers."""
+    """The processes that share an evaluation or a training have come to different numbers."""
 
     exit_status = 1
 

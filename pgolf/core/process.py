@@ -9,9 +9,10 @@ import os
 import random
 import resource
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,13 +22,19 @@ from pgolf.core.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Rank and world as torchrun sets them; a plain start is rank 0 of 1."""
+    """``rank`` of ``world``, and ``local_rank`` of the ``local_world`` on this machine; a plain start is 0 of 1.
+
+    ``meeting``: where they find each other, as ``torch.distributed`` has it.
+    """
 
     rank: int
     world: int
+    local_rank: int = 0
+    local_world: int = 1
+    meeting: str = ""
 
 
-def _whole_number(env: Mapping[str, str], name: str, default: int) -> int:
+def whole_number(env: Mapping[str, str], name: str, default: int) -> int:
     """An environment variable as an integer. Raises ConfigError naming it where it is none."""
     try:
         return int(env.get(name, default))
@@ -35,32 +42,43 @@ def _whole_number(env: Mapping[str, str], name: str, default: int) -> int:
         raise ConfigError(f"{name}={env[name]!r} in the environment: a whole number is wanted") from error
 
 
-def process_facts(environment: Mapping[str, str] | None = None) -> Process:
-    """Read RANK and WORLD_SIZE. Raises ConfigError for more than one process: training is single-process so far.
-
-    Raises it too where one of them is no whole number.
-    """
-    env = os.environ if environment is None else environment
-    facts = Process(rank=_whole_number(env, "RANK", 0), world=_whole_number(env, "WORLD_SIZE", 1))
-    if facts.world > 1:
-        raise ConfigError(f"WORLD_SIZE={facts.world}: this version trains in one process; start it without torchrun")
-    return facts
-
-
 def choose_device(wanted: str) -> torch.device:
-    """``auto`` takes CUDA where it is. Raises ConfigError where ``cuda`` is asked for and absent, or where
-    LOCAL_RANK, which picks the device, is no whole number."""
+    """``auto`` takes CUDA where it is. Raises ConfigError for a device that is asked for and absent, or where
+    LOCAL_RANK (srun: SLURM_LOCALID), which picks it, is no whole number or says more than there are.
+
+    ``mps``, an Apple processor's GPU, goes through the same choices and has never been run.
+    """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device: cuda was asked for, but torch sees no CUDA device here; device=cpu or device=auto")
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device: mps was asked for, but torch sees no Metal device here; device=cpu or device=auto")
     if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()):
-        return torch.device("cuda", _whole_number(os.environ, "LOCAL_RANK", 0))
-    return torch.device("cpu")
+        return torch.device("cuda", _place_of_device())
+    return torch.device("mps" if wanted == "mps" else "cpu")
+
+
+def _place_of_device() -> int:
+    name = next((name for name in ("LOCAL_RANK", "SLURM_LOCALID") if name in os.environ), "LOCAL_RANK")
+    place, there = whole_number(os.environ, name, 0), torch.cuda.device_count()
+    if there == 1:
+        return 0  # a scheduler that lets each task see one GPU, its own
+    if not 0 <= place < there:
+        raise ConfigError(f"{name}={place} in the environment: torch sees {there} CUDA devices here")
+    return place
+
+
+def synchronise(device: torch.device) -> Callable[[], None]:
+    """What waits until all that is queued on ``device`` is done."""
+    waits: dict[str, Callable[[], None]] = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}
+    return waits.get(device.type, lambda: None)
 
 
 def bf16_is_native(device: torch.device) -> bool:
     """Whether this device multiplies bf16 matrices in hardware."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "mps":
+        return False  # from the second generation on they do, which nothing tells
     try:
         with open("/proc/cpuinfo") as handle:
             flags = next((line for line in handle if line.startswith(("flags", "Features"))), "")
@@ -84,10 +102,25 @@ def find_compiler(device: torch.device) -> str | None:
     """The C++ compiler ``torch.compile`` would use on a CPU (CUDA brings its own), or None."""
     if device.type == "cuda":
         return "triton"
+    if device.type == "mps":
+        return None  # torch's compiler for Metal is a prototype
     return next(
         (path for name in (os.environ.get("CXX", "g++"), "g++", "clang++") if (path := shutil.which(name))),
         None,
     )
+
+
+def share_threads(wanted: int | None, process: Process) -> int:
+    """Let kernels use ``wanted`` threads, as many as the machine has where that is None, shared among the processes
+    that train here; returns all of them.
+
+    Where the environment says how many a process has, as torchrun's does, that is taken as it is.
+    """
+    threads = wanted or torch.get_num_threads()
+    told = wanted is None and "OMP_NUM_THREADS" in os.environ and not process.meeting.startswith("file:")
+    if wanted or process.local_world > 1:
+        torch.set_num_threads(threads if told else max(1, threads // process.local_world))
+    return threads
 
 
 @contextmanager
@@ -114,8 +147,23 @@ def peak_memory(device: torch.device) -> tuple[int, int]:
     """Bytes (allocated, reserved) at their highest: of the GPU, or this process's resident memory on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+    if device.type == "mps":  # which knows no highest
+        return torch.mps.current_allocated_memory(), torch.mps.driver_allocated_memory()
     resident = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return resident, resident
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a process could still take there, within its control group too; None where nobody says."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    found = []
+    with suppress(OSError, ValueError, StopIteration), open("/proc/meminfo") as handle:
+        found.append(1024 * int(next(line for line in handle if line.startswith("MemAvailable")).split()[1]))
+    with suppress(OSError, ValueError):
+        most, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+        found.append(most - used)
+    return min(found, default=None)
 
 
 def hardware_name(device: torch.device) -> str:

@@ -34,9 +34,10 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
-from numba import njit, typeof, types
+from numba import typeof, types
 from numba.core.dispatcher import Dispatcher
 
+from pgolf.core.compiled import compiled
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Stage, has_price
 from pgolf.core.results import SignalTrace
@@ -402,8 +403,4 @@ def _called(function: FunctionType, seen: set[CodeType]) -> set[CodeType]:
 
 def kernel(function: Callable[..., Any], signature: Any = None) -> Any:
     """Compile by numba, now if a signature is given; keep the result on disk where there is a place for it."""
-    function = _filed(function)
-    try:
-        return njit(signature, cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # no writable folder, or no file (a bundle)
-        return njit(signature, nogil=True, error_model="numpy")(function)
+    return compiled(signature, error_model="numpy")(_filed(function))

@@ -35,11 +35,14 @@ class Validate(Hook):
             for k in range(1, self.times + 1)
         ]
 
-    def after_step(self, trainer: Trainer) -> None:
+    def at_rest(self, trainer: Trainer) -> None:
+        """Here, not in the step: it takes its time, and a run that is told to stop meanwhile has a whole state."""
         due = min(self.times, int(trainer.progress * (self.times + 1)))
         if due <= self._done or trainer.stopped_by is not None:
             return
-        self._done = due
+        if trainer.replicas.rank:  # the first scores for all
+            self._done = due
+            return
         with trainer.clock.paused():
             score = trainer.score_dev(trainer.weights().state, self.dev_tokens)
             text = f"{score.val_bpb:.4f} bits per byte after {trainer.step} steps (sample)"
@@ -51,6 +54,7 @@ class Validate(Hook):
                 dev_bpb=score.val_bpb,
                 train_seconds=trainer.clock.elapsed,
             )
+        self._done = due
 
     def state(self) -> dict[str, Any]:
         return {"done": self._done}

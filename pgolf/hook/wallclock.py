@@ -27,7 +27,7 @@ class Wallclock(Hook):
     def after_step(self, trainer: Trainer) -> None:
         if trainer.plan.steps is not None:
             return  # a fixed number of steps is taken whatever the clock says, so that it repeats to the bit
-        elapsed = trainer.clock.elapsed
+        elapsed = trainer.replicas.first(trainer.clock.elapsed)
         self._recent.append(elapsed - self._last)
         self._last = elapsed
         if elapsed + max(self._recent) > trainer.plan.seconds:

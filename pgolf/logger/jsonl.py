@@ -6,6 +6,7 @@ small write per logged step. It hurts never; a full disk ends the file with one 
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from pgolf.core.ranges import NonNegativeFloat
 from pgolf.track.jsonable import to_json, to_plain
 
 FILE_NAME = "metrics.jsonl"
+_LONGEST_LINE = 1 << 20
 
 
 class Jsonl:
@@ -29,8 +31,11 @@ class Jsonl:
         self._started = self._flushed = time.monotonic()
 
     def start(self, facts: Mapping[str, Any]) -> None:
-        """Open the file. The facts are not repeated here: config.yaml and result.json hold them."""
-        self._started = time.monotonic()
+        """Open the file. The facts are not repeated here: config.yaml and result.json hold them.
+
+        Where an earlier process of the same run has left lines, time goes on from theirs.
+        """
+        self._started = time.monotonic() - _last_seconds(self._path)
         try:
             self._stream = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - closed in finish()
         except OSError as error:
@@ -64,6 +69,15 @@ class Jsonl:
     def _give_up(self, error: OSError) -> None:
         self._stream = None
         self._say(f"metrics: {self._path} cannot be written ({error.strerror or error}); the run goes on without it")
+
+
+def _last_seconds(path: Path) -> float:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - _LONGEST_LINE))
+            return float(json.loads(file.read().splitlines()[-1])["seconds"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0.0
 
 
 def _is_odd(value: Any) -> bool:

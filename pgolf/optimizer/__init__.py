@@ -1,5 +1,5 @@
 """Optimizers: how gradients become updates, group by group.
 
 Every module is a word of the command line, leaves apart. Contract: ``pgolf.train.trainer.Optimizes``. Leaves:
-``muon``.
+``grouped``, ``matrix_update``, ``muon``.
 """

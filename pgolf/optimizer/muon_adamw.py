@@ -1,8 +1,10 @@
 """Muon for the matrices, AdamW for embeddings, head and scalars.
 
 Muon's momentum ramps linearly from ``momentum_start`` to ``momentum_end`` over the first ``momentum_ramp`` of the
-run. The head, where it is untied, trains with ``head_lr``; the group ``scalar_no_decay`` as the other scalars, but
-never decayed. Weight decay is decoupled and follows the scheduled learning rate. Formulas: ``muon`` and
+run, or over that many steps. The head, where it is untied, trains with ``head_lr``; the group ``scalar_no_decay`` as
+the other scalars, but never decayed. Matrices of the layers from the fraction ``late_from`` of all layers on have
+``late_factor`` times the rate. Weight decay follows the scheduled learning rate; that of the matrices falls linearly
+from ``decay_taper_from`` of the run on, to ``decay_taper_factor`` of itself. Formulas: ``muon`` and
 ``torch.optim.AdamW``.
 Source: the public baseline and all its records; spec optimizer §1, §2.
 Cost in bytes: none in the artifact; in memory one fp32 value per weight of a matrix, two per other weight.
@@ -12,21 +14,24 @@ Hurts: a ramp counted in steps never arrives on short runs, hence the fraction o
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
 from pgolf.core.protocols import Model
-from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
-from pgolf.core.results import OptimizerGroup
+from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveFloat
+from pgolf.optimizer.grouped import Grouped, partition, with_rates
+from pgolf.optimizer.matrix_update import MatrixUpdate
 from pgolf.optimizer.muon import Muon
 from pgolf.train.phases import Phase
+from pgolf.train.replicas import Replicas
 
 
-class MuonAdamW:
+class MuonAdamW(Grouped):
     def __init__(
         self,
         *,
@@ -35,29 +40,52 @@ class MuonAdamW:
         embedding_lr: PositiveFloat,
         head_lr: PositiveFloat,
         scalar_lr: PositiveFloat,
+        late_factor: PositiveFloat,
+        late_from: Fraction,
         matrix_weight_decay: NonNegativeFloat,
         embedding_weight_decay: NonNegativeFloat,
         scalar_weight_decay: NonNegativeFloat,
+        decay_taper_factor: Fraction,
+        decay_taper_from: Fraction,
         momentum_start: Fraction,
         momentum_end: Fraction,
-        momentum_ramp: Fraction,
+        momentum_ramp: NonNegativeFloat,
+        momentum_ramp_in: Literal["fraction", "steps"],
         nesterov: bool,
-        ns_steps: PositiveInt,
         ns_dtype: Literal["bfloat16", "float32"],
+        orthogonal: Mapping[str, Any],
+        normalize: Mapping[str, Any],
+        decay: Mapping[str, Any],
+        sharding: Mapping[str, Any],
         beta1: Fraction,
         beta2: Fraction,
         epsilon: PositiveFloat,
     ) -> None:
-        self.ramp = (momentum_start, momentum_end, momentum_ramp)
+        if momentum_ramp % 1 if momentum_ramp_in == "steps" else momentum_ramp > 1:
+            raise ConfigError(
+                f"optimizer.momentum_ramp: {momentum_ramp:g} is no {momentum_ramp_in.rstrip('s')}, which "
+                "optimizer.momentum_ramp_in says; a fraction of the run lies in 0 to 1, steps are whole"
+            )
+        if decay_taper_factor < 1 and decay_taper_from == 1:
+            raise ConfigError("optimizer.decay_taper_factor: has no effect from the run's end on (decay_taper_from: 1)")
+        self.ramp, self.ramp_in = (momentum_start, momentum_end, momentum_ramp), momentum_ramp_in
+        self.decay, self.taper = matrix_weight_decay, (decay_taper_factor, decay_taper_from)
         groups = partition(model)
+        late = _late(model, late_from) if late_factor != 1 else set()
+        matrices = {"matrix": [p for p in groups["matrix"] if id(p) not in late]}
+        matrices["late_matrix"] = [p for p in groups["matrix"] if id(p) in late]
         self.muon = Muon(
-            groups["matrix"],
-            lr=matrix_lr,
+            with_rates(
+                matrices,
+                {
+                    "matrix": (matrix_lr, matrix_weight_decay),
+                    "late_matrix": (matrix_lr * late_factor, matrix_weight_decay),
+                },
+            ),
             momentum=momentum_start,
-            weight_decay=matrix_weight_decay,
-            nesterov=nesterov,
-            ns_steps=ns_steps,
-            ns_dtype=getattr(torch, ns_dtype),
+            update=MatrixUpdate(make(orthogonal, dtype=getattr(torch, ns_dtype)), make(normalize), nesterov),
+            decay=make(decay),
+            sharding=make(sharding),
         )
         rates = {
             "embedding": (embedding_lr, embedding_weight_decay),
@@ -65,46 +93,49 @@ class MuonAdamW:
             "scalar": (scalar_lr, scalar_weight_decay),
             "scalar_no_decay": (scalar_lr, 0.0),
         }
-        self.adamw = torch.optim.AdamW(
-            [{"params": groups[g], "lr": lr, "weight_decay": wd} for g, (lr, wd) in rates.items() if groups[g]],
-            betas=(beta1, beta2),
-            eps=epsilon,
-        )
-        self._base_lrs = [[g["lr"] for g in o.param_groups] for o in (self.muon, self.adamw)]
+        self.adamw = torch.optim.AdamW(with_rates(groups, rates), betas=(beta1, beta2), eps=epsilon)
+        super().__init__(muon=self.muon, adamw=self.adamw)
 
-    def step(self, lr_scale: float, progress: float) -> None:
-        """One update with every learning rate times ``lr_scale``; ``progress`` is the fraction of the run done."""
+    def average(
+        self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
+    ) -> None:
+        self.muon.sharding.average(replicas, parameters, self.muon.banks(), also, clip)
+
+    def _prepare(self, progress: float) -> None:
         start, end, ramp = self.ramp
-        arrived = min(1.0, progress / ramp) if ramp else 1.0
+        done = progress if self.ramp_in == "fraction" else self.steps
+        arrived = min(1.0, done / ramp) if ramp else 1.0
+        factor, taper_from = self.taper
+        tapered = max(0.0, progress - taper_from) / (1 - taper_from) if factor < 1 else 0.0
         for group in self.muon.param_groups:
             group["momentum"] = start + (end - start) * arrived
-        for optimizer, base_lrs in zip((self.muon, self.adamw), self._base_lrs, strict=True):
-            for group, base in zip(optimizer.param_groups, base_lrs, strict=True):
-                group["lr"] = base * lr_scale
-            optimizer.step()
-
-    def zero_grad(self) -> None:
-        self.muon.zero_grad(set_to_none=True)
-        self.adamw.zero_grad(set_to_none=True)
+            group["weight_decay"] = self.decay * (1 - (1 - factor) * tapered)
 
     def phases(self) -> list[Phase]:
         start, end, ramp = self.ramp
-        return [Phase(0.0, ramp, f"momentum {start:g} → {end:g}")] if ramp and start != end else []
+        factor, taper_from = self.taper
+        found = []
+        if ramp and start != end:
+            what = f"momentum {start:g} → {end:g}"
+            in_steps = self.ramp_in == "steps"
+            found.append(Phase(0.0, 1.0, f"{what} over {ramp:,.0f} steps") if in_steps else Phase(0.0, ramp, what))
+        if factor < 1 and self.decay:
+            found.append(Phase(taper_from, 1.0, f"weight decay falls to {factor:g} of itself"))
+        return found
 
-    def state(self) -> dict[str, Any]:
-        return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.muon.load_state_dict(copy.deepcopy(dict(state["muon"])))
-        self.adamw.load_state_dict(copy.deepcopy(dict(state["adamw"])))
+def _late(model: Model, late_from: float) -> set[int]:
+    """Parameters of the layers from this fraction of all on, by id; what belongs to no one layer is none of them.
 
-
-def partition(model: Model) -> dict[str, list[nn.Parameter]]:
-    """The model's parameters by optimizer group; asserts that each is in exactly one."""
+    Raises ConfigError where that is no matrix.
+    """
     specs = model.param_specs()
-    groups: dict[str, list[nn.Parameter]] = {group: [] for group in get_args(OptimizerGroup)}
-    for name, parameter in model.named_parameters():
-        groups[specs[name].group].append(parameter)
-    placed = [id(p) for members in groups.values() for p in members]
-    assert len(placed) == len(set(placed)) == len(list(model.parameters())), "a parameter lies in no group or in two"
-    return groups
+    layers = 1 + max((spec.layer for spec in specs.values() if spec.layer is not None), default=-1)
+    late: set[int] = set()
+    for name, p in model.named_parameters():
+        layer = specs[name].layer
+        if layer is not None and layer >= late_from * layers and specs[name].group == "matrix":
+            late.add(id(p))
+    if not late:
+        raise ConfigError(f"optimizer.late_from: {late_from:g} of {layers} layers leaves no matrix to late_factor")
+    return late

@@ -23,8 +23,9 @@ from pgolf.core.ranges import PositiveFloat
 from pgolf.qat.base import Prepared, QATMethod
 from pgolf.qat.grid_plan import RowGrid, row_grids
 from pgolf.qat.replaced import ReplacedLoss
-from pgolf.qat.start import Start, StartFraction, StartScale, Switch
+from pgolf.qat.start import Switch
 from pgolf.quant.grid import as_rows, qmax
+from pgolf.train.start import Start, StartFraction, StartScale
 
 if TYPE_CHECKING:
     from pgolf.core.protocols import Model, Quantizer
@@ -60,10 +61,11 @@ class Hardening(QATMethod):
         learning rate that does not fall after it, since α would stay where it begins."""
         start = Start(self.start, self.start_lr_scale, schedule)
         reference = start.reference_scale
-        if schedule.scale(1.0) >= reference:
+        last = schedule.foreseen(1.0)
+        if last is not None and last >= reference:
             raise ConfigError(
                 f"qat.alpha_end: {self.alpha_end:g} is not approached; alpha follows the learning rate, whose "
-                f"scale is {reference:g} at the start and {schedule.scale(1.0):g} at the end"
+                f"scale is {reference:g} at the start and {last:g} at the end"
             )
         grids = row_grids(quantizer, model, self.word)
         # A tensor that is filled in place, never a number: a compiler would fold a number into its graph.

@@ -1,77 +1,13 @@
-"""When a method begins: a moment of the run, printed before it and reported when it comes.
-
-Between two steps a hook asks for the learning rate's scale of the step to come, so that the first step with a
-scale below the threshold is the first with the method. Cost: nothing but that question.
-"""
+"""The hook that turns a method on at its start, and reports it when it comes; see ``pgolf.train.start``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pgolf.core.errors import ConfigError
-from pgolf.core.ranges import Between, Fraction
 from pgolf.train.phases import Phase
-from pgolf.train.trainer import Hook, Schedules, Trainer
-
-StartFraction = Fraction | None
-StartScale = Annotated[float, Between(0, 1, open_low=True)] | None
-
-LOOK_AT = 1000  # places of the schedule at which its highest one is sought
-
-
-class Start:
-    """From ``fraction`` of the run on, or as soon as the learning rate's scale has fallen below ``lr_scale``.
-
-    Raises ConfigError where that never is.
-    """
-
-    def __init__(self, fraction: float | None, lr_scale: float | None, schedule: Schedules) -> None:
-        if (fraction is None) == (lr_scale is None):
-            raise ConfigError(
-                f"qat.start, qat.start_lr_scale: {fraction} and {lr_scale}; exactly one of them is a number, "
-                "the other null"
-            )
-        self.fraction, self.lr_scale, self.schedule = fraction, lr_scale, schedule
-        places = [i / LOOK_AT for i in range(LOOK_AT + 1)]
-        highest = max(schedule.scale(place) for place in places)
-        self._peak = max(place for place in places if schedule.scale(place) == highest)
-        self.from_ = self._first_due()
-
-    def _first_due(self) -> float:
-        """The fraction of the run from which on the method is on."""
-        if self.fraction is not None:
-            if self.fraction >= 1:
-                raise ConfigError(f"qat.start: {self.fraction:g} is the run's end; nothing would begin. 0 is its start")
-            return self.fraction
-        assert self.lr_scale is not None
-        last = self.schedule.scale(1.0)
-        if last >= self.lr_scale:
-            raise ConfigError(f"qat.start_lr_scale: {self.lr_scale:g} is never passed; the schedule ends at {last:g}")
-        if self.due(self._peak):
-            return self._peak
-        before, after = self._peak, 1.0
-        while after - before > 1e-9:
-            middle = (before + after) / 2
-            before, after = (before, middle) if self.due(middle) else (middle, after)
-        return after
-
-    def due(self, progress: float) -> bool:
-        """Whether a step that begins with this fraction of the run done has the method on."""
-        if self.fraction is not None:
-            return progress >= self.fraction
-        assert self.lr_scale is not None
-        return progress >= self._peak and self.schedule.scale(progress) < self.lr_scale
-
-    @property
-    def reference_scale(self) -> float:
-        """The learning rate's scale at the beginning."""
-        return self.schedule.scale(self.from_) if self.lr_scale is None else self.lr_scale
-
-    def __str__(self) -> str:
-        if self.lr_scale is not None:
-            return f"when the learning rate's scale is below {self.lr_scale:g}"
-        return f"from {100 * self.from_:g} % of the run on"
+from pgolf.train.start import Start
+from pgolf.train.trainer import Hook, Trainer
 
 
 class Switch(Hook):
@@ -92,18 +28,22 @@ class Switch(Hook):
         self._followed: float | None = None
 
     def phases(self) -> list[Phase]:
-        return [Phase(self.start.from_, 1.0, self.what)]
+        from_ = self.start.from_
+        if from_ is None:
+            return [Phase(0.0, 1.0, f"{self.start}: {self.what}")]
+        return [Phase(from_, 1.0, self.what, switch=True)]
 
     def at_start(self, trainer: Trainer) -> None:
-        self._look(trainer, 0.0)
+        self._look(trainer)
 
     def after_step(self, trainer: Trainer) -> None:
         if trainer.stopped_by is None:
-            self._look(trainer, trainer.progress)
+            self._look(trainer)
 
-    def _look(self, trainer: Trainer, progress: float) -> None:
-        lr_scale = trainer.schedule.scale(progress)
-        if not self.on and self.start.due(progress):
+    def _look(self, trainer: Trainer) -> None:
+        moment = trainer.moment
+        lr_scale = trainer.schedule.scale(moment)
+        if not self.on and self.start.due(moment):
             self.on = True
             self._turn_on()
             self._tell(trainer, "enabled", lr_scale, f"on after {trainer.step:,} steps")

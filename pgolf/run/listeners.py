@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from pgolf.core.errors import RunError
 from pgolf.core.events import Event
 from pgolf.core.protocols import Logger
 from pgolf.core.results import Score
@@ -46,6 +47,11 @@ class Screen:
             self.bars["compile"]("compile", event.facts["done"], event.facts["total"])
         elif event.name == "step" and "train" in self.bars:
             self._move(event)
+        elif event.name == "teacher_step" and "train" in self.bars:
+            facts = event.facts
+            self.bars["train"].update(
+                facts["teacher_steps"], fraction=facts["teacher_progress"], loss=facts["teacher_loss"]
+            )
         for index, line in enumerate(event.text.splitlines()):
             label = event.name if index == 0 else ""
             self.console.line(f"{label:<{_LABEL_WIDTH}}{line}")
@@ -112,11 +118,25 @@ class Harmless:
 
 
 class ParseableLog:
-    """train.log: the lines that the tools around the challenge read; ``quant`` and ``compressor`` name its labels."""
+    """train.log: the lines that the tools around the challenge read; ``quant`` and ``compressor`` name its labels.
 
-    def __init__(self, log: TextLog, quant: str, compressor: str, train_seconds: float) -> None:
+    ``begun``: the file has its beginning from an earlier process of the run. Where the disk refuses a line, ``say``
+    hears of it once, and the run goes on without the rest.
+    """
+
+    def __init__(
+        self,
+        log: TextLog,
+        quant: str,
+        compressor: str,
+        train_seconds: float,
+        *,
+        say: Callable[[str], None],
+        begun: bool = False,
+    ) -> None:
         self.log, self.quant, self.label = log, quant, f"{quant}+{compressor}"
-        self.train_seconds = train_seconds
+        self.train_seconds, self._say = train_seconds, say
+        self._said = ("data", "built", "warmup") if begun else ()  # what an earlier process of this run wrote
         self._planned: int | None = None
         self._last_line = 0.0
         self._lines: Mapping[str, Callable[[Event], Iterable[str]]] = {
@@ -134,7 +154,16 @@ class ParseableLog:
 
     def hear(self, event: Event) -> None:
         if event.name in self._lines:
-            self.log.write(*self._lines[event.name](event))
+            lines = list(self._lines[event.name](event))
+            if event.name not in self._said:
+                self._write(lines)
+
+    def _write(self, lines: Sequence[str]) -> None:
+        try:
+            self.log.write(*lines)
+        except RunError as error:
+            self._say(f"{error}; the run goes on without it")
+            self._lines = {}
 
     def _data(self, event: Event) -> Iterable[str]:
         dataset = event.facts["dataset"]

@@ -18,6 +18,7 @@ from pgolf.core.protocols import Model
 from pgolf.core.results import Artifact
 from pgolf.data.dataset import Dataset
 from pgolf.run.record import Run
+from pgolf.run.recorder import Recorder
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 from pgolf.track.console import Console
 
@@ -30,11 +31,11 @@ def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
     return math.nan, 0
 
 
-def report_model(run: Run, dataset: Dataset, model: Model) -> Forecast:
+def report_model(run: Recorder, console: Console, dataset: Dataset, model: Model) -> Forecast:
     """Show what the run will train and weigh, with the script that is its code."""
     with run.stage("build"):
         run.script = make_bundle(run.cfg).script
-        return show_model(run.console, run.cfg, model, len(run.script), dataset.tokenizer.to_blob())
+        return show_model(console, run.cfg, model, len(run.script), dataset.tokenizer.to_blob())
 
 
 def show_model(

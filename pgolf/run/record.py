@@ -6,6 +6,7 @@ weights, a result.json with the reason, a row in experiments.csv.
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,12 +25,14 @@ from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
 from pgolf.core.errors import CertificateError, OverBudget, RunError, TrainingError, UserError
 from pgolf.core.events import Event, Listener
 from pgolf.core.make import make
-from pgolf.core.process import choose_precision, hardware_name, process_facts
+from pgolf.core.process import choose_precision, hardware_name
 from pgolf.core.protocols import Logger, Progress
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.core.signals import undisturbed
+from pgolf.run import resume as resuming
 from pgolf.run import stages
 from pgolf.run.listeners import Harmless, ParseableLog, Screen, Series
+from pgolf.run.outlook import Outlook
 from pgolf.run.recorder import Recorder
 from pgolf.track import textlog
 from pgolf.track.console import Console
@@ -37,8 +40,10 @@ from pgolf.track.experiments import TABLE_NAME, append_row, check_table, row_fro
 from pgolf.track.folder import RunFolder
 from pgolf.track.git import git_facts
 from pgolf.track.jsonable import to_json
-from pgolf.track.ledger import StageLedger
-from pgolf.track.result import ModelFacts, RunFacts, Status, build_result, write_result
+from pgolf.track.ledger import StageLedger, within
+from pgolf.track.result import COMPLETE, ModelFacts, RunFacts, Status, build_result, write_result
+from pgolf.train.checkpoints import Checkpoints
+from pgolf.train.replicas import ALONE, Replicas, micro_steps
 from pgolf.train.state import Weights, save_weights
 from pgolf.train.trainer import Trainer
 
@@ -46,19 +51,30 @@ from pgolf.train.trainer import Trainer
 class Run(Recorder):
     """State of a run as its stages tell it; use ``with Run.open(...) as run``."""
 
-    def __init__(self, cfg: Mapping[str, Any], overrides: Sequence[str], folder: RunFolder, console: Console) -> None:
-        super().__init__(cfg, process_facts())
+    def __init__(
+        self,
+        cfg: Mapping[str, Any],
+        overrides: Sequence[str],
+        folder: RunFolder,
+        console: Console,
+        replicas: Replicas = ALONE,
+        found: resuming.Found | None = None,
+    ) -> None:
+        self._settled = cfg if found is None else found.settled(cfg)
+        super().__init__(self._settled, replicas.process)
+        self.cfg, self.found, self.replicas = cfg, found, replicas
         self.overrides, self.files, self.folder, self.console = list(overrides), folder, folder.path, console
-        self.ledger = StageLedger(budget=cfg["budget"])
+        self.ledger = StageLedger(budget=cfg["budget"], before=found.checkpoint.facts["ledger"] if found else {})
         self.log = textlog.TextLog(folder.train_log)
         self.loggers: list[Logger] = []
         self.screen = Screen(console)
         quant, compressor = cfg["choices"]["quant"], cfg["choices"]["compressor"]
         train_seconds = cfg["budget"]["train_seconds"]
         self.listeners: list[Listener] = [
-            ParseableLog(self.log, quant, compressor, train_seconds),
+            ParseableLog(self.log, quant, compressor, train_seconds, say=console.line, begun=found is not None),
             self.screen,
             Series(self.loggers),
+            Outlook(cfg, self.tell),
         ]
         self.trainer: Trainer | None = None
         self.weights: Weights | None = None  # those to keep: trained here, or the parent's
@@ -73,21 +89,35 @@ class Run(Recorder):
         self._script = b""
 
     @classmethod
-    def open(cls, cfg: Mapping[str, Any], overrides: Sequence[str], *, trains: bool = True) -> Run:
-        """Take the run's folder. ``trains`` is False where the weights are another run's.
+    def open(
+        cls,
+        cfg: Mapping[str, Any],
+        overrides: Sequence[str],
+        *,
+        trains: bool = True,
+        replicas: Replicas = ALONE,
+    ) -> Run:
+        """Take the run's folder. ``trains`` is False where the weights are another run's; ``replicas``: the
+        processes that train it together, of which this is rank 0.
 
         Raises RunError where the folder's run is finished already or it cannot be used.
         """
         name, root = run_name(cfg, cfg["choices"]), Path(cfg["run_root"])
-        folder = RunFolder.open(root, name, cfg["seed"], overwrite=cfg["overwrite"], rerun=cfg["rerun"])
+        found = resuming.find(cfg, root, name, replicas.world) if cfg["resume"] else None
+        folder = (
+            RunFolder.open(root, name, cfg["seed"], overwrite=cfg["overwrite"], rerun=cfg["rerun"])
+            if found is None
+            else found.folder
+        )
         try:
             check_table(root / TABLE_NAME)
-            run = cls(cfg, overrides, folder, Console(log=folder.console_log))
+            run = cls(cfg, overrides, folder, Console(log=folder.console_log), replicas, found)
         except BaseException:
             folder.close()
             raise
         try:
             run._start(name, trains)
+            replicas.shared(run.settled)
         except BaseException:
             for close in (
                 *(lambda one=one: one.finish({}) for one in run.loggers),
@@ -101,12 +131,13 @@ class Run(Recorder):
 
     def _start(self, name: str, trains: bool) -> None:
         cfg, git = self.cfg, git_facts()
-        precision = choose_precision(cfg["train"]["precision"], self.device) if trains else None
+        precision = choose_precision(self.settled["train"]["precision"], self.device) if trains else None
         self.machine: dict[str, Any] = {
             "device": str(self.device),
             "autocast": str(precision).removeprefix("torch.") if precision else "none",
-            "compile": trains and wants_compile(cfg, self.device),
-            "threads": torch.get_num_threads(),
+            "compile": trains and wants_compile(self.settled, self.device),
+            "threads": self.threads,
+            "processes": self.process.world,
             "hardware": hardware_name(self.device),
             "torch": str(torch.__version__),
         }
@@ -125,21 +156,45 @@ class Run(Recorder):
         if self.files.note:
             self.console.line(self.files.note)
         self.tell("run", str(self.folder))
+        processes = f"{self.process.world} processes of " if self.process.world > 1 else ""
         self.tell(
             "machine",
-            f"{machine['hardware']}, {machine['threads']} threads, {machine['autocast']} autocast, "
+            f"{machine['hardware']}, {processes}{torch.get_num_threads()} threads, {machine['autocast']} autocast, "
             f"{'compiled' if machine['compile'] else 'eager'}, torch {machine['torch']}",
         )
+        if self.found is not None:
+            self.tell("resume", "\n".join(self.found.notes))
         for node in cfg["logger"].values():
             logger = make(node, folder=self.folder, say=self.console.line)
             self.loggers.append(Harmless(logger, self.console.line))
         for logger in self.loggers:
             logger.start({"run": {"name": name, "seed": cfg["seed"]}, "config": dict(cfg), "machine": machine})
-        self.log.write(textlog.seed(cfg["seed"]), textlog.world_size(self.process.world, cfg["train"]["accumulation"]))
+        if self.found is None:
+            world = self.process.world
+            world_size = textlog.world_size(world, micro_steps(cfg["train"]["accumulation"], world))
+            self.log.write(textlog.seed(cfg["seed"]), world_size)
 
     def _save_config(self) -> None:
         """Write the composed config with what the machine decided; again whenever that changes."""
         self.files.write_config(to_yaml({**self.cfg, "machine": self.machine}))
+
+    @property
+    def settled(self) -> Mapping[str, Any]:
+        return self._settled
+
+    def account(self) -> dict[str, Any]:
+        """What ``pgolf.run.resume`` goes on from."""
+        logs = (self.files.train_log, self.files.console_log, self.files.metrics)
+        return {
+            "name": self.facts.name,
+            "config_hash": self.facts.config_hash,
+            "git_sha": self.facts.git_sha,
+            "code_sha256": hashlib.sha256(self.script).hexdigest(),
+            "world": self.process.world,
+            "machine": self.machine,
+            "ledger": self.ledger.as_dict(),
+            "logs": {path.name: path.stat().st_size for path in logs if path.is_file()},
+        }
 
     @property
     def script(self) -> bytes:
@@ -162,12 +217,16 @@ class Run(Recorder):
     def hear(self, event: Event) -> None:
         """Keep what belongs in the record, and pass the event on."""
         facts = event.facts
+        if self.found is not None and event.name == "switch" and event.step < self.found.checkpoint.step:
+            return  # at the start of a process that then goes on from later: it was told at its time
         if event.name == "built":
             self.trainer = facts["trainer"]
             self.model = ModelFacts(params=facts["parameters"], size=self.cfg["size"]["name"])
         elif event.name == "compile_failed":
             self.machine["compile"] = False
             self._save_config()
+        elif event.name == "checkpoint":
+            self.ledger.inside("checkpoint", facts["seconds"])
         elif event.name in ("busy", "share"):
             self.cpu_share[facts["stage"]] = facts["share"]
         elif event.name == "trained":
@@ -181,7 +240,7 @@ class Run(Recorder):
             self.scores[facts["which"]] = facts["score"]
         elif event.name == "certified":
             self.certificate, score = facts["certificate"], facts["score"]
-            fits = self.artifact is not None and not self.artifact.over_by
+            fits = self.artifact is not None and not self.artifact.over_by and not self._overran()
             self.scores["final"] = replace(score, valid=score.valid and fits)
             text = to_json(self.certificate.as_dict(), indent=2) + "\n"
             write_text_atomic(self.files.certificate, text)
@@ -206,6 +265,8 @@ class Run(Recorder):
                 ending.callback(logger.finish, result)
             if not self._attempt(lambda: write_result(self.files.path, result)):
                 self.status = self.status or RunError.exit_status  # a run without its result is none to go on from
+            elif result["status"] in COMPLETE:
+                ending.callback(Checkpoints(self.files.path).remove)
             self._attempt(lambda: self._append_row(result))
             self._attempt(lambda: self._keep_weights(error))
 
@@ -262,11 +323,25 @@ class Run(Recorder):
         if self.artifact is not None and self.artifact.over_by:
             self.status = OverBudget.exit_status
             return "over_cap", f"{self.artifact.over_by:,} bytes over the cap of {self.artifact.cap_bytes:,}"
-        late = stages.over_time(self.cfg, self.scores.get("final"))
+        late = self._overran() or stages.over_time(self.cfg, self.scores.get("final"))
         if late:
             self.status = OverBudget.exit_status
             return "over_time", late
         return "finished", ""
+
+    def _overran(self) -> str:
+        """Why the training of a run by the clock took too long to count; empty where it did not, or is another's."""
+        budget, train, ledger = self.cfg["budget"], self.train, self.ledger.as_dict()
+        if train is None or self.trained_before or budget["train_steps"] is not None:
+            return ""
+        facts = {"seconds": train.seconds, "ms_per_step": train.ms_per_step}
+        if within({"budget": budget, "train": facts, "ledger": ledger}, "train_seconds"):
+            return ""
+        calibration = ledger.get("calibrate", 0.0)
+        return (
+            f"training took {train.seconds:.1f} s and its calibration {calibration:.1f} s, more than the "
+            f"{budget['train_seconds']:g} allowed and one step, so the score is not valid"
+        )
 
     def _keep_weights(self, error: BaseException | None) -> None:
         """Save the weights: the exported ones; of a run that broke off in training those it had, or where they are no

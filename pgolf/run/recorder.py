@@ -11,10 +11,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pgolf.core.events import Event
-from pgolf.core.process import Process, choose_device
+from pgolf.core.process import Process, choose_device, share_threads
+from pgolf.train.replicas import ALONE, Replicas
 
 
 class Silence(AbstractContextManager["Silence"]):
@@ -33,20 +32,28 @@ class Recorder:
 
     ``cfg`` is the composed config, ``device`` and ``process`` say where the run happens, ``folder`` where its files
     go (None: nowhere), ``script`` its code, ``code_bytes`` what that counts, and ``trained_before`` that the weights
-    are a finished run's.
+    are a finished run's; ``replicas`` train the model beside this process.
     """
 
     folder: Path | None = None
     script: bytes = b""
     code_bytes: int = 0
     trained_before: bool = False
+    replicas: Replicas = ALONE
 
     def __init__(self, cfg: Mapping[str, Any], process: Process) -> None:
         self.cfg, self.process = cfg, process
         self.device = choose_device(cfg["device"])
-        threads = cfg["train"]["threads"]
-        if threads:
-            torch.set_num_threads(threads)
+        self.threads = share_threads(cfg["train"]["threads"], process)
+
+    @property
+    def settled(self) -> Mapping[str, Any]:
+        """``cfg`` with what an earlier process of this run has decided about the machine."""
+        return self.cfg
+
+    def account(self) -> Mapping[str, Any]:
+        """What a checkpoint keeps of the run beside its training."""
+        return {}
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Around one stage, whose seconds belong to ``name``."""

@@ -91,7 +91,7 @@ def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str]
         dataset = stages.prepare(run)
         with stages.validation_closed(run, dataset):
             model = _restore(run, dataset, parent)
-            expected = report_model(run, dataset, model)
+            expected = report_model(run, run.console, dataset, model)
             stages.rehearse(run, dataset, stages.composed(run, dataset, model))
             artifact = stages.export(run, dataset, model, parent.trained)
             compare_forecast(run, dataset, model, expected, artifact)

@@ -17,19 +17,26 @@ import torch
 import pgolf.quant.scale
 from pgolf.arch.attention.layer import Attention
 from pgolf.arch.base import SequenceMixer
-from pgolf.config.check import node_problems
+from pgolf.build import budget_parts, rows_of, run_length
+from pgolf.config.check import bind_problems, node_problems
+from pgolf.config.groups import group_of
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
+from pgolf.core.launcher import process_facts
 from pgolf.core.make import make, trait
 from pgolf.core.prediction import Facts
-from pgolf.core.process import choose_device, process_facts
+from pgolf.core.process import choose_device, free_memory
 from pgolf.core.registry import modules_of
 from pgolf.eval.evaluation import apart, check_cadence, check_ranks, stages_of, weights_for
 from pgolf.eval.network import FixedNetwork, offers_of, widths_of
 from pgolf.eval.stage import check_signals
 from pgolf.eval.windows import check_positions
 from pgolf.qat.base import QATMethod
+from pgolf.run.replicas import trains_in
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
+from pgolf.train.activation import Activate
+from pgolf.train.pace import refuse_never
+from pgolf.train.trainer import Hook
 
 
 def check(cfg: Mapping[str, Any], *, trains: bool = True) -> None:
@@ -63,12 +70,14 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         elif passes_on_one and not no_expert:
             yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
             broken = broken | {"mixer"}
-    built = _Built(cfg)
+    built = _Built(cfg, trains)
     model = {"arch", "size", "tokenizer"}
+    timing = {"averaging", "budget", "curriculum", "distillation", "hook", "quant", "schedule"}
     for part, groups, of_training in (
         (_eval_rules, {"eval", "size"}, False),
         (_stage_rules, model | {"mixer", "ngram", "ttt"}, False),
         (_machine_rules, set(), False),
+        (_process_rules, set(), False),
         (_model_rules, model, False),
         (_adaptation_rules, model | {"eval", "ttt"}, False),
         (_attention_rules, model, True),
@@ -76,7 +85,13 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
-        (_qat_rules, model | {"schedule", "quant", "qat"}, True),
+        (_auxiliary_rules, model | {"auxiliary"}, True),
+        (_schedule_rules, timing, True),
+        (_hook_rules, timing, True),
+        (_curriculum_rules, {"curriculum", "train"}, True),
+        (_distillation_rules, model | {"distillation"}, True),
+        (_qat_rules, model | timing | {"qat"}, True),
+        (_phase_rules, model | timing | {"optimizer", "qat"}, True),
     ):
         if broken & groups or (of_training and not trains):
             continue
@@ -93,8 +108,8 @@ def _starts_packed(node: Mapping[str, Any]) -> bool:
 class _Built:
     """What several rules look at, built when the first of them asks. ``model`` has no memory."""
 
-    def __init__(self, cfg: Mapping[str, Any]) -> None:
-        self.cfg = cfg
+    def __init__(self, cfg: Mapping[str, Any], trains: bool) -> None:
+        self.cfg, self.trains = cfg, trains
 
     @cached_property
     def model(self) -> Any:
@@ -109,6 +124,19 @@ class _Built:
     @cached_property
     def quantizer(self) -> Any:
         return make(self.cfg["quant"])
+
+    @cached_property
+    def curriculum(self) -> Any:
+        return make(self.cfg["curriculum"])
+
+    @cached_property
+    def hooks(self) -> list[Hook]:
+        return [make(self.cfg["averaging"]), self.curriculum, *map(make, self.cfg["hook"].values())]
+
+    @cached_property
+    def schedule(self) -> Any:
+        parts = budget_parts(self.cfg, self.quantizer, self.hooks)
+        return make(self.cfg["schedule"], length=run_length(self.cfg["budget"], parts))
 
 
 def _eval_rules(built: _Built) -> None:
@@ -144,7 +172,19 @@ def _memory_rules(built: _Built) -> None:
 
 def _machine_rules(built: _Built) -> None:
     choose_device(built.cfg["device"])
-    process_facts()
+
+
+def _process_rules(built: _Built) -> None:
+    """Who started this process makes sense, and those that train together can share a step."""
+    try:
+        choose_device(built.cfg["device"])
+    except ConfigError:
+        return  # has been complained about
+    world = (trains_in(built.cfg) if built.trains else process_facts()).world
+    if world > 1 and not built.trains:
+        raise ConfigError(
+            f"ranks: {world} processes were started, and nothing trains here; start one, without torchrun"
+        )
 
 
 def _model_rules(built: _Built) -> None:
@@ -252,6 +292,84 @@ def _calibration_rules(built: _Built) -> None:
     source.check(model)
 
 
+def _schedule_rules(built: _Built) -> None:
+    """What the schedule announces comes within the budget."""
+    try:
+        _ = built.quantizer
+    except ConfigError:
+        return  # a quantizer that cannot be built has been complained about
+    _ = built.schedule
+
+
+def _auxiliary_rules(built: _Built) -> None:
+    """Terms of the loss can be made for the model."""
+    try:
+        model = built.model
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    for node in built.cfg["auxiliary"].values():
+        make(node, model=model)
+
+
+def _hook_rules(built: _Built) -> None:
+    """What hooks wait for comes before the run ends."""
+    try:
+        schedule = built.schedule
+    except ConfigError:
+        return  # what leaves no step, a schedule that cannot be, has been complained about
+    problems: list[str] = []
+    for hook in built.hooks:
+        try:
+            hook.prepare(schedule)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+
+
+def _curriculum_rules(built: _Built) -> None:
+    """Batches and windows can be cut as asked."""
+    train = built.cfg["train"]
+    if min(train["window"], train["accumulation"]) < 1:
+        return  # has been complained about
+    built.curriculum.check(rows_of(train, process_facts().world), train["window"])
+
+
+# Of a model in training, fp32 copies of its parameters: weights, gradients, two moments of AdamW, and of the run's own
+# model an average. Activations come on top.
+_TEACHER_COPIES, _STUDENT_COPIES, _FP32_BYTES = 4, 5, 4
+
+
+def _distillation_rules(built: _Built) -> None:
+    """The teacher can be built, and trained in the memory there is."""
+    node = make(built.cfg["distillation"]).teacher(built.cfg["arch"])
+    if node is None:
+        return
+    try:
+        model, device = built.model, choose_device(built.cfg["device"])
+    except ConfigError:
+        return  # a model that cannot be built, a device that is not there, has been complained about
+    place, arch = "distillation.teacher", group_of("arch")
+    assert arch is not None
+    problems = list(bind_problems(node, arch, place))
+    if problems:
+        raise ConfigError(problems)
+    try:
+        teacher = _Built({**built.cfg, "arch": node}, trains=True).model
+    except ConfigError as error:
+        raise ConfigError([f"{place}: {problem}" for problem in error.problems]) from error
+    needed, own = (
+        copies * _FP32_BYTES * sum(p.numel() for p in one.parameters())
+        for copies, one in ((_TEACHER_COPIES, teacher), (_STUDENT_COPIES, model))
+    )
+    free = free_memory(device)
+    if free is not None and needed + own > free:
+        raise ConfigError(
+            f"{place}: {needed / 1e9:,.2f} GB for its weights, gradients and moments, beside {own / 1e9:,.2f} GB for "
+            f"the run's own model; {free / 1e9:,.2f} GB are free on {device}"
+        )
+
+
 def _qat_rules(built: _Built) -> None:
     """A method of training for the grid knows that grid, and begins before the run ends."""
     method: QATMethod = make(built.cfg["qat"])
@@ -259,7 +377,29 @@ def _qat_rules(built: _Built) -> None:
         return
     try:
         _quant_rules(built)
-        model = built.model
+        model, schedule = built.model, built.schedule
     except ConfigError:
-        return  # a model or a quantizer that cannot be built has been complained about
-    method.prepare(model, built.quantizer, make(built.cfg["schedule"]))
+        return  # a model, a quantizer or a schedule that cannot be built has been complained about
+    method.prepare(model, built.quantizer, schedule)
+
+
+def _phase_rules(built: _Built) -> None:
+    """What is to change in mid-run does so in a run of a fixed number of steps; by the clock only timed steps tell."""
+    cfg = built.cfg
+    if cfg["budget"]["train_steps"] is None:
+        return
+    method: QATMethod = make(cfg["qat"])
+    try:
+        model, schedule = built.model, built.schedule
+        for hook in built.hooks:
+            hook.prepare(schedule)
+        _curriculum_rules(built)
+        prepared = method.prepare(model, built.quantizer, schedule)
+    except ConfigError:
+        return  # it has been complained about
+    steps = schedule.length.steps
+    activate = Activate(model.activations(), model.routes, steps)
+    hooks = [*prepared.updates, *built.hooks, activate, *prepared.hooks]
+    optimizer = make(cfg["optimizer"], model=model)
+    phases = [phase for one in (schedule, optimizer, *hooks) for phase in one.phases()]
+    refuse_never(phases, steps)

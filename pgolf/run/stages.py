@@ -35,7 +35,7 @@ from pgolf.build import (
 from pgolf.core.budget import seconds_left
 from pgolf.core.errors import OverBudget
 from pgolf.core.make import make
-from pgolf.core.process import peak_memory, seed_everything
+from pgolf.core.process import Process, peak_memory, seed_everything
 from pgolf.core.protocols import Model
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.data.base import raw_documents
@@ -69,7 +69,11 @@ def prepare(
     short for that. Raises DataError.
     """
     cfg = recorder.cfg
-    with recorder.stage("prepare"), recorder.progress("prepare") as progress:
+    with (
+        recorder.stage("prepare"),
+        recorder.progress("prepare") as progress,
+        recorder.replicas.first_goes_ahead(),
+    ):
         dataset = prepare_dataset(cfg, progress, recipe) if directory is None else load(directory)
         if trains:
             check_long_enough(dataset, max(cfg["train"]["window"], cfg["size"]["eval_window"]))
@@ -99,13 +103,15 @@ def build(recorder: Recorder, dataset: Dataset) -> Trainer:
     with recorder.stage("build"):
         model = build_model(recorder.cfg, dataset, recorder.device)
         trainer = build_trainer(
-            recorder.cfg,
+            recorder.settled,
             model,
             dataset,
             recorder.process,
             score_dev=score_sample,
             listeners=[recorder],
             folder=recorder.folder,
+            replicas=recorder.replicas,
+            account=recorder.account,
         )
     recorder.tell("built", trainer=trainer, parameters=sum(p.numel() for p in model.parameters()))
     return trainer
@@ -149,18 +155,20 @@ def rehearse(recorder: Recorder, dataset: Dataset, evaluation: Evaluation) -> No
     recorder.tell("forecast", f"{text}; its score would not be valid" if seconds > allowed else text, seconds=seconds)
 
 
-def fit(recorder: Recorder, trainer: Trainer) -> TrainResult:
-    """Train inside the budget; the clock starts after the compile warm-up."""
+def fit(recorder: Recorder, trainer: Trainer, resume: Mapping[str, Any] | None = None) -> TrainResult:
+    """Train inside the budget, from a trainer's state if one is given; the clock starts after the compile warm-up."""
     recorder.tell("phases", "\n".join(str(phase) for phase in trainer.phases()))
     train = recorder.cfg["train"]
-    if wants_compile(recorder.cfg, recorder.device):
+    if wants_compile(recorder.settled, recorder.device):
         with recorder.stage("compile"), recorder.progress("compile", unit="steps"):
             failed = compile_loss(trainer, train["compile"], train["compile_seconds"])
         if failed:
             recorder.tell("compile_failed", f"training goes on eagerly: {failed}")
     with recorder.stage("train"), recorder.progress("train", unit="steps"):
-        trained = trainer.fit()
+        trained = trainer.fit(resume)
     trainer.loader.close()
+    if recorder.replicas.world > 1:
+        torch.set_num_threads(recorder.threads)  # those of the others are free
     _tell_share(recorder, "train", trainer.core_share.share)
     recorder.tell("trained", step=trained.steps, result=trained, memory=peak_memory(recorder.device))
     return trained
@@ -269,7 +277,7 @@ def measure_inputs(
             model,
             trained.state,
             source,
-            lambda: build_loader(recorder.cfg, dataset, recorder.process),
+            lambda: build_loader(recorder.cfg, dataset, Process(rank=0, world=1)),
             limit,
         )
     cut = ", cut short: quant.calibration.reserve_seconds were used up" if found.cut_short else ""

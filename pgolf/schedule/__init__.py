@@ -1,5 +1,5 @@
-"""Learning-rate schedules over the fraction of the run that is done.
+"""Learning-rate schedules over a run.
 
-Every module is a word of the command line, leaves apart. Contract: ``pgolf.train.trainer.Schedules``. Leaves:
+Every module is a word of the command line, leaves apart. Contract: ``pgolf.schedule.base.Schedule``. Leaves:
 none.
 """

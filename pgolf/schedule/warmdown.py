@@ -4,21 +4,31 @@
 over the budget's, or steps over a fixed number of steps.
 Source: #1394, #1855 (d = 0.667 to 0.85, floor 0 or 0.1); spec optimizer §4.
 Cost in bytes: none. Cost in step time: none.
-Hurts: as a number of steps it may never begin (9,999 of 2,100 steps, #1681); a fraction always does.
+Hurts: as a number of steps (``iterations``) it may never begin (9,999 of 2,100 steps, #1681); a fraction always does.
 """
 
 from __future__ import annotations
 
 from pgolf.core.ranges import Fraction
+from pgolf.schedule.base import Schedule
+from pgolf.train.moment import Moment, RunLength
 from pgolf.train.phases import Phase
 
 
-class Warmdown:
-    def __init__(self, *, fraction: Fraction, floor: Fraction) -> None:
+class Warmdown(Schedule):
+    """``schedule=warmdown``."""
+
+    def __init__(self, *, length: RunLength, fraction: Fraction, floor: Fraction) -> None:
+        super().__init__(length)
         self.fraction, self.floor = fraction, floor
 
-    def scale(self, progress: float) -> float:
-        """The factor on every learning rate at this fraction of the run."""
+    def scale(self, moment: Moment) -> float:
+        return self._at(moment.progress)
+
+    def foreseen(self, progress: float) -> float | None:
+        return self._at(progress)
+
+    def _at(self, progress: float) -> float:
         if progress < 1 - self.fraction or self.fraction == 0:
             return 1.0
         return max((1 - progress) / self.fraction, self.floor)

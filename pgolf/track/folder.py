@@ -6,6 +6,7 @@ processes never share a folder.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from pgolf.track.lock import LOCK_NAME, FolderLock
 from pgolf.track.result import COMPLETE, RESULT_NAME, read_result
 
 ASIDE = "unfinished-"
+CHECKPOINTS = "checkpoints"  # the folder of what an unfinished run goes on from
 _MAX_ORDINAL = 10_000
 
 
@@ -68,16 +70,30 @@ class RunFolder:
         raise RunError(f"{root / name}: {_MAX_ORDINAL - 1} reruns of seed {seed} already; take another seed")
 
     @classmethod
+    def reopen(cls, root: Path, name: str, seed: int) -> RunFolder | None:
+        """Take the folder of an unfinished run as it is, locked; of several ordinals the last. None: there is none.
+
+        Raises RunError where all are complete, and when another process is there.
+        """
+        pattern = re.compile(rf"seed={seed}(?:\.r(\d+))?")
+        there = {int(m[1] or 1): p for p in (root / name).glob("seed=*") if (m := pattern.fullmatch(p.name))}
+        described = ""
+        for ordinal, path in sorted(there.items(), reverse=True):
+            status, described = status_of(path)
+            if status not in COMPLETE:
+                return cls(path, seed, ordinal, _locked(path), "")
+        if there:
+            raise RunError(
+                f"resume: {path}: this run is complete ({described}); nothing of it is left to do. Give one of: "
+                "rerun=true, overwrite=true, another seed=... instead"
+            )
+        return None
+
+    @classmethod
     def _take(cls, root: Path, name: str, seed: int, ordinal: int, *, overwrite: bool) -> RunFolder:
         path = root / name / (f"seed={seed}" if ordinal == 1 else f"seed={seed}.r{ordinal}")
         _make_directory(root, path)
-        lock = FolderLock(path)
-        try:
-            lock.acquire()
-        except RunError as error:
-            raise _Occupied(str(error)) from None
-        except OSError as error:
-            raise RunError(_cannot(path, "cannot be locked for writing", error)) from error
+        lock = _locked(path)
         try:
             note = _clear(path, overwrite)
         except OSError as error:
@@ -113,6 +129,17 @@ class _Occupied(RunError):
     """A complete run lies there, or another process is at work: a rerun takes the next ordinal."""
 
 
+def _locked(path: Path) -> FolderLock:
+    lock = FolderLock(path)
+    try:
+        lock.acquire()
+    except RunError as error:
+        raise _Occupied(str(error)) from None
+    except OSError as error:
+        raise RunError(_cannot(path, "cannot be locked for writing", error)) from error
+    return lock
+
+
 def _cannot(path: Path, what: str, error: OSError) -> str:
     return f"{path}: {what}: {error.strerror or error}; choose another place with run_root=..."
 
@@ -133,13 +160,14 @@ def _clear(path: Path, overwrite: bool) -> str:
     old = [entry for entry in path.iterdir() if entry.name != LOCK_NAME and not entry.name.startswith(ASIDE)]
     if not old:
         return ""
-    status, described = _status_of(path)
+    status, described = status_of(path)
     if status not in COMPLETE:
         aside = _next_aside(path)
         aside.mkdir()
         for entry in old:
             entry.rename(aside / entry.name)
-        return f"{path}: an earlier run {described}; its files are now in {aside.name}/"
+        lost = "; resume=true would have gone on with it" if (aside / CHECKPOINTS).is_dir() else ""
+        return f"{path}: an earlier run {described}; its files are now in {aside.name}/{lost}"
     if not overwrite:
         raise _Occupied(
             f"{path}: this run is already there ({described}). To go on, give one of: overwrite=true (its files "
@@ -153,7 +181,7 @@ def _clear(path: Path, overwrite: bool) -> str:
     return f"{path}: overwrote the run that was there ({described})"
 
 
-def _status_of(path: Path) -> tuple[str, str]:
+def status_of(path: Path) -> tuple[str, str]:
     """Status of the run in a folder, and a few words on it for a message."""
     if not (path / RESULT_NAME).exists():
         return "unfinished", "stopped without a result"

@@ -42,15 +42,19 @@ class StageLedger:
     """Collects wall-clock seconds by stage name, in the order the stages were first entered.
 
     A stage entered again adds to its sum. A stage inside another interrupts it: every second is counted
-    once. Stages that raise are counted too.
+    once. Stages that raise are counted too. ``before``: the seconds of earlier processes of the same run.
     """
 
     def __init__(
-        self, *, budget: Mapping[str, Any] | None = None, clock: Callable[[], float] = time.perf_counter
+        self,
+        *,
+        budget: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        before: Mapping[str, float] | None = None,
     ) -> None:
         self.budget = dict(budget or {})
         self._clock = clock
-        self._seconds: dict[str, float] = {}
+        self._seconds: dict[str, float] = dict(before or {})
         self._open: list[str] = []
         self._since = clock()
 
@@ -75,6 +79,13 @@ class StageLedger:
     def add(self, name: str, seconds: float) -> None:
         """Add seconds measured elsewhere."""
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+
+    def inside(self, name: str, seconds: float) -> None:
+        """Of the time just spent in the open stage, so many belong to ``name``."""
+        self._charge()
+        self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+        if self._open:
+            self._seconds[self._open[-1]] -= seconds
 
     @property
     def total(self) -> float:

@@ -32,13 +32,10 @@ class Activate(Hook):
         for activation in self.activations:
             start, what = activation.start, f"recurrence: layers {self.routes[activation.route]}"
             if activation.steps:
-                if self.run_steps is None:
-                    start, what = 0.0, f"from {activation} on, {what}"
-                elif start >= self.run_steps:
-                    start, what = 1.0, f"never, the run ends before {activation}: {what}"
-                else:
-                    start /= self.run_steps
-            found.append(Phase(start, 1.0, what))
+                fraction = start / self.run_steps if self.run_steps else 0.0
+                found.append(Phase(min(1.0, fraction), 1.0, what, at_step=int(start), switch=True))
+            else:
+                found.append(Phase(start, 1.0, what, switch=True))
         return found
 
     def after_step(self, trainer: Trainer) -> None:

@@ -21,6 +21,11 @@ class TrainClock:
         self._before = self._outside = 0.0
         self._paused_at: float | None = None
 
+    def read(self) -> float:
+        """Seconds since whenever, once all queued work is done."""
+        self._synchronise()
+        return self._now()
+
     def start(self) -> None:
         self._synchronise()
         self._start, self._outside = self._now(), 0.0
@@ -28,6 +33,10 @@ class TrainClock:
     def restore(self, elapsed: float) -> None:
         """Count from ``elapsed`` seconds on: the next ``start`` goes on from there."""
         self._start, self._before, self._outside = None, elapsed, 0.0
+
+    def another(self) -> TrainClock:
+        """A clock of the same time that stands at 0."""
+        return TrainClock(self._now, self._synchronise)
 
     @property
     def elapsed(self) -> float:

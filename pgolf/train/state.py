@@ -34,11 +34,13 @@ def save_weights(path: Path, weights: Weights) -> None:
 
 def random_state() -> dict[str, Any]:
     """The state of every generator a run may draw from."""
+    kind, key_n, *rest = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),
-        "numpy": np.random.get_state(),
+        "numpy": (kind, np.asarray(key_n).tolist(), *rest),  # a checkpoint holds no arrays
         "python": random.getstate(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None,
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
     }
 
 
@@ -49,3 +51,5 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
     random.setstate(state["python"])
     if state["cuda"] is not None:
         torch.cuda.set_rng_state_all(state["cuda"])
+    if state["mps"] is not None:
+        torch.mps.set_rng_state(state["mps"])

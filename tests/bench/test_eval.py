@@ -76,6 +76,7 @@ def test_measures_begin_each_round_where_the_one_before_began():
     ("words", "options", "message"),
     [
         (["ngram=none", "mixer=none"], ["--only", "counts"], "ngram, mixer: nothing that could be measured"),
+        (["ngram=rows", "mixer=hedge"], ["--only", "dicts"], "ngram=backoff or ngram=strict"),
         (["mixer=none"], ["--only", "price"], "mixer: none passes on the network's row and cannot combine it with 1"),
         (["ngram=backof"], [], "ngram: no 'backof' in conf/ngram. Did you mean 'backoff'?"),
         (["ngram.max_orde=2"], [], "ngram.max_orde: ngram takes"),

@@ -239,20 +239,6 @@ def test_tables_are_integers_that_say_what_their_names_say():
     assert sigma * math.sqrt(2 / math.pi) == pytest.approx(8, rel=1e-3)
 
 
-def test_where_numba_can_keep_nothing_on_disk_it_compiles_without(monkeypatch):
-    kept = []
-
-    def njit(signature, cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function 'f': no locator available for file '<string>'")
-        kept.append((signature, options))
-        return lambda function: function
-
-    monkeypatch.setattr(kernels, "njit", njit)
-    assert kernels.compiled("int64(int64)")(abs) is abs
-    assert kept == [("int64(int64)", {"nogil": True})]
-
-
 # ---- lanes
 
 

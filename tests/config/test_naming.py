@@ -38,8 +38,11 @@ def test_the_name_says_arch_tokenizer_quantizer_and_budget():
             "baseline-bpe4096-fitted_gptq-zlib-sliding-laptop",
         ),
         (["data=tiny", "loader=sequential"], "baseline-bpe4096-fitted_gptq-tiny-sequential-laptop"),
-        (["hook=[ema,wallclock]"], "baseline-bpe4096-fitted_gptq-no_validate-laptop"),
-        (["~hook.ema", "budget=smoke"], "baseline-bpe4096-fitted_gptq-no_ema-smoke"),
+        (["hook=[wallclock]"], "baseline-bpe4096-fitted_gptq-no_validate-laptop"),
+        (
+            ["~hook.validate", "averaging=none", "budget=smoke"],
+            "baseline-bpe4096-fitted_gptq-no_averaging-no_validate-smoke",
+        ),
         (["quant=none"], "baseline-bpe4096-no_quant-laptop"),
         (["arch=pr1855"], "pr1855-bpe4096-fitted_gptq-laptop"),
         (
@@ -50,6 +53,9 @@ def test_the_name_says_arch_tokenizer_quantizer_and_budget():
         (["arch=parallel_recur", "arch/lanes=p1"], "parallel_recur-bpe4096-fitted_gptq-laptop"),
         (["arch=pr1204", "arch/recurrence=none"], "pr1204+no_recurrence-bpe4096-fitted_gptq-laptop"),
         (["quant=int5_gptq", "quant/scale=sdclip"], "baseline-bpe4096-int5_gptq+sdclip-laptop"),
+        (["optimizer/normalize=rows"], "baseline-bpe4096-fitted_gptq-muon_adamw+rows-laptop"),
+        (["optimizer=normuon", "optimizer/decay=cautious"], "baseline-bpe4096-fitted_gptq-normuon+cautious-laptop"),
+        (["optimizer=adamw"], "baseline-bpe4096-fitted_gptq-adamw-laptop"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

@@ -13,8 +13,9 @@ from pgolf.core.process import (
     choose_device,
     choose_precision,
     find_compiler,
-    process_facts,
     seed_everything,
+    share_threads,
+    synchronise,
 )
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -26,28 +27,6 @@ def cuda(monkeypatch):
     return lambda there: monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
 
 
-def test_a_plain_start_is_rank_0_of_1():
-    assert process_facts({}) == process_facts({"RANK": "0", "WORLD_SIZE": "1"}) == Process(0, 1)
-
-
-def test_the_environment_is_read_where_none_is_given(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "8")
-    with pytest.raises(ConfigError, match="WORLD_SIZE=8"):
-        process_facts()
-
-
-def test_more_than_one_process_is_refused_with_the_way_out():
-    with pytest.raises(ConfigError, match=r"WORLD_SIZE=2: .* one process; start it without torchrun"):
-        process_facts({"RANK": "1", "WORLD_SIZE": "2"})
-
-
-@pytest.mark.parametrize("value", ["", "one", "0.5"])
-@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE"])
-def test_a_rank_that_is_no_number_is_an_error_that_names_the_variable(name, value):
-    with pytest.raises(ConfigError, match=rf"^{name}='{value}'.*whole number"):
-        process_facts({name: value})
-
-
 def test_cuda_asked_for_and_absent_is_refused(cuda):
     cuda(False)
     with pytest.raises(ConfigError, match=r"device: cuda was asked for.*device=cpu or device=auto"):
@@ -57,14 +36,59 @@ def test_cuda_asked_for_and_absent_is_refused(cuda):
 
 def test_auto_takes_cuda_and_the_local_rank_picks_the_device(cuda, monkeypatch):
     cuda(True)
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
     assert choose_device("auto") == choose_device("cuda") == CUDA
     assert choose_device("cpu") == CPU
+    monkeypatch.setenv("SLURM_LOCALID", "2")
+    assert choose_device("auto") == torch.device("cuda", 2)
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert choose_device("auto") == torch.device("cuda", 3)
     monkeypatch.setenv("LOCAL_RANK", "first")
     with pytest.raises(ConfigError, match="LOCAL_RANK='first'"):
         choose_device("auto")
+    monkeypatch.setenv("LOCAL_RANK", "4")
+    with pytest.raises(ConfigError, match=r"LOCAL_RANK=4 .* sees 4 CUDA devices"):
+        choose_device("auto")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_device("auto") == CUDA, "a scheduler shows each task its own"
+
+
+def test_an_apple_gpu_goes_through_the_same_choices(monkeypatch):
+    with pytest.raises(ConfigError, match=r"device: mps was asked for.*device=cpu or device=auto"):
+        choose_device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    mps = choose_device("mps")
+    assert (mps.type, choose_device("auto")) == ("mps", CPU)
+    assert choose_precision("auto", mps) is None and choose_precision("bf16", mps) is torch.bfloat16
+    assert find_compiler(mps) is None
+    assert synchronise(mps) is torch.mps.synchronize and synchronise(CPU)() is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "environment", "process", "there"),
+    [
+        (None, {}, Process(0, 1), 6),
+        (4, {}, Process(0, 1), 4),
+        (None, {}, Process(1, 2, 1, 2, "env://"), 3),
+        (4, {"OMP_NUM_THREADS": "6"}, Process(1, 2, 1, 2, "env://"), 2),
+        (None, {"OMP_NUM_THREADS": "6"}, Process(1, 2, 1, 2, "env://"), 6),
+        (None, {"OMP_NUM_THREADS": "6"}, Process(0, 2, 0, 2, "file:///there"), 3),
+        (None, {}, Process(9, 64, 1, 32, "env://"), 1),
+    ],
+)
+def test_kernel_threads_are_shared_among_the_processes_of_a_machine(monkeypatch, wanted, environment, process, there):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(6)
+        assert share_threads(wanted, process) == (wanted or 6)
+        assert torch.get_num_threads() == there
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_fp16_is_refused_on_a_cpu():

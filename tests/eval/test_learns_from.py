@@ -28,7 +28,7 @@ OPTIONS = [
     (group, path.stem)
     for group in ("ngram", "mixer")
     for path in sorted((CONF / group).glob("*.yaml"))
-    if path.stem not in ("none", "packed")
+    if path.stem != "none" and not path.stem.startswith("packed")
 ]
 SHORT = {"chunk_tokens": 8, "bucket_bits": 6, "quiet_tokens": 8, "batch_tokens": 4, "rank_tokens": 4, "row_bits": 4}
 

@@ -27,6 +27,18 @@ def test_every_step_is_one_strict_json_line_on_disk_at_once(tmp_path):
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
 
 
+def test_a_run_that_is_taken_up_goes_on_in_time(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    for before, least in (('{"step": 1, "seconds": 1000.5}\n', 1000.5), ("", 0.0), ("not JSON\n", 0.0)):
+        path.write_text(before)
+        logger = Jsonl(flush_seconds=0, folder=tmp_path, say=print)
+        logger.start({})
+        logger.log(2, {})
+        logger.finish({})
+        line = json.loads(path.read_text().splitlines()[-1])
+        assert least <= line["seconds"] < least + 60 and path.read_text().startswith(before)
+
+
 def test_place_that_cannot_be_written_is_one_line_and_no_failure(tmp_path):
     said = []
     logger = Jsonl(flush_seconds=0, folder=tmp_path / "missing", say=said.append)

@@ -1,21 +1,24 @@
 """One step of Muon equals a float64 reference; decay alone shrinks by exactly 1 − lr·wd."""
 
+import copy
+
 import torch
 
 from pgolf.core.newton_schulz import COEFFICIENTS
+from pgolf.optimizer.decay.decoupled import Decoupled
+from pgolf.optimizer.matrix_update import MatrixUpdate
 from pgolf.optimizer.muon import Muon
+from pgolf.optimizer.normalize.none import NoNormalizer
+from pgolf.optimizer.orthogonal.newton_schulz import NewtonSchulz
 
 
-def muon(p, **changes):
-    settings = {
-        "lr": 0.1,
-        "momentum": 0.9,
-        "weight_decay": 0.0,
-        "nesterov": True,
-        "ns_steps": 5,
-        "ns_dtype": torch.float32,
-    }
-    return Muon([p], **(settings | changes))
+def plain():
+    return MatrixUpdate(NewtonSchulz(dtype=torch.float32, steps=5), NoNormalizer(), nesterov=True)
+
+
+def muon(*params, weight_decay=0.0):
+    group = {"params": params, "lr": 0.1, "weight_decay": weight_decay}
+    return Muon([group], momentum=0.9, update=plain(), decay=Decoupled())
 
 
 def reference(w, gradients, lr, momentum, decay):
@@ -63,7 +66,7 @@ def test_matrices_of_one_shape_step_as_if_alone():
         p.grad = torch.randn(6, 6)
         q.grad = p.grad.clone()
         muon(q).step()
-    Muon(together, lr=0.1, momentum=0.9, weight_decay=0.0, nesterov=True, ns_steps=5, ns_dtype=torch.float32).step()
+    muon(*together).step()
     for p, q in zip(together, alone, strict=True):
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
 
@@ -74,6 +77,26 @@ def test_momentum_is_kept_in_fp32_and_survives_a_state_dict():
     first = muon(p)
     first.step()
     second = muon(p)
-    second.load_state_dict(first.state_dict())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
     assert torch.equal(second.state[p]["momentum_buffer"], first.state[p]["momentum_buffer"])
     assert first.state[p]["momentum_buffer"].dtype == torch.float32
+
+
+def test_a_matrix_without_gradient_is_left_alone_and_its_momentum_too():
+    """As a repeat's own MLP before its visit begins: neither decay nor an old momentum may move it."""
+    together = [torch.nn.Parameter(torch.randn(6, 6)) for _ in range(3)]
+    alone = [torch.nn.Parameter(p.detach().clone()) for p in together]
+    optimizer = muon(*together, weight_decay=0.5)
+    singly = [muon(p, weight_decay=0.5) for p in alone]
+    for present in [(0, 1), (0, 1, 2), (1,), (1,), (0, 2), (0, 1, 2)]:
+        for i, (p, q) in enumerate(zip(together, alone, strict=True)):
+            p.grad = torch.randn(6, 6) if i in present else None
+            q.grad = None if p.grad is None else p.grad.clone()
+        optimizer.step()
+        for i in present:
+            singly[i].step()
+        optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        for p, q in zip(together, alone, strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-5)
+    for p, q, single in zip(together, alone, singly, strict=True):
+        torch.testing.assert_close(optimizer.state[p]["momentum_buffer"], single.state[q]["momentum_buffer"])

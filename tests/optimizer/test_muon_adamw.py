@@ -1,13 +1,12 @@
-"""Groups partition the parameters; the learning-rate scale and the momentum ramp act; state resumes exactly."""
-
-import copy
+"""The momentum ramp, the taper of the decay and the rate of later layers act; scalars without decay have none."""
 
 import pytest
 import torch
 
+from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
-from pgolf.optimizer.muon_adamw import partition
-from tests.helpers import ids, tiny_model, tiny_settings
+from pgolf.optimizer.grouped import partition
+from tests.helpers import ids, randomise, tiny_model, tiny_settings
 
 
 def optimizer_for(model, *words):
@@ -18,22 +17,6 @@ def step(model, optimizer, seed, scale=1.0, progress=0.5):
     optimizer.zero_grad()
     model.loss(ids(seed=seed), ids(seed=seed + 100)).backward()
     optimizer.step(scale, progress)
-
-
-def test_every_parameter_is_in_exactly_one_group():
-    model = tiny_model("arch.tie_embeddings=false")
-    groups = partition(model)
-    assert sum(len(members) for members in groups.values()) == len(list(model.parameters()))
-    assert {id(p) for members in groups.values() for p in members} == {id(p) for p in model.parameters()}
-    assert len(groups["embedding"]) == 1 and len(groups["head"]) == 1
-    assert all(p.ndim == 2 for p in groups["matrix"])
-
-
-def test_a_parameter_nobody_declared_is_an_error():
-    model = tiny_model()
-    model.stray = torch.nn.Parameter(torch.zeros(2))
-    with pytest.raises(AssertionError, match="stray"):
-        partition(model)
 
 
 def test_scalars_without_decay_stay_out_of_the_decay_of_the_others():
@@ -51,14 +34,6 @@ def test_scalars_without_decay_stay_out_of_the_decay_of_the_others():
         assert torch.equal(p, before[id(p)]) and p.grad is not None
 
 
-def test_a_scale_of_zero_changes_nothing():
-    model = tiny_model()
-    before = copy.deepcopy(model.state_dict())
-    step(model, optimizer_for(model), 0, scale=0.0)
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, before[name]), name
-
-
 def test_momentum_ramps_over_the_stated_fraction():
     model = tiny_model()
     optimizer = optimizer_for(
@@ -69,17 +44,80 @@ def test_momentum_ramps_over_the_stated_fraction():
         assert optimizer.muon.param_groups[0]["momentum"] == pytest.approx(expected)
 
 
-def test_a_resumed_run_equals_an_unbroken_one_over_five_steps():
-    unbroken, resumed = tiny_model(), tiny_model()
-    first = optimizer_for(unbroken)
-    for seed in range(5):
-        step(unbroken, first, seed)
-    second = optimizer_for(resumed)
-    for seed in range(2):
-        step(resumed, second, seed)
-    third = optimizer_for(resumed)
-    third.restore(second.state())
-    for seed in range(2, 5):
-        step(resumed, third, seed)
-    for a, b in zip(unbroken.parameters(), resumed.parameters(), strict=True):
-        assert torch.equal(a, b)
+def test_momentum_ramps_over_the_stated_steps_whatever_the_progress():
+    model = tiny_model()
+    words = ("optimizer.momentum_start=0.8", "optimizer.momentum_end=0.9", "optimizer.momentum_ramp_in=steps")
+    optimizer = optimizer_for(model, *words, "optimizer.momentum_ramp=4")
+    for expected in (0.8, 0.825, 0.85, 0.875, 0.9, 0.9):
+        step(model, optimizer, 0, progress=1.0)
+        assert optimizer.muon.param_groups[0]["momentum"] == pytest.approx(expected)
+    (phase,) = optimizer.phases()
+    assert phase.description == "momentum 0.8 → 0.9 over 4 steps"
+
+
+def test_the_decay_of_the_matrices_tapers_to_its_factor():
+    model = tiny_model()
+    optimizer = optimizer_for(model, "optimizer.decay_taper_factor=0.5", "optimizer.decay_taper_from=0.6")
+    for progress, expected in [(0.0, 0.04), (0.6, 0.04), (0.8, 0.03), (1.0, 0.02)]:
+        step(model, optimizer, 0, progress=progress)
+        assert optimizer.muon.param_groups[0]["weight_decay"] == pytest.approx(expected)
+    assert [p.start for p in optimizer.phases()] == [0.0, 0.6]
+
+
+def test_later_layers_step_by_their_factor_of_the_rate_whatever_their_gradient():
+    """Twice the rate is twice the step; a gradient twice as large, which #1204 has instead, is the same step."""
+    moved = []
+    for words, factor in [((), 1.0), (("optimizer.late_factor=2.0",), 1.0), ((), 2.0)]:
+        model = tiny_model("arch.layers=4")
+        randomise(model)
+        optimizer = optimizer_for(model, "optimizer.matrix_weight_decay=0.0", *words)
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        model.loss(ids(seed=1), ids(seed=2)).backward()
+        for name, spec in model.param_specs().items():
+            if spec.group == "matrix" and spec.layer is not None and spec.layer >= 2:
+                model.get_parameter(name).grad.mul_(factor)
+        optimizer.step(1.0, 0.5)
+        moved.append({name: p.detach() - before[name] for name, p in model.named_parameters()})
+    plain, late, scaled = moved
+    assert {g["name"] for g in optimizer.muon.param_groups} == {"matrix"}
+    for name, spec in model.param_specs().items():
+        if spec.group == "matrix":
+            share = 2.0 if spec.layer is not None and spec.layer >= 2 else 1.0
+            torch.testing.assert_close(late[name], share * plain[name], rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(scaled[name], plain[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("momentum_ramp=500",), "momentum_ramp: 500 is no fraction, which optimizer.momentum_ramp_in says"),
+        (("momentum_ramp_in=steps",), "momentum_ramp: 0.1 is no step, which optimizer.momentum_ramp_in says"),
+        (("decay_taper_factor=0.5", "decay_taper_from=1.0"), "decay_taper_factor: has no effect"),
+        (("late_factor=0.5", "late_from=1.0"), "late_from: 1 of 2 layers leaves no matrix"),
+    ],
+)
+def test_what_could_not_act_is_refused(words, text):
+    with pytest.raises(ConfigError, match=text):
+        optimizer_for(tiny_model("arch.layers=2"), *(f"optimizer.{word}" for word in words))
+
+
+RECORDS = {  # matrix, embedding, scalar rate; their decays; momentum from, to; second beta (spec optimizer §1)
+    "pr549": (0.025, 0.035, 0.025, 0.04, 0.04, 0.04, 0.92, 0.99, 0.95),
+    "pr187": (0.025, 0.035, 0.025, 0.04, 0.04, 0.04, 0.92, 0.99, 0.95),
+    "pr687": (0.025, 0.035, 0.025, 0.04, 0.04, 0.04, 0.92, 0.99, 0.95),
+    "pr1026": (0.025, 0.035, 0.025, 0.04, 0.04, 0.04, 0.92, 0.99, 0.95),
+    "pr1204": (0.03, 0.035, 0.025, 0.04, 0.04, 0.04, 0.92, 0.99, 0.95),
+    "pr1218": (0.02, 0.03, 0.02, 0.085, 0.085, 0.02, 0.92, 0.99, 0.95),
+    "pr1394": (0.02, 0.03, 0.02, 0.085, 0.085, 0.02, 0.92, 0.99, 0.95),
+    "pr1855": (0.026, 0.03, 0.02, 0.095, 0.085, 0.02, 0.92, 0.97, 0.99),
+}
+
+
+@pytest.mark.parametrize("preset", RECORDS)
+def test_presets_have_the_records_rates(preset):
+    node = tiny_settings(f"optimizer={preset}")["optimizer"]
+    keys = [f"{group}_{what}" for what in ("lr", "weight_decay") for group in ("matrix", "embedding", "scalar")]
+    assert [node[key] for key in [*keys, "momentum_start", "momentum_end", "beta2"]] == list(RECORDS[preset])
+    assert node["momentum_ramp"] == 1500 and node["momentum_ramp_in"] == "steps"
+    parts = {"pr1394": "rows.RowNorms", "pr1855": "polar_express.PolarExpress"}
+    assert parts.get(preset, "NewtonSchulz") in node["orthogonal"]["_target_"] + node["normalize"]["_target_"]

@@ -6,12 +6,11 @@ import torch
 
 from pgolf.core.make import make
 from pgolf.qat.base import Prepared
-from pgolf.schedule.warmdown import Warmdown
 from pgolf.train.trainer import Hook
 from tests.helpers import ids, randomise, tiny_model, tiny_settings
-from tests.train.rig import rig
+from tests.train.rig import rig, warmdown
 
-FALLING = Warmdown(fraction=1.0, floor=0.0)
+FALLING = warmdown(1.0)
 
 
 def on_a_known_grid(*words):

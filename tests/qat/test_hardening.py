@@ -9,9 +9,9 @@ from pgolf.qat.hardening import soften
 from pgolf.qat.soft_round import SoftRound
 from pgolf.qat.soft_round_sigmoid import SoftRoundSigmoid
 from pgolf.quant.grid import qmax
-from pgolf.schedule.warmdown import Warmdown
 from tests.helpers import randomise, tiny_model
 from tests.qat.qats import FALLING, batch, gradients, quantizer, training
+from tests.train.rig import warmdown
 
 NAME = "layers.0.mlp.up.weight"
 
@@ -106,7 +106,7 @@ def test_the_compiled_loss_and_its_gradient_follow_alpha_without_another_graph(o
 def test_a_rate_that_does_not_fall_after_the_start_is_refused(option):
     method = option(start=0.5, start_lr_scale=None, alpha_start=1.0, alpha_end=16.0)
     with pytest.raises(ConfigError, match="alpha follows the learning rate"):
-        method.prepare(tiny_model(), quantizer(), Warmdown(fraction=0.0, floor=1.0))
+        method.prepare(tiny_model(), quantizer(), warmdown(0.0, 1.0))
 
 
 @both

@@ -3,18 +3,17 @@
 import pytest
 import torch
 
+from pgolf.averaging.ema import EMA
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
-from pgolf.hook.ema import EMA
 from pgolf.qat.ste import STE
 from pgolf.run.rules import check
-from pgolf.schedule.warmdown import Warmdown
 from pgolf.train.activation import Activate
 from pgolf.train.trainer import Hook
 from pgolf.train.warmup import warm_up
 from tests.helpers import randomise, tiny_model, tiny_settings
 from tests.qat.qats import FALLING, batch, exported, gradients, on_a_known_grid, prepared, quantizer, training
-from tests.train.rig import rig
+from tests.train.rig import rig, warmdown
 
 CLIPPING = ("quant=int5_rtn", "quant.scale.percentile=0.9")
 
@@ -69,7 +68,7 @@ def test_no_weight_of_a_row_scaled_to_its_maximum_is_cut_off():
 
 
 def test_late_training_begins_at_its_step_and_is_announced():
-    trainer, watch = training(STE(start=None, start_lr_scale=0.6), schedule=Warmdown(fraction=0.5, floor=0.0))
+    trainer, watch = training(STE(start=None, start_lr_scale=0.6), schedule=warmdown(0.5))
     (phase,) = [phase for hook in trainer.hooks for phase in hook.phases()]
     assert abs(phase.start - 0.7) < 1e-6 and "ste: " in phase.description
     trainer.fit()

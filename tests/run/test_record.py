@@ -4,16 +4,21 @@ import copy
 import json
 import signal
 from functools import lru_cache
+from types import SimpleNamespace
 
 import pytest
 
 from pgolf.config.compose import compose, settings
 from pgolf.core.errors import DataError, OverBudget, RunError, UserError
+from pgolf.core.events import Event
+from pgolf.core.results import TrainResult
 from pgolf.core.signals import Stopped, heeding_signals
 from pgolf.logger.jsonl import Jsonl
 from pgolf.run import record, stages
+from pgolf.run.listeners import ParseableLog
 from pgolf.run.record import Run
 from pgolf.track.experiments import append_row, read_rows
+from pgolf.track.textlog import TextLog
 from pgolf.train.trainer import Trainer
 from train import train
 
@@ -194,3 +199,35 @@ def test_a_score_that_came_too_late_is_kept_and_does_not_count(tmp_path, cache, 
     result, files = left(tmp_path)
     assert result["status"] == "over_time" and "of 0.001 allowed" in result["reason"]
     assert not result["scores"]["final"]["valid"] and result["certificate"]["passed"] and "weights.pt" in files
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calibration", "steps", "anothers", "valid"),
+    [
+        (290.0, 10.0, None, False, True),
+        (290.0, 10.9, None, False, True),  # the step in which the clock ran out
+        (290.0, 11.1, None, False, False),
+        (301.1, 0.0, None, False, False),
+        (900.0, 50.0, 300, False, True),
+        (301.1, 0.0, None, True, True),
+    ],
+)
+def test_training_by_the_clock_that_took_longer_than_allowed_does_not_count(
+    seconds, calibration, steps, anothers, valid
+):
+    trained = TrainResult({}, seconds, round(seconds), 1, "wallclock")  # of a second a step
+    ledger = SimpleNamespace(as_dict=lambda: {"train": 2 * seconds, "calibrate": calibration})
+    budget = {"train_seconds": 300.0, "train_steps": steps}
+    run = SimpleNamespace(cfg={"budget": budget}, train=trained, trained_before=anothers, ledger=ledger)
+    assert (Run._overran(run) == "") is valid
+    assert valid or "more than the 300 allowed" in Run._overran(run)
+
+
+def test_a_disk_that_refuses_train_log_does_not_end_the_run(tmp_path):
+    said = []
+    with TextLog(tmp_path / "train.log") as log:
+        listener = ParseableLog(log, "int5", "zlib", 30.0, say=said.append)
+        log.write = raising(RunError("train.log: cannot be written: No space left on device"))
+        for step in (1, 2):
+            listener.hear(Event("step", step, {"train_loss": 1.0, "train_seconds": step}))
+    assert said == ["train.log: cannot be written: No space left on device; the run goes on without it"]

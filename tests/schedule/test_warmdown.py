@@ -2,27 +2,29 @@
 
 import pytest
 
-from pgolf.schedule.warmdown import Warmdown
+from pgolf.train.moment import Moment
+from tests.train.rig import warmdown
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(0, 1.0), (1_000, 1.0), (11_000, 0.8333), (12_000, 0.0)])
 def test_the_multiplier_at_published_steps(steps, expected):
-    assert Warmdown(fraction=0.1, floor=0.0).scale(steps * 0.05 / 600) == pytest.approx(expected, abs=1e-4)
+    moment = Moment(steps * 0.05 / 600, steps, steps * 0.05)
+    assert warmdown(0.1).scale(moment) == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_floor_holds_to_the_end():
-    assert Warmdown(fraction=0.85, floor=0.1).scale(1.0) == 0.1
+    assert warmdown(0.85, 0.1).foreseen(1.0) == 0.1
 
 
 def test_a_run_that_always_falls_starts_at_one():
-    falling = Warmdown(fraction=1.0, floor=0.0)
-    assert falling.scale(0.0) == 1.0 and falling.scale(0.5) == 0.5
+    falling = warmdown(1.0)
+    assert falling.foreseen(0.0) == 1.0 and falling.foreseen(0.5) == 0.5
 
 
 def test_no_warmdown_is_constant():
-    assert Warmdown(fraction=0.0, floor=0.0).scale(1.0) == 1.0
+    assert warmdown(0.0).foreseen(1.0) == 1.0
 
 
 def test_the_phases_cover_the_run():
-    phases = Warmdown(fraction=0.6, floor=0.0).phases()
+    phases = warmdown(0.6).phases()
     assert [(p.start, p.end) for p in phases] == [(0.0, 0.4), (0.4, 1.0)]

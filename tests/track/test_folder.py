@@ -22,6 +22,29 @@ def names(path):
     return sorted(entry.name for entry in path.iterdir())
 
 
+def test_what_is_set_aside_with_checkpoints_could_have_been_resumed(tmp_path):
+    for made in ("weights.pt", "checkpoints"):
+        with RunFolder.open(tmp_path, "base", 1) as folder:
+            (folder.path / made).mkdir()
+    assert "resume=true" not in folder.note and "unfinished-1/" in folder.note
+    with RunFolder.open(tmp_path, "base", 1) as folder:
+        assert folder.note.endswith("unfinished-2/; resume=true would have gone on with it")
+
+
+def test_a_run_is_reopened_as_it_was_left_and_what_is_complete_is_not(tmp_path):
+    assert RunFolder.reopen(tmp_path, "base", 3) is None and not (tmp_path / "base").exists()
+    with RunFolder.open(tmp_path, "base", 3) as folder:
+        finish(folder)
+    with pytest.raises(RunError, match=r"complete \(finished.*rerun=true, overwrite=true, another seed"):
+        RunFolder.reopen(tmp_path, "base", 3)
+    with RunFolder.open(tmp_path, "base", 3, rerun=True) as folder:
+        finish(folder, "interrupted")
+    with RunFolder.reopen(tmp_path, "base", 3) as folder:
+        assert (folder.path.name, folder.rerun) == ("seed=3.r2", 2) and folder.artifact.exists()
+        with pytest.raises(RunError, match="in use by another run"):
+            RunFolder.reopen(tmp_path, "base", 3)
+
+
 def test_new_folder_is_named_by_run_and_seed_and_leaves_no_lock(tmp_path):
     with RunFolder.open(tmp_path / "runs", "base", 7) as folder:
         assert folder.path == tmp_path / "runs" / "base" / "seed=7"

@@ -28,6 +28,17 @@ def test_stages_sum_and_nested_time_is_counted_once():
     assert ledger.total == 16.5
 
 
+def test_what_was_spent_inside_a_stage_or_by_an_earlier_process_adds_up():
+    clock = Clock()
+    ledger = StageLedger(clock=clock, before={"prepare": 3.0, "train": 4.0})
+    with ledger.stage("train"):
+        clock.now += 10
+        ledger.inside("checkpoint", 2.0)
+        clock.now += 1
+    ledger.inside("checkpoint", 0.5)
+    assert ledger.as_dict() == {"prepare": 3.0, "train": 13.0, "checkpoint": 2.5}
+
+
 def test_stage_that_raises_is_counted():
     clock = Clock()
     ledger = StageLedger(clock=clock)

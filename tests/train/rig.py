@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 
 from pgolf.core.make import make
+from pgolf.schedule.warmdown import Warmdown
 from pgolf.train.clock import TrainClock
+from pgolf.train.moment import RunLength
+from pgolf.train.replicas import ALONE
 from pgolf.train.trainer import Plan, Runtime, Trainer
 from tests.helpers import VOCAB, tiny_model, tiny_settings
 
@@ -21,13 +24,14 @@ class FakeTime:
 
 
 class RandomLoader:
-    """Random batches with a restorable position; each batch takes ``seconds`` of fake time."""
+    """Random batches with a restorable position, dealt to replicas; each takes ``seconds`` of fake time."""
 
-    def __init__(self, time: FakeTime, seconds: float = 1.0) -> None:
-        self.time, self.seconds, self.position = time, seconds, 0
+    def __init__(self, time: FakeTime, seconds: float = 1.0, replicas=ALONE) -> None:
+        self.time, self.seconds, self.position, self.replicas = time, seconds, 0, replicas
 
     def next_batch(self):
-        generator = torch.Generator().manual_seed(self.position)
+        place = self.position * self.replicas.world + self.replicas.rank
+        generator = torch.Generator().manual_seed(place)
         self.position += 1
         self.time.now += self.seconds
         x = torch.randint(2, VOCAB, (2, 17), generator=generator)
@@ -53,21 +57,28 @@ class Heard:
         return [event for event in self.events if event.name == name]
 
 
+def warmdown(fraction, floor=0.0):
+    return Warmdown(length=RunLength(100.0, None), fraction=fraction, floor=floor)
+
+
 def no_dev(state, tokens):
     raise AssertionError("no hook of this test scores dev")
 
 
-def rig(hooks=(), steps=None, seconds=100.0, accumulation=1, words=(), seed=0) -> Trainer:
+def rig(
+    hooks=(), steps=None, seconds=100.0, accumulation=1, words=(), seed=0, before=0.0, after=0.0, replicas=ALONE
+) -> Trainer:
     model = tiny_model(*words, seed=seed)
     cfg = tiny_settings("optimizer.ns_dtype=float32")
     time = FakeTime()
     runtime = Runtime(
         optimizer=make(cfg["optimizer"], model=model),
-        schedule=make(cfg["schedule"]),
-        loader=RandomLoader(time),
+        schedule=make(cfg["schedule"], length=RunLength(seconds, steps)),
+        loader=RandomLoader(time, replicas=replicas),
         hooks=list(hooks),
         clock=TrainClock(now=time),
         score_dev=no_dev,
         listeners=[Heard()],
+        replicas=replicas,
     )
-    return Trainer(model, Plan(seconds, steps, accumulation, 0.3, None), runtime, model.loss)
+    return Trainer(model, Plan(seconds, steps, accumulation, 0.3, None, before, after), runtime, model.loss)

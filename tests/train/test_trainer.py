@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from pgolf.averaging.ema import EMA
 from pgolf.core.errors import TrainingError
 from pgolf.core.make import make
-from pgolf.hook.ema import EMA
 from pgolf.hook.validate import Validate
 from pgolf.hook.wallclock import Wallclock
 from pgolf.run.record import Run
@@ -189,7 +189,7 @@ def test_a_run_goes_on_from_a_saved_state_to_the_bit(at, tmp_path):
     again = full_rig(12)
     again.hooks.append(KeepState(-1, tmp_path / "unused.pt"))
     torch.manual_seed(99)
-    result = again.fit(resume=torch.load(tmp_path / "state.pt", weights_only=False))
+    result = again.fit(resume=torch.load(tmp_path / "state.pt", weights_only=True))
     assert (result.steps, result.tokens, result.seconds) == (12, expected.tokens, expected.seconds)
     for name, value in expected.state.items():
         assert torch.equal(result.state[name], value), name

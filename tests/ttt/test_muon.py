@@ -5,7 +5,11 @@ import pytest
 import torch
 
 from pgolf.core.errors import ConfigError
+from pgolf.optimizer.decay.decoupled import Decoupled
+from pgolf.optimizer.matrix_update import MatrixUpdate
 from pgolf.optimizer.muon import Muon
+from pgolf.optimizer.normalize.none import NoNormalizer
+from pgolf.optimizer.orthogonal.newton_schulz import NewtonSchulz
 from pgolf.run.rules import check
 from pgolf.ttt.muon import Orthogonalised
 from pgolf.ttt.none import NoAdaptation
@@ -23,14 +27,13 @@ def muon(**changes):
 
 
 def trainings(ttt):
+    orthogonal = NewtonSchulz(dtype=torch.float32, steps=ttt.ns_steps)
+    update = MatrixUpdate(orthogonal, NoNormalizer(), nesterov=True)
     return lambda weights: Muon(
-        weights,
-        lr=1.0,
+        [{"params": weights, "lr": 1.0, "weight_decay": 0.0}],
         momentum=ttt.momentum,
-        weight_decay=0.0,
-        nesterov=True,
-        ns_steps=ttt.ns_steps,
-        ns_dtype=torch.float32,
+        update=update,
+        decay=Decoupled(),
     )
 
 

@@ -8,8 +8,8 @@ times and a table that also scores words sum over everything they are applied to
 Source: spec quant §3.1 (the published runs hook modules, and keep one rank's sums).
 
 Precision: each product is one float32 matrix product over the tokens of a batch, with a relative error of about
-1e-7·√N at most, five orders below GPTQ's damping of 1e-2. The sums are float64, so that they neither drift with
-the number of batches nor depend on how ranks share them; the result is rounded to float32 once.
+1e-7·√N at most, five orders below GPTQ's damping of 1e-2. The sums are float64, so that they do not drift
+with the number of batches; the result is rounded to float32 once.
 Cost: 2·N·C² operations per distinct input, about as many again as the forward pass; 8·C² bytes per parameter.
 """
 
@@ -20,7 +20,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -116,27 +115,16 @@ class HessianSums(TorchFunctionMode):
         return known[1]
 
     def result(self, source: str) -> Calibration:
-        """Everything taken so far, by all ranks where there are several; ``source`` is only written down."""
-        tokens = self.tokens
-        if dist.is_available() and dist.is_initialized():
-            tokens = _sum_over_ranks(self._sums, tokens)
+        """Everything taken so far; ``source`` is only written down."""
         hessians = share_equal({name: total.float() for name, total in sorted(self._sums.items())})
         seconds = time.perf_counter() - self.began
-        return Calibration(hessians, tokens, seconds, source, frozenset(self._lookups))
+        return Calibration(hessians, self.tokens, seconds, source, frozenset(self._lookups))
 
 
 def _named(names: tuple[str, str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
     """The first two arguments of a call, whether passed by place or by name."""
     first, second = (args[place] if place < len(args) else kwargs.get(name) for place, name in enumerate(names))
     return first, second
-
-
-def _sum_over_ranks(sums: Mapping[str, Tensor], tokens: int) -> int:
-    """Replace each rank's sums by those of all ranks; returns their tokens. All ranks run the same model."""
-    count = torch.tensor(tokens, dtype=torch.float64, device=next(iter(sums.values())).device)
-    for value in (*(sums[name] for name in sorted(sums)), count):
-        dist.all_reduce(value)
-    return int(count.item())
 
 
 def share_equal(hessians: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
@@ -144,21 +143,6 @@ def test_look_ups_are_told_from_linear_maps():
     untied = collected(ready("arch.tie_embeddings=false"), batches(1))
     assert untied.lookups == {"embedding"} and "embedding" not in untied.hessians
     assert "head.weight" in untied.hessians
-
-
-def test_the_sums_of_all_ranks_are_those_of_one_process(monkeypatch):
-    model, (first, second) = ready("arch=pr860"), batches()
-    alone = collected(model, [first, second])
-    here, there = HessianSums(model), HessianSums(model)
-    here.take(first)
-    there.take(second)
-    other = iter([*(there._sums[name] for name in sorted(there._sums)), torch.tensor(float(there.tokens))])
-    monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(dist, "all_reduce", lambda value: value.add_(next(other)))
-    together = here.result("test")
-    assert together.tokens == alone.tokens
-    for name, hessian_CC in alone.hessians.items():
-        assert torch.equal(together.hessians[name], hessian_CC), name
 
 
 class Toy(nn.Module):

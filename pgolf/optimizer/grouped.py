@@ -1,0 +1,93 @@
+"""Parameters by group, and torch's optimizers over them behind one face.
+
+Every optimizer of the group is ``Grouped``; it brings the optimizers and, where something changes over the run,
+``_prepare``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from pgolf.core.results import OptimizerGroup
+
+if TYPE_CHECKING:
+    from pgolf.core.protocols import Model
+    from pgolf.train.phases import Phase
+    from pgolf.train.replicas import Replicas
+
+
+class Grouped:
+    """The optimizers by name; each of their groups has a ``name`` and a rate that the schedule multiplies."""
+
+    def __init__(self, **optimizers: torch.optim.Optimizer) -> None:
+        self.optimizers = optimizers
+        self.steps = 0  # taken
+        self._base_lrs = {name: [g["lr"] for g in o.param_groups] for name, o in optimizers.items()}
+
+    def average(
+        self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
+    ) -> None:
+        """Replace gradients, and ``also``, by their means over ``replicas``, as far as this process needs them for its
+        part of the step; the gradients' norm over all ``parameters`` is ``clip`` at most."""
+        average(replicas, parameters, also, clip)
+
+    def step(self, lr_scale: float, progress: float) -> None:
+        """One update with every learning rate times ``lr_scale``; ``progress`` is the fraction of the run done."""
+        self._prepare(progress)
+        for name, optimizer in self.optimizers.items():
+            for group, base in zip(optimizer.param_groups, self._base_lrs[name], strict=True):
+                group["lr"] = base * lr_scale
+            optimizer.step()
+        self.steps += 1
+
+    def _prepare(self, progress: float) -> None:
+        """Before each step."""
+
+    def zero_grad(self) -> None:
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+
+    def phases(self) -> list[Phase]:
+        return []
+
+    def state(self) -> dict[str, Any]:
+        return {"steps": self.steps} | {name: o.state_dict() for name, o in self.optimizers.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.steps = state["steps"]
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(copy.deepcopy(dict(state[name])))
+
+
+def average(replicas: Replicas, parameters: Sequence[Tensor], also: Sequence[Tensor], clip: float | None) -> None:
+    """``Grouped.average`` where every process needs every gradient."""
+    replicas.mean_([*also, *(p.grad for p in parameters if p.grad is not None)])
+    if clip is not None:
+        nn.utils.clip_grad_norm_(parameters, clip)
+
+
+def partition(model: Model) -> dict[str, list[nn.Parameter]]:
+    """The model's parameters by optimizer group; asserts that each is in exactly one."""
+    specs = model.param_specs()
+    groups: dict[str, list[nn.Parameter]] = {group: [] for group in get_args(OptimizerGroup)}
+    for name, parameter in model.named_parameters():
+        groups[specs[name].group].append(parameter)
+    placed = [id(p) for members in groups.values() for p in members]
+    assert len(placed) == len(set(placed)) == len(list(model.parameters())), "a parameter lies in no group or in two"
+    return groups
+
+
+def with_rates(
+    groups: Mapping[str, list[nn.Parameter]], rates: Mapping[str, tuple[float, float]]
+) -> list[dict[str, Any]]:
+    """torch's groups for those of ``rates`` (learning rate, weight decay) that have parameters."""
+    return [
+        {"params": groups[name], "name": name, "lr": lr, "weight_decay": decay}
+        for name, (lr, decay) in rates.items()
+        if groups[name]
+    ]

@@ -1,0 +1,1 @@
+"""What runs come to together: seeds, statistics, tables, published logs, the record folder."""

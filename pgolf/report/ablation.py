@@ -1,0 +1,187 @@
+"""Experiments beside one of them: differences, their intervals, and what was published of the same change."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pgolf.config.saved import differences, holds
+from pgolf.core.errors import RunError
+from pgolf.report.against import LEAST_SEEDS, described
+from pgolf.report.experiments import Experiment
+from pgolf.report.statistics import welch
+from pgolf.report.table import Table, number, signed, whole
+
+PUBLISHED_COLUMNS = ("words", "val_bpb", "source")
+_MOST_WORDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A row of somebody's table: ``words`` say which configs it is about; without words it is the others' base."""
+
+    words: tuple[str, ...]
+    val_bpb: float
+    source: str
+
+
+def read_published(path: Path) -> list[Published]:
+    """A CSV with the columns words, val_bpb, source: ``arch/mlp=swiglu optimizer.matrix_lr=0.02,1.4659,#1026``.
+
+    Lines that begin with # are remarks. Raises RunError for another file.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            lines = [line for line in file if not line.startswith("#")]
+        reader = csv.DictReader(lines)
+        if tuple(reader.fieldnames or ()) != PUBLISHED_COLUMNS:
+            raise ValueError(f"its columns are {', '.join(reader.fieldnames or ()) or 'none'}")
+        rows = [Published(tuple(row["words"].split()), float(row["val_bpb"]), row["source"] or "") for row in reader]
+    except (OSError, TypeError, AttributeError, ValueError, csv.Error) as error:
+        raise RunError(f"{path}: no table of {', '.join(PUBLISHED_COLUMNS)} ({error})") from error
+    for row in rows:
+        for word in row.words:
+            if "=" not in word:
+                raise RunError(f"{path}: {word!r} is no word such as mixer=none")
+    return rows
+
+
+def base_of(found: Sequence[Experiment], configs: Mapping[str, Mapping[str, Any]], wanted: str) -> Experiment:
+    """The experiment that the others are compared with: the one whose name holds ``wanted``, or whose config the words
+    in it hold for; by default the one that differs from the others in the fewest places. Raises RunError."""
+    if wanted:
+        fitting = [one for one in found if _is_meant(one, configs, wanted)]
+        if len(fitting) != 1:
+            names = ", ".join(one.name for one in fitting or found)
+            raise RunError(f"--base: {wanted!r} fits {len(fitting) or 'none'} of {names}")
+        return fitting[0]
+    known = [one for one in found if one.key in configs and one.bpb is not None] or list(found)
+    if len(known) < 3:
+        return known[0]
+    return min(known, key=lambda one: sum(_places(configs.get(one.key), configs.get(other.key)) for other in known))
+
+
+def _is_meant(one: Experiment, configs: Mapping[str, Mapping[str, Any]], wanted: str) -> bool:
+    if "=" in wanted and one.key in configs:
+        return all(holds(configs[one.key], word) for word in wanted.split())
+    return wanted in one.name
+
+
+def _places(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> int:
+    return len(differences(a, b)) if a is not None and b is not None else 1
+
+
+def ablation_table(
+    found: Sequence[Experiment],
+    base: Experiment,
+    configs: Mapping[str, Mapping[str, Any]],
+    published: Sequence[Published] = (),
+) -> Table:
+    """``base`` first, then every other experiment with what differs, the difference in bits per byte and its interval.
+
+    A difference is Welch's, ``LEAST_SEEDS`` on a side; ``published``: rows of others, as changes from their own base.
+    """
+    theirs_base = _row_for(base, configs, published)
+    columns = ["change", "bpb", "difference", "95 % interval", "bytes", "ms/step", "shown"]
+    header = (*columns, "published", "direction") if published else tuple(columns)
+    rows = [_cells(base, "(base) " + base.name, base, header, theirs_base, theirs_base)]
+    for one in found:
+        if one is not base:
+            theirs = _row_for(one, configs, published)
+            rows.append(_cells(one, _change(base, one, configs), base, header, theirs, theirs_base))
+    tested = sum(row[3] != "" for row in rows)
+    notes = [f"lower is better; an interval that holds 0 shows nothing; fewer than {LEAST_SEEDS} seeds show nothing"]
+    if tested > 1:
+        notes.append(f"of {tested} intervals at 95 % about {0.05 * tested:.1f} miss 0 by chance alone")
+    if published:
+        sources = sorted({row.source for row in published if row.source})
+        notes.append(
+            f"published: as claimed, on other texts and machines ({', '.join(sources)}); only directions compare"
+        )
+    return Table(f"Differences to {base.name}", header, tuple(rows), tuple(notes))
+
+
+def _change(base: Experiment, one: Experiment, configs: Mapping[str, Mapping[str, Any]]) -> str:
+    if base.key not in configs or one.key not in configs:
+        return one.name
+    changed = differences(configs[base.key], configs[one.key])
+    words = " ".join(map(str, changed[:_MOST_WORDS]))
+    return words + (f" and {len(changed) - _MOST_WORDS} more" if len(changed) > _MOST_WORDS else "")
+
+
+def _cells(
+    one: Experiment,
+    change: str,
+    base: Experiment,
+    header: Sequence[str],
+    theirs: Published | None,
+    theirs_base: Published | None,
+) -> tuple[str, ...]:
+    mine = one.bpb
+    difference = mine.mean - base.bpb.mean if mine and base.bpb and one is not base else None
+    why_not = _why_not(one, base)
+    interval, shown = "", ("" if one is base else f"not shown: {why_not}" if why_not else "")
+    if not why_not and one is not base:
+        assert mine is not None and base.bpb is not None
+        test = welch(mine, base.bpb)
+        if test is None:
+            shown = "not shown: no spread"
+        else:
+            low, high = test.interval()
+            interval, shown = f"{low:+.4f} … {high:+.4f}", "better" if high < 0 else "worse" if low > 0 else "not shown"
+    steps = [run.ms_per_step for run in one.counted if run.ms_per_step is not None]
+    cells = (
+        change,
+        described(mine) if mine else "-",
+        "" if why_not.startswith("other text") else signed(difference, 5),
+        interval,
+        whole(one.worst_bytes),
+        number(sum(steps) / len(steps), 1) if steps else "",
+        shown,
+    )
+    if len(header) == len(cells):
+        return cells
+    return (*cells, *_published_cells(theirs, theirs_base, difference, shown))
+
+
+def _why_not(one: Experiment, base: Experiment) -> str:
+    if one is base:
+        return ""
+    if one.bpb is None or base.bpb is None:
+        return one.refusal or base.refusal or "no score counts"
+    a, b = one.counted[0].scored, base.counted[0].scored
+    if (a is None) != (b is None) or (a and b and (a.text != b.text or a.data != b.data)):
+        return "other text"
+    if min(one.bpb.n, base.bpb.n) < LEAST_SEEDS:
+        return f"{min(one.bpb.n, base.bpb.n)} seed{'s' * (min(one.bpb.n, base.bpb.n) != 1)}"
+    return ""
+
+
+def _published_cells(
+    theirs: Published | None, theirs_base: Published | None, difference: float | None, shown: str
+) -> tuple[str, str]:
+    if theirs is None:
+        return "", ""
+    if theirs_base is None or theirs is theirs_base:
+        return f"{theirs.val_bpb:g}", ""
+    gain = theirs.val_bpb - theirs_base.val_bpb
+    direction = ""
+    if difference is not None and shown in ("better", "worse"):
+        direction = "the same" if (gain < 0) == (difference < 0) else "the opposite"
+    elif difference is not None:
+        direction = "ours not shown"
+    return f"{gain:+.4f}", direction
+
+
+def _row_for(
+    one: Experiment, configs: Mapping[str, Mapping[str, Any]], published: Sequence[Published]
+) -> Published | None:
+    """The row with the most words that hold for the experiment's config."""
+    cfg = configs.get(one.key)
+    if cfg is None:
+        return None
+    fitting = [row for row in published if all(holds(cfg, word) for word in row.words)]
+    return max(fitting, key=lambda row: len(row.words), default=None)

@@ -1,0 +1,221 @@
+"""One run as a report sees it, ours or somebody's published log: what it measured, and why its score does not count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pgolf.core.errors import RunError
+from pgolf.track.ledger import CHARGED_TO, spent, within
+from pgolf.track.result import COMPLETE, SCORE_NAMES
+
+SUM_TOLERANCE = 1e-4  # that a row of probabilities may sum to more than one (the certificate's probe a has 1e-5)
+_UNIT = {"train_seconds": "training", "eval_seconds": "evaluation"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """On what a score was made; only scores of the same are averaged. ``data``: the option, "" where not known."""
+
+    data: str
+    split: str
+    metric: str
+    bytes: int
+    tokens: int
+    method: str
+
+    @property
+    def text(self) -> tuple[str, str, int]:
+        """What must be equal for bits per byte to be comparable."""
+        return self.split, self.metric, self.bytes
+
+    def __str__(self) -> str:
+        name = {"val": "validation"}.get(self.split, self.split)
+        return f"{self.data or 'unknown data'}, {name}: {self.tokens:,} tokens, {self.bytes:,} {self.metric} bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``source``: folder or file. ``name``, ``key``: whose mean it may be part of, and what tells configs of one name
+    apart. None is not known. ``excluded``: why the score does not count, "" where it does; ``notes``: what else a
+    reader must know. ``claimed``: a published number that nobody has proved here.
+    """
+
+    source: Path
+    name: str
+    key: str
+    seed: int | None
+    rerun: int = 1
+    steps: int | None = None
+    ms_per_step: float | None = None
+    train_seconds: float | None = None
+    eval_seconds: float | None = None
+    prequant_bpb: float | None = None
+    quantized_bpb: float | None = None
+    val_bpb: float | None = None
+    val_loss: float | None = None
+    sum_p_mean: float | None = None
+    sum_p_max: float | None = None
+    renormalised_bpb: float | None = None
+    bytes_total: int | None = None
+    cap_bytes: int | None = None
+    sha256: str = ""
+    certificate: str = ""
+    isolation: str = ""
+    scored: Scored | None = None
+    bytes_per_token: float | None = None
+    claimed: bool = False
+    excluded: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """``seed 1``, ``seed 1, rerun 2``."""
+        seed = "no seed" if self.seed is None else f"seed {self.seed}"
+        return seed if self.rerun == 1 else f"{seed}, rerun {self.rerun}"
+
+    def without(self, reason: str) -> Entry:
+        """The same, not counted."""
+        return replace(self, excluded=reason)
+
+
+def entry_of(folder: Path, result: Mapping[str, Any], data: str, which: str = "final") -> Entry:
+    """The entry of a run's result.json; ``which`` of its scores it is about. Raises RunError for half a result."""
+    assert which in SCORE_NAMES, which
+    fields = _Fields(folder, result)
+    score = fields.mapping(f"scores.{which}")
+    artifact, train = fields.mapping("artifact"), fields.mapping("train")
+    budget, ledger = fields.mapping("budget") or {}, fields.mapping("ledger") or {}
+    scored = None
+    if score is not None:
+        split, metric, method = (fields.text(f"scores.{which}.{name}") for name in ("split", "metric", "method"))
+        counted_bytes, tokens = (fields.whole(f"scores.{which}.{name}") for name in ("bytes", "tokens"))
+        scored = Scored(data, split, metric, counted_bytes, tokens, method)
+    seconds = fields.number("train.seconds") if train else None
+    calibrate = ledger.get("calibrate")
+    entry = Entry(
+        source=folder,
+        name=fields.text("run.name"),
+        key=fields.text("run.config_hash"),
+        seed=fields.whole("run.seed"),
+        rerun=fields.whole("run.rerun"),
+        steps=fields.whole("train.steps") if train else None,
+        ms_per_step=fields.number("train.ms_per_step") if train else None,
+        train_seconds=None if seconds is None else seconds + (calibrate if isinstance(calibrate, int | float) else 0.0),
+        eval_seconds=fields.number(f"scores.{which}.seconds") if score else None,
+        prequant_bpb=_bpb(fields, "prequant"),
+        quantized_bpb=_bpb(fields, "roundtrip"),
+        val_bpb=_bpb(fields, which),
+        val_loss=fields.number(f"scores.{which}.val_loss") if score else None,
+        sum_p_mean=fields.number(f"scores.{which}.sum_p_mean") if score else None,
+        sum_p_max=fields.number(f"scores.{which}.sum_p_max") if score else None,
+        renormalised_bpb=fields.number(f"scores.{which}.renormalised_bpb") if score else None,
+        bytes_total=fields.whole("artifact.bytes_total") if artifact else None,
+        cap_bytes=fields.whole("artifact.cap_bytes") if artifact else None,
+        sha256=fields.text("artifact.sha256") if artifact else "",
+        certificate=_certificate(fields),
+        isolation=fields.text("certificate.isolation") if fields.mapping("certificate") is not None else "",
+        scored=scored,
+        bytes_per_token=scored.bytes / scored.tokens if scored and scored.tokens else None,
+    )
+    notes = tuple(_notes(result, budget, ledger, which))
+    return replace(entry, notes=notes, excluded=_why_not(fields, entry, which))
+
+
+class _Fields:
+    """Typed access to a result by dotted key; what is not as it should be is named."""
+
+    def __init__(self, folder: Path, result: Mapping[str, Any]) -> None:
+        self.folder, self.result = folder, result
+
+    def _at(self, dotted: str) -> Any:
+        node: Any = self.result
+        for key in dotted.split("."):
+            if not isinstance(node, Mapping) or key not in node:
+                raise RunError(f"{self.folder}: half a result: {dotted} is not in it")
+            node = node[key]
+        return node
+
+    def mapping(self, dotted: str) -> Mapping[str, Any] | None:
+        return self._of(dotted, (Mapping, type(None)), "a mapping or null")
+
+    def text(self, dotted: str) -> str:
+        return self._of(dotted, (str,), "text")
+
+    def whole(self, dotted: str) -> int:
+        return self._of(dotted, (int,), "a whole number")
+
+    def flag(self, dotted: str) -> bool:
+        value = self._at(dotted)
+        if not isinstance(value, bool):
+            raise RunError(f"{self.folder}: half a result: {dotted} is {value!r}, not true or false")
+        return value
+
+    def number(self, dotted: str) -> float | None:
+        """None for null, which stands for what is no finite number."""
+        value = self._of(dotted, (int, float, type(None)), "a number")
+        return float(value) if value is not None and math.isfinite(value) else None
+
+    def _of(self, dotted: str, types: tuple[type, ...], what: str) -> Any:
+        value = self._at(dotted)
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise RunError(f"{self.folder}: half a result: {dotted} is {value!r}, not {what}")
+        return value
+
+
+def _bpb(fields: _Fields, which: str) -> float | None:
+    return fields.number(f"scores.{which}.val_bpb") if fields.mapping(f"scores.{which}") else None
+
+
+def _certificate(fields: _Fields) -> str:
+    if fields.mapping("certificate") is None:
+        return ""
+    return "passed" if fields.flag("certificate.passed") else "failed"
+
+
+def _why_not(fields: _Fields, entry: Entry, which: str) -> str:
+    """Why the score is none to count; by what the result says of itself, whatever it calls the score."""
+    status, reason = fields.text("status"), fields.text("reason")
+    told = status.replace("_", " ") + (f": {reason}" if reason else "")
+    if status != "finished":
+        return told if status in COMPLETE else f"ended as {told}"
+    if entry.scored is None:
+        return f"has no {which} score"
+    if entry.val_bpb is None or entry.val_loss is None:
+        return f"its {which} score is no number"
+    if fields.flag(f"scores.{which}.subset"):
+        return "scored on a declared subset of the text"
+    if entry.bytes_total is None or entry.cap_bytes is None:
+        return "has no artifact"
+    if entry.bytes_total > entry.cap_bytes:
+        return f"{entry.bytes_total - entry.cap_bytes:,} bytes over the cap of {entry.cap_bytes:,}"
+    if entry.sum_p_max is not None and entry.sum_p_max > 1 + SUM_TOLERANCE:
+        return f"no code length: its rows sum to as much as {entry.sum_p_max:.4g}"
+    if which != "final":
+        return ""
+    if not entry.certificate:
+        return "has no certificate"
+    if entry.certificate != "passed":
+        return "its certificate failed"
+    if not fields.flag("scores.final.valid"):
+        return "its score is marked as not valid"
+    if not within(fields.result, "eval_seconds"):
+        return f"evaluation took {entry.eval_seconds:,.1f} s of {fields.result['budget']['eval_seconds']:g} allowed"
+    return ""
+
+
+def _notes(result: Mapping[str, Any], budget: Mapping[str, Any], ledger: Mapping[str, Any], which: str) -> list[str]:
+    notes = []
+    train = result["train"]
+    if train and not within(result, "train_seconds"):
+        took = spent(
+            {**{k: v for k, v in ledger.items() if k in CHARGED_TO}, "train": train["seconds"]}, "train_seconds"
+        )
+        fixed = "; the number of its steps was fixed" if budget.get("train_steps") else ""
+        notes.append(f"training took {took:,.1f} s of {budget['train_seconds']:g} allowed{fixed}")
+    if "audit hook" in ((result["certificate"] or {}).get("isolation") or "") and which == "final":
+        notes.append("no kernel kept its processes apart (audit hook only)")
+    return notes

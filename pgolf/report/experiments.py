@@ -1,0 +1,141 @@
+"""Runs by experiment and seed: whose scores are averaged, and why others are not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from pgolf.report.entry import Entry
+from pgolf.report.statistics import Sample
+
+# Bits per byte of one token: two scores of one vocabulary and text have the same quotient, to the digits of a log.
+_SAME_QUOTIENT = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """Runs of one config. ``runs``: all of them, those that do not count too. ``refusal``: why there is no mean of
+    those that do. ``remarks``: what a reader must know of the whole."""
+
+    name: str
+    key: str
+    runs: tuple[Entry, ...]
+    refusal: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def counted(self) -> tuple[Entry, ...]:
+        return tuple(run for run in self.runs if not run.excluded)
+
+    @property
+    def seeds(self) -> tuple[int | None, ...]:
+        """Of the runs that count, each once."""
+        return tuple(dict.fromkeys(run.seed for run in self.counted))
+
+    @property
+    def bpb(self) -> Sample | None:
+        """Bits per byte over the seeds; None where nothing counts, or may be averaged."""
+        return self._sample([(run.seed, run.val_bpb) for run in self.counted])
+
+    @property
+    def loss(self) -> Sample | None:
+        """Nats per token over the seeds; None also where a run does not state them."""
+        return self._sample([(run.seed, run.val_loss) for run in self.counted])
+
+    def _sample(self, pairs: Sequence[tuple[int | None, float | None]]) -> Sample | None:
+        if self.refusal or not pairs or any(value is None for _, value in pairs):
+            return None
+        by_seed: dict[int | None, list[float]] = {}
+        for seed, value in pairs:
+            assert value is not None
+            by_seed.setdefault(seed, []).append(value)
+        return Sample.of([math.fsum(values) / len(values) for values in by_seed.values()])
+
+    @property
+    def worst_bytes(self) -> int | None:
+        """The largest submission of the runs that count."""
+        return max((run.bytes_total for run in self.counted if run.bytes_total is not None), default=None)
+
+    @property
+    def claimed(self) -> bool:
+        return any(run.claimed for run in self.runs)
+
+
+def experiments(entries: Iterable[Entry], expected: Sequence[int] = ()) -> list[Experiment]:
+    """Entries by config, each group by seed; groups in the order of their first entry.
+
+    ``expected``: seeds that each experiment should have. Of one seed, the mean of its runs counts as one score: nobody
+    chose between them. A copy of a run counts once.
+    """
+    by_config: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        by_config.setdefault((entry.name, entry.key), []).append(entry)
+    names = [name for name, _ in by_config]
+    made = []
+    for (name, key), found in by_config.items():
+        runs = _without_copies(
+            sorted(found, key=lambda run: (run.seed is None, run.seed or 0, run.rerun, str(run.source)))
+        )
+        remarks = list(_remarks(runs))
+        if names.count(name) > 1:
+            remarks.append(f"{names.count(name)} configs have this name; this one's hash begins with {key[:12]}")
+        made.append(Experiment(name, key, tuple(runs), _refusal(runs), tuple(remarks)))
+    return [replace(one, remarks=(*one.remarks, *_missing(one, made, expected))) for one in made]
+
+
+def _without_copies(runs: Sequence[Entry]) -> list[Entry]:
+    kept: dict[tuple[object, ...], Entry] = {}
+    found = []
+    for run in runs:
+        same = run.seed, run.rerun, run.sha256, run.val_bpb, run.val_loss
+        first = kept.setdefault(same, run)
+        copied = first is not run and bool(run.sha256) and not run.excluded
+        found.append(run.without(f"a copy of {first.source}") if copied else run)
+    return found
+
+
+def _refusal(runs: Sequence[Entry]) -> str:
+    """Why the scores that count are not of one kind, so that their mean would be that of nothing."""
+    counted = [run for run in runs if not run.excluded]
+    kinds: dict[object, list[Entry]] = {}
+    for run in counted:
+        kinds.setdefault(run.scored, []).append(run)
+    if len(kinds) > 1:
+        told = "; ".join(f"{_named(members)} on {kind}" for kind, members in kinds.items())
+        return f"not averaged, these were not scored on the same: {told}"
+    quotients = [run.val_loss / run.val_bpb for run in counted if run.claimed and run.val_loss and run.val_bpb]
+    if quotients and max(quotients) > min(quotients) * (1 + _SAME_QUOTIENT):
+        return (
+            "not averaged: nats per token and bits per byte stand in different proportions: other texts or vocabularies"
+        )
+    return ""
+
+
+def _named(runs: Sequence[Entry]) -> str:
+    return ", ".join(run.label for run in runs)
+
+
+def _remarks(runs: Sequence[Entry]) -> Iterable[str]:
+    for seed, same in groupby((run for run in runs if not run.excluded), key=lambda run: run.seed):
+        several = list(same)
+        if len(several) > 1 and seed is not None:
+            where = ", ".join(str(run.source) for run in several)
+            yield f"{len(several)} runs claim seed {seed}; their mean counts as one score: {where}"
+    for run in runs:
+        for note in run.notes:
+            yield f"{run.label}: {note}"
+
+
+def _missing(one: Experiment, all_of_them: Sequence[Experiment], expected: Sequence[int]) -> Iterable[str]:
+    """Seeds that were asked for, or that most of what is compared has, and that do not count here."""
+    wanted: set[int] = set(expected)
+    if not wanted:
+        others = [set(other.seeds) for other in all_of_them if not other.claimed]
+        wanted = {
+            s for s in set().union(*others) if s is not None and 2 * sum(s in other for other in others) > len(others)
+        }
+    missing = sorted(wanted - set(one.seeds)) if not one.claimed else []
+    if missing:
+        yield f"missing: seed {', '.join(map(str, missing))}"
