@@ -19,6 +19,7 @@ from pgolf.core.errors import DataError
 from pgolf.tokenizer.blob import from_blob
 from pgolf.tokenizer.tokenmonster import TokenMonster, metadata_beside, read_metadata
 
+PACKAGE = "tokenmonster"
 PIECES = [b"a", b"b", b" ", b" ab", b"\xc3", b"\xa9", b"ab", b"\n"]
 SIZE, BOS = 12, 9  # id 8 is unused, 10 and 11 are beyond the metadata
 
@@ -224,7 +225,7 @@ def test_missing_files_and_sizes_that_do_not_fit_are_errors(package, vocabulary,
 
 
 def test_the_package_itself_reads_a_yaml_vocabulary(tmp_path):
-    if find_spec("tokenmonster") is None:
+    if find_spec(PACKAGE) is None:
         pytest.skip("the extra `tokenmonster` is not installed")
     yaml = io.StringIO("charset: none\ncapcode: 0\nnormalization: none\ntokens:\n")
     yaml.seek(0, io.SEEK_END)
