@@ -11,6 +11,8 @@ from pgolf.cli.main import main
 from pgolf.core.errors import RunError
 from pgolf.report import checklist
 from pgolf.report.checklist import Check
+from pgolf.report.gather import gather
+from pgolf.report.history import History
 from pgolf.report.record import About, record_problems, record_runs, write_record
 from pgolf.report.reference import read_reference
 from pgolf.report.schema import problems_of
@@ -286,3 +288,10 @@ def test_the_command_returns_the_worst_of_the_checks_that_fail(runs, tmp_path, s
     assert main(["record", str(runs), str(tmp_path / "b")]) == 4
     assert main(["record", str(runs), str(tmp_path / "b")]) == 2 and "not empty" in capsys.readouterr().err
     assert main(["record", str(runs), str(tmp_path / "c"), "--date", "yesterday"]) == 2
+
+
+def test_a_record_below_runs_is_named_and_no_run(record):
+    (problem,) = gather([record]).problems
+    assert problem.reason.startswith("a record, not a run")
+    (row,) = History([record]).rows
+    assert row.status == "unreadable" and "a record" in row.why
