@@ -15,7 +15,7 @@ from typing import Any
 
 from pgolf.config.saved import Difference, differences, read_choices, read_saved, value_at
 from pgolf.core.errors import ConfigError, RunError, did_you_mean
-from pgolf.report.entry import entry_of
+from pgolf.report.entry import Fields, entry_of
 from pgolf.report.gather import CONFIG_NAME, result_of, run_folders
 from pgolf.report.submission import SUBMISSION_NAME
 from pgolf.track.result import RESULT_NAME
@@ -130,7 +130,9 @@ def read_row(folder: Path) -> Row:
     """What can be said of a folder, whole run or not."""
     try:
         result = result_of(folder)
-        entry = entry_of(folder, result, "")
+        entry, more = entry_of(folder, result, ""), Fields(folder, result)
+        dev = more.number("scores.dev.val_bpb") if more.mapping("scores.dev") else None
+        params = more.whole("model.params") if more.mapping("model") else None
         moment = datetime.fromtimestamp((folder / RESULT_NAME).stat().st_mtime, timezone.utc)
     except (RunError, OSError) as error:
         begun = (folder / CONFIG_NAME).exists() and not any(
@@ -138,7 +140,6 @@ def read_row(folder: Path) -> Row:
         )
         why = "" if begun else str(error).removeprefix(f"{folder}: ").removeprefix(f"{folder / RESULT_NAME}: ")
         return Row(folder, folder.parent.name, status="unfinished" if begun else "unreadable", why=why)
-    dev, model = (result["scores"].get("dev") or {}), (result.get("model") or {})
     return Row(
         path=folder,
         name=entry.name,
@@ -147,11 +148,11 @@ def read_row(folder: Path) -> Row:
         date=moment.strftime("%Y-%m-%d %H:%M:%S"),
         status=str(result["status"]),
         score=entry.val_bpb,
-        dev=dev.get("val_bpb"),
+        dev=dev,
         valid=not entry.excluded,
         why=entry.excluded,
         bytes=entry.bytes_total,
-        params=model.get("params"),
+        params=params,
         steps=entry.steps,
         ms_per_step=entry.ms_per_step,
         train_seconds=entry.train_seconds,

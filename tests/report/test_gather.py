@@ -26,6 +26,7 @@ def test_runs_are_found_at_any_depth_and_once(tmp_path):
     assert direct.val_bpb == 1.2 and direct.scored.data == "sotu"
 
 
+TRAIN = {"seconds": 290.0, "steps": 5, "ms_per_step": 5.0}
 BROKEN = {
     "seed=11": ("an empty folder", lambda folder: shutil.rmtree(folder) or folder.mkdir(), "empty"),
     "seed=12": ("no result", lambda folder: (folder / "result.json").unlink(), "without a result"),
@@ -46,6 +47,16 @@ BROKEN = {
     "seed=19": ("nothing in it", lambda folder: (folder / "result.json").write_text("[]"), "not a result of pgolf"),
     "seed=20": ("no status", lambda folder: change(folder, status="splendid"), "splendid"),
     "seed=21": ("no hash", lambda folder: change(folder, run={"name": "x"}), "config_hash is not in it"),
+    "seed=23": (
+        "no steps to time",
+        lambda folder: change(folder, train=TRAIN | {"ms_per_step": None}),
+        "do not compare",
+    ),
+    "seed=24": ("a budget in words", lambda folder: change(folder, budget={"train_seconds": "long"}), "do not compare"),
+    "seed=25": ("nothing measured", lambda folder: change(folder, ledger=[1]), "ledger is [1]"),
+    "seed=26": ("a lone number", lambda folder: change(folder, scores=3), "scores.final is not in it"),
+    "seed=27": ("bytes beyond any", lambda folder: change(folder, artifact={"bytes_total": 10**400}), "out of range"),
+    "seed=28": ("bytes below none", lambda folder: change(folder, artifact={"bytes_total": -1}), "out of range"),
     "seed=22": (
         "bytes in words",
         lambda folder: change(folder, artifact={"bytes_total": True}),
@@ -86,9 +97,10 @@ UNCOUNTED = {
     "certificate failed": ({"passed": False, "status": "certificate_failed"}, "certificate failed"),
     "certificate failed, and hidden": ({"passed": False}, "its certificate failed"),
     "not valid": ({"valid": False}, "not valid"),
+    "below nothing": ({"val_loss": -1.0, "val_bpb": -1.0}, "no number above 0"),
     "a subset": ({"subset": True}, "subset"),
     "rows that sum to more": ({"sum_p_max": 1.5}, "rows sum to as much as 1.5"),
-    "no number": ({"val_loss": float("nan"), "val_bpb": float("inf")}, "no number"),
+    "no number": ({"val_loss": float("nan"), "val_bpb": float("inf")}, "no number above 0"),
     "too slow": ({"budget_seconds": 60.0}, "evaluation took 61.0 s"),
     "broken off": ({"status": "interrupted", "reason": "Ctrl-C"}, "ended as interrupted: Ctrl-C"),
     "no number in training": ({"status": "nan_loss"}, "ended as nan loss"),

@@ -73,6 +73,12 @@ def change(folder, **parts):
     path.write_text(json.dumps(result))
 
 
+def lose(folder, part, key):
+    result = read(folder / "result.json")
+    del result[part][key]
+    (folder / "result.json").write_text(json.dumps(result))
+
+
 @pytest.fixture
 def runs(source, tmp_path):
     shutil.copytree(source, tmp_path / "runs" / "x")
@@ -184,6 +190,9 @@ REFUSED = {
     "another script": (lambda f: (f / "train_gpt.py").write_bytes(b"#"), "2 scripts"),
     "no script": (lambda f: (f / "train_gpt.py").unlink(), "no claim|claim without its code"),
     "no artifact": (lambda f: (f / "artifact.pgolf").unlink(), "a record holds it"),
+    "half a certificate": (lambda f: change(f, certificate={"probes": [1]}), "no probe"),
+    "no hash of the script": (lambda f: lose(f, "artifact", "code_sha256"), "artifact.code_sha256 is not in it"),
+    "no code counted": (lambda f: change(f, artifact={"bytes_code": None}), "artifact.bytes_code is no number"),
     "another config": (lambda f: change(f, run={"config_hash": "9" * 64}), "runs of 2 configs"),
     "another text": (lambda f: change(f, scores={**read(f / "result.json")["scores"], "final": {
         **read(f / "result.json")["scores"]["final"], "bytes": 5}}), "not averaged"),
