@@ -8,6 +8,8 @@ import pytest
 from pgolf.core.errors import RunError
 from pgolf.report.experiments import experiments
 from pgolf.report.gather import gather
+from pgolf.report.history import History
+from pgolf.report.page import page
 from tests.report.making import config, write_run, write_seeds
 
 
@@ -146,3 +148,31 @@ def test_links_in_a_circle_end(tmp_path):
     write_run(tmp_path, "x", 1, 1.2)
     (tmp_path / "x" / "again").symlink_to(tmp_path)
     assert len(gather([tmp_path]).entries) == 1
+
+
+def places(node, at=()):
+    for key, value in node.items():
+        yield (*at, key)
+        if isinstance(value, dict):
+            yield from places(value, (*at, key))
+
+
+@pytest.mark.parametrize("value", [None, "x", -1, [], True, 10**400, "nothing"], ids=str)
+def test_no_value_of_a_result_ends_a_report(tmp_path, value):
+    """Whatever stands in its place: the run counts, or is named."""
+    folder = write_run(tmp_path, "x", 1, 1.2)
+    whole = (folder / "result.json").read_text()
+    for place in places(json.loads(whole)):
+        result = json.loads(whole)
+        node = result
+        for key in place[:-1]:
+            node = node[key]
+        if value == "nothing":
+            del node[place[-1]]
+        else:
+            node[place[-1]] = value
+        (folder / "result.json").write_text(json.dumps(result))
+        found = gather([folder])
+        assert len(found.entries) + len(found.problems) >= 1
+        assert "".join(page(experiments(found.entries), [], found.problems, found.configs).lines())
+        assert History([folder]).chosen([])
