@@ -94,11 +94,13 @@ def build_result(
 def _train_facts(train: TrainResult) -> dict[str, Any]:
     return {
         "seconds": train.seconds,
+        "seconds_before": train.seconds_before,
         "steps": train.steps,
         "tokens": train.tokens,
         "tokens_per_second": train.tokens_per_second,
         "ms_per_step": train.ms_per_step,
         "stopped_by": train.stopped_by,
+        "exported": train.exported,
     }
 
 

@@ -90,7 +90,8 @@ def test_later_layers_step_by_their_factor_of_the_rate_whatever_their_gradient()
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("momentum_ramp=500",), "momentum_ramp: 500 is no fraction of the run; optimizer.momentum_ramp_in=steps"),
+        (("momentum_ramp=500",), "momentum_ramp: 500 is no fraction, which optimizer.momentum_ramp_in says"),
+        (("momentum_ramp_in=steps",), "momentum_ramp: 0.1 is no step, which optimizer.momentum_ramp_in says"),
         (("decay_taper_factor=0.5", "decay_taper_from=1.0"), "decay_taper_factor: has no effect"),
         (("late_factor=0.5", "late_from=1.0"), "late_from: 1 of 2 layers leaves no matrix"),
     ],
