@@ -21,7 +21,8 @@ from pgolf.bundle.script import SCRIPT_NAME
 from pgolf.config.check import CERTIFY_ORDER
 from pgolf.config.compose import node, read_config
 from pgolf.config.schema import with_defaults
-from pgolf.core.errors import CertificateError, ConfigError, DataError, RunError
+from pgolf.core.command import complain
+from pgolf.core.errors import CertificateError, ConfigError, DataError, RunError, UserError
 from pgolf.core.protocols import Tokenizer
 from pgolf.data.documents import read_text
 from pgolf.eval.from_artifact import terms_from
@@ -65,7 +66,7 @@ def verify(folder: Path, texts: Sequence[Path] = (), certify: str | None = None,
         return _verify_run(folder, texts, certify, cache_dir)
     with TemporaryDirectory(prefix="pgolf-verify-") as room:
         runs = record_runs(folder, Path(room) / folder.resolve().name)
-        statuses = [_verify_run(run, texts, certify, cache_dir) for run in runs.values()]
+        statuses = [_status_of(run, texts, certify, cache_dir) for run in runs.values()]
     problems = record_problems(folder)
     for problem in problems:
         print(f"differs  {problem}")
@@ -73,6 +74,15 @@ def verify(folder: Path, texts: Sequence[Path] = (), certify: str | None = None,
     told = f"does not stand: seed {', '.join(failed)}" if failed else "does not stand" if problems else "stands"
     print(f"record   {folder}: the claim of {len(runs)} runs {told}", flush=True)
     return max([*statuses, CertificateError.exit_status if problems else 0])
+
+
+def _status_of(run: Path, texts: Sequence[Path], certify: str | None, cache_dir: Path | None) -> int:
+    """Of one run of a record; an error of one is told, counts as its status and keeps none of the others unjudged."""
+    try:
+        return _verify_run(run, texts, certify, cache_dir)
+    except UserError as error:
+        complain(error, run.name)
+        return error.exit_status
 
 
 def _verify_run(folder: Path, texts: Sequence[Path], certify: str | None, cache_dir: Path | None) -> int:

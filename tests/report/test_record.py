@@ -263,6 +263,18 @@ def test_verify_judges_every_seed_of_a_record(record, monkeypatch, capsys):
     assert main(["verify", str(record)]) == 0 and "the claim of 3 runs stands" in capsys.readouterr().out
 
 
+def test_a_seed_that_cannot_be_judged_keeps_no_other_from_it(record, monkeypatch, capsys):
+    def judge(folder, *_):
+        if folder.name == "seed=1":
+            raise RunError("cannot be read")
+        return 0
+
+    monkeypatch.setattr(road, "_verify_run", judge)
+    assert main(["verify", str(record)]) == 2
+    out = capsys.readouterr()
+    assert "seed=1: cannot be read" in out.err and "does not stand: seed 1" in out.out
+
+
 def test_verify_finds_a_submission_that_says_other_than_its_results(record, monkeypatch, capsys):
     monkeypatch.setattr(road, "_verify_run", lambda *_: 0)
     node = read(record / "submission.json")
