@@ -7,6 +7,7 @@ this process, and its config.yaml only says which text, cut how, and which budge
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ from pgolf.tokenizer.recipe import stream_of_texts
 from pgolf.track.console import Console
 from pgolf.track.result import read_result
 
+# What is read of a run's config.
+_READ = ("data", "size", "budget", "certify", "device", "cache_dir", "eval_ranks", "seed")
 # Bits per byte; another processor rounds otherwise, and nothing that is worth claiming is as small.
 TOLERANCE_BPB = 1e-4
 
@@ -140,7 +143,12 @@ def _settings(folder: Path, certify: str | None, cache_dir: Path | None) -> dict
     if certify is not None and CERTIFY_ORDER.index(certify) < CERTIFY_ORDER.index(own):
         raise ConfigError(f"--certify: {certify} proves less than {own}, which the record claims")
     cfg |= {"certify": certify or own, "device": "auto", "cache_dir": str(cache_dir or ".cache"), "eval_ranks": 1}
-    check(cfg, trains=False)
+    try:
+        check(cfg, trains=False)
+    except ConfigError as error:  # how it was trained is not judged, and another version may have trained otherwise
+        read = [problem for problem in error.problems if re.split(r"[.:/]", problem)[0] in _READ]
+        if read:
+            raise ConfigError(read) from error
     return cfg
 
 
