@@ -49,6 +49,7 @@ def _listed(history: RunHistory, rows: list[HistoryRow], args: argparse.Namespac
     from pgolf.report.table import Table
 
     keys = [key.strip() for key in args.columns.split(",") if key.strip()]
+    history.require(keys)
     shown = rows[: args.limit or None]
     cells = tuple(tuple(_cell(key, history.value(row, key)) for key in keys) for row in shown)
     notes = [f"{len(rows):,} of {len(history.rows):,} runs"]

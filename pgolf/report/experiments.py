@@ -80,7 +80,8 @@ def experiments(entries: Iterable[ReportedRun], expected: Sequence[int] = ()) ->
         )
         remarks = list(_remarks(runs))
         if names.count(name) > 1:
-            remarks.append(f"{names.count(name)} configs have this name; this one's hash begins with {key[:12]}")
+            which = f"is {key}" if found[0].claimed else f"has the hash {key[:12]}…"
+            remarks.append(f"{names.count(name)} configs have this name; this one {which}")
         made.append(Experiment(name, key, tuple(runs), _refusal(runs), tuple(remarks)))
     return [replace(one, remarks=(*one.remarks, *_missing(one, made, expected))) for one in made]
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from pgolf.config.saved import Difference, differences, read_choices, read_saved, value_at
 from pgolf.core.errors import ConfigError, RunError, did_you_mean
-from pgolf.report.entry import entry_of
-from pgolf.report.gather import CONFIG_NAME, run_folders
-from pgolf.track.result import RESULT_NAME, read_result
+from pgolf.report.entry import Fields, entry_of
+from pgolf.report.gather import CONFIG_NAME, result_of, run_folders
+from pgolf.report.submission import SUBMISSION_NAME
+from pgolf.track.result import RESULT_NAME
 
 _FILTER = re.compile(r"([\w./-]+?)(!=|<=|>=|=|<|>|~)(.*)", re.DOTALL)
 _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -105,6 +106,12 @@ class RunHistory:
             self._choices[key] = read_choices(row.path / CONFIG_NAME)
         return self._choices[key]
 
+    def require(self, keys: Iterable[str]) -> None:
+        """Raises ConfigError for a key that no run has."""
+        for key in keys:
+            if self.rows and key not in KEYS and all(self.value(row, key) is None for row in self.rows):
+                raise ConfigError(f"{key}: no run here has it.{did_you_mean(key, KEYS)} Fields: {', '.join(KEYS)}")
+
     def chosen(self, filters: Iterable[str], sort: str = "-date") -> list[HistoryRow]:
         """The rows that pass every filter, sorted; ``-`` before a key is descending. Rows without a value come last.
 
@@ -113,9 +120,7 @@ class RunHistory:
         tests = [_test(word) for word in filters]
         rows = [row for row in self.rows if all(_passes(self.value(row, key), how, text) for key, how, text in tests)]
         key = sort.lstrip("-")
-        for name in (key, *(name for name, _, _ in tests)):
-            if self.rows and name not in KEYS and all(self.value(row, name) is None for row in self.rows):
-                raise ConfigError(f"{name}: no run here has it.{did_you_mean(name, KEYS)} Fields: {', '.join(KEYS)}")
+        self.require([key, *(name for name, _, _ in tests)])
         known = [row for row in rows if self.value(row, key) not in (None, "")]
         known.sort(key=lambda row: _ordered(self.value(row, key)), reverse=sort.startswith("-"))
         return known + [row for row in rows if self.value(row, key) in (None, "")]
@@ -124,14 +129,17 @@ class RunHistory:
 def read_row(folder: Path) -> HistoryRow:
     """What can be said of a folder, whole run or not."""
     try:
-        result = read_result(folder)
-        entry = entry_of(folder, result, "")
+        result = result_of(folder)
+        entry, more = entry_of(folder, result, ""), Fields(folder, result)
+        dev = more.number("scores.dev.val_bpb") if more.mapping("scores.dev") else None
+        params = more.whole("model.params") if more.mapping("model") else None
         moment = datetime.fromtimestamp((folder / RESULT_NAME).stat().st_mtime, timezone.utc)
     except (RunError, OSError) as error:
-        begun = (folder / CONFIG_NAME).exists() and not (folder / RESULT_NAME).exists()
+        begun = (folder / CONFIG_NAME).exists() and not any(
+            (folder / n).exists() for n in (RESULT_NAME, SUBMISSION_NAME)
+        )
         why = "" if begun else str(error).removeprefix(f"{folder}: ").removeprefix(f"{folder / RESULT_NAME}: ")
         return HistoryRow(folder, folder.parent.name, status="unfinished" if begun else "unreadable", why=why)
-    dev, model = (result["scores"].get("dev") or {}), (result.get("model") or {})
     return HistoryRow(
         path=folder,
         name=entry.name,
@@ -140,11 +148,11 @@ def read_row(folder: Path) -> HistoryRow:
         date=moment.strftime("%Y-%m-%d %H:%M:%S"),
         status=str(result["status"]),
         score=entry.val_bpb,
-        dev=dev.get("val_bpb"),
+        dev=dev,
         valid=not entry.excluded,
         why=entry.excluded,
         bytes=entry.bytes_total,
-        params=model.get("params"),
+        params=params,
         steps=entry.steps,
         ms_per_step=entry.ms_per_step,
         train_seconds=entry.train_seconds,

@@ -43,6 +43,7 @@ _LINES: Mapping[str, re.Pattern[str]] = {
     "params": re.compile(r"(?:  )?model_params: ?(?P<params>\d+)"),
     "tokens": re.compile(r"(?:val_tokens: (?P<tokens>[\d,]+)|val_loader:shards pattern=\S+ tokens:(?P<loader>\d+))"),
     "wallclock": re.compile(rf"wallclock:\w+ total_elapsed:(?P<seconds>{_N})s .*"),
+    "calibrated": re.compile(rf"gptq:\w+ .*\bin (?P<seconds>{_N})s"),
     "evaluated": re.compile(rf"total_eval_time:(?P<seconds>{_N})s"),
     "counts": re.compile(
         r"\s*(?:expert_logit\[\w*gram\w*\]: mean=-?\d.*|ngram_\w+: ?\d.*|ngram_\w+:\w+ \w+=\d.*|ngram_\w+ chunk:\d.*)"
@@ -182,6 +183,9 @@ def _notes(
     yield f"claimed by the line {label}"
     if "counts" in facts or "ngram" in label or "ngram_bpb" in claim or "sliding_bpb" in claim:
         yield "mixes n-gram counts: no log shows that its rows sum to one, and most such claims do not"
+    calibrated = _float(facts, "calibrated", "seconds")
+    if calibrated is not None and "wallclock" not in facts:
+        yield f"calibration took {calibrated:,.1f} s, which its training time does not say whether it holds"
     if train is not None and train > TRAIN_SECONDS + 1:
         yield f"training with calibration took {train:,.1f} s of {TRAIN_SECONDS:g}"
     if evaluated is not None and evaluated > EVAL_SECONDS:

@@ -35,6 +35,8 @@ def read_table(path: Path) -> list[ReportedRun]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"{path}: cannot be read as a table ({error})") from error
     name_column = next((name for name in _NAMES if name in header), None)
+    if "run_id" in header:
+        raise RunError(f"{path}: the table of pgolf's own runs; name their folder as PATH")
     if name_column is None or "val_bpb" not in header:
         raise RunError(
             f"{path}: no table of experiments: it has {', '.join(header) or 'no columns'}, not name and val_bpb"

@@ -21,7 +21,7 @@ from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.json_text import read_json
 from pgolf.report.against import Comparison, Reference, compared
 from pgolf.report.checklist import Check, SeedFiles, checklist
-from pgolf.report.entry import ReportedRun
+from pgolf.report.entry import Fields, ReportedRun
 from pgolf.report.experiments import Experiment, experiments
 from pgolf.report.gather import CONFIG_NAME, Gathered, gather
 from pgolf.report.readme import readme
@@ -176,6 +176,7 @@ def _siblings(one: Experiment, runs: Iterable[Path]) -> list[ReportedRun]:
 def _write_seed(out: Path, run: ReportedRun, command: str) -> SeedFiles:
     tag = f"{run.seed}" + ("" if run.rerun == 1 else f".r{run.rerun}")
     result = read_result(run.source)
+    _require_whole(run.source, result)
     artifact, log = out / f"artifact_seed{tag}.pgolf", out / f"train_seed{tag}.log"
     result["artifact"]["path"] = artifact.name
     result["run"]["command"] = f"{command} seed={run.seed}"
@@ -186,6 +187,20 @@ def _write_seed(out: Path, run: ReportedRun, command: str) -> SeedFiles:
             raise RunError(f"{run.source / source}: {error.strerror or error}; a record holds it") from error
     write_text_atomic(out / f"result_seed{tag}.json", to_json(result, indent=2) + "\n")
     return SeedFiles(tag, result, artifact, log)
+
+
+def _require_whole(folder: Path, result: Mapping[str, Any]) -> None:
+    """Raises RunError where a result lacks what a record says of it."""
+    fields = Fields(folder, result)
+    for dotted in ("artifact.code_sha256", "budget.train_seconds", "budget.eval_seconds", "ledger", "run.git_sha"):
+        fields.at(dotted)
+    for dotted in ("artifact.bytes_code", "train.steps", "train.ms_per_step", "train.seconds"):
+        if fields.number(dotted) is None:
+            raise RunError(f"{folder}: half a result: {dotted} is no number")
+    probes = fields.at("certificate.probes")
+    for probe in probes if isinstance(probes, list) else [None]:
+        if not isinstance(probe, Mapping) or not {"letter", "passed", "message"} <= probe.keys():
+            raise RunError(f"{folder}: half a result: certificate.probes holds what is no probe")
 
 
 def _command(run: ReportedRun, cfg: Mapping[str, Any]) -> str:

@@ -131,3 +131,4 @@ def test_a_difference_is_printed_between_words_folders_and_rows(command, root):
 def test_wrong_words_are_refused(command, tmp_path):
     assert "nothing here" in command(str(tmp_path / "no"), status=2)
     assert "no run here has it" in command("colour=red", status=2)
+    assert "no run here has it" in command("--columns", "run,colour", status=2)
