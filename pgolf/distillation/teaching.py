@@ -108,7 +108,7 @@ class Teach(Hook):
         while not self.done and trainer.stopped_by is None:
             progress = self._progress(trainer)
             self._tell_progress(progress)
-            with trainer.whole_step():
+            with trainer.whole_update():
                 trainer.resting = False
                 loss_nats = self._take_step(trainer, progress)
                 self.step += 1

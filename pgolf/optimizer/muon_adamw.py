@@ -61,10 +61,10 @@ class MuonAdamW(Grouped):
         beta2: Fraction,
         epsilon: PositiveFloat,
     ) -> None:
-        if momentum_ramp_in == "fraction" and momentum_ramp > 1:
+        if momentum_ramp % 1 if momentum_ramp_in == "steps" else momentum_ramp > 1:
             raise ConfigError(
-                f"optimizer.momentum_ramp: {momentum_ramp:g} is no fraction of the run; optimizer.momentum_ramp_in="
-                "steps counts in steps"
+                f"optimizer.momentum_ramp: {momentum_ramp:g} is no {momentum_ramp_in.rstrip('s')}, which "
+                "optimizer.momentum_ramp_in says; a fraction of the run lies in 0 to 1, steps are whole"
             )
         if decay_taper_factor < 1 and decay_taper_from == 1:
             raise ConfigError("optimizer.decay_taper_factor: has no effect from the run's end on (decay_taper_from: 1)")

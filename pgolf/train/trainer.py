@@ -96,7 +96,7 @@ class Hook:
 
     def at_break(self, trainer: Trainer, error: BaseException) -> None:
         """Training broke off: an error, Ctrl-C, a signal. The weights may be between two steps: ``trainer.resting``
-        says whether they are not."""
+        says whether they, the optimizer and the hooks are as they were at the last rest."""
 
     def state(self) -> dict[str, Any]:
         """What this hook must remember to go on from here; copies, and tensors where they lie.
@@ -185,8 +185,8 @@ class Trainer:
         self.seconds_before = 0.0  # of the budget, spent before the first step
         self.batches: list[Batch] = []  # of the last step
         self.stopped_by: str | None = None
-        self.resting = True  # no step has begun that has not passed all hooks
-        self.whole_step: Callable[[], AbstractContextManager[None]] = nullcontext  # around each step
+        self.resting = True  # weights, optimizer and hooks are as at the last rest
+        self.whole_update: Callable[[], AbstractContextManager[None]] = nullcontext  # around what makes others of them
         self.average: Callable[[], Mapping[str, Tensor]] = self.model.state_dict
         self.core_share = CoreShare()
         self.good: Weights | None = None  # the last weights known to be finite
@@ -217,6 +217,7 @@ class Trainer:
 
         Raises TrainingError when the loss is not finite.
         """
+        self.core_share = CoreShare()  # compiling is none of it
         for hook in self.hooks:
             hook.at_start(self)
         if resume is not None:
@@ -229,9 +230,9 @@ class Trainer:
             if resume is not None:
                 self.rest()
             while self.stopped_by is None:
-                with self.whole_step():
-                    self._step()
+                self._step()
                 self.rest()
+            self.resting = False  # between updates after the steps is no place to go on from
             for hook in self.hooks:
                 hook.after_steps(self)
         except BaseException as error:
@@ -250,20 +251,22 @@ class Trainer:
         return result
 
     def _step(self) -> None:
-        self.resting = False
         self.elapsed = self.replicas.first(self.clock.elapsed)
         moment = self.moment
         self.lr_scale = self.schedule.scale(moment)
-        self.update(self.lr_scale, moment.progress)
-        if self.plan.steps and self.step >= self.plan.steps:
-            self.stop("steps")
-        self.elapsed = self.replicas.first(self.clock.elapsed)
-        for hook in self.hooks:
-            hook.after_step(self)
-        self._tell_step()
-        if self.step % SNAPSHOT_STEPS == 0:
-            self._keep_good()
-        self.resting = True
+        self._find_gradients()
+        with self.whole_update():
+            self.resting = False
+            self._apply(self.lr_scale, moment.progress)
+            if self.plan.steps and self.step >= self.plan.steps:
+                self.stop("steps")
+            self.elapsed = self.replicas.first(self.clock.elapsed)
+            for hook in self.hooks:
+                hook.after_step(self)
+            self._tell_step()
+            if self.step % SNAPSHOT_STEPS == 0:
+                self._keep_good()
+            self.resting = True
 
     def rest(self) -> None:
         """What goes before a step, or before the end, has passed all hooks, on all replicas."""
@@ -272,8 +275,13 @@ class Trainer:
         if self.replicas.largest(self.stopped_by is not None):
             self.stop("another rank")
 
-    def update(self, lr_scale: float, progress: float, batches: Sequence[Batch] | None = None) -> None:
-        """One step of the optimizer on ``batches``, or the loader's next. Raises TrainingError, see ``fit``."""
+    def update(self, lr_scale: float, progress: float, batches: Sequence[Batch]) -> None:
+        """One more step of the optimizer, on ``batches``, after the run's own. Raises TrainingError, see ``fit``."""
+        self._find_gradients(batches)
+        self._apply(lr_scale, progress)
+
+    def _find_gradients(self, batches: Sequence[Batch] | None = None) -> None:
+        """Of ``batches``, or of the loader's next."""
         self.loss_nats = self.forward_backward(batches)
         if not math.isfinite(self.loss_nats):
             kept = self.good.step if self.good else 0
@@ -281,6 +289,8 @@ class Trainer:
                 f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {kept} "
                 "are kept. A smaller learning rate or train.grad_clip may help"
             )
+
+    def _apply(self, lr_scale: float, progress: float) -> None:
         self.optimizer.step(lr_scale, progress)
         self.step += 1
 
