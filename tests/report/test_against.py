@@ -7,7 +7,7 @@ import pytest
 
 from pgolf.core.errors import RunError
 from pgolf.report.against import Reference, compared
-from pgolf.report.entry import Entry, Scored
+from pgolf.report.entry import ReportedRun, ScoredText
 from pgolf.report.experiments import Experiment
 from pgolf.report.reference import read_reference
 from pgolf.report.statistics import Sample
@@ -15,13 +15,13 @@ from tests.report.making import config, write_run, write_seeds
 from tests.report.test_statistics import PR1019_NATS, PR1204_NATS
 
 PER_TOKEN = 2.4359
-FINEWEB = Scored("fineweb", "val", "table", 151_000_000, 62_021_632, "sliding")
-SOTU = Scored("sotu", "val", "raw", 4000, 1000, "sliding")
+FINEWEB = ScoredText("fineweb", "val", "table", 151_000_000, 62_021_632, "sliding")
+SOTU = ScoredText("sotu", "val", "raw", 4000, 1000, "sliding")
 
 
 def ours(nats, scored=FINEWEB, per_token=PER_TOKEN):
     runs = [
-        Entry(None, "ours", "k", seed, val_loss=loss, val_bpb=loss / math.log(2) / per_token, scored=scored,
+        ReportedRun(None, "ours", "k", seed, val_loss=loss, val_bpb=loss / math.log(2) / per_token, scored=scored,
               bytes_per_token=per_token)
         for seed, loss in enumerate(nats)
     ]  # fmt: skip
@@ -70,6 +70,9 @@ def test_other_texts_are_not_compared():
     for reference in (theirs(PR1019_NATS), theirs(PR1019_NATS, scored=FINEWEB, published=False)):
         found = compared(ours(PR1204_NATS, scored=SOTU), reference)
         assert found.verdict == "not shown" and "other texts" in found.sentence and not found.table.rows
+    ours_as_reference = theirs(PR1019_NATS, scored=SOTU, published=False)
+    assert "other texts" in compared(ours(PR1204_NATS, scored=None), ours_as_reference).sentence
+    assert compared(ours(PR1204_NATS, scored=None), theirs(PR1019_NATS)).verdict == "better"
 
 
 def test_two_vocabularies_meet_in_bits_per_byte_and_nats_of_the_reference():
