@@ -211,5 +211,7 @@ def _fact_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
         yield "overwrite, rerun: one of the two; overwrite replaces the finished run, rerun keeps it"
     if cfg["resume"] and (cfg["overwrite"] or cfg["rerun"]):
         yield "resume: goes on with the run that is there; overwrite and rerun begin another. One of the three"
+    if cfg["resume"] and cfg["dry_run"]:
+        yield "resume, dry_run: one of the two; a dry run forecasts a whole run and goes on with none"
     if cfg["resume"] and "checkpoint" not in cfg["hook"]:
         yield "hook: resume=true goes on from checkpoints, and to them; keep hook.checkpoint"

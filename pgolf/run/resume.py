@@ -29,6 +29,20 @@ from pgolf.train.trainer import Trainer
 
 TRAINED = "trained"  # told the other replicas in place of a state
 _LISTED = 12  # differences that a message names
+# What ``Trainer.restore`` reads; asking a trainer for its state may be a matter of all replicas.
+_STATE = (
+    "model",
+    "beside",
+    "route",
+    "optimizer",
+    "loader",
+    "hooks",
+    "seconds",
+    "step",
+    "tokens",
+    "stopped_by",
+    "random",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +143,7 @@ def _check(cfg: Mapping[str, Any], folder: RunFolder, checkpoint: SavedState, wo
 def _check_state(checkpoint: SavedState, trainer: Trainer) -> None:
     """Raise RunError for the state of another model or other hooks: the code was another."""
     state = checkpoint.state
-    wanted = ["model", "route", "optimizer", "loader", "hooks", "seconds", "step", "tokens", "stopped_by", "random"]
-    wanted += ["result"] if checkpoint.trained else []
+    wanted = [*_STATE, *(["result"] if checkpoint.trained else [])]
     models = trainer.model.state_dict(), state.get("model", {})
     weights = [{name: value.shape for name, value in model.items()} for model in models]
     hooks = [[set(hook) for hook in those] for those in ([h.state() for h in trainer.hooks], state.get("hooks", ()))]

@@ -263,6 +263,7 @@ def test_what_was_decided_about_the_machine_is_taken_over_and_its_changes_are_to
 def test_a_state_that_other_code_has_written_is_refused_before_training(other, text, tmp_path):
     trainer = rig(hooks=[EMA(decay=0.9)], steps=2)
     checkpoint = SavedState(tmp_path / "2.ckpt", 2, False, {"git_sha": "abc"}, other(trainer.state()))
+    assert set(resume._STATE) == set(trainer.state())
     if text is None:
         resume._check_state(checkpoint, trainer)
         return
@@ -275,6 +276,7 @@ def test_a_state_that_other_code_has_written_is_refused_before_training(other, t
     [
         (("resume=true", "rerun=true"), "One of the three"),
         (("resume=true", "overwrite=true"), "One of the three"),
+        (("resume=true", "dry_run=true"), "one of the two"),
         (("resume=true", "hook=[validate]"), r"keep hook\.checkpoint"),
     ],
     ids=str,
