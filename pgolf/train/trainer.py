@@ -146,6 +146,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.elapsed = 0.0
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
+        self.grad_norm = 0.0  # of all gradients, before it is clipped
         self.stopped_by: str | None = None
         self.resting = True  # no step has begun that has not passed all hooks
         self.whole_step: Callable[[], AbstractContextManager[None]] = nullcontext  # around each step
@@ -218,16 +219,24 @@ class Trainer:
                 f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {kept} "
                 "are kept. A smaller learning rate or train.grad_clip may help"
             )
+        if not math.isfinite(self.grad_norm):
+            raise TrainingError(
+                f"train: the gradient of {self._first_broken()} is no number at step {self.step + 1}, where the loss "
+                f"was {self.loss_nats:.4g}; the weights before it are kept. A smaller learning rate may help"
+            )
         self.optimizer.step(self.lr_scale, moment.progress)
+        self.clock.lap("optimizer")
         self.step += 1
         if self.plan.steps and self.step >= self.plan.steps:
             self.stop("steps")
         self.elapsed = self.replicas.first(self.clock.elapsed)
         for hook in self.hooks:
             hook.after_step(self)
+        self.clock.lap("hooks")
         self._tell_step()
         if self.step % SNAPSHOT_STEPS == 0:
             self._keep_good()
+        self.clock.lap("rest")
         self.resting = True
 
     def _rest(self) -> None:
@@ -235,6 +244,7 @@ class Trainer:
             hook.at_rest(self)
         if self.replicas.largest(self.stopped_by is not None):
             self.stop("another rank")
+        self.clock.lap("hooks")
 
     def _tell_step(self) -> None:
         seconds = self.clock.elapsed
@@ -258,11 +268,14 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         for _ in range(self.plan.accumulation):
             x_BT, y_BT = (t.to(self.device, non_blocking=True) for t in self.loader.next_batch())
+            self.clock.lap("data")
             with torch.autocast(self.device.type, self.plan.autocast, enabled=self.plan.autocast is not None):
                 loss = self.loss(x_BT, y_BT) / self.plan.accumulation
+            self.clock.lap("forward")
             loss.backward()
             total += loss.detach()
             self.tokens += y_BT.numel() * self.replicas.world
+            self.clock.lap("backward")
         return total
 
     def _reduce(self, loss: Tensor) -> float:
@@ -270,9 +283,20 @@ class Trainer:
         one replica is none on all."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         self.replicas.mean_([loss, *gradients])
-        if self.plan.grad_clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.grad_clip)
-        return loss.item()
+        loss_nats = loss.item()
+        norm = nn.utils.get_total_norm(gradients)
+        self.grad_norm = norm.item()
+        # Gradients that are no numbers are left as they are: scaled by their norm, all would be none.
+        if self.plan.grad_clip is not None and math.isfinite(self.grad_norm):
+            nn.utils.clip_grads_with_norm_(self.model.parameters(), self.plan.grad_clip, norm)
+        self.clock.lap("clip")
+        return loss_nats
+
+    def _first_broken(self) -> str:
+        """Name of the first parameter whose gradient is not finite; where only the norm is not, of the largest."""
+        gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
+        broken = (name for name, gradient in gradients.items() if not gradient.isfinite().all())
+        return next(broken, "") or max(gradients, key=lambda name: float(gradients[name].abs().max()))
 
     def _keep_good(self) -> None:
         """Remember this step's weights, unless a number in them is not finite."""
