@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from pgolf.core.budget import training_seconds
+from pgolf.auxiliary.base import WithTerms
+from pgolf.core.budget import BudgetParts, parted
 from pgolf.core.errors import ConfigError
 from pgolf.core.events import Listener
 from pgolf.core.make import make
 from pgolf.core.process import Process, choose_precision, find_compiler, synchronise
-from pgolf.core.protocols import Loader, Model, Progress
+from pgolf.core.protocols import Loader, Model, Progress, Quantizer
 from pgolf.core.vector_math import settle_vector_math
+from pgolf.curriculum.base import Curriculum
 from pgolf.data.dataset import Dataset
+from pgolf.distillation.base import Distillation
 from pgolf.qat.base import Loss, Prepared, QATMethod
 from pgolf.tokenizer.recipe import Recipe
 from pgolf.train.activation import Activate
@@ -77,24 +81,35 @@ def build_trainer(
     """
     train, budget = cfg["train"], cfg["budget"]
     device = next(model.parameters()).device
-    loader = build_loader(cfg, dataset, process)
+    curriculum: Curriculum = make(cfg["curriculum"])
+    curriculum.check(rows_of(train, process.world), train["window"])
+    loader = curriculum.wrap(build_loader(cfg, dataset, process))
     quantizer = make(cfg["quant"])
-    length = run_length(budget, quantizer)
+    # By name: the order of words on a command line is no part of a run's name, so it may decide nothing.
+    beside = nn.ModuleDict({name: make(node, model=model) for name, node in sorted(cfg["auxiliary"].items())})
+    model.terms = tuple(beside.values())
+    chosen: list[Hook] = [make(cfg["averaging"]), curriculum, *(make(node) for _, node in sorted(cfg["hook"].items()))]
+    parts = budget_parts(cfg, quantizer, chosen)
+    length = run_length(budget, parts)
     schedule = make(cfg["schedule"], length=length)
     method: QATMethod = make(cfg["qat"])
     prepared: Prepared = method.prepare(model, quantizer, schedule)
-    # By name: the order of words on a command line is no part of a run's name, so it may decide nothing.
-    chosen = [make(cfg["hook"][name]) for name in sorted(cfg["hook"])]
-    hooks: list[Hook] = [*prepared.updates, *chosen]
+    for hook in chosen:
+        hook.prepare(schedule)
+    hooks = [*prepared.updates, *chosen]
+    distillation: Distillation = make(cfg["distillation"])
+    teacher = distillation.teacher(cfg["arch"])
+    if teacher is not None:
+        hooks += distillation.attach(model, build_model({**cfg, "arch": teacher}, dataset, device))
     activations = model.activations()
     if activations:
-        hooks.append(Activate(activations, model.routes, budget["train_steps"]))
+        hooks.append(Activate(activations, model.routes, length.steps))
     followers = ModelProgress(model)
     if followers.listeners:
         hooks.append(followers)
     hooks += prepared.hooks
     runtime = Runtime(
-        optimizer=make(cfg["optimizer"], model=model),
+        optimizer=make(cfg["optimizer"], model=WithTerms(model, beside) if beside else model),
         schedule=schedule,
         loader=loader,
         hooks=hooks,
@@ -104,6 +119,7 @@ def build_trainer(
         folder=folder,
         replicas=replicas,
         account=account,
+        beside=beside,
     )
     plan = Plan(
         seconds=length.seconds,
@@ -111,15 +127,30 @@ def build_trainer(
         accumulation=micro_steps(train["accumulation"], process.world),
         grad_clip=train["grad_clip"],
         autocast=choose_precision(train["precision"], device),
+        before=parts.before,
+        after=parts.after,
     )
     return Trainer(model, plan, runtime, prepared.loss)
 
 
-def run_length(budget: Mapping[str, Any], quantizer: Any) -> RunLength:
-    """How long training lasts, once the calibration of ``quantizer`` has its share."""
+def rows_of(train: Mapping[str, Any], world: int) -> int:
+    """Windows of one micro-batch."""
+    return train["batch_tokens"] // (train["window"] * micro_steps(train["accumulation"], world) * world)
+
+
+def budget_parts(cfg: Mapping[str, Any], quantizer: Quantizer, hooks: Sequence[Hook]) -> BudgetParts:
+    """The training budget as calibration, distillation and ``hooks`` part it.
+
+    Raises ConfigError where no step is left.
+    """
     source = quantizer.calibration_source
-    reserve = 0.0 if source is None else float(source.reserve_seconds)
-    return RunLength(training_seconds(budget, reserve), budget["train_steps"])
+    reserve_seconds = 0.0 if source is None else float(source.reserve_seconds)
+    return parted(cfg["budget"], reserve_seconds, make(cfg["distillation"]).share, sum(hook.reserve for hook in hooks))
+
+
+def run_length(budget: Mapping[str, Any], parts: BudgetParts) -> RunLength:
+    """How long the steps last."""
+    return RunLength(parts.main if budget["train_steps"] is None else budget["train_seconds"], parts.steps)
 
 
 def wants_compile(cfg: Mapping[str, Any], device: torch.device) -> bool:
@@ -149,15 +180,17 @@ def compile_loss(trainer: Trainer, mode: str, seconds: float) -> str | None:
     is ``always``.
     """
     torch._dynamo.reset()  # earlier runs of this process count against the compiler's limit of graphs
-    loss = trainer.loss
-    assert isinstance(loss, Loss), "build_trainer made it"
-    loss.compile_model_part(partial(torch.compile, dynamic=False))
+    assert isinstance(trainer.loss, Loss), "build_trainer made it"
+    parts: list[Loss | Hook] = [trainer.loss, *trainer.hooks]
+    for part in parts:
+        part.compile_model_part(partial(torch.compile, dynamic=False))
     try:
         warm_up(trainer, seconds)
     except torch._dynamo.exc.TorchDynamoException as error:
         first = str(error).strip().splitlines()[0]
         if mode == "always":
             raise ConfigError(f"train.compile: always was asked for, but compiling failed: {first}") from error
-        loss.compile_model_part(lambda eager: eager)
+        for part in parts:
+            part.compile_model_part(lambda eager: eager)
         return first
     return None

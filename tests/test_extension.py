@@ -35,7 +35,12 @@ PATTERNS = {
     "optimizer/orthogonal": "newton_schulz",
     "optimizer/normalize": "none",
     "optimizer/decay": "decoupled",
+    "optimizer/sharding": "replicated",
     "schedule": "warmdown",
+    "curriculum": "none",
+    "distillation": "none",
+    "auxiliary": "encoder",
+    "averaging": "none",
     "hook": "wallclock",
     "qat": "none",
     "quant": "rtn",
@@ -125,7 +130,7 @@ def _add(root, group, pattern):
 
 def words_of_a_run():
     words = [f"{g.path}={NAME}" for g in technique_groups() if not g.many and g.path != "quant/calibration"]
-    words += ["hook=[dummy,ema,validate]", "logger=[dummy]", "arch/addon=[dummy]"]
+    words += ["hook=[dummy,validate]", "logger=[dummy]", "arch/addon=[dummy]", "auxiliary=[dummy]"]
     return [*words, "size=tiny", "budget=smoke", "budget.subset_tokens=1000", "train.compile=never"]
 
 

@@ -53,6 +53,7 @@ class ForwardContext:
     under the addon's name. ``visit`` is the one being run: parts of visits that share a control key are shared.
     ``head`` is, for the site ``output``, the matrix [V, D] that scores words and the cap of the logits. ``mlp_in_BTD``:
     what the last MLP so far was given. ``told``: vectors that were asked for, by name.
+    ``encoder_BTD``: the stream as the last encoder visit so far left it.
     """
 
     ids_BT: Tensor
@@ -64,6 +65,7 @@ class ForwardContext:
     head: tuple[Tensor, float] | None = None
     mlp_in_BTD: Tensor | None = None
     told: dict[str, Tensor] = field(default_factory=dict)
+    encoder_BTD: Tensor | None = None
 
 
 class Layer(Part):

@@ -65,6 +65,7 @@ class UNet(Part):
         self.recurrence: Recurrence = make(recurrence, dims=dims)
         self.routes = {s.name: s for s in self.recurrence.routes()}
         self.active = next(iter(self.routes))
+        self.terms: Sequence[nn.Module] = ()  # no modules of this one: training alone knows them
         self.lanes: Lanes = make(lanes, dims=dims)
         # Specifications hold no parameters: they are made before anything random is drawn, to be checked together.
         specifications: dict[str, Addon] = {name: make(node) for name, node in addons.items()}
@@ -203,6 +204,7 @@ class UNet(Part):
             # Pushed after the recurrence has had its say, so that a skip carries what the next block reads.
             if visit.half == "encoder":
                 assert len(stream) == 1, "lanes began in the encoder half"
+                context.encoder_BTD = stream[0]
                 stack.append(stream[0])
         return rms_norm(self.lanes.merge(stream)), context
 
@@ -266,6 +268,8 @@ class UNet(Part):
         x_BTD, context = self.trunk(ids_BT, targets_BT if self.training else None)
         loss = self.word_loss(x_BTD, targets_BT)
         if self.training:
+            for term in self.terms:
+                loss = term(loss, x_BTD, context, self)
             context.head = (self.output_table, self.softcap)
             for part in self.parts_at("output"):
                 part(x_BTD, context)

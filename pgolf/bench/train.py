@@ -124,7 +124,7 @@ class Bench:
             began = self.now()
             for _ in range(steps):
                 trainer._step()
-                trainer._rest()
+                trainer.rest()
             row["step"].append((self.now() - began) / steps)
             for lap in LAPS:
                 row[lap].append(trainer.clock.laps.get(lap, 0.0) / steps)

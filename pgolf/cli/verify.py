@@ -20,7 +20,9 @@ def add_parser(subparsers: Any) -> None:
         "artifact by that script in sealed processes and audits it at new places. Exit status 0: the claim stands, "
         "4: it does not, 2: there is nothing to judge.",
     )
-    parser.add_argument("folder", type=home, metavar="FOLDER", help="a run folder, runs/<name>/seed=<n>")
+    parser.add_argument(
+        "folder", type=home, metavar="FOLDER", help="a run folder, runs/<name>/seed=<n>, or a record folder"
+    )
     parser.add_argument(
         "texts",
         type=home,

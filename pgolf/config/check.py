@@ -66,6 +66,12 @@ def _wanted(group: Group, cfg: Mapping[str, Any]) -> bool:
     return get_origin(hint) in (dict, Mapping)
 
 
+def _home(node: Mapping[str, Any], group: Group) -> Group:
+    """The group whose package the node's target lies in; ``group`` where it is none."""
+    package = str(node["_target_"]).rpartition(".")[0].rpartition(".")[0]
+    return next((other for other in GROUPS if other.package == package), group)
+
+
 def _child_group(group: Group, key: str) -> bool:
     return any(other.path == f"{group.path}/{key}" for other in GROUPS)
 
@@ -109,7 +115,7 @@ def bind_problems(node: Mapping[str, Any], group: Group, place: str) -> Iterator
             if problem:
                 yield f"{place}.{key}: {value!r} {problem}"
             elif isinstance(value, Mapping) and "_target_" in value and not _child_group(group, key):
-                yield from bind_problems(value, group, f"{place}.{key}")  # an option of the group within another
+                yield from bind_problems(value, _home(value, group), f"{place}.{key}")  # an option within another
     for key, parameter in parameters.items():
         if key not in given and parameter.default is inspect.Parameter.empty:
             yield f"{place}.{key}: missing; {name} takes {takes}"

@@ -132,7 +132,7 @@ def _option_groups(*configs: Mapping[str, Any]) -> Iterator[str]:
 def _read_by_run(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """The content, of the config of an older version too, which may lack what today's has."""
     size = {**dict.fromkeys(SIZE_KEYS), **cfg["size"]}
-    return content({**cfg, "size": size, "hook": cfg.get("hook") or {}})
+    return content({**cfg, "size": size, **{key: cfg.get(key) or {} for key in ("train", "hook")}})
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -7,8 +7,9 @@ them to its constructor's signature.
 from __future__ import annotations
 
 import typing
-from collections.abc import Sequence
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, Optional
@@ -18,6 +19,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pgolf.config.by_size import by_size
+from pgolf.config.content import STEERING
 from pgolf.core.command import home
 
 
@@ -120,6 +122,10 @@ class Root:
     arch: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     schedule: dict[str, Any] = field(default_factory=dict)
+    curriculum: dict[str, Any] = field(default_factory=dict)
+    distillation: dict[str, Any] = field(default_factory=dict)
+    auxiliary: dict[str, Any] = field(default_factory=dict)
+    averaging: dict[str, Any] = field(default_factory=dict)
     hook: dict[str, Any] = field(default_factory=dict)
     qat: dict[str, Any] = field(default_factory=dict)
     quant: dict[str, Any] = field(default_factory=dict)
@@ -145,6 +151,19 @@ class Root:
 
 FACTS = tuple(name for name, hint in typing.get_type_hints(Root).items() if typing.get_origin(hint) is not dict)
 """The root keys that are typed here; the others are groups that choose an implementation."""
+
+
+def with_defaults(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved config with the keys that later versions have added to what steers a run and to ``train``, at their
+    defaults, by which a run is as it was before there were these keys."""
+    steering = {key: value for key, value in _defaults(Root).items() if key in STEERING}
+    return steering | dict(cfg) | {"train": _defaults(Training) | dict(cfg.get("train") or {})}
+
+
+def _defaults(schema: type) -> dict[str, Any]:
+    """The keys of a schema that have a plain default, enums by name."""
+    found = {one.name: one.default for one in fields(schema) if one.default not in (MISSING, NO_DEFAULT)}
+    return {key: value.name if isinstance(value, Enum) else value for key, value in found.items()}
 
 
 def fact_problem(dotted: str, value: Any) -> str | None:

@@ -34,8 +34,15 @@ def iterate(u_PMN: Tensor, quintics: Sequence[Quintic], dtype: torch.dtype, marg
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * margin + 1e-7)
     tall = x.size(-2) > x.size(-1)
     if tall:
-        x = x.mT
+        x = x.mT.contiguous()
+    # In place, into memory asked for once: on a CPU fresh memory costs a third of the time.
+    product = torch.empty_like(x)
+    gram = x.new_empty(*x.shape[:-1], x.size(-2))
+    square = torch.empty_like(gram)
     for a, b, c in quintics:
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        torch.bmm(x, x.mT, out=gram)
+        torch.bmm(gram, gram, out=square)
+        gram.mul_(b).add_(square.mul_(c))
+        torch.bmm(gram, x, out=product)
+        x.mul_(a).add_(product)
     return (x.mT if tall else x).to(u_PMN.dtype)

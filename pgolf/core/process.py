@@ -10,8 +10,9 @@ import random
 import resource
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -150,6 +151,19 @@ def peak_memory(device: torch.device) -> tuple[int, int]:
         return torch.mps.current_allocated_memory(), torch.mps.driver_allocated_memory()
     resident = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return resident, resident
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a process could still take there, within its control group too; None where nobody says."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    found = []
+    with suppress(OSError, ValueError, StopIteration), open("/proc/meminfo") as handle:
+        found.append(1024 * int(next(line for line in handle if line.startswith("MemAvailable")).split()[1]))
+    with suppress(OSError, ValueError):
+        most, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+        found.append(most - used)
+    return min(found, default=None)
 
 
 def hardware_name(device: torch.device) -> str:

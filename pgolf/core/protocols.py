@@ -107,6 +107,9 @@ class Model(Protocol):
 
     active: str
     training: bool
+    terms: Sequence[nn.Module]
+    """What training makes of the loss (``pgolf.auxiliary.base.Term``), set by whoever builds a trainer; no part of
+    the model, of its parameters or of its state."""
 
     @property
     def routes(self) -> Mapping[str, object]:

@@ -151,21 +151,28 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What training leaves behind; ``state`` is the (averaged) weights by name, on the CPU."""
+    """What training leaves behind; ``state`` is the (averaged) weights by name, on the CPU.
+
+    ``seconds_before``: those of ``seconds`` that went before the first step, to a teacher. ``exported``: which
+    weights these are, in words.
+    """
 
     state: Mapping[str, Any]
     seconds: float
     steps: int
     tokens: int
     stopped_by: str
+    seconds_before: float = 0.0
+    exported: str = ""
 
     @property
     def tokens_per_second(self) -> float:
-        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+        seconds = self.seconds - self.seconds_before
+        return self.tokens / seconds if seconds > 0 else 0.0
 
     @property
     def ms_per_step(self) -> float:
-        return 1000 * self.seconds / self.steps if self.steps else 0.0
+        return 1000 * (self.seconds - self.seconds_before) / self.steps if self.steps else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
 A loss is a spike where it exceeds the mean of the last ``recent`` losses by more than ``deviations`` of their standard
 deviations and by more than ``least_nats``; one is told in ``recent`` steps. A parameter is dead that has had no
 gradient but zero in ``steps`` steps since the last of the model's routes became active, or in the whole run where that
-is shorter. A gradient that is no number ends a run by itself (``pgolf.train.trainer``), with its parameter's name.
+is shorter. Where gradients are no numbers, the first parameter, in the model's order, that has such a one is named; the
+run ends at the next step, as its loss is no number then.
 Source: "dead settings" that ran unnoticed in public records (spec records §7).
-Cost in bytes: none. Cost in step time: none to speak of; only parameters without a gradient so far are looked at.
+Cost in bytes: none. Cost in step time: a norm of the gradients, well under 1 %; of those that are no numbers, the
+sharding by banks leaves none to tell apart.
 Hurts: nothing, it only reads; a word with two meanings can look like a spike, hence both thresholds.
 """
 
@@ -16,6 +18,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 from pgolf.train.trainer import Hook, Trainer
 
@@ -23,7 +27,7 @@ MOST_NAMES = 5  # in one line
 
 
 class Anomaly(Hook):
-    """Tells ``anomaly``: of ``kind`` spike with ``loss`` and ``mean``, or dead with ``names``."""
+    """Tells ``anomaly``: of ``kind`` spike with ``loss`` and ``mean``, dead or no_number with ``names``."""
 
     def __init__(
         self, *, recent: PositiveInt, deviations: PositiveFloat, least_nats: PositiveFloat, steps: PositiveInt
@@ -37,6 +41,7 @@ class Anomaly(Hook):
 
     def after_step(self, trainer: Trainer) -> None:
         self._look_at_loss(trainer)
+        self._look_for_numbers(trainer)
         if not self._told:
             self._look_at_gradients(trainer)
 
@@ -52,6 +57,14 @@ class Anomaly(Hook):
                 trainer.tell("anomaly", text, kind="spike", loss=loss, mean=mean)
                 self._quiet_until = trainer.step + self.recent
         self._losses.append(loss)
+
+    def _look_for_numbers(self, trainer: Trainer) -> None:
+        found = {name: p.grad for name, p in trainer.model.named_parameters() if p.grad is not None}
+        if not torch.nn.utils.get_total_norm(list(found.values())).isfinite():
+            broken = [name for name, gradient in found.items() if not gradient.isfinite().all()]
+            named = broken[0] if broken else "no single parameter, but their norm"
+            text = f"gradient is no number at step {trainer.step:,}: {named}"
+            trainer.tell("anomaly", text, kind="no_number", names=tuple(broken))
 
     def _look_at_gradients(self, trainer: Trainer) -> None:
         parameters = dict(trainer.model.named_parameters())

@@ -2,7 +2,8 @@
 
 The state of the trainer (weights, optimizer, averages, place in the text, random numbers, phases, clock) goes to
 ``checkpoints/`` in the run's folder, whole or not at all; ``resume=true`` goes on from the newest to the same bits.
-A signal waits for the end of the step it comes in. Where the disk refuses one, the last that is there stays.
+Whatever breaks off a step, it is that of the last rest: a signal waits for the end of an update of the weights, and
+what a step has drawn before is put back. Where the disk refuses one, the last that is there stays.
 Source: the habit of every trainer that runs for longer than its machine; design/house.md §5.
 Cost in bytes: none in the artifact; on the disk ``keep`` times model, averages and optimizer, removed when the run is
 complete. Cost in step time: none, the clock stands still meanwhile; it neither reads text nor makes weights.
@@ -18,11 +19,12 @@ from typing import Any
 
 import torch
 
-from pgolf.core.errors import RunError
+from pgolf.core.errors import RunError, TrainingError, UserError
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 from pgolf.core.results import TrainResult
 from pgolf.core.signals import undisturbed
 from pgolf.train.checkpoints import Checkpoints
+from pgolf.train.state import random_state
 from pgolf.train.trainer import Hook, Trainer
 
 
@@ -35,22 +37,38 @@ class Checkpoint(Hook):
     def __init__(self, *, every_seconds: PositiveFloat, keep: PositiveInt) -> None:
         self.every_seconds, self.keep = every_seconds, keep
         self._last: float | None = None  # what the clock said at the last one, or when this process began
+        self._drawn: Mapping[str, Any] = {}  # what a step changes before it changes weights, as of the last rest
+        self._rested = (0, 0.0)  # when that was
 
     def at_start(self, trainer: Trainer) -> None:
         if trainer.folder is not None:
-            trainer.whole_step = undisturbed
+            trainer.whole_update = undisturbed
 
     def at_rest(self, trainer: Trainer) -> None:
-        elapsed = trainer.clock.elapsed
+        elapsed = trainer.elapsed + trainer.seconds_before
         self._last = elapsed if self._last is None else self._last
+        if trainer.folder is not None:
+            self._rested = _place(trainer)
+            self._drawn = {
+                "loader": trainer.loader.state(),
+                "seconds": trainer.clock.elapsed,
+                "tokens": trainer.tokens,
+                "random": random_state(),
+            }
         if trainer.stopped_by is None and elapsed - self._last >= self.every_seconds:
             self._last = elapsed
             self._keep(trainer, trainer.state)
 
     def at_break(self, trainer: Trainer, error: BaseException) -> None:
-        """A step that failed leaves no whole state; the last checkpoint stays."""
-        if isinstance(error, KeyboardInterrupt) and trainer.resting and trainer.step:
-            self._keep(trainer, trainer.state, f"step {trainer.step:,} is kept; resume=true goes on from there")
+        """An update that failed leaves no whole state, and a loss that is no number comes again; then the last
+        checkpoint stays."""
+        if trainer.folder and any(_place(trainer)) and trainer.resting and not isinstance(error, TrainingError):
+            drawn = self._drawn if self._rested == _place(trainer) else {}  # else an update has just ended
+            text = f"step {trainer.step:,} is kept; resume=true goes on from there"
+            try:
+                self._keep(trainer, lambda: {**trainer.state(), **drawn}, text)
+            except Exception as problem:  # the error that broke the run off is the one to tell
+                trainer.tell("checkpoint", f"step {trainer.step:,} is not kept: {problem!r}", seconds=0.0)
 
     def at_result(self, trainer: Trainer, result: TrainResult) -> None:
         def state() -> dict[str, Any]:
@@ -63,6 +81,8 @@ class Checkpoint(Hook):
         self, trainer: Trainer, state: Callable[[], Mapping[str, Any]], text: str = "", trained: bool = False
     ) -> None:
         if trainer.folder is None:
+            if trainer.replicas.world > 1:
+                state()  # what replicas hold in parts they bring together
             return
         began = time.perf_counter()
         with trainer.clock.paused():
@@ -70,9 +90,14 @@ class Checkpoint(Hook):
                 _check_finite(trainer)
                 checkpoints = Checkpoints(trainer.folder)
                 checkpoints.write(trainer.step, trainer.account(), state(), keep=self.keep, trained=trained)
-            except RunError as error:
+            except (UserError, OSError, RuntimeError) as error:  # the device may be what broke
                 text = f"{error}; the last that is there stays"
         trainer.tell("checkpoint", text, seconds=time.perf_counter() - began)
+
+
+def _place(trainer: Trainer) -> tuple[int, float]:
+    """How far the run is; a teacher's steps are none of the run's, but take seconds."""
+    return trainer.step, trainer.seconds_before
 
 
 def _check_finite(trainer: Trainer) -> None:

@@ -9,12 +9,14 @@ Hurts: nothing, it only reads.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pgolf.arch.learned import learned
 from pgolf.core.ranges import PositiveInt
 from pgolf.train.trainer import Hook, Trainer
 
 
-class Controls(Hook):
+class ControlCurves(Hook):
     def __init__(self, *, every: PositiveInt) -> None:
         self.every = every
 
@@ -22,4 +24,5 @@ class Controls(Hook):
         if trainer.step % self.every == 0:
             width = trainer.model.output_table.size(1)
             rows = learned(trainer.model, width)  # type: ignore[arg-type]
-            trainer.tell("controls", series=True, **{f"learned/{row.name}": row.value for row in rows})
+            facts: dict[str, Any] = {f"learned/{row.name}": row.value for row in rows}
+            trainer.tell("controls", series=True, **facts)

@@ -1,6 +1,6 @@
 """Norms of gradients and updates and the size of weights, by optimizer group, as curves over the steps.
 
-Every ``every`` steps: ``grad_norm`` of all gradients and ``grad_norm/GROUP`` of a group's, both before clipping;
+Every ``every`` steps: ``grad_norm`` of all gradients and ``grad_norm/GROUP`` of a group's, as the optimizer gets them;
 ``update_norm/GROUP``, what the step (and what belongs to it) added to the weights; ``weight_rms/GROUP``, the root of
 their mean square after it. Norms are ‖·‖₂ over all weights of a group.
 Source: what runs are usually watched by; spec records §7.
@@ -10,6 +10,9 @@ Hurts: nothing, it only reads.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,19 +45,17 @@ class Norms(Hook):
         parameters = dict(trainer.model.named_parameters())
         for name, spec in trainer.model.param_specs().items():
             groups.setdefault(spec.group, []).append(name)
-        clip = trainer.plan.grad_clip
-        scaled = 1.0 if clip is None else min(1.0, clip / (trainer.grad_norm + 1e-6))  # as clipping scales
-        found = {"grad_norm": trainer.grad_norm}
+        found: dict[str, Any] = {"grad_norm": _norm([p.grad for p in parameters.values() if p.grad is not None])}
         for group, names in groups.items():
             weights = [parameters[name] for name in names]
             gradients = [p.grad for p in weights if p.grad is not None]
             moved = [p - self._before[name] for name, p in zip(names, weights, strict=True)]
-            found[f"grad_norm/{group}"] = _norm(gradients) / scaled
+            found[f"grad_norm/{group}"] = _norm(gradients)
             found[f"update_norm/{group}"] = _norm(moved)
             found[f"weight_rms/{group}"] = _norm(weights) / max(1, sum(p.numel() for p in weights)) ** 0.5
         self._before = {}
         trainer.tell("norms", series=True, **found)
 
 
-def _norm(tensors: list[Tensor]) -> float:
+def _norm(tensors: Sequence[Tensor]) -> float:
     return float(torch.nn.utils.get_total_norm(tensors)) if tensors else 0.0

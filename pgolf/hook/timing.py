@@ -13,6 +13,8 @@ Hurts: nothing, it only reads.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from pgolf.core.ranges import PositiveInt
@@ -62,7 +64,7 @@ class Timing(Hook):
             self._laps, self._done = laps, (trainer.tokens, self._operations)
             trainer.tell("timing", series=True, **self._facts(trainer, spent, tokens, operations))
 
-    def _facts(self, trainer: Trainer, spent: dict[str, float], tokens: int, operations: float) -> dict[str, float]:
+    def _facts(self, trainer: Trainer, spent: dict[str, float], tokens: int, operations: float) -> dict[str, Any]:
         seconds = sum(spent.values())
         if not seconds:
             return {}

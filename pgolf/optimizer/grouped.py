@@ -7,17 +7,18 @@ Every optimizer of the group is ``Grouped``; it brings the optimizers and, where
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pgolf.core.results import OptimizerGroup
 
 if TYPE_CHECKING:
     from pgolf.core.protocols import Model
     from pgolf.train.phases import Phase
+    from pgolf.train.replicas import Replicas
 
 
 class Grouped:
@@ -27,6 +28,13 @@ class Grouped:
         self.optimizers = optimizers
         self.steps = 0  # taken
         self._base_lrs = {name: [g["lr"] for g in o.param_groups] for name, o in optimizers.items()}
+
+    def average(
+        self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
+    ) -> None:
+        """Replace gradients, and ``also``, by their means over ``replicas``, as far as this process needs them for its
+        part of the step; the gradients' norm over all ``parameters`` is ``clip`` at most."""
+        average(replicas, parameters, also, clip)
 
     def step(self, lr_scale: float, progress: float) -> None:
         """One update with every learning rate times ``lr_scale``; ``progress`` is the fraction of the run done."""
@@ -54,6 +62,15 @@ class Grouped:
         self.steps = state["steps"]
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(copy.deepcopy(dict(state[name])))
+
+
+def average(replicas: Replicas, parameters: Sequence[Tensor], also: Sequence[Tensor], clip: float | None) -> None:
+    """``Grouped.average`` where every process needs every gradient."""
+    replicas.mean_([*also, *(p.grad for p in parameters if p.grad is not None)])
+    if clip is not None:
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if norm.isfinite():  # else no gradient would be a number any more, and nobody could tell whose was none
+            nn.utils.clip_grads_with_norm_(parameters, clip, norm)
 
 
 def partition(model: Model) -> dict[str, list[nn.Parameter]]:

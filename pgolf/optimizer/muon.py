@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from pgolf.optimizer.matrix_update import MatrixUpdate, shape_scale
+from pgolf.optimizer.sharding.base import Bank, Sharding
 
 
 class Decays(Protocol):
@@ -40,47 +41,55 @@ class Muon(torch.optim.Optimizer):
         momentum: float,
         update: MatrixUpdate,
         decay: Decays,
+        sharding: Sharding | None = None,
     ) -> None:
         assert all(p.ndim == 2 for group in groups for p in group["params"]), "Muon takes matrices only"
         super().__init__(groups, {"momentum": momentum})
         self.update, self.decay = update, decay
+        self.sharding = Sharding() if sharding is None else sharding
         self._stacks: dict[tuple[int, torch.Size], _Stack] = {}
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for bank, updates in self.sharding.updates(self.banks(), self._update_of):
+            group = bank.group
+            self.decay(bank.members, updates, group["lr"] * group["weight_decay"])
+            torch._foreach_add_(bank.members, updates, alpha=-group["lr"] * shape_scale(bank.key[1]))
+
+    def banks(self) -> list[Bank]:
+        found: dict[tuple[int, torch.Size], Bank] = {}
         for number, group in enumerate(self.param_groups):
-            by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
             for p in group["params"]:
                 if p.grad is not None:
-                    by_shape.setdefault(p.shape, []).append((p, p.grad))
-            for shape, pairs in by_shape.items():
-                members = [p for p, _ in pairs]
-                gradient_KMN = torch.stack([gradient for _, gradient in pairs]).float()
-                state = self._stacked(number, shape, members, gradient_KMN)
-                update_KMN = self.update(gradient_KMN, state, group["momentum"])
-                updates = update_KMN.unbind()
-                self.decay(members, updates, group["lr"] * group["weight_decay"])
-                torch._foreach_add_(members, updates, alpha=-group["lr"] * shape_scale(shape))
+                    found.setdefault((number, p.shape), Bank((number, p.shape), group, [])).members.append(p)
+        return list(found.values())
+
+    def _update_of(self, bank: Bank, members: list[Tensor], gradient_PMN: Tensor) -> Tensor:
+        """Of some of a bank's members, each whole or in as many pieces."""
+        state = self._stacked(bank.key, members, gradient_PMN)
+        return self.update(gradient_PMN, state, bank.group["momentum"])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._stacks.clear()
         super().load_state_dict(state_dict)
 
-    def _stacked(self, group: int, shape: torch.Size, members: list[Tensor], like_KMN: Tensor) -> Mapping[str, Tensor]:
+    def _stacked(self, key: tuple[int, torch.Size], members: list[Tensor], like_PMN: Tensor) -> Mapping[str, Tensor]:
         """The members' state as stacks, of which their entries in ``state`` are views; made anew only where other
         matrices than last time have a gradient."""
-        held = self._stacks.get((group, shape))
+        held = self._stacks.get(key)
         if held is None or held.members != [id(p) for p in members]:
-            for p, like in zip(members, like_KMN, strict=True):
+            pieces = len(like_PMN) // len(members)
+            for p, like in zip(members, like_PMN.split(pieces), strict=True):
                 if not self.state[p]:
-                    first = self.update.new_state(like[None])
-                    self.state[p].update({name: value[0] for name, value in first.items()})
+                    first = self.update.new_state(like)
+                    self.state[p].update({name: value if pieces > 1 else value[0] for name, value in first.items()})
             names = list(self.state[members[0]])
             stacks = {name: torch.stack([self.state[p][name] for p in members]) for name in names}
             for name, stack in stacks.items():
                 for p, view in zip(members, stack, strict=True):
                     self.state[p][name] = view
-            held = self._stacks[group, shape] = _Stack([id(p) for p in members], stacks)
+                stacks[name] = stack.flatten(0, 1) if pieces > 1 else stack
+            held = self._stacks[key] = _Stack([id(p) for p in members], stacks)
         return held.state
 
 

@@ -14,10 +14,11 @@ Hurts: a ramp counted in steps never arrives on short runs, hence the fraction o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
+from torch import Tensor, nn
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
@@ -27,6 +28,7 @@ from pgolf.optimizer.grouped import Grouped, partition, with_rates
 from pgolf.optimizer.matrix_update import MatrixUpdate
 from pgolf.optimizer.muon import Muon
 from pgolf.train.phases import Phase
+from pgolf.train.replicas import Replicas
 
 
 class MuonAdamW(Grouped):
@@ -54,14 +56,15 @@ class MuonAdamW(Grouped):
         orthogonal: Mapping[str, Any],
         normalize: Mapping[str, Any],
         decay: Mapping[str, Any],
+        sharding: Mapping[str, Any],
         beta1: Fraction,
         beta2: Fraction,
         epsilon: PositiveFloat,
     ) -> None:
-        if momentum_ramp_in == "fraction" and momentum_ramp > 1:
+        if momentum_ramp % 1 if momentum_ramp_in == "steps" else momentum_ramp > 1:
             raise ConfigError(
-                f"optimizer.momentum_ramp: {momentum_ramp:g} is no fraction of the run; optimizer.momentum_ramp_in="
-                "steps counts in steps"
+                f"optimizer.momentum_ramp: {momentum_ramp:g} is no {momentum_ramp_in.rstrip('s')}, which "
+                "optimizer.momentum_ramp_in says; a fraction of the run lies in 0 to 1, steps are whole"
             )
         if decay_taper_factor < 1 and decay_taper_from == 1:
             raise ConfigError("optimizer.decay_taper_factor: has no effect from the run's end on (decay_taper_from: 1)")
@@ -82,6 +85,7 @@ class MuonAdamW(Grouped):
             momentum=momentum_start,
             update=MatrixUpdate(make(orthogonal, dtype=getattr(torch, ns_dtype)), make(normalize), nesterov),
             decay=make(decay),
+            sharding=make(sharding),
         )
         rates = {
             "embedding": (embedding_lr, embedding_weight_decay),
@@ -91,6 +95,11 @@ class MuonAdamW(Grouped):
         }
         self.adamw = torch.optim.AdamW(with_rates(groups, rates), betas=(beta1, beta2), eps=epsilon)
         super().__init__(muon=self.muon, adamw=self.adamw)
+
+    def average(
+        self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
+    ) -> None:
+        self.muon.sharding.average(replicas, parameters, self.muon.banks(), also, clip)
 
     def _prepare(self, progress: float) -> None:
         start, end, ramp = self.ramp

@@ -32,8 +32,9 @@ from pgolf.core.ranges import PositiveFloat, PositiveInt
 from pgolf.qat.base import Prepared, QATMethod
 from pgolf.qat.grid_plan import grid_bits, grid_plan, gridded, linear_layers
 from pgolf.qat.replaced import ReplacedLoss
-from pgolf.qat.start import Start, StartFraction, StartScale, Switch
+from pgolf.qat.start import Switch
 from pgolf.quant.grid import as_rows, qmax
+from pgolf.train.start import Start, StartFraction, StartScale
 
 if TYPE_CHECKING:
     from pgolf.core.protocols import Model, Quantizer

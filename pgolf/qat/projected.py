@@ -17,7 +17,8 @@ import torch
 
 from pgolf.qat.base import Loss, Prepared, QATMethod
 from pgolf.qat.grid_plan import Grid, grid_plan
-from pgolf.qat.start import Start, StartFraction, StartScale, Switch
+from pgolf.qat.start import Switch
+from pgolf.train.start import Start, StartFraction, StartScale
 from pgolf.train.trainer import Hook, Trainer
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Projected(QATMethod):
 
 class Project(Hook):
     """The projection; does nothing before ``turn_on``."""
+
+    of_update = True
 
     def __init__(self, model: Model, grids: Mapping[str, Grid]) -> None:
         parameters = dict(model.named_parameters())

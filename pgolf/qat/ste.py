@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from pgolf.qat.base import Prepared, QATMethod
 from pgolf.qat.grid_plan import grid_plan
 from pgolf.qat.replaced import ReplacedLoss
-from pgolf.qat.start import Start, StartFraction, StartScale, Switch
+from pgolf.qat.start import Switch
+from pgolf.train.start import Start, StartFraction, StartScale
 
 if TYPE_CHECKING:
     from pgolf.core.protocols import Model, Quantizer

@@ -23,8 +23,9 @@ from pgolf.core.ranges import Between
 from pgolf.qat.base import Prepared, QATMethod
 from pgolf.qat.grid_plan import grid_bits, linear_layers
 from pgolf.qat.replaced import ReplacedLoss
-from pgolf.qat.start import Start, StartFraction, StartScale, Switch
+from pgolf.qat.start import Switch
 from pgolf.quant.grid import SMALLEST_NORMAL_FP16, ScaleFloor, as_rows, qmax, row_clip
+from pgolf.train.start import Start, StartFraction, StartScale
 
 if TYPE_CHECKING:
     from pgolf.core.protocols import Model, Quantizer

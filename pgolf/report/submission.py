@@ -13,6 +13,8 @@ from typing import Any
 from pgolf.core.errors import RunError
 from pgolf.core.json_text import read_json
 from pgolf.report.against import Reference
+from pgolf.report.entry import Scored
+from pgolf.report.schema import SCHEMA, problems_of
 from pgolf.report.statistics import Sample
 
 SUBMISSION_NAME = "submission.json"
@@ -26,6 +28,8 @@ def read_claim(path: Path) -> Reference:
     node = read_json(path, RunError)
     if not isinstance(node, dict):
         raise RunError(f"{path}: no submission: not a mapping")
+    if node.get("schema") == SCHEMA:
+        return _own(path, node)
     seeds = list(_seed_results(node))
     notes = [f"as {path} claims it; nobody has proved that here"]
     bpb, exact = _sample(path, node, seeds, "bpb", notes)
@@ -40,6 +44,24 @@ def read_claim(path: Path) -> Reference:
         (str(node[key]) for key in ("name", "title", "author") if isinstance(node.get(key), str)), path.parent.name
     )
     return Reference(label, bpb, loss, per_token, exact=exact, published=True, notes=tuple(notes))
+
+
+def _own(path: Path, node: Mapping[str, Any]) -> Reference:
+    """Of a record that pgolf wrote: what was scored is known too. Raises RunError where it is not as it was written."""
+    problems = problems_of(node)
+    if problems:
+        raise RunError("\n".join(f"{path}: {problem}" for problem in problems))
+    scored = Scored(*(node[name] for name in ("data", "split", "metric", "text_bytes", "tokens", "method")))
+    runs = node["seed_results_all_runs_disclosure"]
+    return Reference(
+        label=node["name"],
+        bpb=Sample(len(node["seeds"]), node["val_bpb"], node["val_bpb_std"]),
+        loss=Sample(len(node["seeds"]), node["val_loss"], node["val_loss_std"]),
+        bytes_per_token=scored.bytes / scored.tokens if scored.tokens else None,
+        scored=scored,
+        exact=node["val_bpb_std"] is None,
+        notes=(f"{len(runs)} runs are disclosed, {sum(run['counted'] for run in runs)} counted",),
+    )
 
 
 def _sample(

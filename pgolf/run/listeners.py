@@ -47,6 +47,11 @@ class Screen:
             self.bars["compile"]("compile", event.facts["done"], event.facts["total"])
         elif event.name == "step" and "train" in self.bars:
             self._move(event)
+        elif event.name == "teacher_step" and "train" in self.bars:
+            facts = event.facts
+            self.bars["train"].update(
+                facts["teacher_steps"], fraction=facts["teacher_progress"], loss=facts["teacher_loss"]
+            )
         for index, line in enumerate(event.text.splitlines()):
             label = event.name if index == 0 else ""
             self.console.line(f"{label:<{_LABEL_WIDTH}}{line}")

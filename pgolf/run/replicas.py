@@ -29,6 +29,7 @@ from pgolf.config.readonly import thaw
 from pgolf.core.command import complain
 from pgolf.core.errors import ConfigError, RankLost, UserError
 from pgolf.core.launcher import process_facts
+from pgolf.core.make import trait
 from pgolf.core.process import Process, choose_device
 from pgolf.core.signals import HEEDED
 from pgolf.run import stages
@@ -64,6 +65,12 @@ def trains_in(cfg: Mapping[str, Any]) -> Process:
         )
     if process.world > 1 and choose_device(cfg["device"]).type == "mps":
         raise ConfigError(f"device: mps is one device, and {process.world} processes would share it; take one process")
+    sharding = cfg["optimizer"].get("sharding")
+    if process.world > 1 and cfg["resume"] and sharding and trait(sharding, "shards_state", False):
+        raise ConfigError(
+            f"resume: optimizer/sharding keeps a part of the state on each of {process.world} processes, and a "
+            "checkpoint has rank 0's alone; what trains with optimizer/sharding=replicated can be resumed"
+        )
     return process
 
 

@@ -128,10 +128,12 @@ def _check(cfg: Mapping[str, Any], folder: RunFolder, checkpoint: Checkpoint, wo
 
 def _check_state(checkpoint: Checkpoint, trainer: Trainer) -> None:
     """Raise RunError for the state of another model or other hooks: the code was another."""
-    now, state = trainer.state(), checkpoint.state
-    wanted = [*now, *(["result"] if checkpoint.trained else [])]
-    weights = [{name: value.shape for name, value in one.get("model", {}).items()} for one in (now, state)]
-    hooks = [[set(hook) for hook in one.get("hooks", ())] for one in (now, state)]
+    state = checkpoint.state
+    wanted = ["model", "route", "optimizer", "loader", "hooks", "seconds", "step", "tokens", "stopped_by", "random"]
+    wanted += ["result"] if checkpoint.trained else []
+    models = trainer.model.state_dict(), state.get("model", {})
+    weights = [{name: value.shape for name, value in model.items()} for model in models]
+    hooks = [[set(hook) for hook in those] for those in ([h.state() for h in trainer.hooks], state.get("hooks", ()))]
     if missing := [key for key in wanted if key not in state]:
         what = f"it has no {', '.join(missing)}"
     elif weights[0] != weights[1]:

@@ -17,14 +17,15 @@ import torch
 import pgolf.quant.scale
 from pgolf.arch.attention.layer import Attention
 from pgolf.arch.base import SequenceMixer
-from pgolf.build import run_length
-from pgolf.config.check import node_problems
+from pgolf.build import budget_parts, rows_of, run_length
+from pgolf.config.check import bind_problems, node_problems
+from pgolf.config.groups import group_of
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
 from pgolf.core.launcher import process_facts
 from pgolf.core.make import make, trait
 from pgolf.core.prediction import Facts
-from pgolf.core.process import choose_device
+from pgolf.core.process import choose_device, free_memory
 from pgolf.core.registry import modules_of
 from pgolf.eval.evaluation import apart, check_cadence, check_ranks, stages_of, weights_for
 from pgolf.eval.network import FixedNetwork, offers_of, widths_of
@@ -35,6 +36,7 @@ from pgolf.run.replicas import trains_in
 from pgolf.tokenizer.recipe import BOS_ID, vocab_size
 from pgolf.train.activation import Activate
 from pgolf.train.pace import refuse_never
+from pgolf.train.trainer import Hook
 
 
 def check(cfg: Mapping[str, Any], *, trains: bool = True) -> None:
@@ -70,6 +72,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
             broken = broken | {"mixer"}
     built = _Built(cfg, trains)
     model = {"arch", "size", "tokenizer"}
+    timing = {"averaging", "budget", "curriculum", "distillation", "hook", "quant", "schedule"}
     for part, groups, of_training in (
         (_eval_rules, {"eval", "size"}, False),
         (_stage_rules, model | {"mixer", "ngram", "ttt"}, False),
@@ -82,9 +85,14 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
-        (_schedule_rules, {"budget", "schedule", "quant"}, True),
-        (_qat_rules, model | {"budget", "schedule", "quant", "qat"}, True),
-        (_phase_rules, model | {"schedule", "optimizer", "hook", "quant", "qat", "budget"}, True),
+        (_optimizer_rules, model | {"optimizer"}, True),
+        (_auxiliary_rules, model | {"auxiliary"}, True),
+        (_schedule_rules, timing, True),
+        (_hook_rules, timing, True),
+        (_curriculum_rules, {"curriculum", "train"}, True),
+        (_distillation_rules, model | {"distillation"}, True),
+        (_qat_rules, model | timing | {"qat"}, True),
+        (_phase_rules, model | timing | {"optimizer", "qat"}, True),
     ):
         if broken & groups or (of_training and not trains):
             continue
@@ -119,8 +127,21 @@ class _Built:
         return make(self.cfg["quant"])
 
     @cached_property
+    def curriculum(self) -> Any:
+        return make(self.cfg["curriculum"])
+
+    @cached_property
+    def hooks(self) -> list[Hook]:
+        return [make(self.cfg["averaging"]), self.curriculum, *map(make, self.cfg["hook"].values())]
+
+    @cached_property
     def schedule(self) -> Any:
-        return make(self.cfg["schedule"], length=run_length(self.cfg["budget"], self.quantizer))
+        parts = budget_parts(self.cfg, self.quantizer, self.hooks)
+        return make(self.cfg["schedule"], length=run_length(self.cfg["budget"], parts))
+
+    @cached_property
+    def optimizer(self) -> Any:
+        return make(self.cfg["optimizer"], model=self.model)
 
 
 def _eval_rules(built: _Built) -> None:
@@ -276,6 +297,15 @@ def _calibration_rules(built: _Built) -> None:
     source.check(model)
 
 
+def _optimizer_rules(built: _Built) -> None:
+    """The optimizer's settings go together, and with the model's layers."""
+    try:
+        _ = built.model
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    _ = built.optimizer
+
+
 def _schedule_rules(built: _Built) -> None:
     """What the schedule announces comes within the budget."""
     try:
@@ -283,6 +313,75 @@ def _schedule_rules(built: _Built) -> None:
     except ConfigError:
         return  # a quantizer that cannot be built has been complained about
     _ = built.schedule
+
+
+def _auxiliary_rules(built: _Built) -> None:
+    """Terms of the loss can be made for the model."""
+    try:
+        model = built.model
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    for node in built.cfg["auxiliary"].values():
+        make(node, model=model)
+
+
+def _hook_rules(built: _Built) -> None:
+    """What hooks wait for comes before the run ends."""
+    try:
+        schedule = built.schedule
+    except ConfigError:
+        return  # what leaves no step, a schedule that cannot be, has been complained about
+    problems: list[str] = []
+    for hook in built.hooks:
+        try:
+            hook.prepare(schedule)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+
+
+def _curriculum_rules(built: _Built) -> None:
+    """Batches and windows can be cut as asked."""
+    train = built.cfg["train"]
+    if min(train["window"], train["accumulation"]) < 1:
+        return  # has been complained about
+    built.curriculum.check(rows_of(train, process_facts().world), train["window"])
+
+
+# Of a model in training, fp32 copies of its parameters: weights, gradients, two moments of AdamW, and of the run's own
+# model an average. Activations come on top.
+_TEACHER_COPIES, _STUDENT_COPIES, _FP32_BYTES = 4, 5, 4
+
+
+def _distillation_rules(built: _Built) -> None:
+    """The teacher can be built, and trained in the memory there is."""
+    node = make(built.cfg["distillation"]).teacher(built.cfg["arch"])
+    if node is None:
+        return
+    try:
+        model, device = built.model, choose_device(built.cfg["device"])
+    except ConfigError:
+        return  # a model that cannot be built, a device that is not there, has been complained about
+    place, arch = "distillation.teacher", group_of("arch")
+    assert arch is not None
+    problems = list(bind_problems(node, arch, place))
+    if problems:
+        raise ConfigError(problems)
+    try:
+        teacher = _Built({**built.cfg, "arch": node}, trains=True).model
+    except ConfigError as error:
+        raise ConfigError([f"{place}: {problem}" for problem in error.problems]) from error
+    needed, own = (
+        copies * _FP32_BYTES * sum(p.numel() for p in one.parameters())
+        for copies, one in ((_TEACHER_COPIES, teacher), (_STUDENT_COPIES, model))
+    )
+    free = free_memory(device)
+    if free is not None and needed + own > free:
+        raise ConfigError(
+            f"{place}: {needed / 1e9:,.2f} GB for its weights, gradients and moments, beside {own / 1e9:,.2f} GB for "
+            f"the run's own model; {free / 1e9:,.2f} GB are free on {device}"
+        )
 
 
 def _qat_rules(built: _Built) -> None:
@@ -300,17 +399,20 @@ def _qat_rules(built: _Built) -> None:
 
 def _phase_rules(built: _Built) -> None:
     """What is to change in mid-run does so in a run of a fixed number of steps; by the clock only timed steps tell."""
-    cfg, steps = built.cfg, built.cfg["budget"]["train_steps"]
-    if steps is None:
+    cfg = built.cfg
+    if cfg["budget"]["train_steps"] is None:
         return
     method: QATMethod = make(cfg["qat"])
     try:
         model, schedule = built.model, built.schedule
-        prepared = method.prepare(model, built.quantizer, schedule)
+        for hook in built.hooks:
+            hook.prepare(schedule)
+        _curriculum_rules(built)
+        prepared, optimizer = method.prepare(model, built.quantizer, schedule), built.optimizer
     except ConfigError:
         return  # it has been complained about
+    steps = schedule.length.steps
     activate = Activate(model.activations(), model.routes, steps)
-    hooks = [*prepared.updates, *map(make, cfg["hook"].values()), activate, *prepared.hooks]
-    optimizer = make(cfg["optimizer"], model=model)
+    hooks = [*prepared.updates, *built.hooks, activate, *prepared.hooks]
     phases = [phase for one in (schedule, optimizer, *hooks) for phase in one.phases()]
     refuse_never(phases, steps)

@@ -1,8 +1,8 @@
 """Does a record's claim stand? Everything again from its folder, on this machine, at places that nobody knew.
 
-A folder claims by its result.json. What it claims of bytes is counted, the artifact is scored by the folder's own
-script in sealed processes, and the certificate is made anew. Nothing of the folder is run in this process, and its
-config.yaml only says which text, cut how, and which budget.
+A folder claims by its result.json, a record by one for each seed. What it claims of bytes is counted, the artifact is
+scored by the folder's own script in sealed processes, and the certificate is made anew. Nothing of the folder is run in
+this process, and its config.yaml only says which text, cut how, and which budget.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,14 @@ from pgolf.artifact.container import Loaded
 from pgolf.bundle.script import SCRIPT_NAME
 from pgolf.config.check import CERTIFY_ORDER
 from pgolf.config.compose import node, read_config
+from pgolf.config.schema import with_defaults
 from pgolf.core.errors import CertificateError, ConfigError, DataError, RunError
 from pgolf.core.protocols import Tokenizer
 from pgolf.data.documents import read_text
 from pgolf.eval.from_artifact import terms_from
 from pgolf.eval.source import ScriptSource
+from pgolf.report.checklist import budget_differences
+from pgolf.report.record import is_record, record_problems, record_runs
 from pgolf.run import stages
 from pgolf.run.rescore import Rescore, count
 from pgolf.run.rules import check
@@ -53,9 +57,25 @@ class GivenText:
 def verify(folder: Path, texts: Sequence[Path] = (), certify: str | None = None, cache_dir: Path | None = None) -> int:
     """Say whether the claim stands; returns the exit status, 4 where it does not.
 
-    ``texts``: files, or folders of .txt files, that are the validation text; by default that of the run's ``data``.
-    ``certify``: a profile, by default the run's. Raises UserError for a folder that cannot be judged.
+    ``folder``: that of a run, or a record of several, of which each is judged. ``texts``: files, or folders of .txt
+    files, that are the validation text; by default that of the run's ``data``. ``certify``: a profile, by default the
+    run's. Raises UserError for a folder that cannot be judged.
     """
+    if not is_record(folder):
+        return _verify_run(folder, texts, certify, cache_dir)
+    with TemporaryDirectory(prefix="pgolf-verify-") as room:
+        runs = record_runs(folder, Path(room) / folder.resolve().name)
+        statuses = [_verify_run(run, texts, certify, cache_dir) for run in runs.values()]
+    problems = record_problems(folder)
+    for problem in problems:
+        print(f"differs  {problem}")
+    failed = [tag for tag, status in zip(runs, statuses, strict=True) if status]
+    told = f"does not stand: seed {', '.join(failed)}" if failed else "does not stand" if problems else "stands"
+    print(f"record   {folder}: the claim of {len(runs)} runs {told}", flush=True)
+    return max([*statuses, CertificateError.exit_status if problems else 0])
+
+
+def _verify_run(folder: Path, texts: Sequence[Path], certify: str | None, cache_dir: Path | None) -> int:
     claim = _claim(folder)
     cfg = _settings(folder, certify, cache_dir)
     loaded = container.read(folder / "artifact.pgolf")
@@ -66,7 +86,7 @@ def verify(folder: Path, texts: Sequence[Path] = (), certify: str | None = None,
         recorder.tell("verify", f"{folder}: {claim['scores']['final']['val_bpb']:.6f} bits per byte is its claim")
         total, cap = claim["artifact"]["bytes_total"], cfg["budget"]["cap_bytes"]
         recorder.tell("bytes", f"{total:,} of {cap:,} are claimed, under budget={cfg['budget']['name']}")
-        for difference in _own_budget(cfg["budget"]):
+        for difference in budget_differences(cfg["budget"]):
             recorder.tell("budget", difference)
         problems = list(_byte_problems(claim, folder, loaded, script, cfg))
         terms = terms_from(loaded, device=str(recorder.device))
@@ -100,7 +120,7 @@ def _settings(folder: Path, certify: str | None, cache_dir: Path | None) -> dict
 
     A claim under a budget's name is held to the proof that the shipped budget of that name asks for.
     """
-    cfg = dict(read_config(folder / "config.yaml"))
+    cfg = with_defaults(read_config(folder / "config.yaml"))
     asked = [str(cfg.get("certify"))]
     if asked[0] not in CERTIFY_ORDER:
         raise RunError(f"{folder / 'config.yaml'}: no profile of a certificate; another version of pgolf wrote it")
@@ -109,7 +129,7 @@ def _settings(folder: Path, certify: str | None, cache_dir: Path | None) -> dict
     own = max(asked, key=CERTIFY_ORDER.index)
     if certify is not None and CERTIFY_ORDER.index(certify) < CERTIFY_ORDER.index(own):
         raise ConfigError(f"--certify: {certify} proves less than {own}, which the record claims")
-    cfg |= {"certify": certify or own, "device": "auto", "cache_dir": str(cache_dir or ".cache")}
+    cfg |= {"certify": certify or own, "device": "auto", "cache_dir": str(cache_dir or ".cache"), "eval_ranks": 1}
     check(cfg, trains=False)
     return cfg
 
@@ -149,14 +169,6 @@ def _byte_problems(
             yield f"artifact.{name}: {claimed.get(name)} is claimed, {value} found"
     if found.bytes_total > found.cap_bytes:
         yield f"artifact: {found.bytes_total:,} bytes are over the cap of {found.cap_bytes:,}"
-
-
-def _own_budget(budget: Mapping[str, Any]) -> Iterator[str]:
-    """In what a budget is not the shipped one of its name; that is no lie, but no score to compare with either."""
-    shipped = node("budget", budget["name"])
-    for name in ("cap_bytes", "count_tokenizer", "train_seconds", "eval_seconds", "subset_tokens", "certify"):
-        if budget[name] != shipped[name]:
-            yield f"{name} is {budget[name]} here, {shipped[name]} in budget={budget['name']}"
 
 
 def _score_problems(claim: Mapping[str, Any], score: Any) -> Iterator[str]:

@@ -94,11 +94,13 @@ def build_result(
 def _train_facts(train: TrainResult) -> dict[str, Any]:
     return {
         "seconds": train.seconds,
+        "seconds_before": train.seconds_before,
         "steps": train.steps,
         "tokens": train.tokens,
         "tokens_per_second": train.tokens_per_second,
         "ms_per_step": train.ms_per_step,
         "stopped_by": train.stopped_by,
+        "exported": train.exported,
     }
 
 
@@ -126,11 +128,11 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> Path:
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """Read the result of the run in ``folder`` (or at the path of a result.json).
+    """Read the result of the run in ``folder`` (or in the file at this path).
 
     Raises RunError when there is none, when it is not a result of pgolf, or when it is of another version.
     """
-    path = folder if folder.name == RESULT_NAME else folder / RESULT_NAME
+    path = folder if folder.name == RESULT_NAME or folder.is_file() else folder / RESULT_NAME
     try:
         raw = path.read_bytes()
     except FileNotFoundError:

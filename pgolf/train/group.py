@@ -14,7 +14,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -23,7 +23,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pgolf.core.errors import RankLost, RanksDisagree, UserError
+from pgolf.core.errors import ConfigError, RankLost, RanksDisagree, UserError
 from pgolf.core.process import Process
 from pgolf.core.signals import exit_status
 
@@ -54,16 +54,52 @@ class ReplicaGroup:
         self._patient = dist.new_group(backend="gloo", timeout=patience)
 
     def mean_(self, tensors: Sequence[Tensor]) -> None:
-        """Sums in buckets that are filled in order, all on their way at once, divided by how many replicas there are;
-        all of them get the same bits."""
+        """All replicas get the same bits."""
+        self.sum_(tensors)
+        torch._foreach_div_(list(tensors), self.world)
+
+    def sum_(self, tensors: Sequence[Tensor]) -> None:
+        """In buckets that are filled in order, all on their way at once."""
         with self.named():
             sent = [(bucket, flat, dist.all_reduce(flat, async_op=True)) for bucket, flat in _buckets(tensors)]
             for bucket, flat_N, work in sent:
                 work.wait()
-                flat_N.div_(self.world)
                 if flat_N.data_ptr() != bucket[0].data_ptr():
                     parts = flat_N.split([tensor.numel() for tensor in bucket])
                     torch._foreach_copy_(list(bucket), [p.view_as(t) for p, t in zip(parts, bucket, strict=True)])
+
+    def share_of_mean(self, whole: Tensor) -> Callable[[], Tensor]:
+        """On its way: this replica's share, along the first dimension, of the mean of what all give. Where the backend
+        has no reduce-scatter, a sum of everything, of which the share is taken."""
+        share = whole.new_empty(len(whole) // self.world, *whole.shape[1:])
+        with self.named():
+            try:
+                work = _reduce_scatter(share, whole, async_op=True)
+            except (RuntimeError, NotImplementedError) as error:
+                if "support" not in str(error) and not isinstance(error, NotImplementedError):
+                    raise
+                work = dist.all_reduce(whole, async_op=True)
+                share = whole[self.rank * len(share) : (self.rank + 1) * len(share)]
+
+        def wait() -> Tensor:
+            with self.named():
+                work.wait()
+            return share.div_(self.world)
+
+        return wait
+
+    def all_shares(self, share: Tensor) -> Callable[[], Tensor]:
+        """On their way: the shares of all replicas behind each other, along the first dimension."""
+        whole = share.new_empty(len(share) * self.world, *share.shape[1:])
+        with self.named():
+            work = _all_gather(whole, share, async_op=True)
+
+        def wait() -> Tensor:
+            with self.named():
+                work.wait()
+            return whole
+
+        return wait
 
     def largest(self, number: float) -> float:
         said = torch.tensor([number], dtype=torch.float64)
@@ -154,6 +190,24 @@ class ReplicaGroup:
             time.sleep(0.02)
 
 
+# As torch names them from 2.13 on, and before.
+_reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
+
+def _backend(device: torch.device) -> str:
+    """Raises ConfigError where torch has none for this device."""
+    backends = {"cpu": ("gloo", dist.is_gloo_available), "cuda": ("nccl", dist.is_nccl_available)}
+    name, available = backends.get(device.type, ("", lambda: False))
+    if not available():
+        there = ", ".join(f"{name} ({kind})" for kind, (name, has) in backends.items() if has())
+        raise ConfigError(
+            f"device: {device.type} processes cannot train together: torch here has no {name or 'backend'} for it; it "
+            f"has {there or 'none'}"
+        )
+    return name
+
+
 def _said(error: BaseException) -> str:
     """The first sentence, without the place in torch's sources."""
     lines = re.sub(r"^\[[^\]]*\] *", "", str(error)).splitlines() or [type(error).__name__]
@@ -187,6 +241,7 @@ def together(
     process: Process, device: torch.device, silence_seconds: float = SILENCE_SECONDS
 ) -> Iterator[ReplicaGroup]:
     """One of the processes that meet at ``process.meeting``. Raises RankLost where not all of them come."""
+    backend = _backend(device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     meeting, silence = timedelta(seconds=MEETING_SECONDS), timedelta(seconds=silence_seconds)
@@ -194,7 +249,7 @@ def together(
         store = next(dist.rendezvous(process.meeting, process.rank, process.world, timeout=meeting))[0]
         store.set_timeout(meeting)
         dist.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo",
+            backend,
             store=store,
             rank=process.rank,
             world_size=process.world,

@@ -18,7 +18,8 @@ class ModelProgress(Hook):
     """``listeners`` are the ``at_progress`` methods of the parts that follow."""
 
     def __init__(self, model: Model) -> None:
-        parts = (module for module in model.modules() if isinstance(module, Part))
+        found = (*model.modules(), *(part for term in model.terms for part in term.modules()))
+        parts = (module for module in found if isinstance(module, Part))
         self.listeners: list[Callable[[float], None]] = [p.at_progress for p in parts if p.follows_progress]
         self._told = 0.0
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +19,19 @@ from pgolf.core.protocols import Loader, Model
 from pgolf.core.results import Score, TrainResult
 from pgolf.core.threads import CoreShare
 from pgolf.train.clock import TrainClock
-from pgolf.train.moment import Moment
+from pgolf.train.moment import Moment, RunLength
 from pgolf.train.phases import Phase
 from pgolf.train.replicas import ALONE, Replicas
 from pgolf.train.state import Weights, random_state, restore_random_state
 
+Batch = tuple[Tensor, Tensor]  # (x_BT, y_BT)
 ScoreDev = Callable[[Mapping[str, Tensor], int], Score]  # (float weights by name, tokens of dev)
 
 
 class Optimizes(Protocol):
+    def average(
+        self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
+    ) -> None: ...
     def step(self, lr_scale: float, progress: float) -> None: ...
     def zero_grad(self) -> None: ...
     def phases(self) -> list[Phase]: ...
@@ -36,20 +40,45 @@ class Optimizes(Protocol):
 
 
 class Schedules(Protocol):
+    length: RunLength
+
     def scale(self, moment: Moment) -> float: ...
     def foreseen(self, progress: float) -> float | None: ...
     def phases(self) -> list[Phase]: ...
 
 
 class Hook:
-    """Base of all hooks; every moment does nothing until overridden."""
+    """Base of all hooks; every moment does nothing until overridden.
+
+    ``reserve``: the fraction of the run that is kept for ``after_steps``. ``of_update``: its ``after_step`` belongs to
+    every update of the weights, those in ``after_steps`` too.
+    """
+
+    reserve: float = 0.0
+    of_update: ClassVar[bool] = False
+
+    def prepare(self, schedule: Schedules) -> None:
+        """Told of the run's schedule before anything else. Raises ConfigError where the hook would never act."""
 
     def phases(self) -> list[Phase]:
         return []
 
     def at_start(self, trainer: Trainer) -> None: ...
 
+    def compile_model_part(self, compiler: Callable[[Any], Any]) -> None:
+        """As ``pgolf.qat.base.Loss`` does, where the hook has a model's part of its own."""
+
+    def rehearse(self, trainer: Trainer) -> None:
+        """Take the steps of the run that have a graph of their own, once, for the compile warm-up."""
+
+    def before_steps(self, trainer: Trainer) -> None:
+        """The state is complete and the clock has not started. What is trained here has a clock of its own, and
+        tells ``seconds_before``."""
+
     def after_step(self, trainer: Trainer) -> None: ...
+
+    def after_steps(self, trainer: Trainer) -> None:
+        """The last step is done; the clock runs on, and ``Plan.after`` is there to be used."""
 
     def at_rest(self, trainer: Trainer) -> None:
         """Every hook has had this step and the next has not begun: what ``state()`` holds now, a run goes on from.
@@ -67,7 +96,7 @@ class Hook:
 
     def at_break(self, trainer: Trainer, error: BaseException) -> None:
         """Training broke off: an error, Ctrl-C, a signal. The weights may be between two steps: ``trainer.resting``
-        says whether they are not."""
+        says whether they, the optimizer and the hooks are as they were at the last rest."""
 
     def state(self) -> dict[str, Any]:
         """What this hook must remember to go on from here; copies, and tensors where they lie.
@@ -84,7 +113,8 @@ class Hook:
 class Plan:
     """How long to train and how a step is cut: ``accumulation`` micro-steps of each replica.
 
-    Schedules run on seconds, or on steps once ``steps`` is fixed, so that such a run repeats to the bit.
+    Schedules run on seconds, or on steps once ``steps`` is fixed, so that such a run repeats to the bit. ``before``
+    and ``after``: of the same, seconds or steps, what ``Hook.before_steps`` and ``Hook.after_steps`` have.
     """
 
     seconds: float
@@ -92,6 +122,8 @@ class Plan:
     accumulation: int
     grad_clip: float | None
     autocast: torch.dtype | None
+    before: float = 0.0
+    after: float = 0.0
 
 
 @dataclass(slots=True)
@@ -101,7 +133,7 @@ class Runtime:
     ``score_dev(weights, tokens)`` scores float weights on a sample of dev, for hooks. ``listeners`` hear what the
     trainer and its hooks tell. ``folder`` is the run's, None where it has none; hooks may write there. ``account``:
     what the run would go on from beside the trainer's state, at this moment. ``replicas`` train the same model beside
-    this process.
+    this process. ``beside``: what is trained with the model and not exported.
     """
 
     optimizer: Optimizes
@@ -114,6 +146,7 @@ class Runtime:
     folder: Path | None = None
     account: Callable[[], Mapping[str, Any]] = dict
     replicas: Replicas = ALONE
+    beside: nn.Module | None = None
 
 
 # A copy of the weights is kept this often, so that a run that diverges still leaves a usable state.
@@ -143,13 +176,17 @@ class Trainer:
         )
         self.replicas = runtime.replicas
         self.account = runtime.account
-        self.device = next(model.parameters()).device
+        self.beside = runtime.beside or nn.ModuleDict()
+        self.parameters = [*model.parameters(), *self.beside.parameters()]
+        self.device = self.parameters[0].device
         self.elapsed = 0.0
         self.step, self.tokens, self.loss_nats, self.lr_scale = 0, 0, math.nan, 1.0
-        self.grad_norm = 0.0  # of all gradients, before it is clipped
+        self.exported = ""  # in words, which weights
+        self.seconds_before = 0.0  # of the budget, spent before the first step
+        self.batches: list[Batch] = []  # of the last step
         self.stopped_by: str | None = None
-        self.resting = True  # no step has begun that has not passed all hooks
-        self.whole_step: Callable[[], AbstractContextManager[None]] = nullcontext  # around each step
+        self.resting = True  # weights, optimizer and hooks are as at the last rest
+        self.whole_update: Callable[[], AbstractContextManager[None]] = nullcontext  # around what makes others of them
         self.average: Callable[[], Mapping[str, Tensor]] = self.model.state_dict
         self.core_share = CoreShare()
         self.good: Weights | None = None  # the last weights known to be finite
@@ -180,71 +217,86 @@ class Trainer:
 
         Raises TrainingError when the loss is not finite.
         """
+        self.core_share = CoreShare()  # compiling is none of it
         for hook in self.hooks:
             hook.at_start(self)
         if resume is not None:
             self.restore(resume)
         self._keep_good()
-        self.clock.start()
         try:
+            for hook in self.hooks:
+                hook.before_steps(self)
+            self.clock.start()
             if resume is not None:
-                self._rest()
+                self.rest()
             while self.stopped_by is None:
-                with self.whole_step():
-                    self._step()
-                self._rest()
+                self._step()
+                self.rest()
+            self.resting = False  # between updates after the steps is no place to go on from
+            for hook in self.hooks:
+                hook.after_steps(self)
         except BaseException as error:
             for hook in self.hooks:
                 hook.at_break(self, error)
             raise
-        seconds = self.clock.elapsed
+        seconds = self.clock.elapsed + self.seconds_before
         for hook in self.hooks:
             hook.at_end(self)
-        result = TrainResult(self.weights().state, seconds, self.step, self.tokens, self.stopped_by)
+        state = self.weights().state
+        result = TrainResult(
+            state, seconds, self.step, self.tokens, self.stopped_by, self.seconds_before, self.exported
+        )
         for hook in self.hooks:
             hook.at_result(self, result)
         return result
 
     def _step(self) -> None:
-        self.resting = False
         self.elapsed = self.replicas.first(self.clock.elapsed)
         moment = self.moment
         self.lr_scale = self.schedule.scale(moment)
-        with self.core_share.counting():
-            loss = self._accumulate()
-        self.loss_nats = self._reduce(loss)
+        self._find_gradients()
+        with self.whole_update():
+            self.resting = False
+            self._apply(self.lr_scale, moment.progress)
+            if self.plan.steps and self.step >= self.plan.steps:
+                self.stop("steps")
+            self.elapsed = self.replicas.first(self.clock.elapsed)
+            for hook in self.hooks:
+                hook.after_step(self)
+            self.clock.lap("hooks")
+            self._tell_step()
+            if self.step % SNAPSHOT_STEPS == 0:
+                self._keep_good()
+            self.clock.lap("rest")
+            self.resting = True
+
+    def rest(self) -> None:
+        """What goes before a step, or before the end, has passed all hooks, on all replicas."""
+        for hook in self.hooks:
+            hook.at_rest(self)
+        if self.replicas.largest(self.stopped_by is not None):
+            self.stop("another rank")
+        self.clock.lap("hooks")
+
+    def update(self, lr_scale: float, progress: float, batches: Sequence[Batch]) -> None:
+        """One more step of the optimizer, on ``batches``, after the run's own. Raises TrainingError, see ``fit``."""
+        self._find_gradients(batches)
+        self._apply(lr_scale, progress)
+
+    def _find_gradients(self, batches: Sequence[Batch] | None = None) -> None:
+        """Of ``batches``, or of the loader's next."""
+        self.loss_nats = self.forward_backward(batches)
         if not math.isfinite(self.loss_nats):
             kept = self.good.step if self.good else 0
             raise TrainingError(
                 f"train: the loss became {self.loss_nats} at step {self.step + 1}; the weights of step {kept} "
                 "are kept. A smaller learning rate or train.grad_clip may help"
             )
-        if not math.isfinite(self.grad_norm):
-            raise TrainingError(
-                f"train: the gradient of {self._first_broken()} is no number at step {self.step + 1}, where the loss "
-                f"was {self.loss_nats:.4g}; the weights before it are kept. A smaller learning rate may help"
-            )
-        self.optimizer.step(self.lr_scale, moment.progress)
+
+    def _apply(self, lr_scale: float, progress: float) -> None:
+        self.optimizer.step(lr_scale, progress)
         self.clock.lap("optimizer")
         self.step += 1
-        if self.plan.steps and self.step >= self.plan.steps:
-            self.stop("steps")
-        self.elapsed = self.replicas.first(self.clock.elapsed)
-        for hook in self.hooks:
-            hook.after_step(self)
-        self.clock.lap("hooks")
-        self._tell_step()
-        if self.step % SNAPSHOT_STEPS == 0:
-            self._keep_good()
-        self.clock.lap("rest")
-        self.resting = True
-
-    def _rest(self) -> None:
-        for hook in self.hooks:
-            hook.at_rest(self)
-        if self.replicas.largest(self.stopped_by is not None):
-            self.stop("another rank")
-        self.clock.lap("hooks")
 
     def _tell_step(self) -> None:
         seconds = self.clock.elapsed
@@ -258,19 +310,24 @@ class Trainer:
             train_seconds=seconds,
         )
 
-    def forward_backward(self) -> float:
+    def forward_backward(self, batches: Sequence[Batch] | None = None) -> float:
         """Gradients of one optimizer step's batch, clipped; returns its mean loss in nats per token."""
-        return self._reduce(self._accumulate())
+        with self.core_share.counting():
+            loss = self._accumulate(batches)
+        return self._reduce(loss)
 
-    def _accumulate(self) -> Tensor:
+    def _accumulate(self, batches: Sequence[Batch] | None) -> Tensor:
         """Gradients of this replica's part of the batch, and its mean loss."""
         self.optimizer.zero_grad()
+        self.batches = []
         total = torch.zeros((), device=self.device)
-        for _ in range(self.plan.accumulation):
-            x_BT, y_BT = (t.to(self.device, non_blocking=True) for t in self.loader.next_batch())
+        micro_steps = self.plan.accumulation if batches is None else len(batches)
+        for micro_step in range(micro_steps):
+            self.batches.append(self.loader.next_batch() if batches is None else batches[micro_step])
+            x_BT, y_BT = (t.to(self.device, non_blocking=True) for t in self.batches[-1])
             self.clock.lap("data")
             with torch.autocast(self.device.type, self.plan.autocast, enabled=self.plan.autocast is not None):
-                loss = self.loss(x_BT, y_BT) / self.plan.accumulation
+                loss = self.loss(x_BT, y_BT) / micro_steps
             self.clock.lap("forward")
             loss.backward()
             total += loss.detach()
@@ -281,22 +338,10 @@ class Trainer:
     def _reduce(self, loss: Tensor) -> float:
         """Gradients and loss of the whole batch; clipped by their norm over all of it. A loss that is no number on
         one replica is none on all."""
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        self.replicas.mean_([loss, *gradients])
+        self.optimizer.average(self.replicas, self.parameters, [loss], self.plan.grad_clip)
         loss_nats = loss.item()
-        norm = nn.utils.get_total_norm(gradients)
-        self.grad_norm = norm.item()
-        # Gradients that are no numbers are left as they are: scaled by their norm, all would be none.
-        if self.plan.grad_clip is not None and math.isfinite(self.grad_norm):
-            nn.utils.clip_grads_with_norm_(self.model.parameters(), self.plan.grad_clip, norm)
         self.clock.lap("clip")
         return loss_nats
-
-    def _first_broken(self) -> str:
-        """Name of the first parameter whose gradient is not finite; where only the norm is not, of the largest."""
-        gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
-        broken = (name for name, gradient in gradients.items() if not gradient.isfinite().all())
-        return next(broken, "") or max(gradients, key=lambda name: float(gradients[name].abs().max()))
 
     def _keep_good(self) -> None:
         """Remember this step's weights, unless a number in them is not finite."""
@@ -317,6 +362,7 @@ class Trainer:
         """
         return {
             "model": copy.deepcopy(self.model.state_dict()),
+            "beside": copy.deepcopy(self.beside.state_dict()),
             "route": self.model.active,
             "optimizer": copy.deepcopy(self.optimizer.state()),
             "loader": self.loader.state(),
@@ -331,6 +377,7 @@ class Trainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a ``state()`` of a trainer made from the same settings. Raises DataError for another stream."""
         self.model.load_state_dict(state["model"])
+        self.beside.load_state_dict(state["beside"])
         self.model.use(state["route"])
         self.optimizer.zero_grad()
         self.optimizer.restore(state["optimizer"])

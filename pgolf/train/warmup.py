@@ -2,7 +2,7 @@
 
 A few real steps make the compiler do its work; then the trainer's whole state is put back, so that a run with and
 one without warm-up are the same run. A model that switches routes in mid-training has one graph for each; all are
-compiled here.
+compiled here, and in each what hooks rehearse.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pgolf.core.threads import CoreShare
 from pgolf.train.trainer import Trainer
 
 WARMUP_STEPS = 3
@@ -31,6 +32,8 @@ def warm_up(trainer: Trainer, seconds: float) -> float:
             model.use(names[step % len(names)])
             trainer.forward_backward()
             trainer.optimizer.step(1.0, 0.0)
+            for hook in trainer.hooks:
+                hook.rehearse(trainer)
             trainer.tell("warmup", done=step + 1, total=total)
             over = time.perf_counter() - began > seconds
             if (step + 1) % len(names) == 0 and trainer.replicas.first(over):
@@ -46,3 +49,4 @@ def no_trace(trainer: Trainer) -> Iterator[None]:
         yield
     finally:
         trainer.restore(state)
+        trainer.core_share = CoreShare()

@@ -55,12 +55,12 @@ def test_the_shipped_sizes_and_budgets_pass(words):
 
 def test_a_wrong_key_type_and_range_are_all_reported(cfg):
     cfg["quant"]["bit"] = 5
-    cfg["hook"]["ema"]["decay"] = 1.5
+    cfg["averaging"]["decay"] = 1.5
     cfg["optimizer"]["nesterov"] = "yes"
     found = problems(cfg)
     assert len(found) == 3
     assert any("quant.bit" in p and "Did you mean 'bits'?" in p for p in found)
-    assert any("hook.ema.decay: 1.5 is out of range: from 0 to 1" in p for p in found)
+    assert any("averaging.decay: 1.5 is out of range: from 0 to 1" in p for p in found)
     assert any("optimizer.nesterov: 'yes' is not true or false" in p for p in found)
 
 

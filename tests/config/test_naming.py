@@ -38,8 +38,11 @@ def test_the_name_says_arch_tokenizer_quantizer_and_budget():
             "baseline-bpe4096-fitted_gptq-zlib-sliding-laptop",
         ),
         (["data=tiny", "loader=sequential"], "baseline-bpe4096-fitted_gptq-tiny-sequential-laptop"),
-        (["hook=[ema,wallclock]"], "baseline-bpe4096-fitted_gptq-no_validate-laptop"),
-        (["~hook.ema", "budget=smoke"], "baseline-bpe4096-fitted_gptq-no_ema-smoke"),
+        (["hook=[wallclock]"], "baseline-bpe4096-fitted_gptq-no_validate-laptop"),
+        (
+            ["~hook.validate", "averaging=none", "budget=smoke"],
+            "baseline-bpe4096-fitted_gptq-no_averaging-no_validate-smoke",
+        ),
         (["quant=none"], "baseline-bpe4096-no_quant-laptop"),
         (["arch=pr1855"], "pr1855-bpe4096-fitted_gptq-laptop"),
         (

@@ -21,7 +21,8 @@ def complaints(*words, sweeps=True):
         ("arch=basline", "arch: no 'basline' in conf/arch. Did you mean 'baseline'?"),
         ("arch/mpl=relu2", "Did you mean 'arch/mlp'?"),
         ("arch/mlp=relu", "arch/mlp: no 'relu' in conf/arch/mlp. Did you mean 'relu2'?"),
-        ("hook=[validate,emma]", "hook: no 'emma' in conf/hook. Did you mean 'ema'?"),
+        ("hook=[validte]", "hook: no 'validte' in conf/hook. Did you mean 'validate'?"),
+        ("averaging=emma", "averaging: no 'emma' in conf/averaging. Did you mean 'ema'?"),
         ("quant=int6_rn", "Did you mean 'int6_rtn'?"),
         ("quant.bit=5", "Did you mean 'bits'?"),
         ("quant/scale=sdclp", "quant/scale: no 'sdclp' in conf/quant/scale. Did you mean 'sdclip'?"),
@@ -31,7 +32,7 @@ def complaints(*words, sweeps=True):
         ("train.windw=64", "Did you mean 'window'?"),
         ("sed=3", "Did you mean 'seed'?"),
         ("eval.stride=64", "official_truncation. It is a setting of eval=documents and eval=sliding."),
-        ("hook.ema.deacy=0.9", "Did you mean 'decay'?"),
+        ("averaging.deacy=0.9", "Did you mean 'decay'?"),
         ("arch.attention.qkgain=2", "Did you mean 'qk_gain'?"),
         ("seed.value=3", "'seed' is a value and has no keys"),
         ("+quant.bit.deep=5", "Did you mean 'bits'?"),
@@ -59,7 +60,7 @@ def test_all_problems_are_listed_at_once():
 
 
 def test_a_wrong_option_does_not_hide_a_wrong_key():
-    found = complaints("hook=[emma]", "tokeniser=bpe4096", "train.windw=3")
+    found = complaints("averaging=emma", "tokeniser=bpe4096", "train.windw=3")
     assert len(found) == 3 and any("Did you mean 'tokenizer'?" in problem for problem in found)
 
 
@@ -78,8 +79,9 @@ def test_every_value_of_a_sweep_is_checked():
     [
         (),
         ("arch=baseline", "quant=int8_rtn", "seed=1,2,3"),
-        ("hook=[ema]", "hook.ema.decay=0.9"),
-        ("~hook.ema",),
+        ("averaging=ema", "averaging.decay=0.9"),
+        ("hook=[validate]", "hook.validate.times=1"),
+        ("~hook.validate",),
         ("arch/mlp=relu2", "budget.train_steps=5"),
         ("experiment=null",),
         ("hydra.verbose=true",),

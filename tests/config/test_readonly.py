@@ -11,7 +11,7 @@ def test_no_level_of_the_finished_config_can_be_changed():
     with pytest.raises(TypeError, match="read-only"):
         cfg["arch"]["attention"]["qk_gain"] = 9.0
     with pytest.raises(TypeError, match="read-only"):
-        cfg["hook"].pop("ema")
+        cfg["hook"].pop("validate")
 
 
 def test_it_reads_and_prints_as_the_plain_one():

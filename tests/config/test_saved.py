@@ -4,6 +4,7 @@ import pytest
 
 from pgolf.config.compose import to_yaml
 from pgolf.config.saved import differences, holds, read_saved, value_at
+from pgolf.config.schema import with_defaults
 from pgolf.core.errors import ConfigError, RunError
 from tests.helpers import tiny_settings
 from tests.report.making import config
@@ -55,3 +56,17 @@ def test_a_file_that_no_run_saved_is_refused(tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(RunError, match=r"config\.yaml"):
         read_saved(tmp_path / "config.yaml")
+
+
+def test_a_config_of_an_older_version_gets_the_defaults_of_what_steers_and_keeps_its_own():
+    cfg = tiny_settings("cache_dir=elsewhere")
+    older = {key: value for key, value in cfg.items() if key not in ("resume", "eval_ranks", "certify")}
+    older["train"] = {key: value for key, value in cfg["train"].items() if key != "threads"}
+    found = with_defaults(older)
+    assert {key: found[key] for key in ("resume", "eval_ranks", "cache_dir")} == {
+        "resume": False,
+        "eval_ranks": 1,
+        "cache_dir": "elsewhere",
+    }
+    assert found["train"]["threads"] is None and "certify" not in found
+    assert all(found["train"][key] == value for key, value in older["train"].items())

@@ -2,13 +2,13 @@ import pytest
 
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
-from pgolf.schedule.warmdown import Warmdown
+from pgolf.hook.validate import Validate
 
 
 def test_make_builds_what_the_node_names_with_runtime_objects_by_keyword():
-    node = {"_target_": "pgolf.schedule.warmdown.Warmdown", "fraction": 0.5}
-    made = make(node, floor=0.1)
-    assert isinstance(made, Warmdown) and (made.fraction, made.floor) == (0.5, 0.1)
+    node = {"_target_": "pgolf.hook.validate.Validate", "times": 3}
+    made = make(node, dev_tokens=64)
+    assert isinstance(made, Validate) and (made.times, made.dev_tokens) == (3, 64)
 
 
 def test_children_are_passed_on_unbuilt():

@@ -8,6 +8,7 @@ import signal
 import pytest
 import torch
 
+from pgolf.core.errors import RankLost, TrainingError
 from pgolf.core.signals import Stopped, heeding_signals
 from pgolf.hook.checkpoint import Checkpoint
 from pgolf.train import checkpoints
@@ -72,6 +73,7 @@ def test_a_run_that_is_killed_again_and_again_at_random_moments_ends_in_the_same
         trainer = checkpointed(tmp_path)
         torch.manual_seed(kills)
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Checkpoint, "at_break", lambda *args: None)
             if kills < 4:
                 where = draw.choice(["the loss", "the optimizer", "a hook", "a write"])
                 left = STEPS - (found.step if found else 0)
@@ -84,22 +86,47 @@ def test_a_run_that_is_killed_again_and_again_at_random_moments_ends_in_the_same
     assert kills == 4 and same(result, expected)
 
 
-def test_a_signal_in_a_step_waits_for_its_end_and_loses_nothing(tmp_path, expected):
+@pytest.mark.parametrize(("where", "kept"), [("loss", 4), ("optimizer", 5)])
+def test_a_signal_in_a_step_loses_at_most_that_step_and_waits_only_for_an_update(where, kept, tmp_path, expected):
     trainer = checkpointed(tmp_path, every_seconds=1000.0)
+
+    def signalled(call):
+        def called(*args):
+            if trainer.step == 4:
+                signal.raise_signal(signal.SIGTERM)
+            return call(*args)
+
+        return called
+
+    trainer.loss = signalled(trainer.loss) if where == "loss" else trainer.loss
+    trainer.optimizer.step = signalled(trainer.optimizer.step) if where == "optimizer" else trainer.optimizer.step
+    with heeding_signals(), pytest.raises(Stopped):
+        trainer.fit()
+    assert newest(tmp_path).step == kept
+    (told,) = trainer.listeners[0].of("checkpoint")
+    assert told.text == f"step {kept} is kept; resume=true goes on from there"
+    assert same(checkpointed(tmp_path).fit(resume=newest(tmp_path).state), expected)
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"), [(MemoryError(), 4), (RankLost("rank 1 has ended"), 4), (TrainingError("nan"), 2)], ids=repr
+)
+def test_an_error_before_an_update_leaves_what_was_there_before_the_step(error, kept, tmp_path):
+    trainer = checkpointed(tmp_path, every_seconds=2.0 if kept == 2 else 1000.0, plain=True)
     honest = trainer.loss
 
     def loss(x, y):
         if trainer.step == 4:
-            signal.raise_signal(signal.SIGTERM)
+            raise error
         return honest(x, y)
 
     trainer.loss = loss
-    with heeding_signals(), pytest.raises(Stopped):
+    with pytest.raises(type(error)):
         trainer.fit()
-    assert newest(tmp_path).step == 5
-    (told,) = trainer.listeners[0].of("checkpoint")
-    assert told.text == "step 5 is kept; resume=true goes on from there"
-    assert same(checkpointed(tmp_path).fit(resume=newest(tmp_path).state), expected)
+    assert newest(tmp_path).step == kept + (kept == 2)
+    if kept == 4:
+        again = checkpointed(tmp_path, plain=True)
+        assert same(again.fit(resume=newest(tmp_path).state), rig(steps=STEPS).fit())
 
 
 def test_a_signal_while_dev_is_scored_does_not_wait_and_loses_nothing(tmp_path, expected):
@@ -120,7 +147,7 @@ def test_a_signal_while_dev_is_scored_does_not_wait_and_loses_nothing(tmp_path, 
     assert [event.step for event in again.listeners[0].of("dev")] == [3, 6, 9], "the one that was stopped is made"
 
 
-def test_an_error_in_a_step_leaves_the_checkpoint_before_it(tmp_path):
+def test_an_error_in_an_update_leaves_the_checkpoint_before_it(tmp_path):
     trainer = checkpointed(tmp_path, every_seconds=3.0)
     trainer.hooks[1].after_step = lambda trainer: 1 / (trainer.step < 6)
     with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""Norms are those of the definitions, before clipping, and looking changes nothing."""
+"""Norms are those of the definitions, and looking changes nothing."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from pgolf.hook.norms import Norms
 from tests.train.rig import rig
 
 
-def test_norms_are_those_of_their_groups_before_clipping():
+def test_norms_are_those_of_their_groups():
     trainer = rig(hooks=[Norms(every=2)], steps=4)
     befores, gradients = [], []
     step, clip = trainer.optimizer.step, torch.nn.utils.clip_grads_with_norm_
@@ -18,8 +18,8 @@ def test_norms_are_those_of_their_groups_before_clipping():
 
     def clipped(parameters, most, norm):
         parameters = list(parameters)
-        gradients.append([p.grad.clone() for p in parameters])
         clip(parameters, most, norm)
+        gradients.append([p.grad.clone() for p in parameters])
 
     trainer.optimizer.step = stepped
     with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,6 @@ from pgolf.train.flops import training_flops
 from pgolf.train.trainer import Hook
 from tests.train.rig import rig
 
-
 DELAYED = ("arch/recurrence=mini", "arch.recurrence.start=0.5")
 
 

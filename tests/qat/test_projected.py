@@ -2,7 +2,7 @@
 
 import torch
 
-from pgolf.hook.ema import EMA
+from pgolf.averaging.ema import EMA
 from pgolf.qat.projected import Projected
 from pgolf.train.trainer import Hook
 from tests.helpers import tiny_model

@@ -4,10 +4,11 @@ import pytest
 
 from pgolf.core.errors import ConfigError
 from pgolf.hook.wallclock import Wallclock
-from pgolf.qat.start import Start, Switch
+from pgolf.qat.start import Switch
 from pgolf.schedule.base import Schedule
 from pgolf.schedule.iterations import Iterations
 from pgolf.train.moment import Moment, RunLength
+from pgolf.train.start import Start
 from tests.train.rig import rig, warmdown
 
 HALF = warmdown(0.5)

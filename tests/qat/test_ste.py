@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from pgolf.averaging.ema import EMA
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
-from pgolf.hook.ema import EMA
 from pgolf.qat.ste import STE
 from pgolf.run.rules import check
 from pgolf.train.activation import Activate

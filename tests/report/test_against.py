@@ -70,6 +70,9 @@ def test_other_texts_are_not_compared():
     for reference in (theirs(PR1019_NATS), theirs(PR1019_NATS, scored=FINEWEB, published=False)):
         found = compared(ours(PR1204_NATS, scored=SOTU), reference)
         assert found.verdict == "not shown" and "other texts" in found.sentence and not found.table.rows
+    ours_as_reference = theirs(PR1019_NATS, scored=SOTU, published=False)
+    assert "other texts" in compared(ours(PR1204_NATS, scored=None), ours_as_reference).sentence
+    assert compared(ours(PR1204_NATS, scored=None), theirs(PR1019_NATS)).verdict == "better"
 
 
 def test_two_vocabularies_meet_in_bits_per_byte_and_nats_of_the_reference():

@@ -10,7 +10,7 @@ from pgolf.train.trainer import Trainer
 from tests.run.test_record import WORDS, cache, raising  # noqa: F401 - a fixture
 from train import train
 
-OURS = (*WORDS, "dry_run=true", "hook=[checkpoint,ema,validate,wallclock]", "budget.train_steps=null")
+OURS = (*WORDS, "dry_run=true", "hook=[checkpoint,validate,wallclock]", "budget.train_steps=null")
 
 
 def dry(cache, tmp_path, *words):  # noqa: F811

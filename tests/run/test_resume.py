@@ -10,12 +10,13 @@ from functools import lru_cache
 import pytest
 import torch
 
+from pgolf.averaging.ema import EMA
 from pgolf.config.compose import compose, settings, to_yaml
 from pgolf.config.content import content
 from pgolf.config.naming import config_hash, run_name
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.signals import Stopped, heeding_signals
-from pgolf.hook.ema import EMA
+from pgolf.hook import checkpoint as hook
 from pgolf.run import resume, stages
 from pgolf.run.rules import check
 from pgolf.track.result import RunFacts, build_result, write_result
@@ -33,7 +34,7 @@ OURS = (
     *WORDS,
     f"budget.train_steps={STEPS}",
     "train.threads=1",
-    "hook=[checkpoint,ema,validate]",
+    "hook=[checkpoint,validate]",
     "hook.checkpoint.every_seconds=1e-9",
     "hook.validate.times=2",
     "hook.validate.dev_tokens=100",
@@ -60,14 +61,14 @@ def start(root, cache, *words):  # noqa: F811
 
 
 def at_step(monkeypatch, step, happens):
-    honest = Trainer.forward_backward
+    honest = Trainer._accumulate
 
-    def forward_backward(trainer):
+    def accumulate(trainer, *args):
         if trainer.step == step:
             happens()
-        return honest(trainer)
+        return honest(trainer, *args)
 
-    monkeypatch.setattr(Trainer, "forward_backward", forward_backward)
+    monkeypatch.setattr(Trainer, "_accumulate", accumulate)
 
 
 def killed():
@@ -106,9 +107,10 @@ def test_a_run_stopped_and_taken_up_three_times_ends_in_the_same_artifact(tmp_pa
     ledgers = [json.loads((folder / "result.json").read_text())["ledger"]]
     with monkeypatch.context() as patch, pytest.raises(Killed):
         at_step(patch, 6, killed)
+        patch.setattr(hook.Checkpoint, "at_break", lambda *args: None)
         patch.setattr("pgolf.run.record.write_result", raising(RunError("it was killed")))
         start(tmp_path, cache, "resume=true")
-    assert not (folder / "result.json").exists() and "step 3" in (folder / "console.log").read_text()
+    assert not (folder / "result.json").exists() and "after step 2" in (folder / "console.log").read_text()
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
         patch.setattr(stages, "pack_weights", raising(MemoryError()))
         start(tmp_path, cache, "resume=true")
@@ -273,7 +275,7 @@ def test_a_state_that_other_code_has_written_is_refused_before_training(other, t
     [
         (("resume=true", "rerun=true"), "One of the three"),
         (("resume=true", "overwrite=true"), "One of the three"),
-        (("resume=true", "hook=[ema]"), r"keep hook\.checkpoint"),
+        (("resume=true", "hook=[validate]"), r"keep hook\.checkpoint"),
     ],
     ids=str,
 )
@@ -283,6 +285,6 @@ def test_words_that_do_not_go_with_resume_are_refused(words, text):
 
 
 def test_checkpoints_are_no_part_of_a_name_or_of_the_script():
-    usual, without = (settings(compose([*WORDS, f"hook=[{names}]"])) for names in ("checkpoint,ema", "ema"))
+    usual, without = (settings(compose([*WORDS, f"hook=[{names}]"])) for names in ("checkpoint,validate", "validate"))
     assert usual["hook"].keys() != without["hook"].keys() and content(usual) == content(without)
     assert run_name(usual, usual["choices"]) == run_name(without, without["choices"])

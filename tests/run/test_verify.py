@@ -187,7 +187,7 @@ def test_a_claim_for_all_of_validation_is_held_to_the_proof_of_its_budget(claim_
         config = config.replace(*line)
     (folder / "config.yaml").write_text(config)
     assert road._settings(folder, None, None)["certify"] == "standard"
-    assert "certify is laptop here, standard in budget=official" in road._own_budget(
+    assert "certify is laptop here, standard in budget=official" in road.budget_differences(
         road._settings(folder, None, None)["budget"]
     )
     assert main(["verify", str(folder), "--certify", "laptop"]) == 2

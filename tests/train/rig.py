@@ -65,7 +65,9 @@ def no_dev(state, tokens):
     raise AssertionError("no hook of this test scores dev")
 
 
-def rig(hooks=(), steps=None, seconds=100.0, accumulation=1, words=(), seed=0, replicas=ALONE) -> Trainer:
+def rig(
+    hooks=(), steps=None, seconds=100.0, accumulation=1, words=(), seed=0, before=0.0, after=0.0, replicas=ALONE
+) -> Trainer:
     model = tiny_model(*words, seed=seed)
     cfg = tiny_settings("optimizer.ns_dtype=float32")
     time = FakeTime()
@@ -79,4 +81,4 @@ def rig(hooks=(), steps=None, seconds=100.0, accumulation=1, words=(), seed=0, r
         listeners=[Heard()],
         replicas=replicas,
     )
-    return Trainer(model, Plan(seconds, steps, accumulation, 0.3, None), runtime, model.loss)
+    return Trainer(model, Plan(seconds, steps, accumulation, 0.3, None, before, after), runtime, model.loss)

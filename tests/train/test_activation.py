@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pgolf.hook.ema import EMA
+from pgolf.averaging.ema import EMA
 from pgolf.hook.wallclock import Wallclock
 from pgolf.train.activation import Activate
 from pgolf.train.trainer import Hook

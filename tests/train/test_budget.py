@@ -15,7 +15,7 @@ from tests.train.rig import FakeTime, RandomLoader, rig
 def test_with_a_fake_clock_training_and_calibration_are_within_600_seconds(step_seconds, reserve, monkeypatch):
     budget = {"train_seconds": 60.0 * 10, "train_steps": None}
     trainer = rig(hooks=[Wallclock()], seconds=training_seconds(budget, reserve))
-    trainer.forward_backward = lambda: trainer.loader.next_batch() and 1.0
+    trainer.forward_backward = lambda batches: trainer.loader.next_batch() and 1.0
     trainer.optimizer.step = lambda lr_scale, progress: None
     trainer.loader.seconds = step_seconds
     result = trainer.fit()

@@ -26,7 +26,7 @@ TINY = (
     "train.batch_tokens=32",
     "schedule.fraction=1.0",
     "optimizer.ns_dtype=float32",
-    "hook=[ema,validate,wallclock]",
+    "hook=[validate,wallclock]",
 )
 BY_STEPS = (f"budget.train_steps={STEPS}",)
 BY_SECONDS = (f"budget.train_seconds={STEPS}",)

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from pgolf.averaging.ema import EMA
 from pgolf.core.errors import TrainingError
 from pgolf.core.make import make
-from pgolf.hook.ema import EMA
 from pgolf.hook.validate import Validate
 from pgolf.hook.wallclock import Wallclock
 from pgolf.run.record import Run

@@ -72,7 +72,7 @@ class Recurrence(Part):
     def after_visit(
         self, visit: Visit, stream: ResidualStream, context: ForwardContext, model: Trunk
     ) -> ResidualStream:
-        """The stream as a visit leaves it; the place for carries and auxiliary losses of training."""
+        """The stream as a visit leaves it; the place for carries and penalties of training."""
         return stream
 
 

@@ -2,8 +2,8 @@
 
 ``x = n(x)`` between passes, x0 stays, and the stack of skips is emptied, so that the decoder sees the last
 pass alone; all passes share all scalars. ``scope: all`` repeats the whole U-Net instead.
-``auxiliary_weight·CE(head, n(encoder output))`` may join the training loss.
 Source: spec arch §8.2 (#187).
+#187 tried it with ``auxiliary=[encoder]``.
 Cost: no bytes. A step costs (passes−1) times the encoder more, half as much again for two passes.
 Hurts: two passes gained 0.003 at equal time over a plain model of wide MLPs (1.1709 against 1.1740); reversed
 passes, the auxiliary loss, three passes and ``scope: all`` were worse or too slow. The final #187 does without.
@@ -13,14 +13,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pgolf.arch.base import rms_norm
-from pgolf.arch.block import ForwardContext
 from pgolf.arch.dims import Dims
-from pgolf.arch.lanes.base import ResidualStream
-from pgolf.arch.recurrence.base import Activation, Recurrence, Trunk, check_start
+from pgolf.arch.recurrence.base import Activation, Recurrence, check_start
 from pgolf.arch.visits import Route, Visit, control_key, route
 from pgolf.core.errors import ConfigError
-from pgolf.core.ranges import Between, Fraction, NonNegativeFloat, PositiveInt
+from pgolf.core.ranges import Between, Fraction, PositiveInt
 
 MOST_PASSES = 3
 
@@ -29,8 +26,7 @@ class EncoderRecurrence(Recurrence):
     """Routes ``plain`` and ``passes``; the second alone where ``start`` is 0.
 
     ``reverse`` runs every second pass over the encoder from its last layer to its first. ``start`` is a
-    fraction of the run. ``auxiliary_weight`` holds in training whatever the route. ``encoder_layers``
-    null: the floor half.
+    fraction of the run. ``encoder_layers`` null: the floor half.
     """
 
     alone = True
@@ -43,7 +39,6 @@ class EncoderRecurrence(Recurrence):
         scope: Literal["encoder", "all"],
         reverse: bool,
         start: Fraction,
-        auxiliary_weight: NonNegativeFloat,
         encoder_layers: PositiveInt | None,
     ) -> None:
         super().__init__()
@@ -63,7 +58,6 @@ class EncoderRecurrence(Recurrence):
             )
         self.layers, self.encoder, self.passes = dims.layers, encoder, passes
         self.scope, self.reverse, self.start = scope, reverse, float(start)
-        self.auxiliary_weight = auxiliary_weight
 
     def routes(self) -> tuple[Route, ...]:
         plain = route("plain", range(self.layers), encoder=self.encoder, keys="physical")
@@ -97,14 +91,3 @@ class EncoderRecurrence(Recurrence):
                     )
                 )
         return visits
-
-    def after_visit(
-        self, visit: Visit, stream: ResidualStream, context: ForwardContext, model: Trunk
-    ) -> ResidualStream:
-        if self.auxiliary_weight and context.targets_BT is not None:
-            encoder = [v for v in model.route.visits if v.half == "encoder"]
-            if visit.virtual == encoder[-1].virtual:
-                (x_BTD,) = stream
-                loss = model.word_loss(rms_norm(x_BTD), context.targets_BT)
-                context.auxiliary.append(self.auxiliary_weight * loss)
-        return stream

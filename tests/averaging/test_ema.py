@@ -2,7 +2,7 @@
 
 import torch
 
-from pgolf.hook.ema import EMA
+from pgolf.averaging.ema import EMA
 from tests.train.rig import rig
 
 

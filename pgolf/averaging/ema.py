@@ -15,14 +15,16 @@ from typing import Any
 
 import torch
 
+from pgolf.averaging.base import Averaging
 from pgolf.core.ranges import Fraction
 from pgolf.train.phases import Phase
-from pgolf.train.trainer import Hook, Trainer
+from pgolf.train.trainer import Trainer
 
 
-class EMA(Hook):
+class EMA(Averaging):
     def __init__(self, *, decay: Fraction) -> None:
         self.decay = decay
+        self.exported = f"exponential moving average with decay {decay:g}"
         self.shadow: dict[str, torch.Tensor] = {}
 
     def phases(self) -> list[Phase]:

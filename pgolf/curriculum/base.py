@@ -1,0 +1,15 @@
+"""The contract of the group: a hook that stands between the loader and the trainer."""
+
+from __future__ import annotations
+
+from pgolf.core.protocols import Loader
+from pgolf.train.trainer import Hook
+
+
+class Curriculum(Hook):
+    def check(self, rows: int, window: int) -> None:
+        """Micro-batches have ``rows`` windows of ``window`` tokens. Raises ConfigError where these cannot be cut."""
+
+    def wrap(self, loader: Loader) -> Loader:
+        """The loader that the trainer draws from."""
+        return loader

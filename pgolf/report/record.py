@@ -1,0 +1,303 @@
+"""``pgolf record``: runs of one config as a folder that can be handed in, and checked by whoever gets it."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pgolf.bundle.folder import ARTIFACT_NAME, requirements
+from pgolf.bundle.script import SCRIPT_NAME, opened
+from pgolf.config.compose import to_yaml
+from pgolf.config.content import STEERING
+from pgolf.config.saved import read_saved
+from pgolf.config.schema import with_defaults
+from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
+from pgolf.core.command import read_overrides
+from pgolf.core.errors import ConfigError, RunError
+from pgolf.core.json_text import read_json
+from pgolf.report.against import Comparison, Reference, compared
+from pgolf.report.checklist import Check, SeedFiles, checklist
+from pgolf.report.entry import Entry
+from pgolf.report.experiments import Experiment, experiments
+from pgolf.report.gather import CONFIG_NAME, Gathered, gather
+from pgolf.report.readme import readme
+from pgolf.report.schema import BYTES_TOTAL_IS, SCHEMA, problems_of
+from pgolf.report.submission import SUBMISSION_NAME
+from pgolf.report.table import Table
+from pgolf.track.jsonable import to_json
+from pgolf.track.result import RESULT_NAME, read_result
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What nobody but the author knows."""
+
+    author: str
+    github_id: str
+    name: str
+    blurb: str
+    date: str
+
+
+def write_record(
+    runs: Sequence[Path],
+    out: Path,
+    about: About,
+    references: Sequence[Reference] = (),
+    ablations: Sequence[Table] = (),
+) -> list[Check]:
+    """Write the record of ``runs`` into the new folder ``out``; returns the checks, all of which README states too.
+
+    Raises RunError where the runs are not of one config and one script, or none of them counts.
+    """
+    found = gather(runs)
+    one = _one(found)
+    counted = one.counted
+    script = _script(counted)
+    cfg = read_saved(counted[0].source / CONFIG_NAME)
+    siblings = _siblings(one, runs)
+    comparisons = [compared(one, reference) for reference in references]
+    _require_empty(out)
+    write_bytes_atomic(out / SCRIPT_NAME, script)
+    bundle = opened(script)
+    write_text_atomic(out / "requirements.txt", "".join(f"{line}\n" for line in requirements(bundle.sources)))
+    command = _command(counted[0], cfg)
+    seeds = [_write_seed(out, run, command) for run in counted]
+    shared = {key: value for key, value in cfg.items() if key not in STEERING or key == "certify"}
+    neutral = {
+        key: value for key, value in with_defaults({}).items() if key in STEERING
+    }  # where it was kept is nobody's
+    write_text_atomic(out / CONFIG_NAME, to_yaml(neutral | shared))
+    left_out = [run.label for run in siblings if not run.excluded]
+    checks = checklist(out, seeds, cfg, left_out, comparisons)
+    disclosed = [*one.runs, *siblings]
+    submission = _submission(about, one, seeds, cfg, checks, comparisons, disclosed)
+    problems = problems_of(submission)
+    assert not problems, problems
+    write_text_atomic(out / SUBMISSION_NAME, to_json(submission, indent=2) + "\n")
+    tables = [*ablations, *(comparison.table for comparison in comparisons)]
+    data_words = " --data DIR" if bundle.config.get("data", {}) is None else ""
+    own = (about.name, about.blurb, about.author)
+    text = readme(*own, one, disclosed, seeds, cfg, command, data_words, checks, comparisons, tables)
+    write_text_atomic(out / "README.md", text)
+    return checks
+
+
+def record_runs(record: Path, into: Path) -> dict[str, Path]:
+    """The runs of a record as run folders below ``into``, by tag. Raises RunError for a folder that is not whole."""
+    submission = read_json(record / SUBMISSION_NAME, RunError)
+    problems = problems_of(submission)
+    if problems:
+        raise RunError("\n".join(f"{record / SUBMISSION_NAME}: {problem}" for problem in problems))
+    folders = {}
+    for tag in submission["seed_results"]:
+        if not tag.replace(".r", "").isdecimal():
+            raise RunError(f"{record / SUBMISSION_NAME}: seed_results: {tag!r} is no seed")
+        folder = into / f"seed={tag}"
+        folder.mkdir(parents=True)
+        for name, source in (
+            (RESULT_NAME, f"result_seed{tag}.json"),
+            (ARTIFACT_NAME, f"artifact_seed{tag}.pgolf"),
+            (SCRIPT_NAME, SCRIPT_NAME),
+            (CONFIG_NAME, CONFIG_NAME),
+        ):
+            try:
+                shutil.copyfile(record / source, folder / name)
+            except OSError as error:
+                raise RunError(f"{record / source}: {error.strerror or error}; a record holds it") from error
+        folders[tag] = folder
+    return folders
+
+
+def record_problems(record: Path) -> list[str]:
+    """Where a record's submission.json says other numbers than the results beside it."""
+    submission = read_json(record / SUBMISSION_NAME, RunError)
+    found = []
+    for tag, row in submission["seed_results"].items():
+        result = read_result(record / f"result_seed{tag}.json")
+        for name, value in _seed_row(result).items():
+            if row[name] != value:
+                found.append(f"{SUBMISSION_NAME}: seed {tag}: {name} {row[name]} is stated, {value} is in its result")
+    return found
+
+
+def is_record(folder: Path) -> bool:
+    return (folder / SUBMISSION_NAME).is_file() and not (folder / RESULT_NAME).exists()
+
+
+def _one(found: Gathered) -> Experiment:
+    """The one experiment. Raises RunError."""
+    made = experiments(found.entries)
+    with_scores = [one for one in made if one.counted]
+    why = [f"{run.source}: {run.excluded}" for one in made for run in one.runs if run.excluded]
+    why += [f"{problem.path}: {problem.reason}" for problem in found.problems]
+    if not with_scores:
+        raise RunError("\n".join(["no run has a score that counts", *why]))
+    if len(made) > 1:
+        raise RunError(f"runs of {len(made)} configs: {', '.join(one.name for one in made)}; a record is of one")
+    (one,) = made
+    if one.refusal:
+        raise RunError(one.refusal)
+    return one
+
+
+def _script(runs: Sequence[Entry]) -> bytes:
+    """The script of all. Raises RunError where they kept none, or several."""
+    scripts: dict[bytes, list[str]] = {}
+    for run in runs:
+        path = run.source / SCRIPT_NAME
+        try:
+            scripts.setdefault(path.read_bytes(), []).append(run.label)
+        except OSError as error:
+            raise RunError(f"{path}: {error.strerror or error}; a claim without its code is none") from error
+    if len(scripts) > 1:
+        told = "; ".join(", ".join(labels) for labels in scripts.values())
+        raise RunError(f"{len(scripts)} scripts, of {told}: a record has one; run the seeds again from one revision")
+    (script,) = scripts
+    try:
+        opened(script)
+    except ConfigError as error:
+        raise RunError(f"{runs[0].source / SCRIPT_NAME}: {error}") from error
+    return script
+
+
+def _siblings(one: Experiment, runs: Iterable[Path]) -> list[Entry]:
+    """Other runs of the same config, in the folders that those of the record lie in."""
+    own = {run.source.resolve() for run in one.runs}
+    parents = dict.fromkeys(run.source.resolve().parent for run in one.runs)
+    found = gather(parents).entries
+    return [run for run in found if run.key == one.key and run.source.resolve() not in own]
+
+
+def _write_seed(out: Path, run: Entry, command: str) -> SeedFiles:
+    tag = f"{run.seed}" + ("" if run.rerun == 1 else f".r{run.rerun}")
+    result = read_result(run.source)
+    artifact, log = out / f"artifact_seed{tag}.pgolf", out / f"train_seed{tag}.log"
+    result["artifact"]["path"] = artifact.name
+    result["run"]["command"] = f"{command} seed={run.seed}"
+    for target, source in ((artifact, ARTIFACT_NAME), (log, "train.log")):
+        try:
+            write_bytes_atomic(target, (run.source / source).read_bytes())
+        except OSError as error:
+            raise RunError(f"{run.source / source}: {error.strerror or error}; a record holds it") from error
+    write_text_atomic(out / f"result_seed{tag}.json", to_json(result, indent=2) + "\n")
+    return SeedFiles(tag, result, artifact, log)
+
+
+def _command(run: Entry, cfg: Mapping[str, Any]) -> str:
+    """The words of the run without those that only steer it, or name its seed."""
+    try:
+        words = read_overrides(run.source)
+    except (OSError, ValueError):
+        words = []
+    beside = (*STEERING, "seed", "logger")
+    kept = [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] not in beside]
+    return shlex.join(["python", "train.py", *kept])
+
+
+def _seed_row(result: Mapping[str, Any]) -> dict[str, Any]:
+    scores, train = result["scores"], result["train"]
+    return {
+        "seed": result["run"]["seed"],
+        "rerun": result["run"]["rerun"],
+        "val_bpb": scores["final"]["val_bpb"],
+        "val_loss": scores["final"]["val_loss"],
+        "pre_quant_val_bpb": (scores["prequant"] or {}).get("val_bpb"),
+        "quantized_val_bpb": (scores["roundtrip"] or {}).get("val_bpb"),
+        "artifact_bytes": result["artifact"]["bytes_total"],
+        "artifact_sha256": result["artifact"]["sha256"],
+        "steps": train["steps"],
+        "step_avg_ms": train["ms_per_step"],
+        "train_time_s": train["seconds"],
+        "eval_time_s": scores["final"]["seconds"],
+        "certificate_passed": result["certificate"]["passed"],
+        "isolation": result["certificate"]["isolation"],
+    }
+
+
+def _submission(
+    about: About,
+    one: Experiment,
+    seeds: Sequence[SeedFiles],
+    cfg: Mapping[str, Any],
+    checks: Sequence[Check],
+    comparisons: Sequence[Comparison],
+    disclosed: Sequence[Entry],
+) -> dict[str, Any]:
+    assert one.bpb is not None and one.loss is not None
+    rows = {seed.tag: _seed_row(seed.result) for seed in seeds}
+    first, machine = seeds[0].result, cfg.get("machine") or {}
+    scored = one.counted[0].scored
+    assert scored is not None
+
+    def mean(name: str) -> float:
+        return sum(row[name] for row in rows.values()) / len(rows)
+
+    return {
+        "schema": SCHEMA,
+        "author": about.author,
+        "github_id": about.github_id,
+        "name": about.name,
+        "blurb": about.blurb,
+        "date": about.date,
+        "track": "10min_16mb" if cfg["budget"]["name"] == "official" else str(cfg["budget"]["name"]),
+        "val_bpb": one.bpb.mean,
+        "val_loss": one.loss.mean,
+        "val_bpb_std": one.bpb.std,
+        "val_loss_std": one.loss.std,
+        "seeds": list(one.seeds),
+        "seed_results": rows,
+        "bytes_total": max(row["artifact_bytes"] for row in rows.values()),
+        "bytes_total_is": BYTES_TOTAL_IS,
+        "bytes_code": first["artifact"]["bytes_code"],
+        "bytes_cap": first["artifact"]["cap_bytes"],
+        "artifact_bytes_max": max(row["artifact_bytes"] for row in rows.values()),
+        "artifact_bytes_mean": mean("artifact_bytes"),
+        "train_steps_mean": mean("steps"),
+        "step_avg_ms_mean": mean("step_avg_ms"),
+        "data": scored.data,
+        "split": scored.split,
+        "metric": scored.metric,
+        "method": scored.method,
+        "text_bytes": scored.bytes,
+        "tokens": scored.tokens,
+        "hardware": str(machine.get("hardware", "")),
+        "pytorch_version": str(machine.get("torch", "")),
+        "config_hash": one.key,
+        "code_sha256": first["artifact"]["code_sha256"],
+        "git_sha": first["run"]["git_sha"],
+        "checks": [{"rule": check.rule, "passed": check.passed, "told": check.told} for check in checks],
+        "comparison": [
+            {
+                "against": comparison.table.title,
+                "verdict": comparison.verdict,
+                "sentence": comparison.sentence,
+                "tests": [dict(zip(comparison.table.header, row, strict=True)) for row in comparison.table.rows],
+            }
+            for comparison in comparisons
+        ],
+        "seed_results_all_runs_disclosure": [
+            {
+                "run": f"{run.source.resolve().parent.name}/{run.source.name}",
+                "seed": run.seed,
+                "rerun": run.rerun,
+                "val_bpb": run.val_bpb,
+                "counted": run in one.counted,
+                "reason": run.excluded or ("" if run in one.counted else "left out"),
+            }
+            for run in disclosed
+        ],
+    }
+
+
+def _require_empty(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise RunError(f"{out}: is not empty; name a new folder")
+    except OSError as error:
+        raise RunError(f"{out}: cannot be used: {error.strerror or error}") from error

@@ -1,0 +1,288 @@
+"""A record folder holds what was run, says which rules it breaks, and can be judged by others."""
+
+import hashlib
+import json
+import shutil
+
+import pytest
+
+from pgolf.bundle.script import script_of
+from pgolf.cli.main import main
+from pgolf.core.errors import RunError
+from pgolf.report import checklist
+from pgolf.report.checklist import Check
+from pgolf.report.record import About, record_problems, record_runs, write_record
+from pgolf.report.reference import read_reference
+from pgolf.report.schema import problems_of
+from pgolf.run import verify as road
+from pgolf.track import textlog
+from tests.helpers import SMOKE, tiny_settings
+from tests.proof.making import write_artifact
+from tests.report.making import write_run
+
+ABOUT = About("A. N. Author", "author", "short", "What it is.", "2026-03-31")
+SCORES = {1: 1.21, 2: 1.22, 3: 1.23}
+# As a bundled script has them, and no more of it than that it says how it is used.
+MODULES = {
+    "pgolf.core.threads": "def bound_spinning():0",
+    "pgolf.run.bundled": "import sys,numpy\ndef main(cfg):print('usage:',sys.argv);return'--help'not in sys.argv",
+}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Three seeds of one config as runs leave them; scores are invented, artifact and form of the script are real."""
+    root = tmp_path_factory.mktemp("runs")
+    cfg = dict(tiny_settings(*SMOKE))
+    cfg["budget"] = {**cfg["budget"], "train_seconds": 300.0, "eval_seconds": 300.0}
+    script = script_of(MODULES, {"data": None})
+    artifact = write_artifact(root / "artifact.pgolf").read_bytes()
+    for seed, bpb in SCORES.items():
+        fill(write_run(root, "x", seed, bpb, cfg=cfg), script, artifact)
+    return root / "x"
+
+
+def fill(folder, script, artifact):
+    """What the folder of a run holds beside its result, and in the result what it says of that."""
+    (folder / "train_gpt.py").write_bytes(script)
+    (folder / "artifact.pgolf").write_bytes(artifact)
+    total = len(script) + len(artifact)
+    facts = {"sha256": hashlib.sha256(artifact).hexdigest(), "code_sha256": hashlib.sha256(script).hexdigest()}
+    change(folder, artifact={**facts, "bytes_total": total, "bytes_code": len(script)})
+    result = read(folder / "result.json")
+    probe = result["certificate"]["probes"][0]
+    change(folder, certificate={"probes": [{**probe, "letter": letter} for letter in "abcdefg"]})
+    final = result["scores"]["final"]
+    lines = [textlog.seed(result["run"]["seed"]), textlog.submission_size("x", total)]
+    lines += textlog.final_score("x", "sliding", final["val_loss"], final["val_bpb"], 61.0)
+    (folder / "train.log").write_text("\n".join(lines) + "\n")
+    (folder / "overrides").write_text("size=tiny\nrun_root=/home/me/runs\nseed=1\n+notes=a b\nquant.bits=5\n")
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def change(folder, **parts):
+    path = folder / "result.json"
+    result = read(path)
+    for name, changes in parts.items():
+        result[name] = {**result[name], **changes} if isinstance(changes, dict) else changes
+    path.write_text(json.dumps(result))
+
+
+@pytest.fixture
+def runs(source, tmp_path):
+    shutil.copytree(source, tmp_path / "runs" / "x")
+    return tmp_path / "runs" / "x"
+
+
+@pytest.fixture
+def spared(monkeypatch):
+    """Without the process of the script."""
+    monkeypatch.setattr(
+        checklist, "_runs_alone", lambda folder: Check("the script runs in this folder", True, "spared")
+    )
+
+
+def failed(checks):
+    return {check.rule: check.told for check in checks if check.passed is False}
+
+
+def test_a_record_holds_every_seed_and_its_script_runs_there(runs, tmp_path):
+    out = tmp_path / "2026-03-31_Short"
+    checks = write_record([runs], out, ABOUT)
+    rest = failed(checks)
+    assert [rule for rule in rest if "budget" not in rule] == [], rest
+    names = {path.name for path in out.iterdir()}
+    assert {"README.md", "submission.json", "train_gpt.py", "requirements.txt", "config.yaml"} <= names
+    for seed in SCORES:
+        assert {f"train_seed{seed}.log", f"artifact_seed{seed}.pgolf", f"result_seed{seed}.json"} <= names
+    node = read(out / "submission.json")
+    assert (
+        problems_of(node) == []
+        and node["val_bpb"] == pytest.approx(1.22)
+        and node["val_bpb_std"] == pytest.approx(0.01)
+    )
+    assert node["bytes_total_is"] == "the largest of the seeds" and node["seeds"] == [1, 2, 3]
+    text = (out / "README.md").read_text()
+    assert (
+        "**1.22000 ± 0.01000 (n−1) bits per byte** over 3 seeds" in text
+        and "python train.py size=tiny quant.bits=5" in text
+    )
+    everything = "".join(path.read_text() for path in out.iterdir() if path.suffix in (".md", ".json", ".yaml"))
+    assert "/home/me" not in everything and "/somewhere" not in everything and str(tmp_path) not in everything
+
+
+def test_a_script_that_does_not_run_alone_is_named(tmp_path):
+    (tmp_path / "train_gpt.py").write_text("import nothing_of_that_name\n")
+    found = checklist._runs_alone(tmp_path)
+    assert found.passed is False and "nothing_of_that_name" in found.told
+
+
+def broken(runs, seed=2):
+    return runs / f"seed={seed}"
+
+
+LIES = {
+    "more bytes than the result says": (lambda f: grow(f), "within the cap"),
+    "another artifact": (lambda f: change(f, artifact={"sha256": "0" * 64}), "files are those that were scored"),
+    "training too long": (lambda f: change(f, ledger={"calibrate": 900.0}), "training, calibration"),
+    "a probe that was not asked": (lambda f: change(f, certificate={"probes": []}), "certificate: normalised"),
+    "no kernel": (lambda f: change(f, certificate={"isolation": "audit hook only"}), "nothing else"),
+    "another run's log": (lambda f: shutil.copy(f.parent / "seed=1" / "train.log", f / "train.log"), "logs are those"),
+    "a log that was cut": (lambda f: (f / "train.log").write_text("seed:2\n"), "logs are those"),
+}  # fmt: skip
+
+
+def grow(folder):
+    """An artifact of more than the cap."""
+    with open(folder / "artifact.pgolf", "ab") as artifact:
+        artifact.write(b"\0" * 3_000_000)
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_rule_that_is_broken_fails_its_check_by_name(runs, tmp_path, spared, name):
+    lie, rule = LIES[name]
+    lie(broken(runs))
+    told = failed(write_record([runs], tmp_path / "out", ABOUT))
+    (found,) = [text for key, text in told.items() if rule in key]
+    assert "seed 2" in found or "seed 2" in str(told)
+
+
+def test_fewer_than_three_seeds_and_a_selection_of_them_are_named(runs, tmp_path, spared):
+    told = failed(write_record([runs / "seed=1", runs / "seed=2"], tmp_path / "out", ABOUT))
+    assert any("at least 3 seeds" in rule for rule in told)
+    (selection,) = [text for rule, text in told.items() if "disclosed" in rule]
+    assert "seed 3" in selection
+    disclosed = read(tmp_path / "out" / "submission.json")["seed_results_all_runs_disclosure"]
+    assert [(run["seed"], run["counted"]) for run in disclosed] == [(1, True), (2, True), (3, False)]
+
+
+def test_runs_that_failed_are_disclosed_and_no_selection(runs, tmp_path, spared):
+    change(broken(runs, 3), status="over_cap", reason="5 bytes over")
+    told = failed(write_record([runs], tmp_path / "out", ABOUT))
+    assert not any("disclosed" in rule for rule in told)
+    (run,) = [
+        r for r in read(tmp_path / "out" / "submission.json")["seed_results_all_runs_disclosure"] if not r["counted"]
+    ]
+    assert run["seed"] == 3 and "5 bytes over" in run["reason"]
+    assert "5 bytes over" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_significance_is_a_check_where_it_was_asked(runs, tmp_path, spared):
+    checks = write_record([runs], tmp_path / "out", ABOUT, read_reference("1.5"))
+    assert checks[-1].passed and "a record by the rule" in checks[-1].told
+    checks = write_record([runs], tmp_path / "out2", ABOUT, read_reference("1.2"))
+    assert checks[-1].passed is False
+    assert write_record([runs], tmp_path / "out3", ABOUT)[-1].passed is None
+
+
+REFUSED = {
+    "another script": (lambda f: (f / "train_gpt.py").write_bytes(b"#"), "2 scripts"),
+    "no script": (lambda f: (f / "train_gpt.py").unlink(), "no claim|claim without its code"),
+    "no artifact": (lambda f: (f / "artifact.pgolf").unlink(), "a record holds it"),
+    "another config": (lambda f: change(f, run={"config_hash": "9" * 64}), "runs of 2 configs"),
+    "another text": (lambda f: change(f, scores={**read(f / "result.json")["scores"], "final": {
+        **read(f / "result.json")["scores"]["final"], "bytes": 5}}), "not averaged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_one_record_is_refused(runs, tmp_path, spared, name):
+    break_it, message = REFUSED[name]
+    break_it(broken(runs))
+    with pytest.raises(RunError, match=message):
+        write_record([runs], tmp_path / "out", ABOUT)
+
+
+def test_runs_of_which_none_counts_are_refused_with_every_reason(runs, tmp_path, spared):
+    for seed in SCORES:
+        change(broken(runs, seed), status="over_time", reason=f"{seed} late")
+    with pytest.raises(RunError, match=r"none|no run has a score that counts[\s\S]*1 late[\s\S]*3 late"):
+        write_record([runs], tmp_path / "out", ABOUT)
+
+
+@pytest.fixture
+def record(runs, tmp_path, spared):
+    write_record([runs], tmp_path / "rec", ABOUT)
+    return tmp_path / "rec"
+
+
+def test_a_record_is_a_reference_on_its_own_text(record):
+    (reference,) = read_reference(str(record))
+    assert reference.bpb.n == 3 and reference.bpb.mean == pytest.approx(1.22) and reference.scored.bytes == 4000
+    assert not reference.published and not reference.exact
+
+
+@pytest.mark.parametrize(
+    ("edit", "problem"),
+    [
+        (lambda node: node.pop("val_loss"), "val_loss: missing"),
+        (lambda node: node.update(val_bpb=1.0), "val_bpb: 1.0 is stated"),
+        (lambda node: node.update(val_bpb_std=None), "val_bpb_std"),
+        (lambda node: node.update(bytes_total=1), "bytes_total: 1 is stated"),
+        (lambda node: node.update(seeds=[1]), "seeds: [1]"),
+        (lambda node: node.update(fast=True), "fast: no field"),
+        (lambda node: node.update(val_bpb="low"), "val_bpb: 'low' is no number"),
+        (lambda node: node["seed_results"]["2"].update(steps=True), "seed_results.2.steps"),
+        (lambda node: node.update(seed_results={}), "seed_results: no seed"),
+        (lambda node: node.update(schema="mine"), "schema: not"),
+        (lambda node: node["checks"].append(1), "is no mapping"),
+    ],
+)
+def test_a_submission_is_held_to_its_schema(record, edit, problem):
+    node = read(record / "submission.json")
+    edit(node)
+    assert any(problem in found for found in problems_of(node))
+
+
+def test_verify_judges_every_seed_of_a_record(record, monkeypatch, capsys):
+    judged = []
+
+    def judge(folder, texts, certify, cache_dir):
+        judged.append(sorted(path.name for path in folder.iterdir()))
+        return 4 if folder.name == "seed=2" else 0
+
+    monkeypatch.setattr(road, "_verify_run", judge)
+    assert main(["verify", str(record)]) == 4
+    assert judged == [["artifact.pgolf", "config.yaml", "result.json", "train_gpt.py"]] * 3
+    assert "does not stand: seed 2" in capsys.readouterr().out
+    monkeypatch.setattr(road, "_verify_run", lambda *_: 0)
+    assert main(["verify", str(record)]) == 0 and "the claim of 3 runs stands" in capsys.readouterr().out
+
+
+def test_verify_finds_a_submission_that_says_other_than_its_results(record, monkeypatch, capsys):
+    monkeypatch.setattr(road, "_verify_run", lambda *_: 0)
+    node = read(record / "submission.json")
+    for row in node["seed_results"].values():
+        row["val_bpb"] -= 0.1
+    node["val_bpb"] -= 0.1
+    (record / "submission.json").write_text(json.dumps(node))
+    assert main(["verify", str(record)]) == 4
+    out = capsys.readouterr().out
+    assert out.count("differs") == 3 and "val_bpb" in out and len(record_problems(record)) == 3
+
+
+@pytest.mark.parametrize("name", ["result_seed2.json", "artifact_seed1.pgolf", "train_gpt.py", "config.yaml"])
+def test_a_record_with_a_part_missing_is_not_judged(record, tmp_path, name):
+    (record / name).unlink()
+    with pytest.raises(RunError, match=name):
+        record_runs(record, tmp_path / "room")
+
+
+def test_a_seed_cannot_name_a_place_outside_the_record(record, tmp_path):
+    node = read(record / "submission.json")
+    node["seed_results"]["../../1"] = node["seed_results"].pop("1")
+    (record / "submission.json").write_text(json.dumps(node))
+    with pytest.raises(RunError, match="no seed"):
+        record_runs(record, tmp_path / "room")
+
+
+def test_the_command_returns_the_worst_of_the_checks_that_fail(runs, tmp_path, spared, capsys):
+    assert main(["record", str(runs), str(tmp_path / "a"), "--name", "short", "--date", "2026-03-31"]) == 3
+    assert "budget is smoke as shipped" in capsys.readouterr().out
+    change(broken(runs), certificate={"probes": []})
+    assert main(["record", str(runs), str(tmp_path / "b")]) == 4
+    assert main(["record", str(runs), str(tmp_path / "b")]) == 2 and "not empty" in capsys.readouterr().err
+    assert main(["record", str(runs), str(tmp_path / "c"), "--date", "yesterday"]) == 2
