@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ from pgolf.core.errors import RunError
 from pgolf.track.ledger import CHARGED_TO, spent, within
 from pgolf.track.result import COMPLETE, SCORE_NAMES
 
+_TOO_LARGE = 2**63
 SUM_TOLERANCE = 1e-4  # that a row of probabilities may sum to more than one (the certificate's probe a has 1e-5)
 _UNIT = {"train_seconds": "training", "eval_seconds": "evaluation"}
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredText:
     """On what a score was made; only scores of the same are averaged. ``data``: the option, "" where not known."""
 
     data: str
@@ -38,7 +38,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ReportedRun:
     """``source``: folder or file. ``name``, ``key``: whose mean it may be part of, and what tells configs of one name
     apart. None is not known. ``excluded``: why the score does not count, "" where it does; ``notes``: what else a
     reader must know. ``claimed``: a published number that nobody has proved here.
@@ -65,7 +65,7 @@ class Entry:
     sha256: str = ""
     certificate: str = ""
     isolation: str = ""
-    scored: Scored | None = None
+    scored: ScoredText | None = None
     bytes_per_token: float | None = None
     claimed: bool = False
     excluded: str = ""
@@ -77,26 +77,26 @@ class Entry:
         seed = "no seed" if self.seed is None else f"seed {self.seed}"
         return seed if self.rerun == 1 else f"{seed}, rerun {self.rerun}"
 
-    def without(self, reason: str) -> Entry:
+    def without(self, reason: str) -> ReportedRun:
         """The same, not counted."""
         return replace(self, excluded=reason)
 
 
-def entry_of(folder: Path, result: Mapping[str, Any], data: str, which: str = "final") -> Entry:
+def entry_of(folder: Path, result: Mapping[str, Any], data: str, which: str = "final") -> ReportedRun:
     """The entry of a run's result.json; ``which`` of its scores it is about. Raises RunError for half a result."""
     assert which in SCORE_NAMES, which
-    fields = _Fields(folder, result)
+    fields = Fields(folder, result)
     score = fields.mapping(f"scores.{which}")
     artifact, train = fields.mapping("artifact"), fields.mapping("train")
-    budget, ledger = fields.mapping("budget") or {}, fields.mapping("ledger") or {}
+    ledger = fields.mapping("ledger") or {}
     scored = None
     if score is not None:
         split, metric, method = (fields.text(f"scores.{which}.{name}") for name in ("split", "metric", "method"))
         counted_bytes, tokens = (fields.whole(f"scores.{which}.{name}") for name in ("bytes", "tokens"))
-        scored = Scored(data, split, metric, counted_bytes, tokens, method)
+        scored = ScoredText(data, split, metric, counted_bytes, tokens, method)
     seconds = fields.number("train.seconds") if train else None
-    calibrate = ledger.get("calibrate")
-    entry = Entry(
+    calibrate = fields.number("ledger.calibrate") if "calibrate" in ledger else None
+    entry = ReportedRun(
         source=folder,
         name=fields.text("run.name"),
         key=fields.text("run.config_hash"),
@@ -104,7 +104,7 @@ def entry_of(folder: Path, result: Mapping[str, Any], data: str, which: str = "f
         rerun=fields.whole("run.rerun"),
         steps=fields.whole("train.steps") if train else None,
         ms_per_step=fields.number("train.ms_per_step") if train else None,
-        train_seconds=None if seconds is None else seconds + (calibrate if isinstance(calibrate, int | float) else 0.0),
+        train_seconds=None if seconds is None else seconds + (calibrate or 0.0),
         eval_seconds=fields.number(f"scores.{which}.seconds") if score else None,
         prequant_bpb=_bpb(fields, "prequant"),
         quantized_bpb=_bpb(fields, "roundtrip"),
@@ -121,17 +121,17 @@ def entry_of(folder: Path, result: Mapping[str, Any], data: str, which: str = "f
         scored=scored,
         bytes_per_token=scored.bytes / scored.tokens if scored and scored.tokens else None,
     )
-    notes = tuple(_notes(result, budget, ledger, which))
+    notes = tuple(_notes(fields, which))
     return replace(entry, notes=notes, excluded=_why_not(fields, entry, which))
 
 
-class _Fields:
+class Fields:
     """Typed access to a result by dotted key; what is not as it should be is named."""
 
     def __init__(self, folder: Path, result: Mapping[str, Any]) -> None:
         self.folder, self.result = folder, result
 
-    def _at(self, dotted: str) -> Any:
+    def at(self, dotted: str) -> Any:
         node: Any = self.result
         for key in dotted.split("."):
             if not isinstance(node, Mapping) or key not in node:
@@ -146,37 +146,40 @@ class _Fields:
         return self._of(dotted, (str,), "text")
 
     def whole(self, dotted: str) -> int:
-        return self._of(dotted, (int,), "a whole number")
+        value = self._of(dotted, (int,), "a whole number")
+        if not 0 <= value < _TOO_LARGE:
+            raise RunError(f"{self.folder}: half a result: {dotted} is out of range")
+        return value
 
     def flag(self, dotted: str) -> bool:
-        value = self._at(dotted)
+        value = self.at(dotted)
         if not isinstance(value, bool):
             raise RunError(f"{self.folder}: half a result: {dotted} is {value!r}, not true or false")
         return value
 
     def number(self, dotted: str) -> float | None:
-        """None for null, which stands for what is no finite number."""
+        """None for null, which stands for what is no finite number, and for what nothing can measure."""
         value = self._of(dotted, (int, float, type(None)), "a number")
-        return float(value) if value is not None and math.isfinite(value) else None
+        return float(value) if value is not None and abs(value) < _TOO_LARGE else None
 
     def _of(self, dotted: str, types: tuple[type, ...], what: str) -> Any:
-        value = self._at(dotted)
+        value = self.at(dotted)
         if not isinstance(value, types) or isinstance(value, bool):
             raise RunError(f"{self.folder}: half a result: {dotted} is {value!r}, not {what}")
         return value
 
 
-def _bpb(fields: _Fields, which: str) -> float | None:
+def _bpb(fields: Fields, which: str) -> float | None:
     return fields.number(f"scores.{which}.val_bpb") if fields.mapping(f"scores.{which}") else None
 
 
-def _certificate(fields: _Fields) -> str:
+def _certificate(fields: Fields) -> str:
     if fields.mapping("certificate") is None:
         return ""
     return "passed" if fields.flag("certificate.passed") else "failed"
 
 
-def _why_not(fields: _Fields, entry: Entry, which: str) -> str:
+def _why_not(fields: Fields, entry: ReportedRun, which: str) -> str:
     """Why the score is none to count; by what the result says of itself, whatever it calls the score."""
     status, reason = fields.text("status"), fields.text("reason")
     told = status.replace("_", " ") + (f": {reason}" if reason else "")
@@ -184,8 +187,8 @@ def _why_not(fields: _Fields, entry: Entry, which: str) -> str:
         return told if status in COMPLETE else f"ended as {told}"
     if entry.scored is None:
         return f"has no {which} score"
-    if entry.val_bpb is None or entry.val_loss is None:
-        return f"its {which} score is no number"
+    if not entry.val_bpb or not entry.val_loss or min(entry.val_bpb, entry.val_loss, entry.scored.bytes) <= 0:
+        return f"its {which} score is no number above 0"
     if fields.flag(f"scores.{which}.subset"):
         return "scored on a declared subset of the text"
     if entry.bytes_total is None or entry.cap_bytes is None:
@@ -202,20 +205,28 @@ def _why_not(fields: _Fields, entry: Entry, which: str) -> str:
         return "its certificate failed"
     if not fields.flag("scores.final.valid"):
         return "its score is marked as not valid"
-    if not within(fields.result, "eval_seconds"):
+    if entry.eval_seconds is None:
+        return "its evaluation states no seconds"
+    if not _in_time(fields, "eval_seconds"):
         return f"evaluation took {entry.eval_seconds:,.1f} s of {fields.result['budget']['eval_seconds']:g} allowed"
     return ""
 
 
-def _notes(result: Mapping[str, Any], budget: Mapping[str, Any], ledger: Mapping[str, Any], which: str) -> list[str]:
-    notes = []
-    train = result["train"]
-    if train and not within(result, "train_seconds"):
-        took = spent(
-            {**{k: v for k, v in ledger.items() if k in CHARGED_TO}, "train": train["seconds"]}, "train_seconds"
-        )
+def _in_time(fields: Fields, limit: str) -> bool:
+    try:
+        return within(fields.result, limit)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise RunError(
+            f"{fields.folder}: half a result: its seconds and its budget do not compare ({error})"
+        ) from error
+
+
+def _notes(fields: Fields, which: str) -> Iterator[str]:
+    train, budget, ledger = fields.result["train"], fields.mapping("budget") or {}, fields.mapping("ledger") or {}
+    if train and not _in_time(fields, "train_seconds"):
+        charged = {stage: seconds for stage, seconds in ledger.items() if stage in CHARGED_TO}
+        took = spent({**charged, "train": train["seconds"]}, "train_seconds")
         fixed = "; the number of its steps was fixed" if budget.get("train_steps") else ""
-        notes.append(f"training took {took:,.1f} s of {budget['train_seconds']:g} allowed{fixed}")
-    if "audit hook" in ((result["certificate"] or {}).get("isolation") or "") and which == "final":
-        notes.append("no kernel kept its processes apart (audit hook only)")
-    return notes
+        yield f"training took {took:,.1f} s of {budget['train_seconds']:g} allowed{fixed}"
+    if "audit hook" in ((fields.result["certificate"] or {}).get("isolation") or "") and which == "final":
+        yield "no kernel kept its processes apart (audit hook only)"

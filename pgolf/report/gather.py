@@ -10,7 +10,8 @@ from typing import Any
 
 from pgolf.config.saved import read_saved
 from pgolf.core.errors import RunError
-from pgolf.report.entry import Entry, entry_of
+from pgolf.report.entry import ReportedRun, entry_of
+from pgolf.report.submission import SUBMISSION_NAME
 from pgolf.track.folder import ASIDE
 from pgolf.track.lock import LOCK_NAME
 from pgolf.track.result import RESULT_NAME, read_result
@@ -31,7 +32,7 @@ class Problem:
 class Gathered:
     """``entries`` in the order in which they were found; ``configs`` by the entries' key, where one could be read."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[ReportedRun] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -75,7 +76,7 @@ def run_folders(path: Path) -> Iterator[Path]:
 
 def _read(folder: Path, which: str, found: Gathered) -> None:
     try:
-        result = _result(folder)
+        result = result_of(folder)
         entry = entry_of(folder, result, "", which)
     except RunError as error:
         found.problems.append(Problem(folder, _after(folder, error)))
@@ -105,7 +106,7 @@ def _data_of(folder: Path, key: str, found: Gathered) -> str:
     return str(found.configs[key]["choices"].get("data") or "")
 
 
-def _result(folder: Path) -> dict[str, Any]:
+def result_of(folder: Path) -> dict[str, Any]:
     """Raises RunError, in words of what stands in the folder."""
     if folder.is_file():
         raise RunError(f"{folder}: a file, not a run folder; published logs are read with --import-log")
@@ -114,6 +115,8 @@ def _result(folder: Path) -> dict[str, Any]:
             names = sorted(os.listdir(folder))
         except OSError as error:
             raise RunError(f"{folder}: cannot be read: {error.strerror or error}") from error
+        if SUBMISSION_NAME in names:
+            raise RunError(f"{folder}: a record, not a run: compare with it by --against, judge it by pgolf verify")
         inside = [name for name in names if name != LOCK_NAME and not name.startswith(ASIDE)]
         if not inside:
             raise RunError(f"{folder}: empty: the run has not begun, or was set aside")

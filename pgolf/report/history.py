@@ -15,9 +15,10 @@ from typing import Any
 
 from pgolf.config.saved import Difference, differences, read_choices, read_saved, value_at
 from pgolf.core.errors import ConfigError, RunError, did_you_mean
-from pgolf.report.entry import entry_of
-from pgolf.report.gather import CONFIG_NAME, run_folders
-from pgolf.track.result import RESULT_NAME, read_result
+from pgolf.report.entry import Fields, entry_of
+from pgolf.report.gather import CONFIG_NAME, result_of, run_folders
+from pgolf.report.submission import SUBMISSION_NAME
+from pgolf.track.result import RESULT_NAME
 
 _FILTER = re.compile(r"([\w./-]+?)(!=|<=|>=|=|<|>|~)(.*)", re.DOTALL)
 _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -31,7 +32,7 @@ _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class HistoryRow:
     """One run folder. ``score`` is the final one, valid or not; ``valid`` whether it counts; ``why`` says why not.
     ``text``: on what it was scored. ``date``: when its result was written, in UTC."""
 
@@ -62,10 +63,10 @@ class Row:
         return f"{self.path.parent.name}/{self.path.name}"
 
 
-KEYS = (*(field.name for field in fields(Row)), "run")
+KEYS = (*(field.name for field in fields(HistoryRow)), "run")
 
 
-class History:
+class RunHistory:
     """The rows below ``root``, and the configs of those that somebody asked about."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
@@ -78,7 +79,7 @@ class History:
         self._choices: dict[str, Mapping[str, Any]] = {}
         self._configs: dict[str, Mapping[str, Any]] = {}
 
-    def value(self, row: Row, key: str) -> Any:
+    def value(self, row: HistoryRow, key: str) -> Any:
         """A field of the row, or what its config has at the key; None where there is nothing."""
         if key in KEYS:
             return getattr(row, key)
@@ -89,23 +90,29 @@ class History:
         except RunError:
             return None
 
-    def _at(self, row: Row, key: str) -> str | None:
+    def _at(self, row: HistoryRow, key: str) -> str | None:
         return value_at(self.config(row), key)
 
-    def config(self, row: Row) -> Mapping[str, Any]:
+    def config(self, row: HistoryRow) -> Mapping[str, Any]:
         """The run's saved config. Raises RunError."""
         key = row.hash or str(row.path)
         if key not in self._configs:
             self._configs[key] = read_saved(row.path / CONFIG_NAME)
         return self._configs[key]
 
-    def _choices_of(self, row: Row) -> Mapping[str, Any]:
+    def _choices_of(self, row: HistoryRow) -> Mapping[str, Any]:
         key = row.hash or str(row.path)
         if key not in self._choices:
             self._choices[key] = read_choices(row.path / CONFIG_NAME)
         return self._choices[key]
 
-    def chosen(self, filters: Iterable[str], sort: str = "-date") -> list[Row]:
+    def require(self, keys: Iterable[str]) -> None:
+        """Raises ConfigError for a key that no run has."""
+        for key in keys:
+            if self.rows and key not in KEYS and all(self.value(row, key) is None for row in self.rows):
+                raise ConfigError(f"{key}: no run here has it.{did_you_mean(key, KEYS)} Fields: {', '.join(KEYS)}")
+
+    def chosen(self, filters: Iterable[str], sort: str = "-date") -> list[HistoryRow]:
         """The rows that pass every filter, sorted; ``-`` before a key is descending. Rows without a value come last.
 
         Raises ConfigError for a filter that is none, and for a key that no run has.
@@ -113,26 +120,27 @@ class History:
         tests = [_test(word) for word in filters]
         rows = [row for row in self.rows if all(_passes(self.value(row, key), how, text) for key, how, text in tests)]
         key = sort.lstrip("-")
-        for name in (key, *(name for name, _, _ in tests)):
-            if self.rows and name not in KEYS and all(self.value(row, name) is None for row in self.rows):
-                raise ConfigError(f"{name}: no run here has it.{did_you_mean(name, KEYS)} Fields: {', '.join(KEYS)}")
+        self.require([key, *(name for name, _, _ in tests)])
         known = [row for row in rows if self.value(row, key) not in (None, "")]
         known.sort(key=lambda row: _ordered(self.value(row, key)), reverse=sort.startswith("-"))
         return known + [row for row in rows if self.value(row, key) in (None, "")]
 
 
-def read_row(folder: Path) -> Row:
+def read_row(folder: Path) -> HistoryRow:
     """What can be said of a folder, whole run or not."""
     try:
-        result = read_result(folder)
-        entry = entry_of(folder, result, "")
+        result = result_of(folder)
+        entry, more = entry_of(folder, result, ""), Fields(folder, result)
+        dev = more.number("scores.dev.val_bpb") if more.mapping("scores.dev") else None
+        params = more.whole("model.params") if more.mapping("model") else None
         moment = datetime.fromtimestamp((folder / RESULT_NAME).stat().st_mtime, timezone.utc)
     except (RunError, OSError) as error:
-        begun = (folder / CONFIG_NAME).exists() and not (folder / RESULT_NAME).exists()
+        begun = (folder / CONFIG_NAME).exists() and not any(
+            (folder / n).exists() for n in (RESULT_NAME, SUBMISSION_NAME)
+        )
         why = "" if begun else str(error).removeprefix(f"{folder}: ").removeprefix(f"{folder / RESULT_NAME}: ")
-        return Row(folder, folder.parent.name, status="unfinished" if begun else "unreadable", why=why)
-    dev, model = (result["scores"].get("dev") or {}), (result.get("model") or {})
-    return Row(
+        return HistoryRow(folder, folder.parent.name, status="unfinished" if begun else "unreadable", why=why)
+    return HistoryRow(
         path=folder,
         name=entry.name,
         seed=entry.seed,
@@ -140,11 +148,11 @@ def read_row(folder: Path) -> Row:
         date=moment.strftime("%Y-%m-%d %H:%M:%S"),
         status=str(result["status"]),
         score=entry.val_bpb,
-        dev=dev.get("val_bpb"),
+        dev=dev,
         valid=not entry.excluded,
         why=entry.excluded,
         bytes=entry.bytes_total,
-        params=model.get("params"),
+        params=params,
         steps=entry.steps,
         ms_per_step=entry.ms_per_step,
         train_seconds=entry.train_seconds,
@@ -203,7 +211,7 @@ class Change:
 _RESULTS = ("score", "dev", "bytes", "params", "steps", "ms_per_step", "train_seconds", "eval_seconds")
 
 
-def changed(history: History, old: Row, new: Row) -> Change:
+def changed(history: RunHistory, old: HistoryRow, new: HistoryRow) -> Change:
     """In what ``new`` is another run than ``old``. Raises RunError where a config cannot be read."""
     results = [(name, getattr(old, name), getattr(new, name)) for name in (*_RESULTS, "status", "date", "git")]
     if old.text != new.text:
@@ -211,7 +219,7 @@ def changed(history: History, old: Row, new: Row) -> Change:
     return Change(tuple(differences(history.config(old), history.config(new))), tuple(results))
 
 
-def best(rows: Iterable[Row]) -> Row:
+def best(rows: Iterable[HistoryRow]) -> HistoryRow:
     """The lowest score that counts. Raises RunError where none does, or where they are of several texts."""
     valid = [row for row in rows if row.valid and row.score is not None]
     if not valid:
@@ -224,7 +232,7 @@ def best(rows: Iterable[Row]) -> Row:
     return min(valid, key=lambda row: (row.score, row.date))
 
 
-def last(rows: Iterable[Row]) -> Row:
+def last(rows: Iterable[HistoryRow]) -> HistoryRow:
     """The one that ended last. Raises RunError where none has ended."""
     ended = [row for row in rows if row.date]
     if not ended:

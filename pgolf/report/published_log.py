@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.core.errors import RunError
-from pgolf.report.entry import Entry
+from pgolf.report.entry import ReportedRun
 
 CAP_BYTES, TRAIN_SECONDS, EVAL_SECONDS = 16_000_000, 600.0, 600.0  # of the challenge
 
@@ -43,6 +43,7 @@ _LINES: Mapping[str, re.Pattern[str]] = {
     "params": re.compile(r"(?:  )?model_params: ?(?P<params>\d+)"),
     "tokens": re.compile(r"(?:val_tokens: (?P<tokens>[\d,]+)|val_loader:shards pattern=\S+ tokens:(?P<loader>\d+))"),
     "wallclock": re.compile(rf"wallclock:\w+ total_elapsed:(?P<seconds>{_N})s .*"),
+    "calibrated": re.compile(rf"gptq:\w+ .*\bin (?P<seconds>{_N})s"),
     "evaluated": re.compile(rf"total_eval_time:(?P<seconds>{_N})s"),
     "counts": re.compile(
         r"\s*(?:expert_logit\[\w*gram\w*\]: mean=-?\d.*|ngram_\w+: ?\d.*|ngram_\w+:\w+ \w+=\d.*|ngram_\w+ chunk:\d.*)"
@@ -62,14 +63,16 @@ class _Log:
     steps: int | None = None
 
 
-def read_log(path: Path) -> Entry:
+def read_log(path: Path) -> ReportedRun:
     """One log as an entry; without a claim, one that does not count. Raises RunError where it is no text."""
     log = _parsed(_text(path))
     label = next((label for label in CLAIMS if label in log.results), "")
     facts, notes = log.facts, list[str]()
     seed = _seed(path, facts, notes)
     params = facts.get("params", {}).get("params", "?")
-    entry = Entry(path, path.resolve().parent.name or path.stem, f"{label} {params} parameters", seed, claimed=True)
+    entry = ReportedRun(
+        path, path.resolve().parent.name or path.stem, f"{label} {params} parameters", seed, claimed=True
+    )
     total = facts.get("total", {}).get("bytes")
     train = _train_seconds(facts)
     steps = log.steps
@@ -98,7 +101,7 @@ def read_log(path: Path) -> Entry:
     )
 
 
-def _with(entry: Entry, fields: Mapping[str, Any], excluded: str, notes: list[str]) -> Entry:
+def _with(entry: ReportedRun, fields: Mapping[str, Any], excluded: str, notes: list[str]) -> ReportedRun:
     return replace(entry, **fields, excluded=excluded, notes=tuple(dict.fromkeys(notes)))
 
 
@@ -180,6 +183,9 @@ def _notes(
     yield f"claimed by the line {label}"
     if "counts" in facts or "ngram" in label or "ngram_bpb" in claim or "sliding_bpb" in claim:
         yield "mixes n-gram counts: no log shows that its rows sum to one, and most such claims do not"
+    calibrated = _float(facts, "calibrated", "seconds")
+    if calibrated is not None and "wallclock" not in facts:
+        yield f"calibration took {calibrated:,.1f} s, which its training time does not say whether it holds"
     if train is not None and train > TRAIN_SECONDS + 1:
         yield f"training with calibration took {train:,.1f} s of {TRAIN_SECONDS:g}"
     if evaluated is not None and evaluated > EVAL_SECONDS:

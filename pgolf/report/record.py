@@ -21,7 +21,7 @@ from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.json_text import read_json
 from pgolf.report.against import Comparison, Reference, compared
 from pgolf.report.checklist import Check, SeedFiles, checklist
-from pgolf.report.entry import Entry
+from pgolf.report.entry import Fields, ReportedRun
 from pgolf.report.experiments import Experiment, experiments
 from pgolf.report.gather import CONFIG_NAME, Gathered, gather
 from pgolf.report.readme import readme
@@ -145,7 +145,7 @@ def _one(found: Gathered) -> Experiment:
     return one
 
 
-def _script(runs: Sequence[Entry]) -> bytes:
+def _script(runs: Sequence[ReportedRun]) -> bytes:
     """The script of all. Raises RunError where they kept none, or several."""
     scripts: dict[bytes, list[str]] = {}
     for run in runs:
@@ -165,7 +165,7 @@ def _script(runs: Sequence[Entry]) -> bytes:
     return script
 
 
-def _siblings(one: Experiment, runs: Iterable[Path]) -> list[Entry]:
+def _siblings(one: Experiment, runs: Iterable[Path]) -> list[ReportedRun]:
     """Other runs of the same config, in the folders that those of the record lie in."""
     own = {run.source.resolve() for run in one.runs}
     parents = dict.fromkeys(run.source.resolve().parent for run in one.runs)
@@ -173,9 +173,10 @@ def _siblings(one: Experiment, runs: Iterable[Path]) -> list[Entry]:
     return [run for run in found if run.key == one.key and run.source.resolve() not in own]
 
 
-def _write_seed(out: Path, run: Entry, command: str) -> SeedFiles:
+def _write_seed(out: Path, run: ReportedRun, command: str) -> SeedFiles:
     tag = f"{run.seed}" + ("" if run.rerun == 1 else f".r{run.rerun}")
     result = read_result(run.source)
+    _require_whole(run.source, result)
     artifact, log = out / f"artifact_seed{tag}.pgolf", out / f"train_seed{tag}.log"
     result["artifact"]["path"] = artifact.name
     result["run"]["command"] = f"{command} seed={run.seed}"
@@ -188,7 +189,21 @@ def _write_seed(out: Path, run: Entry, command: str) -> SeedFiles:
     return SeedFiles(tag, result, artifact, log)
 
 
-def _command(run: Entry, cfg: Mapping[str, Any]) -> str:
+def _require_whole(folder: Path, result: Mapping[str, Any]) -> None:
+    """Raises RunError where a result lacks what a record says of it."""
+    fields = Fields(folder, result)
+    for dotted in ("artifact.code_sha256", "budget.train_seconds", "budget.eval_seconds", "ledger", "run.git_sha"):
+        fields.at(dotted)
+    for dotted in ("artifact.bytes_code", "train.steps", "train.ms_per_step", "train.seconds"):
+        if fields.number(dotted) is None:
+            raise RunError(f"{folder}: half a result: {dotted} is no number")
+    probes = fields.at("certificate.probes")
+    for probe in probes if isinstance(probes, list) else [None]:
+        if not isinstance(probe, Mapping) or not {"letter", "passed", "message"} <= probe.keys():
+            raise RunError(f"{folder}: half a result: certificate.probes holds what is no probe")
+
+
+def _command(run: ReportedRun, cfg: Mapping[str, Any]) -> str:
     """The words of the run without those that only steer it, or name its seed."""
     try:
         words = read_overrides(run.source)
@@ -226,7 +241,7 @@ def _submission(
     cfg: Mapping[str, Any],
     checks: Sequence[Check],
     comparisons: Sequence[Comparison],
-    disclosed: Sequence[Entry],
+    disclosed: Sequence[ReportedRun],
 ) -> dict[str, Any]:
     assert one.bpb is not None and one.loss is not None
     rows = {seed.tag: _seed_row(seed.result) for seed in seeds}

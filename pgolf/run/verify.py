@@ -7,6 +7,7 @@ this process, and its config.yaml only says which text, cut how, and which budge
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from pgolf.bundle.script import SCRIPT_NAME
 from pgolf.config.check import CERTIFY_ORDER
 from pgolf.config.compose import node, read_config
 from pgolf.config.schema import with_defaults
-from pgolf.core.errors import CertificateError, ConfigError, DataError, RunError
+from pgolf.core.command import complain
+from pgolf.core.errors import CertificateError, ConfigError, DataError, RunError, UserError
 from pgolf.core.protocols import Tokenizer
 from pgolf.data.documents import read_text
 from pgolf.eval.from_artifact import terms_from
@@ -36,6 +38,8 @@ from pgolf.tokenizer.recipe import stream_of_texts
 from pgolf.track.console import Console
 from pgolf.track.result import read_result
 
+# What is read of a run's config.
+_READ = ("data", "size", "budget", "certify", "device", "cache_dir", "eval_ranks", "seed")
 # Bits per byte; another processor rounds otherwise, and nothing that is worth claiming is as small.
 TOLERANCE_BPB = 1e-4
 
@@ -65,7 +69,7 @@ def verify(folder: Path, texts: Sequence[Path] = (), certify: str | None = None,
         return _verify_run(folder, texts, certify, cache_dir)
     with TemporaryDirectory(prefix="pgolf-verify-") as room:
         runs = record_runs(folder, Path(room) / folder.resolve().name)
-        statuses = [_verify_run(run, texts, certify, cache_dir) for run in runs.values()]
+        statuses = [_status_of(run, texts, certify, cache_dir) for run in runs.values()]
     problems = record_problems(folder)
     for problem in problems:
         print(f"differs  {problem}")
@@ -73,6 +77,15 @@ def verify(folder: Path, texts: Sequence[Path] = (), certify: str | None = None,
     told = f"does not stand: seed {', '.join(failed)}" if failed else "does not stand" if problems else "stands"
     print(f"record   {folder}: the claim of {len(runs)} runs {told}", flush=True)
     return max([*statuses, CertificateError.exit_status if problems else 0])
+
+
+def _status_of(run: Path, texts: Sequence[Path], certify: str | None, cache_dir: Path | None) -> int:
+    """Of one run of a record; an error of one is told, counts as its status and keeps none of the others unjudged."""
+    try:
+        return _verify_run(run, texts, certify, cache_dir)
+    except UserError as error:
+        complain(error, run.name)
+        return error.exit_status
 
 
 def _verify_run(folder: Path, texts: Sequence[Path], certify: str | None, cache_dir: Path | None) -> int:
@@ -130,7 +143,12 @@ def _settings(folder: Path, certify: str | None, cache_dir: Path | None) -> dict
     if certify is not None and CERTIFY_ORDER.index(certify) < CERTIFY_ORDER.index(own):
         raise ConfigError(f"--certify: {certify} proves less than {own}, which the record claims")
     cfg |= {"certify": certify or own, "device": "auto", "cache_dir": str(cache_dir or ".cache"), "eval_ranks": 1}
-    check(cfg, trains=False)
+    try:
+        check(cfg, trains=False)
+    except ConfigError as error:  # how it was trained is not judged, and another version may have trained otherwise
+        read = [problem for problem in error.problems if re.split(r"[.:/]", problem)[0] in _READ]
+        if read:
+            raise ConfigError(read) from error
     return cfg
 
 

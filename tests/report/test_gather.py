@@ -8,6 +8,8 @@ import pytest
 from pgolf.core.errors import RunError
 from pgolf.report.experiments import experiments
 from pgolf.report.gather import gather
+from pgolf.report.history import RunHistory
+from pgolf.report.page import page
 from tests.report.making import config, write_run, write_seeds
 
 
@@ -26,6 +28,7 @@ def test_runs_are_found_at_any_depth_and_once(tmp_path):
     assert direct.val_bpb == 1.2 and direct.scored.data == "sotu"
 
 
+TRAIN = {"seconds": 290.0, "steps": 5, "ms_per_step": 5.0}
 BROKEN = {
     "seed=11": ("an empty folder", lambda folder: shutil.rmtree(folder) or folder.mkdir(), "empty"),
     "seed=12": ("no result", lambda folder: (folder / "result.json").unlink(), "without a result"),
@@ -46,6 +49,16 @@ BROKEN = {
     "seed=19": ("nothing in it", lambda folder: (folder / "result.json").write_text("[]"), "not a result of pgolf"),
     "seed=20": ("no status", lambda folder: change(folder, status="splendid"), "splendid"),
     "seed=21": ("no hash", lambda folder: change(folder, run={"name": "x"}), "config_hash is not in it"),
+    "seed=23": (
+        "no steps to time",
+        lambda folder: change(folder, train=TRAIN | {"ms_per_step": None}),
+        "do not compare",
+    ),
+    "seed=24": ("a budget in words", lambda folder: change(folder, budget={"train_seconds": "long"}), "do not compare"),
+    "seed=25": ("nothing measured", lambda folder: change(folder, ledger=[1]), "ledger is [1]"),
+    "seed=26": ("a lone number", lambda folder: change(folder, scores=3), "scores.final is not in it"),
+    "seed=27": ("bytes beyond any", lambda folder: change(folder, artifact={"bytes_total": 10**400}), "out of range"),
+    "seed=28": ("bytes below none", lambda folder: change(folder, artifact={"bytes_total": -1}), "out of range"),
     "seed=22": (
         "bytes in words",
         lambda folder: change(folder, artifact={"bytes_total": True}),
@@ -86,9 +99,10 @@ UNCOUNTED = {
     "certificate failed": ({"passed": False, "status": "certificate_failed"}, "certificate failed"),
     "certificate failed, and hidden": ({"passed": False}, "its certificate failed"),
     "not valid": ({"valid": False}, "not valid"),
+    "below nothing": ({"val_loss": -1.0, "val_bpb": -1.0}, "no number above 0"),
     "a subset": ({"subset": True}, "subset"),
     "rows that sum to more": ({"sum_p_max": 1.5}, "rows sum to as much as 1.5"),
-    "no number": ({"val_loss": float("nan"), "val_bpb": float("inf")}, "no number"),
+    "no number": ({"val_loss": float("nan"), "val_bpb": float("inf")}, "no number above 0"),
     "too slow": ({"budget_seconds": 60.0}, "evaluation took 61.0 s"),
     "broken off": ({"status": "interrupted", "reason": "Ctrl-C"}, "ended as interrupted: Ctrl-C"),
     "no number in training": ({"status": "nan_loss"}, "ended as nan loss"),
@@ -134,3 +148,31 @@ def test_links_in_a_circle_end(tmp_path):
     write_run(tmp_path, "x", 1, 1.2)
     (tmp_path / "x" / "again").symlink_to(tmp_path)
     assert len(gather([tmp_path]).entries) == 1
+
+
+def places(node, at=()):
+    for key, value in node.items():
+        yield (*at, key)
+        if isinstance(value, dict):
+            yield from places(value, (*at, key))
+
+
+@pytest.mark.parametrize("value", [None, "x", -1, [], True, 10**400, "nothing"], ids=str)
+def test_no_value_of_a_result_ends_a_report(tmp_path, value):
+    """Whatever stands in its place: the run counts, or is named."""
+    folder = write_run(tmp_path, "x", 1, 1.2)
+    whole = (folder / "result.json").read_text()
+    for place in places(json.loads(whole)):
+        result = json.loads(whole)
+        node = result
+        for key in place[:-1]:
+            node = node[key]
+        if value == "nothing":
+            del node[place[-1]]
+        else:
+            node[place[-1]] = value
+        (folder / "result.json").write_text(json.dumps(result))
+        found = gather([folder])
+        assert len(found.entries) + len(found.problems) >= 1
+        assert "".join(page(experiments(found.entries), [], found.problems, found.configs).lines())
+        assert RunHistory([folder]).chosen([])

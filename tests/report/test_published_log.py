@@ -145,6 +145,8 @@ def test_counts_in_a_mixture_are_named(log, line):
 def test_calibration_belongs_to_training_and_what_is_over_is_said(log):
     found = read_log(log(FIRST + "wallclock:post_gptq total_elapsed:856.2s train_budget:600.0s\n"))
     assert found.train_seconds == 856.2 and any("took 856.2 s of 600" in note for note in found.notes)
+    beside = read_log(log(FIRST + "gptq:generated 64 sequences in 220.6s\n"))
+    assert beside.train_seconds == 600.028 and any("calibration took 220.6 s" in note for note in beside.notes)
     late = read_log(log(FIRST.replace("eval_time:100000ms", "eval_time:605000ms")))
     assert any("evaluation took 605.0 s" in note for note in late.notes)
 

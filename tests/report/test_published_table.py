@@ -59,7 +59,8 @@ def test_what_a_row_gets_wrong_is_said(rows):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a,b\n1,2\n", "name,val_bpb\n", "val_bpb\n1.2\n", "name,val_bpb,val_bpb\na,1,2\n"]
+    "text",
+    ["", "a,b\n1,2\n", "name,val_bpb\n", "val_bpb\n1.2\n", "name,val_bpb,val_bpb\na,1,2\n", "run_id,val_bpb\nx,1\n"],
 )
 def test_other_tables_are_refused(rows, text):
     with pytest.raises(RunError, match="table"):

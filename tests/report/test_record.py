@@ -11,6 +11,8 @@ from pgolf.cli.main import main
 from pgolf.core.errors import RunError
 from pgolf.report import checklist
 from pgolf.report.checklist import Check
+from pgolf.report.gather import gather
+from pgolf.report.history import RunHistory
 from pgolf.report.record import About, record_problems, record_runs, write_record
 from pgolf.report.reference import read_reference
 from pgolf.report.schema import problems_of
@@ -69,6 +71,12 @@ def change(folder, **parts):
     for name, changes in parts.items():
         result[name] = {**result[name], **changes} if isinstance(changes, dict) else changes
     path.write_text(json.dumps(result))
+
+
+def lose(folder, part, key):
+    result = read(folder / "result.json")
+    del result[part][key]
+    (folder / "result.json").write_text(json.dumps(result))
 
 
 @pytest.fixture
@@ -182,6 +190,9 @@ REFUSED = {
     "another script": (lambda f: (f / "train_gpt.py").write_bytes(b"#"), "2 scripts"),
     "no script": (lambda f: (f / "train_gpt.py").unlink(), "no claim|claim without its code"),
     "no artifact": (lambda f: (f / "artifact.pgolf").unlink(), "a record holds it"),
+    "half a certificate": (lambda f: change(f, certificate={"probes": [1]}), "no probe"),
+    "no hash of the script": (lambda f: lose(f, "artifact", "code_sha256"), "artifact.code_sha256 is not in it"),
+    "no code counted": (lambda f: change(f, artifact={"bytes_code": None}), "artifact.bytes_code is no number"),
     "another config": (lambda f: change(f, run={"config_hash": "9" * 64}), "runs of 2 configs"),
     "another text": (lambda f: change(f, scores={**read(f / "result.json")["scores"], "final": {
         **read(f / "result.json")["scores"]["final"], "bytes": 5}}), "not averaged"),
@@ -252,6 +263,18 @@ def test_verify_judges_every_seed_of_a_record(record, monkeypatch, capsys):
     assert main(["verify", str(record)]) == 0 and "the claim of 3 runs stands" in capsys.readouterr().out
 
 
+def test_a_seed_that_cannot_be_judged_keeps_no_other_from_it(record, monkeypatch, capsys):
+    def judge(folder, *_):
+        if folder.name == "seed=1":
+            raise RunError("cannot be read")
+        return 0
+
+    monkeypatch.setattr(road, "_verify_run", judge)
+    assert main(["verify", str(record)]) == 2
+    out = capsys.readouterr()
+    assert "seed=1: cannot be read" in out.err and "does not stand: seed 1" in out.out
+
+
 def test_verify_finds_a_submission_that_says_other_than_its_results(record, monkeypatch, capsys):
     monkeypatch.setattr(road, "_verify_run", lambda *_: 0)
     node = read(record / "submission.json")
@@ -286,3 +309,10 @@ def test_the_command_returns_the_worst_of_the_checks_that_fail(runs, tmp_path, s
     assert main(["record", str(runs), str(tmp_path / "b")]) == 4
     assert main(["record", str(runs), str(tmp_path / "b")]) == 2 and "not empty" in capsys.readouterr().err
     assert main(["record", str(runs), str(tmp_path / "c"), "--date", "yesterday"]) == 2
+
+
+def test_a_record_below_runs_is_named_and_no_run(record):
+    (problem,) = gather([record]).problems
+    assert problem.reason.startswith("a record, not a run")
+    (row,) = RunHistory([record]).rows
+    assert row.status == "unreadable" and "a record" in row.why

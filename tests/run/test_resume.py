@@ -21,7 +21,7 @@ from pgolf.run import resume, stages
 from pgolf.run.rules import check
 from pgolf.track.result import RunFacts, build_result, write_result
 from pgolf.track.textlog import parse_log
-from pgolf.train.checkpoints import Checkpoint, Checkpoints
+from pgolf.train.checkpoints import Checkpoints, SavedState
 from pgolf.train.trainer import Trainer
 from tests import warm
 from tests.processes import until
@@ -262,7 +262,7 @@ def test_what_was_decided_about_the_machine_is_taken_over_and_its_changes_are_to
 )
 def test_a_state_that_other_code_has_written_is_refused_before_training(other, text, tmp_path):
     trainer = rig(hooks=[EMA(decay=0.9)], steps=2)
-    checkpoint = Checkpoint(tmp_path / "2.ckpt", 2, False, {"git_sha": "abc"}, other(trainer.state()))
+    checkpoint = SavedState(tmp_path / "2.ckpt", 2, False, {"git_sha": "abc"}, other(trainer.state()))
     if text is None:
         resume._check_state(checkpoint, trainer)
         return

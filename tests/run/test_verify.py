@@ -9,6 +9,7 @@ from pgolf.artifact import container
 from pgolf.bundle.script import make_serving
 from pgolf.cli.main import main
 from pgolf.config.compose import compose, settings, to_yaml
+from pgolf.core.errors import ConfigError
 from pgolf.eval.evaluation import score_stream
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.run import stages
@@ -192,3 +193,14 @@ def test_a_claim_for_all_of_validation_is_held_to_the_proof_of_its_budget(claim_
     )
     assert main(["verify", str(folder), "--certify", "laptop"]) == 2
     assert "proves less than standard" in capsys.readouterr().err
+
+
+def test_how_a_run_was_trained_by_another_version_is_not_judged(claim_of):
+    folder = claim_of()
+    config = (folder / "config.yaml").read_text()
+    assert "pgolf.optimizer.muon_adamw" in config
+    (folder / "config.yaml").write_text(config.replace("pgolf.optimizer.muon_adamw", "pgolf.optimizer.of_old"))
+    assert road._settings(folder, None, None)["budget"]["name"] == "smoke"
+    (folder / "config.yaml").write_text(config.replace("pgolf.data.tiny", "pgolf.data.of_old"))
+    with pytest.raises(ConfigError, match="data"):
+        road._settings(folder, None, None)
