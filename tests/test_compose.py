@@ -94,7 +94,7 @@ def settings_with(path, option):
     cfg = copy.deepcopy(tiny_settings(*beneath(group)))
     put(cfg, group, option)
     if path == "hook":
-        cfg["budget"]["train_steps"] = 5  # there may be none that ends the training
+        cfg["budget"]["train_steps"] = 50  # there may be none that ends the training
     if path == "mixer" and trait(cfg[path], "neutral", False):
         put(cfg, group_of("ngram"), "none")  # it goes with none but that
     if path in MATES and not trait(cfg[path], "neutral", False):
@@ -131,7 +131,7 @@ LAST_OF_EACH = {group.path: option for group, option in SINGLE if (group.path, o
 )
 def test_an_option_composed_beside_others_is_what_it_is_alone(group, option):
     value = f"[{option}]" if group.many else option
-    extra = ["budget.train_steps=5"] * (group.path == "hook")
+    extra = ["budget.train_steps=50"] * (group.path == "hook")
     found = settings_with(group.path, option)
     extra += ["eval=documents"] * (group.path == "ttt" and trait(found["ttt"], "apart", False))
     alone = tiny_settings(*beneath(group), f"{group.path}={value}", *extra)

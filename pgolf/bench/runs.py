@@ -39,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from pgolf.report.history import History
+    from pgolf.report.history import RunHistory
     from pgolf.report.table import Table
 
     with TemporaryDirectory(prefix="pgolf-runs-") as place:
@@ -47,7 +47,7 @@ def _run(arguments: argparse.Namespace) -> None:
         rows = []
         for question, (filters, sort) in _QUESTIONS.items():
             cpu, wall = time.process_time(), time.perf_counter()
-            found = History([Path(place)]).chosen(filters, sort)
+            found = RunHistory([Path(place)]).chosen(filters, sort)
             spent = time.process_time() - cpu, time.perf_counter() - wall
             rows.append((question, f"{len(found):,}", *(f"{seconds:.2f}" for seconds in spent)))
     header = ("question", "runs", "CPU s", "wall s")

@@ -1,4 +1,4 @@
-"""``pgolf data fetch | prepare | inspect``. Nothing heavy is imported before a command runs."""
+"""``pgolf data fetch | prepare | inspect | audit``. Nothing heavy is imported before a command runs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from pgolf.core.command import guarded, home
+from pgolf.core.command import at_least, guarded, home
 
 _TOKENS_BEFORE = 4096
 
 if TYPE_CHECKING:
+    from pgolf.data.byte_audit import DocumentBytes
     from pgolf.data.published import PublishedFolder
     from pgolf.track.progress import ConsoleProgress
 
 
 def add_parser(subparsers: Any) -> None:
     """Add ``data`` and its commands; each sets ``run(args) -> exit status``."""
-    data = subparsers.add_parser("data", help="fetch, prepare and inspect corpora")
-    commands = data.add_subparsers(dest="data_command", required=True, metavar="fetch|prepare|inspect")
+    data = subparsers.add_parser("data", help="fetch, prepare, inspect and audit corpora")
+    commands = data.add_subparsers(dest="data_command", required=True, metavar="fetch|prepare|inspect|audit")
 
     fetch = commands.add_parser("fetch", help="download a published corpus")
     fetch.add_argument(
@@ -33,9 +34,32 @@ def add_parser(subparsers: Any) -> None:
     prepare = commands.add_parser("prepare", help="tokenize a corpus into shards")
     prepare.add_argument("source", help="an option of the group data: sotu, text, tiny, fineweb, fineweb_docs")
     prepare.add_argument("--paths", nargs="+", help="for data=text: globs of .txt, .txt.gz, .txt.xz, .jsonl")
+    prepare.add_argument(
+        "--workers", type=at_least(1), default=1, help="processes that tokenize; the shards are the same"
+    )
     prepare.set_defaults(run=guarded("data", _run_prepare))
 
-    for command in (fetch, prepare):
+    audit = commands.add_parser(
+        "audit",
+        help="compare every way of counting bytes, document by document, and name what disagrees",
+        description="Compares the bytes that the tokenizer counts, those of byte sidecars where there are any, those "
+        "of what the ids decode to and those of the text where it is at hand. Prepares the corpus first where it has "
+        "not been. Exit status 1 where they disagree.",
+    )
+    audit.add_argument("source", help="an option of the group data")
+    audit.add_argument("--paths", nargs="+", help="for data=text: globs of .txt, .txt.gz, .txt.xz, .jsonl")
+    audit.add_argument(
+        "--documents",
+        type=home,
+        metavar="JSONL",
+        help="for published shards: docs_selected.jsonl, whose first documents are validation",
+    )
+    audit.add_argument("--splits", nargs="+", choices=("train", "dev", "val"), default=["val", "dev"])
+    audit.add_argument("--normalised", action="store_true", help="also name documents that differ by normalisation")
+    audit.add_argument("--json", type=home, metavar="FILE", help="write a line for every document")
+    audit.set_defaults(run=guarded("data", _run_audit), workers=1)
+
+    for command in (fetch, prepare, audit):
         command.add_argument("--tokenizer", help="an option of the group tokenizer, such as bpe4096 or sp1024")
         command.add_argument("--cache-dir", type=home, default=Path(".cache"), help="where results are kept")
         command.add_argument(
@@ -104,16 +128,98 @@ def _run_fetch(args: argparse.Namespace) -> None:
 
 
 def _run_prepare(args: argparse.Namespace) -> None:
+    _print_dataset(_prepared(args)[1])
+
+
+def _prepared(args: argparse.Namespace) -> tuple[Any, Any]:
+    """(source, data set)."""
+    from contextlib import ExitStack
+
     from pgolf.config.compose import checked
     from pgolf.config.words import quoted
+    from pgolf.data.base import TextSource
+    from pgolf.data.parallel import ParallelEncode
 
     extra = [f"data.paths=[{','.join(map(quoted, args.paths))}]"] if args.paths else []
     source, recipe = _build(args, extra)
     about_size = [word for word in args.overrides if word.startswith(("size=", "size."))]
     shard_tokens = int(checked(about_size)["size"]["shard_tokens"])
-    with _progress("prepare") as progress:
-        dataset = source.prepare(recipe, args.cache_dir, shard_tokens, progress)
-    _print_dataset(dataset)
+    with ExitStack() as stack:
+        if args.workers > 1 and isinstance(source, TextSource):
+            source.encode = stack.enter_context(ParallelEncode(args.workers))
+        progress = stack.enter_context(_progress("prepare"))
+        return source, source.prepare(recipe, args.cache_dir, shard_tokens, progress)
+
+
+def _run_audit(args: argparse.Namespace) -> int:
+    """1 where something disagrees."""
+    import json
+    from contextlib import ExitStack
+    from dataclasses import asdict
+
+    from pgolf.core.errors import DataError
+    from pgolf.data.byte_audit import audit_bytes
+    from pgolf.data.documents import read_jsonl
+
+    source, dataset = _prepared(args)
+    if args.documents is not None and source.has_text:
+        raise DataError(f"--documents: data={source.name} has its own text; it is for published shards")
+    faults = 0
+    with ExitStack() as stack:
+        file = None if args.json is None else stack.enter_context(_opened(args.json))
+        print(
+            f"{'split':<6} {'documents':>10} {'counted':>14} {'sidecar':>14} {'decoded':>14} {'raw':>14} {'faults':>7}"
+        )
+        for split in args.splits:
+            texts = source.documents(split) if source.has_text else None
+            if args.documents is not None and split == "val":
+                texts = read_jsonl(args.documents)
+            found, named = _Totals(), []
+            for document in audit_bytes(dataset, split, texts, every_text=source.has_text):
+                found.add(document)
+                named += [f"{split} {document.name}: {fault}" for fault in document.faults]
+                if document.normalised is not None and args.normalised:
+                    named.append(f"{split} {document.name}: {document.normalised}")
+                if file is not None:
+                    file.write(json.dumps(asdict(document)) + "\n")
+            print(found.line(split))
+            for line in named:
+                print(line)
+            if found.normalised:
+                print(f"{split}: {found.normalised:,} documents differ from their text by normalisation")
+            faults += found.faults
+    print("every count agrees" if not faults else f"{faults:,} disagreements")
+    return 1 if faults else 0
+
+
+def _opened(path: Path) -> TextIO:
+    from pgolf.core.errors import DataError
+
+    try:
+        return open(path, "w")
+    except OSError as error:
+        raise DataError(f"--json: {path} cannot be written ({error.strerror or error})") from error
+
+
+class _Totals:
+    """Of a split's documents; what is not at hand stays None."""
+
+    def __init__(self) -> None:
+        self.documents = self.faults = self.normalised = 0
+        self.bytes: dict[str, int | None] = dict.fromkeys(("counted", "sidecar", "decoded", "raw"))
+
+    def add(self, document: DocumentBytes) -> None:
+        self.documents += 1
+        self.faults += len(document.faults)
+        self.normalised += document.normalised is not None
+        for name in self.bytes:
+            value = getattr(document, name)
+            if value is not None:
+                self.bytes[name] = (self.bytes[name] or 0) + value
+
+    def line(self, split: str) -> str:
+        shown = " ".join(f"{'-' if value is None else f'{value:,}':>14}" for value in self.bytes.values())
+        return f"{split:<6} {self.documents:>10,} {shown} {self.faults:>7,}"
 
 
 def _run_inspect(args: argparse.Namespace) -> None:

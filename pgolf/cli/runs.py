@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pgolf.core.command import at_least, guarded, home
 
 if TYPE_CHECKING:
-    from pgolf.report.history import History, Row
+    from pgolf.report.history import HistoryRow, RunHistory
 
 _COLUMNS = "date,run,status,score,dev,bytes,steps,ms_per_step,train_seconds,certificate"
 _DIGITS = {"score": 4, "dev": 4, "ms_per_step": 1, "train_seconds": 1, "eval_seconds": 1}
@@ -35,17 +35,17 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from pgolf.report.history import History, is_filter
+    from pgolf.report.history import RunHistory, is_filter
 
     folders = [home(word) for word in args.words if home(word).exists() or not is_filter(word)]
     filters = [word for word in args.words if not home(word).exists() and is_filter(word)]
-    history = History(folders or [Path("runs")])
+    history = RunHistory(folders or [Path("runs")])
     rows = history.chosen(filters, args.sort)
     lines = _difference(history, rows, *args.diff) if args.diff else _listed(history, rows, args)
     print("\n".join(lines))
 
 
-def _listed(history: History, rows: list[Row], args: argparse.Namespace) -> list[str]:
+def _listed(history: RunHistory, rows: list[HistoryRow], args: argparse.Namespace) -> list[str]:
     from pgolf.report.table import Table
 
     keys = [key.strip() for key in args.columns.split(",") if key.strip()]
@@ -59,7 +59,7 @@ def _listed(history: History, rows: list[Row], args: argparse.Namespace) -> list
     return Table("runs", tuple(keys), cells, tuple(notes)).text()
 
 
-def _difference(history: History, rows: list[Row], old_word: str, new_word: str) -> list[str]:
+def _difference(history: RunHistory, rows: list[HistoryRow], old_word: str, new_word: str) -> list[str]:
     from pgolf.config.saved import differences
     from pgolf.report.history import Change, changed
     from pgolf.report.table import Table
@@ -81,7 +81,7 @@ def _difference(history: History, rows: list[Row], old_word: str, new_word: str)
     return lines
 
 
-def _named(history: History, rows: list[Row], word: str) -> Row:
+def _named(history: RunHistory, rows: list[HistoryRow], word: str) -> HistoryRow:
     from pgolf.core.errors import RunError
     from pgolf.report.history import best, last, read_row
 

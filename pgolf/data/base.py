@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pgolf.core.protocols import Progress
 from pgolf.data.dataset import Dataset
-from pgolf.data.prepare import prepare_documents
+from pgolf.data.prepare import Encode, encode_each, prepare_documents
 from pgolf.tokenizer.recipe import Recipe
 
 
@@ -52,9 +52,11 @@ class Source(ABC):
 
 
 class TextSource(Source):
-    """A corpus of documents; a child has ``name`` and ``documents``."""
+    """A corpus of documents; a child has ``name`` and ``documents``. ``encode``: how they become ids, whose order and
+    values it may not change."""
 
     has_text: ClassVar[bool] = True
+    encode: Encode = staticmethod(encode_each)
 
     def prepare(self, tokenizer_recipe: Recipe, cache_dir: Path, shard_tokens: int, progress: Progress) -> Dataset:
         """Fetch, check, tokenize and cache by content. Raises DataError."""
@@ -66,6 +68,7 @@ class TextSource(Source):
             cache_dir=cache_dir,
             shard_tokens=shard_tokens,
             progress=progress,
+            encode=self.encode,
         )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pgolf.core.errors import DataError
 from pgolf.core.protocols import Corpus, Progress
@@ -71,6 +73,18 @@ def encoded(text: str, where: str) -> bytes:
         raise DataError(f"{where}: not valid Unicode (character {error.start} is a lone surrogate)") from error
 
 
+# (name, text) of documents in order to (name, text, ids), in the same order.
+Encode = Callable[[PortableTokenizer, Iterator[tuple[str, str]]], Iterator[tuple[str, str, np.ndarray]]]
+
+
+def encode_each(
+    tokenizer: PortableTokenizer, documents: Iterator[tuple[str, str]]
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """One after another, in this process."""
+    for name, text in documents:
+        yield name, text, tokenizer.encode(text)
+
+
 def prepare_documents(
     corpus: Corpus,
     *,
@@ -79,6 +93,7 @@ def prepare_documents(
     cache_dir: Path,
     shard_tokens: int,
     progress: Progress,
+    encode: Encode = encode_each,
 ) -> Dataset:
     """The data set for this content, tokenizer and shard size, from the cache where it has been made before.
 
@@ -96,7 +111,7 @@ def prepare_documents(
     directory = Path(cache_dir) / "datasets" / f"{name}-{tokenizer.name}-{key}"
     if not is_made(directory):
         with building(directory) as temporary:
-            _encode(corpus, name, tokenizer, temporary, shard_tokens, found, progress)
+            _encode(corpus, name, tokenizer, temporary, shard_tokens, found, progress, encode)
     return load(directory)
 
 
@@ -108,6 +123,7 @@ def _encode(
     shard_tokens: int,
     found: Survey,
     progress: Progress,
+    encode: Encode,
 ) -> None:
     total, done = sum(found.raw_bytes.values()), 0
     shards: dict[str, Any] = {}
@@ -121,8 +137,8 @@ def _encode(
             bos_id=tokenizer.bos_id,
             tokens_per_shard=shard_tokens,
         )
-        for document, text in corpus.documents(split):
-            writer.add(tokenizer.encode(text))
+        for document, text, ids_n in encode(tokenizer, corpus.documents(split)):
+            writer.add(ids_n)
             if split == "train":
                 near.see(document, text)
             else:

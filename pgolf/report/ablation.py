@@ -20,7 +20,7 @@ _MOST_WORDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedRow:
     """A row of somebody's table: ``words`` say which configs it is about; without words it is the others' base."""
 
     words: tuple[str, ...]
@@ -28,7 +28,7 @@ class Published:
     source: str
 
 
-def read_published(path: Path) -> list[Published]:
+def read_published(path: Path) -> list[PublishedRow]:
     """A CSV with the columns words, val_bpb, source: ``arch/mlp=swiglu optimizer.matrix_lr=0.02,1.4659,#1026``.
 
     Lines that begin with # are remarks. Raises RunError for another file.
@@ -39,7 +39,7 @@ def read_published(path: Path) -> list[Published]:
         reader = csv.DictReader(lines)
         if tuple(reader.fieldnames or ()) != PUBLISHED_COLUMNS:
             raise ValueError(f"its columns are {', '.join(reader.fieldnames or ()) or 'none'}")
-        rows = [Published(tuple(row["words"].split()), float(row["val_bpb"]), row["source"] or "") for row in reader]
+        rows = [PublishedRow(tuple(row["words"].split()), float(row["val_bpb"]), row["source"] or "") for row in reader]
     except (OSError, TypeError, AttributeError, ValueError, csv.Error) as error:
         raise RunError(f"{path}: no table of {', '.join(PUBLISHED_COLUMNS)} ({error})") from error
     for row in rows:
@@ -78,7 +78,7 @@ def ablation_table(
     found: Sequence[Experiment],
     base: Experiment,
     configs: Mapping[str, Mapping[str, Any]],
-    published: Sequence[Published] = (),
+    published: Sequence[PublishedRow] = (),
 ) -> Table:
     """``base`` first, then every other experiment with what differs, the difference in bits per byte and its interval.
 
@@ -117,8 +117,8 @@ def _cells(
     change: str,
     base: Experiment,
     header: Sequence[str],
-    theirs: Published | None,
-    theirs_base: Published | None,
+    theirs: PublishedRow | None,
+    theirs_base: PublishedRow | None,
 ) -> tuple[str, ...]:
     mine = one.bpb
     difference = mine.mean - base.bpb.mean if mine and base.bpb and one is not base else None
@@ -161,7 +161,7 @@ def _why_not(one: Experiment, base: Experiment) -> str:
 
 
 def _published_cells(
-    theirs: Published | None, theirs_base: Published | None, difference: float | None, shown: str
+    theirs: PublishedRow | None, theirs_base: PublishedRow | None, difference: float | None, shown: str
 ) -> tuple[str, str]:
     if theirs is None:
         return "", ""
@@ -177,8 +177,8 @@ def _published_cells(
 
 
 def _row_for(
-    one: Experiment, configs: Mapping[str, Mapping[str, Any]], published: Sequence[Published]
-) -> Published | None:
+    one: Experiment, configs: Mapping[str, Mapping[str, Any]], published: Sequence[PublishedRow]
+) -> PublishedRow | None:
     """The row with the most words that hold for the experiment's config."""
     cfg = configs.get(one.key)
     if cfg is None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pgolf.report.entry import Scored
+from pgolf.report.entry import ScoredText
 from pgolf.report.experiments import Experiment
 from pgolf.report.statistics import Sample, TTest, one_sample, welch
 from pgolf.report.table import Table, number, probability, signed
@@ -30,7 +30,7 @@ class Reference:
     bpb: Sample
     loss: Sample | None = None
     bytes_per_token: float | None = None
-    scored: Scored | None = None
+    scored: ScoredText | None = None
     exact: bool = False
     published: bool = False
     notes: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ def _without(title: str, reason: str) -> Comparison:
     return Comparison(Table(title, (), ()), "not shown", f"not shown: {reason}")
 
 
-def _texts_apart(ours: Scored | None, theirs: Reference) -> str:
+def _texts_apart(ours: ScoredText | None, theirs: Reference) -> str:
     """Why bits per byte of the two are of different texts; empty where they are of one, as far as anybody can tell.
 
     A published claim says nothing of its text: it is taken to be on FineWeb's validation.

@@ -17,7 +17,7 @@ _UNIT = {"train_seconds": "training", "eval_seconds": "evaluation"}
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredText:
     """On what a score was made; only scores of the same are averaged. ``data``: the option, "" where not known."""
 
     data: str
@@ -38,7 +38,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ReportedRun:
     """``source``: folder or file. ``name``, ``key``: whose mean it may be part of, and what tells configs of one name
     apart. None is not known. ``excluded``: why the score does not count, "" where it does; ``notes``: what else a
     reader must know. ``claimed``: a published number that nobody has proved here.
@@ -65,7 +65,7 @@ class Entry:
     sha256: str = ""
     certificate: str = ""
     isolation: str = ""
-    scored: Scored | None = None
+    scored: ScoredText | None = None
     bytes_per_token: float | None = None
     claimed: bool = False
     excluded: str = ""
@@ -82,12 +82,12 @@ class Entry:
         """What tells runs of one config apart, wherever they lie."""
         return self.seed, self.rerun, self.sha256
 
-    def without(self, reason: str) -> Entry:
+    def without(self, reason: str) -> ReportedRun:
         """The same, not counted."""
         return replace(self, excluded=reason)
 
 
-def entry_of(folder: Path, result: Mapping[str, Any], data: str, which: str = "final") -> Entry:
+def entry_of(folder: Path, result: Mapping[str, Any], data: str, which: str = "final") -> ReportedRun:
     """The entry of a run's result.json; ``which`` of its scores it is about. Raises RunError for half a result."""
     assert which in SCORE_NAMES, which
     fields = Fields(folder, result)
@@ -98,10 +98,10 @@ def entry_of(folder: Path, result: Mapping[str, Any], data: str, which: str = "f
     if score is not None:
         split, metric, method = (fields.text(f"scores.{which}.{name}") for name in ("split", "metric", "method"))
         counted_bytes, tokens = (fields.whole(f"scores.{which}.{name}") for name in ("bytes", "tokens"))
-        scored = Scored(data, split, metric, counted_bytes, tokens, method)
+        scored = ScoredText(data, split, metric, counted_bytes, tokens, method)
     seconds = fields.number("train.seconds") if train else None
     calibrate = fields.number("ledger.calibrate") if "calibrate" in ledger else None
-    entry = Entry(
+    entry = ReportedRun(
         source=folder,
         name=fields.text("run.name"),
         key=fields.text("run.config_hash"),
@@ -184,7 +184,7 @@ def _certificate(fields: Fields) -> str:
     return "passed" if fields.flag("certificate.passed") else "failed"
 
 
-def _why_not(fields: Fields, entry: Entry, which: str) -> str:
+def _why_not(fields: Fields, entry: ReportedRun, which: str) -> str:
     """Why the score is none to count; by what the result says of itself, whatever it calls the score."""
     status, reason = fields.text("status"), fields.text("reason")
     told = status.replace("_", " ") + (f": {reason}" if reason else "")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from pgolf.report.entry import Entry
+from pgolf.report.entry import ReportedRun
 from pgolf.report.statistics import Sample
 
 # Bits per byte of one token: two scores of one vocabulary and text have the same quotient, to the digits of a log.
@@ -21,12 +21,12 @@ class Experiment:
 
     name: str
     key: str
-    runs: tuple[Entry, ...]
+    runs: tuple[ReportedRun, ...]
     refusal: str = ""
     remarks: tuple[str, ...] = ()
 
     @property
-    def counted(self) -> tuple[Entry, ...]:
+    def counted(self) -> tuple[ReportedRun, ...]:
         return tuple(run for run in self.runs if not run.excluded)
 
     @property
@@ -63,13 +63,13 @@ class Experiment:
         return any(run.claimed for run in self.runs)
 
 
-def experiments(entries: Iterable[Entry], expected: Sequence[int] = ()) -> list[Experiment]:
+def experiments(entries: Iterable[ReportedRun], expected: Sequence[int] = ()) -> list[Experiment]:
     """Entries by config, each group by seed; groups in the order of their first entry.
 
     ``expected``: seeds that each experiment should have. Of one seed, the mean of its runs counts as one score: nobody
     chose between them. A copy of a run counts once.
     """
-    by_config: dict[tuple[str, str], list[Entry]] = {}
+    by_config: dict[tuple[str, str], list[ReportedRun]] = {}
     for entry in entries:
         by_config.setdefault((entry.name, entry.key), []).append(entry)
     names = [name for name, _ in by_config]
@@ -86,8 +86,8 @@ def experiments(entries: Iterable[Entry], expected: Sequence[int] = ()) -> list[
     return [replace(one, remarks=(*one.remarks, *_missing(one, made, expected))) for one in made]
 
 
-def _without_copies(runs: Sequence[Entry]) -> list[Entry]:
-    kept: dict[tuple[object, ...], Entry] = {}
+def _without_copies(runs: Sequence[ReportedRun]) -> list[ReportedRun]:
+    kept: dict[tuple[object, ...], ReportedRun] = {}
     found = []
     for run in runs:
         same = run.seed, run.rerun, run.sha256, run.val_bpb, run.val_loss
@@ -97,10 +97,10 @@ def _without_copies(runs: Sequence[Entry]) -> list[Entry]:
     return found
 
 
-def _refusal(runs: Sequence[Entry]) -> str:
+def _refusal(runs: Sequence[ReportedRun]) -> str:
     """Why the scores that count are not of one kind, so that their mean would be that of nothing."""
     counted = [run for run in runs if not run.excluded]
-    kinds: dict[object, list[Entry]] = {}
+    kinds: dict[object, list[ReportedRun]] = {}
     for run in counted:
         kinds.setdefault(run.scored, []).append(run)
     if len(kinds) > 1:
@@ -114,11 +114,11 @@ def _refusal(runs: Sequence[Entry]) -> str:
     return ""
 
 
-def _named(runs: Sequence[Entry]) -> str:
+def _named(runs: Sequence[ReportedRun]) -> str:
     return ", ".join(run.label for run in runs)
 
 
-def _remarks(runs: Sequence[Entry]) -> Iterable[str]:
+def _remarks(runs: Sequence[ReportedRun]) -> Iterable[str]:
     for seed, same in groupby((run for run in runs if not run.excluded), key=lambda run: run.seed):
         several = list(same)
         if len(several) > 1 and seed is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pgolf.config.saved import read_saved
 from pgolf.core.errors import RunError
-from pgolf.report.entry import Entry, entry_of
+from pgolf.report.entry import ReportedRun, entry_of
 from pgolf.report.submission import SUBMISSION_NAME
 from pgolf.track.folder import ASIDE
 from pgolf.track.lock import LOCK_NAME
@@ -32,7 +32,7 @@ class Problem:
 class Gathered:
     """``entries`` in the order in which they were found; ``configs`` by the entries' key, where one could be read."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[ReportedRun] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 

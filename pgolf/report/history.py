@@ -32,7 +32,7 @@ _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class HistoryRow:
     """One run folder. ``score`` is the final one, valid or not; ``valid`` whether it counts; ``why`` says why not.
     ``text``: on what it was scored. ``date``: when its result was written, in UTC."""
 
@@ -63,10 +63,10 @@ class Row:
         return f"{self.path.parent.name}/{self.path.name}"
 
 
-KEYS = (*(field.name for field in fields(Row)), "run")
+KEYS = (*(field.name for field in fields(HistoryRow)), "run")
 
 
-class History:
+class RunHistory:
     """The rows below ``root``, and the configs of those that somebody asked about."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
@@ -79,7 +79,7 @@ class History:
         self._choices: dict[str, Mapping[str, Any]] = {}
         self._configs: dict[str, Mapping[str, Any]] = {}
 
-    def value(self, row: Row, key: str) -> Any:
+    def value(self, row: HistoryRow, key: str) -> Any:
         """A field of the row, or what its config has at the key; None where there is nothing."""
         if key in KEYS:
             return getattr(row, key)
@@ -90,17 +90,17 @@ class History:
         except RunError:
             return None
 
-    def _at(self, row: Row, key: str) -> str | None:
+    def _at(self, row: HistoryRow, key: str) -> str | None:
         return value_at(self.config(row), key)
 
-    def config(self, row: Row) -> Mapping[str, Any]:
+    def config(self, row: HistoryRow) -> Mapping[str, Any]:
         """The run's saved config. Raises RunError."""
         key = row.hash or str(row.path)
         if key not in self._configs:
             self._configs[key] = read_saved(row.path / CONFIG_NAME)
         return self._configs[key]
 
-    def _choices_of(self, row: Row) -> Mapping[str, Any]:
+    def _choices_of(self, row: HistoryRow) -> Mapping[str, Any]:
         key = row.hash or str(row.path)
         if key not in self._choices:
             self._choices[key] = read_choices(row.path / CONFIG_NAME)
@@ -112,7 +112,7 @@ class History:
             if self.rows and key not in KEYS and all(self.value(row, key) is None for row in self.rows):
                 raise ConfigError(f"{key}: no run here has it.{did_you_mean(key, KEYS)} Fields: {', '.join(KEYS)}")
 
-    def chosen(self, filters: Iterable[str], sort: str = "-date") -> list[Row]:
+    def chosen(self, filters: Iterable[str], sort: str = "-date") -> list[HistoryRow]:
         """The rows that pass every filter, sorted; ``-`` before a key is descending. Rows without a value come last.
 
         Raises ConfigError for a filter that is none, and for a key that no run has.
@@ -126,7 +126,7 @@ class History:
         return known + [row for row in rows if self.value(row, key) in (None, "")]
 
 
-def read_row(folder: Path) -> Row:
+def read_row(folder: Path) -> HistoryRow:
     """What can be said of a folder, whole run or not."""
     try:
         result = result_of(folder)
@@ -139,8 +139,8 @@ def read_row(folder: Path) -> Row:
             (folder / n).exists() for n in (RESULT_NAME, SUBMISSION_NAME)
         )
         why = "" if begun else str(error).removeprefix(f"{folder}: ").removeprefix(f"{folder / RESULT_NAME}: ")
-        return Row(folder, folder.parent.name, status="unfinished" if begun else "unreadable", why=why)
-    return Row(
+        return HistoryRow(folder, folder.parent.name, status="unfinished" if begun else "unreadable", why=why)
+    return HistoryRow(
         path=folder,
         name=entry.name,
         seed=entry.seed,
@@ -211,7 +211,7 @@ class Change:
 _RESULTS = ("score", "dev", "bytes", "params", "steps", "ms_per_step", "train_seconds", "eval_seconds")
 
 
-def changed(history: History, old: Row, new: Row) -> Change:
+def changed(history: RunHistory, old: HistoryRow, new: HistoryRow) -> Change:
     """In what ``new`` is another run than ``old``. Raises RunError where a config cannot be read."""
     results = [(name, getattr(old, name), getattr(new, name)) for name in (*_RESULTS, "status", "date", "git")]
     if old.text != new.text:
@@ -219,7 +219,7 @@ def changed(history: History, old: Row, new: Row) -> Change:
     return Change(tuple(differences(history.config(old), history.config(new))), tuple(results))
 
 
-def best(rows: Iterable[Row]) -> Row:
+def best(rows: Iterable[HistoryRow]) -> HistoryRow:
     """The lowest score that counts. Raises RunError where none does, or where they are of several texts."""
     valid = [row for row in rows if row.valid and row.score is not None]
     if not valid:
@@ -232,7 +232,7 @@ def best(rows: Iterable[Row]) -> Row:
     return min(valid, key=lambda row: (row.score, row.date))
 
 
-def last(rows: Iterable[Row]) -> Row:
+def last(rows: Iterable[HistoryRow]) -> HistoryRow:
     """The one that ended last. Raises RunError where none has ended."""
     ended = [row for row in rows if row.date]
     if not ended:

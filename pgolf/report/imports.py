@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgolf.core.errors import RunError
-from pgolf.report.entry import Entry
+from pgolf.report.entry import ReportedRun
 from pgolf.report.gather import Problem
 from pgolf.report.published_log import read_log
 from pgolf.report.published_table import read_table
@@ -20,8 +20,8 @@ LOG_ENDINGS = (".log", ".txt")
 class Imported:
     """``logs`` are runs of records, ``rows`` one-off experiments of tables."""
 
-    logs: list[Entry] = field(default_factory=list)
-    rows: list[Entry] = field(default_factory=list)
+    logs: list[ReportedRun] = field(default_factory=list)
+    rows: list[ReportedRun] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pgolf.report.ablation import Published, ablation_table, base_of
+from pgolf.report.ablation import PublishedRow, ablation_table, base_of
 from pgolf.report.against import Comparison, Reference, compared
-from pgolf.report.entry import Entry
+from pgolf.report.entry import ReportedRun
 from pgolf.report.experiments import Experiment
 from pgolf.report.gather import Problem
 from pgolf.report.seeds import not_counted, row_table, seed_table
@@ -40,9 +40,9 @@ def page(
     problems: Sequence[Problem],
     configs: Mapping[str, Mapping[str, Any]],
     *,
-    rows: Sequence[Entry] = (),
+    rows: Sequence[ReportedRun] = (),
     base: str = "",
-    rows_of_others: Sequence[Published] = (),
+    rows_of_others: Sequence[PublishedRow] = (),
     references: Sequence[Reference] = (),
 ) -> Page:
     """The report of our experiments, published ones beside them; ``rows`` are of tables that others kept.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.core.errors import RunError
-from pgolf.report.entry import Entry
+from pgolf.report.entry import ReportedRun
 
 CAP_BYTES, TRAIN_SECONDS, EVAL_SECONDS = 16_000_000, 600.0, 600.0  # of the challenge
 
@@ -63,14 +63,16 @@ class _Log:
     steps: int | None = None
 
 
-def read_log(path: Path) -> Entry:
+def read_log(path: Path) -> ReportedRun:
     """One log as an entry; without a claim, one that does not count. Raises RunError where it is no text."""
     log = _parsed(_text(path))
     label = next((label for label in CLAIMS if label in log.results), "")
     facts, notes = log.facts, list[str]()
     seed = _seed(path, facts, notes)
     params = facts.get("params", {}).get("params", "?")
-    entry = Entry(path, path.resolve().parent.name or path.stem, f"{label} {params} parameters", seed, claimed=True)
+    entry = ReportedRun(
+        path, path.resolve().parent.name or path.stem, f"{label} {params} parameters", seed, claimed=True
+    )
     total = facts.get("total", {}).get("bytes")
     train = _train_seconds(facts)
     steps = log.steps
@@ -99,7 +101,7 @@ def read_log(path: Path) -> Entry:
     )
 
 
-def _with(entry: Entry, fields: Mapping[str, Any], excluded: str, notes: list[str]) -> Entry:
+def _with(entry: ReportedRun, fields: Mapping[str, Any], excluded: str, notes: list[str]) -> ReportedRun:
     return replace(entry, **fields, excluded=excluded, notes=tuple(dict.fromkeys(notes)))
 
 

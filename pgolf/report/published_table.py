@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pgolf.core.errors import RunError
-from pgolf.report.entry import Entry
+from pgolf.report.entry import ReportedRun
 from pgolf.report.published_log import CAP_BYTES
 
 _NAMES = ("name", "id", "commit")
@@ -25,7 +25,7 @@ _STEPS_IN_WORDS = re.compile(r"([\d,]+) steps @ ?([\d.]+) ?ms")
 _FAILED = ("crash", "fail", "oom")
 
 
-def read_table(path: Path) -> list[Entry]:
+def read_table(path: Path) -> list[ReportedRun]:
     """Raises RunError for a file that is no such table."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -55,7 +55,7 @@ def read_table(path: Path) -> list[Entry]:
     return entries
 
 
-def _entry(path: Path, name: str, line: int, row: Mapping[str, str | None], before: int | None) -> Entry:
+def _entry(path: Path, name: str, line: int, row: Mapping[str, str | None], before: int | None) -> ReportedRun:
     remark = next((row[key] or "" for key in _REMARKS if row.get(key)), "")
     notes = [f"the name stands in row {before} too"] if before else []
     total = _bytes(row)
@@ -68,7 +68,7 @@ def _entry(path: Path, name: str, line: int, row: Mapping[str, str | None], befo
         evaluated /= 1000
     steps = _STEPS_IN_WORDS.search(remark)
     bpb = _number(row.get("val_bpb"))
-    return Entry(
+    return ReportedRun(
         source=Path(f"{path}:{line}"),
         name=name,
         key=f"row {line}",

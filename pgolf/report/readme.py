@@ -12,7 +12,7 @@ import pgolf
 from pgolf.bundle.script import SCRIPT_NAME
 from pgolf.report.against import Comparison
 from pgolf.report.checklist import Check, SeedFiles
-from pgolf.report.entry import Entry
+from pgolf.report.entry import ReportedRun
 from pgolf.report.experiments import Experiment
 from pgolf.report.gather import Problem
 from pgolf.report.seeds import not_counted, seed_table
@@ -26,7 +26,7 @@ def readme(
     blurb: str,
     author: str,
     one: Experiment,
-    disclosed: Sequence[Entry],
+    disclosed: Sequence[ReportedRun],
     unread: Sequence[Problem],
     seeds: Sequence[SeedFiles],
     cfg: Mapping[str, Any],

@@ -22,7 +22,7 @@ from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.json_text import read_json
 from pgolf.report.against import Reference, compared
 from pgolf.report.checklist import Check, SeedFiles, checklist
-from pgolf.report.entry import Entry, Fields
+from pgolf.report.entry import Fields, ReportedRun
 from pgolf.report.experiments import Experiment, experiments
 from pgolf.report.gather import CONFIG_NAME, Gathered, Problem, gather
 from pgolf.report.readme import readme
@@ -137,7 +137,7 @@ def _one(found: Gathered) -> Experiment:
     return one
 
 
-def _script(runs: Sequence[Entry]) -> bytes:
+def _script(runs: Sequence[ReportedRun]) -> bytes:
     """The script of all. Raises RunError where they kept none, or several."""
     scripts: dict[bytes, list[str]] = {}
     for run in runs:
@@ -157,7 +157,7 @@ def _script(runs: Sequence[Entry]) -> bytes:
     return script
 
 
-def _siblings(one: Experiment) -> list[Entry]:
+def _siblings(one: Experiment) -> list[ReportedRun]:
     """Other runs of the same config, in the folders that those of the record lie in."""
     own = {run.source.resolve() for run in one.runs}
     parents = dict.fromkeys(run.source.resolve().parent for run in one.runs)
@@ -171,7 +171,7 @@ def _named(folder: Path) -> Path:
     return Path(place.parent.name) / place.name
 
 
-def _at_home(run: Entry) -> Entry:
+def _at_home(run: ReportedRun) -> ReportedRun:
     return replace(run, source=_named(run.source), excluded=_homeless(run.excluded))
 
 
@@ -180,7 +180,7 @@ def _homeless(reason: str) -> str:
     return re.sub(r"/(?:[^\s/]+/)+", "", reason)
 
 
-def _write_seed(out: Path, run: Entry, command: str) -> SeedFiles:
+def _write_seed(out: Path, run: ReportedRun, command: str) -> SeedFiles:
     tag = f"{run.seed}" + ("" if run.rerun == 1 else f".r{run.rerun}")
     result = read_result(run.source)
     _require_whole(run.source, result)
@@ -210,7 +210,7 @@ def _require_whole(folder: Path, result: Mapping[str, Any]) -> None:
             raise RunError(f"{folder}: half a result: certificate.probes holds what is no probe")
 
 
-def _command(run: Entry, cfg: Mapping[str, Any]) -> str:
+def _command(run: ReportedRun, cfg: Mapping[str, Any]) -> str:
     """The words of the run without those that only steer it, or name its seed."""
     try:
         words = read_overrides(run.source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from pgolf.report.entry import Entry
+from pgolf.report.entry import ReportedRun
 from pgolf.report.experiments import Experiment
 from pgolf.report.gather import Problem
 from pgolf.report.statistics import Sample
@@ -45,7 +45,7 @@ def _disclosure(experiment: Experiment) -> str:
     return text + (f"; not counted: {', '.join(run.label for run in out)} (below)" if out else "")
 
 
-def _row(run: Entry) -> tuple[str, ...]:
+def _row(run: ReportedRun) -> tuple[str, ...]:
     return (
         "-" if run.seed is None else str(run.seed) + ("" if run.rerun == 1 else f".r{run.rerun}"),
         whole(run.steps),
@@ -61,7 +61,7 @@ def _row(run: Entry) -> tuple[str, ...]:
     )
 
 
-def _mean_row(runs: Sequence[Entry], experiment: Experiment) -> tuple[str, ...]:
+def _mean_row(runs: Sequence[ReportedRun], experiment: Experiment) -> tuple[str, ...]:
     def mean(values: Iterable[float | None], digits: int) -> str:
         known = list(values)
         present = [value for value in known if value is not None]
@@ -94,7 +94,7 @@ def _std(sample: Sample | None) -> str:
     return number(sample.std, 6) if sample else ""
 
 
-def _worst_row(runs: Sequence[Entry]) -> tuple[str, ...]:
+def _worst_row(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
     def worst(values: Iterable[float | None]) -> float | None:
         return max((value for value in values if value is not None), default=None)
 
@@ -106,7 +106,7 @@ def _worst_row(runs: Sequence[Entry]) -> tuple[str, ...]:
     return tuple(row)
 
 
-def row_table(rows: Sequence[Entry]) -> Table:
+def row_table(rows: Sequence[ReportedRun]) -> Table:
     """Experiments that others kept one row each of, in the columns of ``seed_table``."""
     counted = [run for run in rows if not run.excluded]
     cells = [(run.name, *_row(run)[1:]) for run in counted]
@@ -116,7 +116,7 @@ def row_table(rows: Sequence[Entry]) -> Table:
     return Table(", ".join(sources), ("run", *HEADER[1:]), tuple(cells), tuple(notes))
 
 
-def not_counted(runs: Iterable[Entry], problems: Iterable[Problem]) -> Table | None:
+def not_counted(runs: Iterable[ReportedRun], problems: Iterable[Problem]) -> Table | None:
     """Every score that does not count, what it claims and what its rows sum to, and every folder that is no run."""
     rows = [
         (

@@ -8,7 +8,7 @@ from typing import Any
 
 from pgolf.report.against import Comparison
 from pgolf.report.checklist import Check, SeedFiles
-from pgolf.report.entry import Entry
+from pgolf.report.entry import ReportedRun
 from pgolf.report.experiments import Experiment
 from pgolf.report.gather import Problem
 from pgolf.report.schema import BYTES_TOTAL_IS, SCHEMA
@@ -53,7 +53,7 @@ def submission_of(
     cfg: Mapping[str, Any],
     checks: Sequence[Check],
     comparisons: Sequence[Comparison],
-    disclosed: Sequence[Entry],
+    disclosed: Sequence[ReportedRun],
     unread: Sequence[Problem],
 ) -> dict[str, Any]:
     """What submission.json holds. ``disclosed``: every run of the config; ``unread``: folders that are no runs."""

@@ -13,7 +13,7 @@ from typing import Any
 from pgolf.core.errors import RunError
 from pgolf.core.json_text import read_json
 from pgolf.report.against import Reference
-from pgolf.report.entry import Scored
+from pgolf.report.entry import ScoredText
 from pgolf.report.schema import SCHEMA, problems_of
 from pgolf.report.statistics import Sample
 
@@ -51,7 +51,7 @@ def _own(path: Path, node: Mapping[str, Any]) -> Reference:
     problems = problems_of(node)
     if problems:
         raise RunError("\n".join(f"{path}: {problem}" for problem in problems))
-    scored = Scored(*(node[name] for name in ("data", "split", "metric", "text_bytes", "tokens", "method")))
+    scored = ScoredText(*(node[name] for name in ("data", "split", "metric", "text_bytes", "tokens", "method")))
     runs = node["seed_results_all_runs_disclosure"]
     return Reference(
         label=node["name"],

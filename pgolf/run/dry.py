@@ -13,6 +13,7 @@ from typing import Any
 
 from pgolf.artifact.forecast import refuse_unreachable
 from pgolf.build import wants_compile
+from pgolf.config.readonly import thaw
 from pgolf.core.events import Event
 from pgolf.core.protocols import Progress
 from pgolf.run import stages
@@ -44,7 +45,7 @@ def dry_run(cfg: Mapping[str, Any], replicas: Replicas) -> tuple[float, int]:
     """Print the forecast. Raises UserError for whatever a run would be refused for before it trains."""
     with Console() as console:
         run = DryRun(cfg, console, replicas)
-        replicas.shared(cfg)
+        replicas.shared(thaw(cfg))
         dataset = stages.prepare(run)
         with stages.validation_closed(run, dataset):
             trainer = stages.build(run, dataset)

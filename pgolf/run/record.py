@@ -21,6 +21,7 @@ import torch
 from pgolf.build import wants_compile
 from pgolf.config.compose import to_yaml
 from pgolf.config.naming import config_hash, run_name
+from pgolf.config.readonly import thaw
 from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
 from pgolf.core.errors import CertificateError, OverBudget, RunError, TrainingError, UserError
 from pgolf.core.events import Event, Listener
@@ -117,7 +118,7 @@ class Run(Recorder):
             raise
         try:
             run._start(name, trains)
-            replicas.shared(run.settled)
+            replicas.shared(thaw(run.settled))
         except BaseException:
             for close in (
                 *(lambda one=one: one.finish({}) for one in run.loggers),

@@ -40,6 +40,7 @@ from pgolf.train.pace import refuse_out_of_reach, timed
 from pgolf.train.replicas import ALONE, Replicas, micro_steps
 
 READY = b"ready\n"
+FOLLOWER = "from pgolf.run.replicas import be_follower; be_follower()"
 _PATIENCE_SECONDS = 10.0  # for a process to end by itself
 _started_together = False  # torchrun's processes meet once
 
@@ -116,7 +117,7 @@ def _followers(cfg: Mapping[str, Any], process: Process) -> Iterator[Process]:
             }
             started.append(
                 subprocess.Popen(
-                    [sys.executable, "-c", "from pgolf.run.replicas import be_follower; be_follower()"],
+                    [sys.executable, "-c", FOLLOWER],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     env=environment,

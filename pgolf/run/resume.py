@@ -24,7 +24,7 @@ from pgolf.run import stages
 from pgolf.run.recorder import Recorder
 from pgolf.track.folder import ASIDE, CHECKPOINTS, RunFolder, status_of
 from pgolf.track.result import COMPLETE, RESULT_NAME
-from pgolf.train.checkpoints import Checkpoint, Checkpoints
+from pgolf.train.checkpoints import Checkpoints, SavedState
 from pgolf.train.trainer import Trainer
 
 TRAINED = "trained"  # told the other replicas in place of a state
@@ -36,7 +36,7 @@ class Found:
     """An unfinished run to go on with; ``notes`` are lines for the user."""
 
     folder: RunFolder
-    checkpoint: Checkpoint
+    checkpoint: SavedState
     notes: Sequence[str]
 
     def settled(self, cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def fit(recorder: Recorder, trainer: Trainer, found: Found | None) -> TrainResul
     return trained
 
 
-def _check(cfg: Mapping[str, Any], folder: RunFolder, checkpoint: Checkpoint, world: int) -> None:
+def _check(cfg: Mapping[str, Any], folder: RunFolder, checkpoint: SavedState, world: int) -> None:
     facts = checkpoint.facts
     if facts["config_hash"] != config_hash(cfg):
         differ = "; ".join(_differences(cfg, read_config(folder.config))) or "no key, but what is read of them"
@@ -126,7 +126,7 @@ def _check(cfg: Mapping[str, Any], folder: RunFolder, checkpoint: Checkpoint, wo
         raise RunError(f"resume: {folder.path} is a run of {facts['world']} processes, not of {world}")
 
 
-def _check_state(checkpoint: Checkpoint, trainer: Trainer) -> None:
+def _check_state(checkpoint: SavedState, trainer: Trainer) -> None:
     """Raise RunError for the state of another model or other hooks: the code was another."""
     state = checkpoint.state
     wanted = ["model", "route", "optimizer", "loader", "hooks", "seconds", "step", "tokens", "stopped_by", "random"]

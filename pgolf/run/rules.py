@@ -85,6 +85,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
+        (_optimizer_rules, model | {"optimizer"}, True),
         (_auxiliary_rules, model | {"auxiliary"}, True),
         (_schedule_rules, timing, True),
         (_hook_rules, timing, True),
@@ -137,6 +138,10 @@ class _Built:
     def schedule(self) -> Any:
         parts = budget_parts(self.cfg, self.quantizer, self.hooks)
         return make(self.cfg["schedule"], length=run_length(self.cfg["budget"], parts))
+
+    @cached_property
+    def optimizer(self) -> Any:
+        return make(self.cfg["optimizer"], model=self.model)
 
 
 def _eval_rules(built: _Built) -> None:
@@ -292,6 +297,15 @@ def _calibration_rules(built: _Built) -> None:
     source.check(model)
 
 
+def _optimizer_rules(built: _Built) -> None:
+    """The optimizer's settings go together, and with the model's layers."""
+    try:
+        _ = built.model
+    except ConfigError:
+        return  # a model that cannot be built has been complained about
+    _ = built.optimizer
+
+
 def _schedule_rules(built: _Built) -> None:
     """What the schedule announces comes within the budget."""
     try:
@@ -394,12 +408,11 @@ def _phase_rules(built: _Built) -> None:
         for hook in built.hooks:
             hook.prepare(schedule)
         _curriculum_rules(built)
-        prepared = method.prepare(model, built.quantizer, schedule)
+        prepared, optimizer = method.prepare(model, built.quantizer, schedule), built.optimizer
     except ConfigError:
         return  # it has been complained about
     steps = schedule.length.steps
     activate = Activate(model.activations(), model.routes, steps)
     hooks = [*prepared.updates, *built.hooks, activate, *prepared.hooks]
-    optimizer = make(cfg["optimizer"], model=model)
     phases = [phase for one in (schedule, optimizer, *hooks) for phase in one.phases()]
     refuse_never(phases, steps)

@@ -32,7 +32,7 @@ _PLAIN = (str, int, float, bool, type(None), Tensor)
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class SavedState:
     """``facts``: what was known beside the ``state``. ``trained``: nothing is left to train."""
 
     path: Path
@@ -80,7 +80,7 @@ class Checkpoints:
         _unlink([other for other in self.paths() if other != path][: -(keep - 1) or None])
         return path
 
-    def newest(self, say: Callable[[str], None]) -> Checkpoint | None:
+    def newest(self, say: Callable[[str], None]) -> SavedState | None:
         """The newest that is whole; ``say`` hears of each that is not. Raises RunError for one of another version.
 
         What a process that was killed had begun to write is removed.
@@ -108,7 +108,7 @@ def _unlink(paths: Iterable[Path]) -> None:
             path.unlink()
 
 
-def read(path: Path) -> Checkpoint:
+def read(path: Path) -> SavedState:
     """Raises Torn for a file that is not as it was written, RunError for one of another version."""
     try:
         data = path.read_bytes()
@@ -126,7 +126,7 @@ def read(path: Path) -> Checkpoint:
     facts = parse_json(data[first.end() : line], f"{path}: not a readable checkpoint", Torn)
     try:
         state = torch.load(io.BytesIO(rest[line + 1 - first.end() :]), map_location="cpu", weights_only=True)
-        return Checkpoint(path, int(facts["step"]), bool(facts["trained"]), facts, state)
+        return SavedState(path, int(facts["step"]), bool(facts["trained"]), facts, state)
     except Exception as error:  # torch raises many kinds; whoever wrote this, it was not us
         raise Torn(f"{path}: not what a checkpoint holds ({type(error).__name__})") from error
 

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -197,3 +198,49 @@ def test_paths_are_taken_as_they_are_spelt(tmp_path, capsys, name):
         (folder / f"{index:02}.txt").write_text(f"document {index} of a small corpus\n" * 6)
     words = ["prepare", "text", "--tokenizer", "bytes", "--paths", folder / "*.txt", "--cache-dir", tmp_path / "cache"]
     assert run(*words) == 0, capsys.readouterr().err
+
+
+def audit(tmp_path, *words):
+    settings = ("--set", "data.document_count=20", "data.document_bytes=300")
+    return run("audit", "tiny", "--tokenizer", "bytes", "--cache-dir", tmp_path, *words, *settings)
+
+
+def test_audit_counts_every_document_in_every_way(tmp_path, capsys):
+    assert audit(tmp_path, "--splits", "val", "train", "--json", tmp_path / "lines.jsonl") == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines() if line.startswith(("val ", "train "))]
+    assert [row[:2] for row in rows] == [["val", "2"], ["train", "16"]]
+    for row in rows:
+        counted, sidecar, decoded, raw, faults = row[2:]
+        assert counted == decoded == raw and sidecar == "-" and faults == "0"
+    assert out.endswith("every count agrees\n")
+    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
+    assert len(lines) == 18 and all(line["counted"] == line["raw"] for line in lines)
+
+
+def test_audit_names_what_disagrees_and_exits_with_1(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "pgolf.tokenizer.bytes.ByteTokenizer.byte_lengths", lambda self, tokens_N: (tokens_N[1:] > 3) * 3
+    )
+    assert audit(tmp_path, "--splits", "val") == 1
+    out = capsys.readouterr().out
+    assert out.endswith("2 disagreements\n")
+    assert re.search(r"^val tiny-0009: [\d,]+ bytes are counted, its ids decode to \d+ \(\+\d+\)$", out, re.M)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--documents", "x.jsonl"), "data=tiny has its own text"),
+        (("--json", "/nowhere/x.jsonl"), "--json: /nowhere/x.jsonl cannot be written"),
+    ],
+)
+def test_an_audit_that_cannot_be_made_is_an_error(tmp_path, capsys, words, said):
+    assert audit(tmp_path, *words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_fewer_than_one_worker_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        run("prepare", "tiny", "--workers", "0")
+    assert "--workers: 0 is out of range: at least 1" in capsys.readouterr().err

@@ -21,9 +21,9 @@ def burst(keep=3, below=0.5, epochs=2, rate=0.1, reserve=0.3):
 def watched(hook, **kwargs):
     """A trainer with the hook that notes, for each update, rate, progress and batches."""
     trainer, updates = rig(hooks=[EMA(decay=0.5), hook], **kwargs), []
-    honest, step = trainer.forward_backward, trainer.optimizer.step
+    honest, step = trainer._accumulate, trainer.optimizer.step
 
-    def forward_backward(batches=None):
+    def accumulate(batches):
         loss = honest(batches)
         updates.append([[x.sum().item() for x, _ in trainer.batches]])
         return loss
@@ -32,7 +32,7 @@ def watched(hook, **kwargs):
         updates[-1] += [lr_scale, progress]
         step(lr_scale, progress)
 
-    trainer.forward_backward, trainer.optimizer.step = forward_backward, counted
+    trainer._accumulate, trainer.optimizer.step = accumulate, counted
     return trainer, updates
 
 
@@ -83,14 +83,14 @@ def test_by_the_clock_the_whole_is_no_longer_than_the_budget():
     hook = burst(keep=100)
     trainer, _ = watched(hook, seconds=14.0, after=6.0)
     trainer.hooks.append(Wallclock())
-    honest = trainer.forward_backward
+    honest = trainer._accumulate
 
-    def slow(batches=None):
+    def slow(batches):
         if batches is not None:
             trainer.loader.time.now += 0.9
         return honest(batches)
 
-    trainer.forward_backward = slow
+    trainer._accumulate = slow
     result = trainer.fit()
     assert 19.0 <= result.seconds <= 20.0
     (told,) = trainer.listeners[0].of("burst")

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 
 from pgolf.core.newton_schulz import COEFFICIENTS
@@ -9,16 +10,15 @@ from pgolf.optimizer.decay.decoupled import Decoupled
 from pgolf.optimizer.matrix_update import MatrixUpdate
 from pgolf.optimizer.muon import Muon
 from pgolf.optimizer.normalize.none import NoNormalizer
+from pgolf.optimizer.normalize.normuon import NorMuon
 from pgolf.optimizer.orthogonal.newton_schulz import NewtonSchulz
 
 
-def plain():
-    return MatrixUpdate(NewtonSchulz(dtype=torch.float32, steps=5), NoNormalizer(), nesterov=True)
-
-
-def muon(*params, weight_decay=0.0):
+def muon(*params, weight_decay=0.0, normalizer=None):
     group = {"params": params, "lr": 0.1, "weight_decay": weight_decay}
-    return Muon([group], momentum=0.9, update=plain(), decay=Decoupled())
+    newton_schulz = NewtonSchulz(dtype=torch.float32, steps=5)
+    update = MatrixUpdate(newton_schulz, normalizer or NoNormalizer(), nesterov=True)
+    return Muon([group], momentum=0.9, update=update, decay=Decoupled())
 
 
 def reference(w, gradients, lr, momentum, decay):
@@ -82,12 +82,13 @@ def test_momentum_is_kept_in_fp32_and_survives_a_state_dict():
     assert first.state[p]["momentum_buffer"].dtype == torch.float32
 
 
-def test_a_matrix_without_gradient_is_left_alone_and_its_momentum_too():
+@pytest.mark.parametrize("normalizer", [NoNormalizer(), NorMuon(beta2=0.9, of="rows")], ids=["none", "normuon"])
+def test_a_matrix_without_gradient_is_left_alone_and_its_state_too(normalizer):
     """As a repeat's own MLP before its visit begins: neither decay nor an old momentum may move it."""
     together = [torch.nn.Parameter(torch.randn(6, 6)) for _ in range(3)]
     alone = [torch.nn.Parameter(p.detach().clone()) for p in together]
-    optimizer = muon(*together, weight_decay=0.5)
-    singly = [muon(p, weight_decay=0.5) for p in alone]
+    optimizer = muon(*together, weight_decay=0.5, normalizer=normalizer)
+    singly = [muon(p, weight_decay=0.5, normalizer=normalizer) for p in alone]
     for present in [(0, 1), (0, 1, 2), (1,), (1,), (0, 2), (0, 1, 2)]:
         for i, (p, q) in enumerate(zip(together, alone, strict=True)):
             p.grad = torch.randn(6, 6) if i in present else None
@@ -99,4 +100,5 @@ def test_a_matrix_without_gradient_is_left_alone_and_its_momentum_too():
         for p, q in zip(together, alone, strict=True):
             torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-5)
     for p, q, single in zip(together, alone, singly, strict=True):
-        torch.testing.assert_close(optimizer.state[p]["momentum_buffer"], single.state[q]["momentum_buffer"])
+        for name, value in single.state[q].items():
+            torch.testing.assert_close(optimizer.state[p][name], value, rtol=1e-4, atol=1e-5)

@@ -6,6 +6,7 @@ import torch
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.optimizer.grouped import partition
+from pgolf.run.rules import check
 from tests.helpers import ids, randomise, tiny_model, tiny_settings
 
 
@@ -99,6 +100,11 @@ def test_later_layers_step_by_their_factor_of_the_rate_whatever_their_gradient()
 def test_what_could_not_act_is_refused(words, text):
     with pytest.raises(ConfigError, match=text):
         optimizer_for(tiny_model("arch.layers=2"), *(f"optimizer.{word}" for word in words))
+
+
+def test_it_is_refused_before_training():
+    with pytest.raises(ConfigError, match="decay_taper_factor: has no effect"):
+        check(tiny_settings("optimizer.decay_taper_factor=0.5", "optimizer.decay_taper_from=1.0"))
 
 
 RECORDS = {  # matrix, embedding, scalar rate; their decays; momentum from, to; second beta (spec optimizer §1)

@@ -3,7 +3,7 @@
 import pytest
 
 from pgolf.core.errors import ConfigError, RunError
-from pgolf.report.ablation import Published, ablation_table, base_of, read_published
+from pgolf.report.ablation import PublishedRow, ablation_table, base_of, read_published
 from pgolf.report.experiments import experiments
 from pgolf.report.gather import gather
 from tests.report.making import config, write_seeds
@@ -51,15 +51,15 @@ def test_the_base_can_be_named_by_name_or_words(three):
 def test_published_directions_stand_beside_ours(three):
     found, configs = three
     rows = [
-        Published((), 1.4199, "#1026"),
-        Published(("arch/mlp=swiglu",), 1.4659, "#1026"),
-        Published(("optimizer.matrix_lr=0.030",), 1.39, "#1026"),
+        PublishedRow((), 1.4199, "#1026"),
+        PublishedRow(("arch/mlp=swiglu",), 1.4659, "#1026"),
+        PublishedRow(("optimizer.matrix_lr=0.030",), 1.39, "#1026"),
     ]
     table = ablation_table(found, base_of(found, configs, "b"), configs, rows)
     mlp, rate = row_of(table, "arch/mlp=swiglu"), row_of(table, "optimizer.matrix_lr=0.03")
     assert (mlp["published"], mlp["direction"]) == ("+0.0460", "the same")
     assert (rate["published"], rate["direction"]) == ("-0.0299", "ours not shown")
-    rows[1] = Published(("arch/mlp=swiglu",), 1.40, "#1026")
+    rows[1] = PublishedRow(("arch/mlp=swiglu",), 1.40, "#1026")
     assert row_of(ablation_table(found, found[1], configs, rows), "arch/mlp=swiglu")["direction"] == "the opposite"
 
 
@@ -78,7 +78,10 @@ def test_too_few_seeds_and_other_texts_show_nothing(tmp_path):
 def test_a_published_table_is_read_or_refused(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("# where it is from\nwords,val_bpb,source\n,1.42,#1026\narch/mlp=swiglu a=1,1.46,#1026\n")
-    assert read_published(path) == [Published((), 1.42, "#1026"), Published(("arch/mlp=swiglu", "a=1"), 1.46, "#1026")]
+    assert read_published(path) == [
+        PublishedRow((), 1.42, "#1026"),
+        PublishedRow(("arch/mlp=swiglu", "a=1"), 1.46, "#1026"),
+    ]
     for text in (
         "",
         "a,b\n1,2\n",

@@ -7,7 +7,7 @@ import pytest
 
 from pgolf.core.errors import RunError
 from pgolf.report.against import Reference, compared
-from pgolf.report.entry import Entry, Scored
+from pgolf.report.entry import ReportedRun, ScoredText
 from pgolf.report.experiments import Experiment
 from pgolf.report.reference import read_reference
 from pgolf.report.statistics import Sample
@@ -15,13 +15,13 @@ from tests.report.making import config, write_run, write_seeds
 from tests.report.test_statistics import PR1019_NATS, PR1204_NATS
 
 PER_TOKEN = 2.4359
-FINEWEB = Scored("fineweb", "val", "table", 151_000_000, 62_021_632, "sliding")
-SOTU = Scored("sotu", "val", "raw", 4000, 1000, "sliding")
+FINEWEB = ScoredText("fineweb", "val", "table", 151_000_000, 62_021_632, "sliding")
+SOTU = ScoredText("sotu", "val", "raw", 4000, 1000, "sliding")
 
 
 def ours(nats, scored=FINEWEB, per_token=PER_TOKEN):
     runs = [
-        Entry(None, "ours", "k", seed, val_loss=loss, val_bpb=loss / math.log(2) / per_token, scored=scored,
+        ReportedRun(None, "ours", "k", seed, val_loss=loss, val_bpb=loss / math.log(2) / per_token, scored=scored,
               bytes_per_token=per_token)
         for seed, loss in enumerate(nats)
     ]  # fmt: skip

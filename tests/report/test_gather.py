@@ -8,7 +8,7 @@ import pytest
 from pgolf.core.errors import RunError
 from pgolf.report.experiments import experiments
 from pgolf.report.gather import gather
-from pgolf.report.history import History
+from pgolf.report.history import RunHistory
 from pgolf.report.page import page
 from tests.report.making import config, write_run, write_seeds
 
@@ -175,4 +175,4 @@ def test_no_value_of_a_result_ends_a_report(tmp_path, value):
         found = gather([folder])
         assert len(found.entries) + len(found.problems) >= 1
         assert "".join(page(experiments(found.entries), [], found.problems, found.configs).lines())
-        assert History([folder]).chosen([])
+        assert RunHistory([folder]).chosen([])

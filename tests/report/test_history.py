@@ -6,7 +6,7 @@ import pytest
 
 from pgolf.cli.main import main
 from pgolf.core.errors import ConfigError, RunError
-from pgolf.report.history import History, best, changed, last
+from pgolf.report.history import RunHistory, best, changed, last
 from tests.report.making import config, write_run
 
 TREE = {"choices__mixer": "tree", "mixer": {"_target_": "pgolf.mixer.tree.Tree", "rate": 0.1}}
@@ -41,7 +41,7 @@ def runs(rows):
 
 
 def test_every_folder_has_its_row(root):
-    rows = {row.run: row for row in History([root]).rows}
+    rows = {row.run: row for row in RunHistory([root]).rows}
     assert len(rows) == 6
     assert rows["tree/seed=1"].valid and rows["tree/seed=1"].score == 1.20 and not rows["fast/seed=1"].valid
     assert rows["new/seed=1"].status == "unfinished" and rows["bad/seed=1"].status == "unreadable"
@@ -65,11 +65,11 @@ def test_every_folder_has_its_row(root):
     ],
 )
 def test_filters_hold_for_fields_and_for_keys_of_configs(root, filters, found):
-    assert set(runs(History([root]).chosen(filters))) == found
+    assert set(runs(RunHistory([root]).chosen(filters))) == found
 
 
 def test_order_is_by_any_key_with_what_has_none_at_the_end(root):
-    history = History([root])
+    history = RunHistory([root])
     assert runs(history.chosen([], "score"))[:2] == ["fast/seed=1", "tree/seed=1"]
     assert runs(history.chosen([], "-score"))[:2] == ["plain/seed=1", "plain/seed=2"]
     assert set(runs(history.chosen([], "-date"))[4:]) == {"new/seed=1", "bad/seed=1"}
@@ -79,23 +79,23 @@ def test_order_is_by_any_key_with_what_has_none_at_the_end(root):
 @pytest.mark.parametrize("words", [["scroe<1"], ["nothing.at.all=1"]])
 def test_a_key_that_no_run_has_is_refused(root, words):
     with pytest.raises(ConfigError, match="no run here has it"):
-        History([root]).chosen(words)
+        RunHistory([root]).chosen(words)
     with pytest.raises(ConfigError, match=r"no run here has it.*Did you mean 'score'"):
-        History([root]).chosen([], "scroe")
+        RunHistory([root]).chosen([], "scroe")
 
 
 def test_the_best_counts_and_the_last_ended(root):
-    rows = History([root]).rows
+    rows = RunHistory([root]).rows
     assert best(rows).run == "tree/seed=1" and last(rows).run == "fast/seed=1"
     with pytest.raises(RunError, match="counts"):
         best([row for row in rows if not row.valid])
     write_run(root, "other", 1, 0.9, bytes=5)
     with pytest.raises(RunError, match="several texts"):
-        best(History([root]).rows)
+        best(RunHistory([root]).rows)
 
 
 def test_what_changed_between_two_runs_is_what_was_set_and_what_came_of_it(root):
-    history = History([root])
+    history = RunHistory([root])
     found = changed(history, best(history.rows), last(history.rows))
     assert [(one.key, one.old, one.new) for one in found.settings] == [
         ("mixer", "tree", "none"),

@@ -12,7 +12,7 @@ from pgolf.core.errors import RunError
 from pgolf.report import checklist
 from pgolf.report.checklist import Check
 from pgolf.report.gather import gather
-from pgolf.report.history import History
+from pgolf.report.history import RunHistory
 from pgolf.report.record import record_problems, record_runs, write_record
 from pgolf.report.reference import read_reference
 from pgolf.report.schema import problems_of
@@ -326,5 +326,5 @@ def test_the_command_returns_the_worst_of_the_checks_that_fail(runs, tmp_path, s
 def test_a_record_below_runs_is_named_and_no_run(record):
     (problem,) = gather([record]).problems
     assert problem.reason.startswith("a record, not a run")
-    (row,) = History([record]).rows
+    (row,) = RunHistory([record]).rows
     assert row.status == "unreadable" and "a record" in row.why

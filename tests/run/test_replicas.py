@@ -1,0 +1,132 @@
+"""Who trains together: contradictions are refused before anything starts, and nobody outlives who started them."""
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pgolf.core.errors import ConfigError, RankLost
+from pgolf.core.process import Process
+from pgolf.run import replicas
+from pgolf.run.replicas import replicas_of, trains_in
+from pgolf.train.replicas import ALONE
+from tests.helpers import SMOKE, tiny_settings
+from tests.processes import descendants, until
+from tests.warm import ROOT
+
+TWO = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "SLURM_PROCID", "SLURM_STEP_ID", "SLURM_NTASKS")
+
+
+@pytest.fixture(autouse=True)
+def started_by_hand(monkeypatch):
+    for name in LAUNCHED:
+        monkeypatch.delenv(name, raising=False)
+
+
+def cfg_of(*words, **train):
+    cfg = copy.deepcopy(dict(tiny_settings(*words)))
+    cfg["train"] = {**cfg["train"], **train}
+    return cfg
+
+
+def test_one_process_is_alone_and_starts_nobody():
+    for count in (None, 1):
+        assert trains_in(cfg_of(processes=count)) == Process(0, 1)
+        with replicas_of(cfg_of(processes=count)) as found:
+            assert found is ALONE
+
+
+def test_processes_are_those_asked_for_or_those_that_were_started(monkeypatch):
+    assert trains_in(cfg_of(processes=2)) == Process(0, 2, 0, 2)
+    for name, value in TWO.items():
+        monkeypatch.setenv(name, value)
+    assert trains_in(cfg_of()) == trains_in(cfg_of(processes=2)) == Process(1, 2, 1, 2, "env://")
+    with pytest.raises(ConfigError, match=r"train.processes: 4, but what started this process says 2"):
+        trains_in(cfg_of(processes=4))
+
+
+@pytest.mark.parametrize(
+    ("words", "train", "message"),
+    [
+        ((), {"processes": 3}, r"256 is no multiple of processes × accumulation × window = 3 × 1 × 64"),
+        ((), {"processes": 3, "accumulation": 4}, r"3 × 2 × 64; train.accumulation=4 is that of one process"),
+        ((), {"processes": 8}, r"8 × 1 × 64"),
+        (("resume=true", "optimizer/sharding=banks"), {"processes": 2}, r"resume: optimizer/sharding keeps a part"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused_before_anything_starts(words, train, message):
+    with pytest.raises(ConfigError, match=message), replicas_of(cfg_of(*words, **train)):
+        pass
+
+
+@pytest.mark.parametrize(("processes", "accumulation"), [(2, 1), (4, 1), (2, 2), (4, 4), (2, 3)])
+def test_a_batch_that_can_be_cut_is_shared_whether_or_not_accumulation_divides(processes, accumulation):
+    words = ("train.batch_tokens=768",) if accumulation == 3 else ()
+    assert trains_in(cfg_of(*words, processes=processes, accumulation=accumulation)).world == processes
+
+
+def test_one_that_ends_before_it_begins_is_an_error_and_not_waited_for(monkeypatch):
+    monkeypatch.setattr(replicas, "FOLLOWER", "raise SystemExit(7)")
+    lost = pytest.raises(RankLost, match="rank 1 has ended before it began, with status 7")
+    with lost, replicas_of(cfg_of(processes=2)):
+        pass
+    until(lambda: not descendants(os.getpid()) or "SystemExit(7)" not in str(descendants(os.getpid())), 10)
+
+
+def test_torchruns_processes_meet_once(monkeypatch):
+    for name, value in TWO.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(replicas, "_started_together", True)
+    with pytest.raises(ConfigError, match=r"of one run; a sweep takes train.processes"), replicas_of(cfg_of()):
+        pass
+
+
+WORDS = (*SMOKE, "train.processes=2", "train.compile=never")
+
+
+def started(tmp_path, *words):
+    environment = {name: value for name, value in os.environ.items() if name not in LAUNCHED}
+    log = (tmp_path / "log").open("wb")
+    command = [sys.executable, str(ROOT / "train.py"), *WORDS, f"run_root={tmp_path}", *words]
+    heeding = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731 - ignored in background
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, preexec_fn=heeding)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_followers_end_with_who_started_them(tmp_path, number, status):
+    run = started(tmp_path, "budget.train_steps=100000")
+    until(lambda: "steps" in (tmp_path / "log").read_text(errors="replace"), 300)
+    others = [seen for seen in descendants(run.pid) if "be_follower" in seen.command]
+    assert len(others) == 1
+    run.send_signal(number)
+    assert run.wait(60) == status
+    until(lambda: not any(other.alive() for other in others), 10)
+
+
+@pytest.mark.slow
+def test_a_follower_that_is_killed_ends_the_run_with_the_reason(tmp_path):
+    run = started(tmp_path, "budget.train_steps=100000")
+    until(lambda: "steps" in (tmp_path / "log").read_text(errors="replace"), 300)
+    (other,) = (seen for seen in descendants(run.pid) if "be_follower" in seen.command)
+    os.kill(other.pid, signal.SIGKILL)
+    assert run.wait(60) == RankLost.exit_status
+    (result,) = tmp_path.glob("*/seed=*/result.json")
+    assert "another of the 2 processes has ended" in json.loads(result.read_text())["reason"]
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_losses_of_one(tmp_path):
+    losses = []
+    for words in (("train.processes=2",), ("train.processes=1", "rerun=true")):
+        exact = ("optimizer.ns_dtype=float32", "train.precision=fp32", "train.accumulation=2")
+        assert started(tmp_path, *exact, *words).wait(600) == 0
+    for metrics in sorted(tmp_path.glob("*/seed=*/metrics.jsonl")):
+        rows = map(json.loads, metrics.read_text().splitlines())
+        losses.append([row["train_loss"] for row in rows if "train_loss" in row])
+    assert len(losses) == 2 and losses[0] == pytest.approx(losses[1], abs=1e-4)
