@@ -45,8 +45,9 @@ def _run(args: argparse.Namespace) -> int:
     from pgolf.report.ablation import ablation_table
     from pgolf.report.experiments import experiments
     from pgolf.report.gather import gather
-    from pgolf.report.record import About, write_record
+    from pgolf.report.record import write_record
     from pgolf.report.reference import read_reference
+    from pgolf.report.stated import About
 
     try:
         day = date.fromisoformat(args.date) if args.date else datetime.now(timezone.utc).date()

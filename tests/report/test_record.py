@@ -13,9 +13,10 @@ from pgolf.report import checklist
 from pgolf.report.checklist import Check
 from pgolf.report.gather import gather
 from pgolf.report.history import RunHistory
-from pgolf.report.record import About, record_problems, record_runs, write_record
+from pgolf.report.record import record_problems, record_runs, write_record
 from pgolf.report.reference import read_reference
 from pgolf.report.schema import problems_of
+from pgolf.report.stated import About
 from pgolf.run import verify as road
 from pgolf.track import textlog
 from tests.helpers import SMOKE, tiny_settings
