@@ -40,12 +40,15 @@ class Part(nn.Module):
     ``follows_progress``: ``at_progress`` wants to know how far the run is.
     ``tells``: what evaluation can ask it for at the sites ``output`` and ``embedding``, by name, with the number of
     numbers.
+    ``columns``: of parameters with a row for each layer from ``first`` on, what the numbers of a row are.
     """
 
     alone: bool = False
     why_not: str = "has no memory of the positions before"
     follows_progress: bool = False
     tells: Mapping[str, int] = {}
+    columns: Mapping[str, tuple[str, ...]] = {}
+    first: int = 0
 
     def __init__(self) -> None:
         super().__init__()

@@ -9,4 +9,4 @@ from pgolf.curriculum.base import Curriculum
 
 
 class NoCurriculum(Curriculum):
-    pass
+    neutral = True

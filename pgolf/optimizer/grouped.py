@@ -68,7 +68,9 @@ def average(replicas: Replicas, parameters: Sequence[Tensor], also: Sequence[Ten
     """``Grouped.average`` where every process needs every gradient."""
     replicas.mean_([*also, *(p.grad for p in parameters if p.grad is not None)])
     if clip is not None:
-        nn.utils.clip_grad_norm_(parameters, clip)
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if norm.isfinite():  # else no gradient would be a number any more, and nobody could tell whose was none
+            nn.utils.clip_grads_with_norm_(parameters, clip, norm)
 
 
 def partition(model: Model) -> dict[str, list[nn.Parameter]]:

@@ -77,6 +77,11 @@ class ReportedRun:
         seed = "no seed" if self.seed is None else f"seed {self.seed}"
         return seed if self.rerun == 1 else f"{seed}, rerun {self.rerun}"
 
+    @property
+    def identity(self) -> tuple[int | None, int, str]:
+        """What tells runs of one config apart, wherever they lie."""
+        return self.seed, self.rerun, self.sha256
+
     def without(self, reason: str) -> ReportedRun:
         """The same, not counted."""
         return replace(self, excluded=reason)

@@ -14,6 +14,7 @@ from pgolf.report.against import Comparison
 from pgolf.report.checklist import Check, SeedFiles
 from pgolf.report.entry import ReportedRun
 from pgolf.report.experiments import Experiment
+from pgolf.report.gather import Problem
 from pgolf.report.seeds import not_counted, seed_table
 from pgolf.report.table import Table
 
@@ -26,6 +27,7 @@ def readme(
     author: str,
     one: Experiment,
     disclosed: Sequence[ReportedRun],
+    unread: Sequence[Problem],
     seeds: Sequence[SeedFiles],
     cfg: Mapping[str, Any],
     command: str,
@@ -45,7 +47,11 @@ def readme(
     lines = [f"# {name}", "", blurb, ""]
     lines += [f"**{one.bpb.mean:.5f}{std} bits per byte** over {one.bpb.n} seeds; {verdict}.", ""]
     lines += seed_table(one).markdown()
-    left = not_counted([run for run in disclosed if run.excluded or run not in one.counted], ())
+    own = {run.identity for run in one.counted}
+    left_out = [
+        run if run.excluded else run.without("left out") for run in disclosed if run.excluded or run.identity not in own
+    ]
+    left = not_counted(left_out, unread)
     if left is not None:
         lines += left.markdown()
     lines += ["### Checks", "", *(f"- {check}" for check in checks), ""]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pgolf.report.against import Comparison, Reference, compared
 from pgolf.report.checklist import Check, SeedFiles, checklist
 from pgolf.report.entry import Fields, ReportedRun
 from pgolf.report.experiments import Experiment, experiments
-from pgolf.report.gather import CONFIG_NAME, Gathered, gather
+from pgolf.report.gather import CONFIG_NAME, Gathered, Problem, gather
 from pgolf.report.readme import readme
 from pgolf.report.schema import BYTES_TOTAL_IS, SCHEMA, problems_of
 from pgolf.report.submission import SUBMISSION_NAME
@@ -59,7 +60,7 @@ def write_record(
     counted = one.counted
     script = _script(counted)
     cfg = read_saved(counted[0].source / CONFIG_NAME)
-    siblings = _siblings(one, runs)
+    siblings = _siblings(one)
     comparisons = [compared(one, reference) for reference in references]
     _require_empty(out)
     write_bytes_atomic(out / SCRIPT_NAME, script)
@@ -74,15 +75,16 @@ def write_record(
     write_text_atomic(out / CONFIG_NAME, to_yaml(neutral | shared))
     left_out = [run.label for run in siblings if not run.excluded]
     checks = checklist(out, seeds, cfg, left_out, comparisons)
-    disclosed = [*one.runs, *siblings]
-    submission = _submission(about, one, seeds, cfg, checks, comparisons, disclosed)
+    disclosed = [_at_home(run) for run in (*one.runs, *siblings)]
+    problems_at_home = [Problem(_named(problem.path), _homeless(problem.reason)) for problem in found.problems]
+    submission = _submission(about, one, seeds, cfg, checks, comparisons, disclosed, problems_at_home)
     problems = problems_of(submission)
     assert not problems, problems
     write_text_atomic(out / SUBMISSION_NAME, to_json(submission, indent=2) + "\n")
     tables = [*ablations, *(comparison.table for comparison in comparisons)]
     data_words = " --data DIR" if bundle.config.get("data", {}) is None else ""
     own = (about.name, about.blurb, about.author)
-    text = readme(*own, one, disclosed, seeds, cfg, command, data_words, checks, comparisons, tables)
+    text = readme(*own, one, disclosed, problems_at_home, seeds, cfg, command, data_words, checks, comparisons, tables)
     write_text_atomic(out / "README.md", text)
     return checks
 
@@ -165,12 +167,27 @@ def _script(runs: Sequence[ReportedRun]) -> bytes:
     return script
 
 
-def _siblings(one: Experiment, runs: Iterable[Path]) -> list[ReportedRun]:
+def _siblings(one: Experiment) -> list[ReportedRun]:
     """Other runs of the same config, in the folders that those of the record lie in."""
     own = {run.source.resolve() for run in one.runs}
     parents = dict.fromkeys(run.source.resolve().parent for run in one.runs)
-    found = gather(parents).entries
-    return [run for run in found if run.key == one.key and run.source.resolve() not in own]
+    beside = [folder for parent in parents for folder in sorted(parent.glob("seed=*")) if folder.resolve() not in own]
+    return [run for run in gather(beside).entries if run.key == one.key]
+
+
+def _named(folder: Path) -> Path:
+    """A run folder by its name and its parent's: where that lies is nobody else's business."""
+    place = folder.resolve()
+    return Path(place.parent.name) / place.name
+
+
+def _at_home(run: ReportedRun) -> ReportedRun:
+    return replace(run, source=_named(run.source), excluded=_homeless(run.excluded))
+
+
+def _homeless(reason: str) -> str:
+    """``reason`` without the folders of absolute paths in it."""
+    return re.sub(r"/(?:[^\s/]+/)+", "", reason)
 
 
 def _write_seed(out: Path, run: ReportedRun, command: str) -> SeedFiles:
@@ -242,12 +259,15 @@ def _submission(
     checks: Sequence[Check],
     comparisons: Sequence[Comparison],
     disclosed: Sequence[ReportedRun],
+    unread: Sequence[Problem],
 ) -> dict[str, Any]:
     assert one.bpb is not None and one.loss is not None
     rows = {seed.tag: _seed_row(seed.result) for seed in seeds}
     first, machine = seeds[0].result, cfg.get("machine") or {}
     scored = one.counted[0].scored
     assert scored is not None
+
+    own = {run.identity for run in one.counted}
 
     def mean(name: str) -> float:
         return sum(row[name] for row in rows.values()) / len(rows)
@@ -297,14 +317,18 @@ def _submission(
         ],
         "seed_results_all_runs_disclosure": [
             {
-                "run": f"{run.source.resolve().parent.name}/{run.source.name}",
+                "run": str(run.source),
                 "seed": run.seed,
                 "rerun": run.rerun,
                 "val_bpb": run.val_bpb,
-                "counted": run in one.counted,
-                "reason": run.excluded or ("" if run in one.counted else "left out"),
+                "counted": run.identity in own and not run.excluded,
+                "reason": run.excluded or ("" if run.identity in own else "left out"),
             }
             for run in disclosed
+        ]
+        + [
+            {"run": str(one.path), "seed": None, "rerun": None, "val_bpb": None, "counted": False, "reason": one.reason}
+            for one in unread
         ],
     }
 

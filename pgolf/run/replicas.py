@@ -161,6 +161,7 @@ def be_follower() -> NoReturn:
 
     def end_with_starter() -> None:
         hear.read()  # nothing comes; it ends when the starter does
+        shutil.rmtree(Path(process.meeting.removeprefix("file://")).parent, ignore_errors=True)
         os._exit(RankLost.exit_status)
 
     threading.Thread(target=end_with_starter, daemon=True).start()

@@ -38,6 +38,8 @@ from pgolf.train.activation import Activate
 from pgolf.train.pace import refuse_never
 from pgolf.train.trainer import Hook
 
+LONGEST_CALIBRATION_ROW = 16_384  # tokens; a mask of a quarter of a gigabyte
+
 
 def check(cfg: Mapping[str, Any], *, trains: bool = True) -> None:
     """Raise ConfigError listing everything wrong with the composed config ``cfg``.
@@ -81,7 +83,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         (_model_rules, model, False),
         (_adaptation_rules, model | {"eval", "ttt"}, False),
         (_attention_rules, model, True),
-        (_row_rules, model | {"loader"}, True),
+        (_row_rules, model | {"loader", "curriculum", "quant"}, True),
         (_memory_rules, model | {"eval"}, False),
         (_quant_rules, model | {"quant"}, False),
         (_calibration_rules, model | {"budget", "quant"}, False),
@@ -231,6 +233,8 @@ def _row_rules(built: _Built) -> None:
     """Rows longer than a window go to an attention that parts them, and to nothing else that mixes positions."""
     if not trait(built.cfg["loader"], "makes_rows", False):
         return
+    if not trait(built.cfg["curriculum"], "neutral", False):
+        raise ConfigError("curriculum: it cuts batches of windows, and loader=documents makes rows; choose one of them")
     try:
         mixers = [layer.mixer for layer in built.model.layers if layer.mixer is not None]
     except ConfigError:
@@ -247,6 +251,14 @@ def _row_rules(built: _Built) -> None:
                 "arch.attention.rope_ntk: the base would grow with the rows of loader=documents, and be another one in "
                 "the windows of an evaluation; choose rope_ntk=false, or another loader"
             )
+    train = built.cfg["train"]
+    row = train["batch_tokens"] // train["accumulation"]
+    if row > LONGEST_CALIBRATION_ROW and built.quantizer.calibration_source is not None:
+        raise ConfigError(
+            f"quant: it calibrates on the loader's rows, of {row:,} tokens on one device, and attention would hold all "
+            f"pairs of them; more train.accumulation makes rows shorter ({LONGEST_CALIBRATION_ROW:,} at most), or "
+            "choose another loader, or a quantizer without calibration"
+        )
 
 
 def _quant_rules(built: _Built) -> None:

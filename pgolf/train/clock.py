@@ -18,7 +18,8 @@ class TrainClock:
     ) -> None:
         self._now, self._synchronise = now, synchronise
         self._start: float | None = None
-        self._before = self._outside = 0.0
+        self._before = self._outside = self._lapped = 0.0
+        self.laps: dict[str, float] = {}
         self._paused_at: float | None = None
 
     def read(self) -> float:
@@ -29,6 +30,15 @@ class TrainClock:
     def start(self) -> None:
         self._synchronise()
         self._start, self._outside = self._now(), 0.0
+        self._lapped, self.laps = self._before, {}
+
+    def lap(self, name: str) -> None:
+        """What has elapsed since the last lap belongs to ``name`` in ``laps``. Waits for no device, so that its work
+        belongs to the lap in which something else does."""
+        if self._start is not None:
+            elapsed = self._before + self._now() - self._start - self._outside
+            self.laps[name] = self.laps.get(name, 0.0) + elapsed - self._lapped
+            self._lapped = elapsed
 
     def restore(self, elapsed: float) -> None:
         """Count from ``elapsed`` seconds on: the next ``start`` goes on from there."""

@@ -263,9 +263,11 @@ class Trainer:
             self.elapsed = self.replicas.first(self.clock.elapsed)
             for hook in self.hooks:
                 hook.after_step(self)
+            self.clock.lap("hooks")
             self._tell_step()
             if self.step % SNAPSHOT_STEPS == 0:
                 self._keep_good()
+            self.clock.lap("rest")
             self.resting = True
 
     def rest(self) -> None:
@@ -274,6 +276,7 @@ class Trainer:
             hook.at_rest(self)
         if self.replicas.largest(self.stopped_by is not None):
             self.stop("another rank")
+        self.clock.lap("hooks")
 
     def update(self, lr_scale: float, progress: float, batches: Sequence[Batch]) -> None:
         """One more step of the optimizer, on ``batches``, after the run's own. Raises TrainingError, see ``fit``."""
@@ -292,6 +295,7 @@ class Trainer:
 
     def _apply(self, lr_scale: float, progress: float) -> None:
         self.optimizer.step(lr_scale, progress)
+        self.clock.lap("optimizer")
         self.step += 1
 
     def _tell_step(self) -> None:
@@ -321,18 +325,23 @@ class Trainer:
         for micro_step in range(micro_steps):
             self.batches.append(self.loader.next_batch() if batches is None else batches[micro_step])
             x_BT, y_BT = (t.to(self.device, non_blocking=True) for t in self.batches[-1])
+            self.clock.lap("data")
             with torch.autocast(self.device.type, self.plan.autocast, enabled=self.plan.autocast is not None):
                 loss = self.loss(x_BT, y_BT) / micro_steps
+            self.clock.lap("forward")
             loss.backward()
             total += loss.detach()
             self.tokens += y_BT.numel() * self.replicas.world
+            self.clock.lap("backward")
         return total
 
     def _reduce(self, loss: Tensor) -> float:
         """Gradients and loss of the whole batch; clipped by their norm over all of it. A loss that is no number on
         one replica is none on all."""
         self.optimizer.average(self.replicas, self.parameters, [loss], self.plan.grad_clip)
-        return loss.item()
+        loss_nats = loss.item()
+        self.clock.lap("clip")
+        return loss_nats
 
     def _keep_good(self) -> None:
         """Remember this step's weights, unless a number in them is not finite."""

@@ -175,7 +175,18 @@ def test_runs_that_failed_are_disclosed_and_no_selection(runs, tmp_path, spared)
         r for r in read(tmp_path / "out" / "submission.json")["seed_results_all_runs_disclosure"] if not r["counted"]
     ]
     assert run["seed"] == 3 and "5 bytes over" in run["reason"]
-    assert "5 bytes over" in (tmp_path / "out" / "README.md").read_text()
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "5 bytes over" in text and str(tmp_path) not in text
+
+
+def test_folders_that_are_no_runs_are_disclosed_without_their_places(runs, tmp_path, spared):
+    (runs / "seed=4").mkdir()
+    shutil.copytree(runs / "seed=1", runs / "seed=5")
+    write_record([runs], tmp_path / "out", ABOUT)
+    node, text = read(tmp_path / "out" / "submission.json"), (tmp_path / "out" / "README.md").read_text()
+    reasons = {run["run"]: run["reason"] for run in node["seed_results_all_runs_disclosure"]}
+    assert "empty" in reasons["x/seed=4"] and "that of seed=1" in reasons["x/seed=5"]
+    assert "x/seed=4" in text and str(tmp_path) not in text + json.dumps(node)
 
 
 def test_significance_is_a_check_where_it_was_asked(runs, tmp_path, spared):

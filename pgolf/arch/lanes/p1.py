@@ -19,13 +19,14 @@ from torch import nn
 from pgolf.arch.block import Block, ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.lanes.base import ResidualStream
-from pgolf.arch.lanes.two import Allocate, TwoLanes, add_write
+from pgolf.arch.lanes.two import COLUMNS, Allocate, TwoLanes, add_write
 from pgolf.core.ranges import NonNegativeInt, PositiveFloat
 
 
 class P1(TwoLanes):
     alone = True
     reads = 2
+    columns = COLUMNS
     keep: nn.Parameter  # ρ [layers, after attention | after the MLP]
     attention_writes: nn.Parameter  # π₀ [layers, lane]
     mlp_writes: nn.Parameter  # π₁ [layers, lane], or lane 1 alone
@@ -41,6 +42,8 @@ class P1(TwoLanes):
     ) -> None:
         super().__init__(dims, start, allocate)
         self.crosses = mlp_writes == "both"
+        if not self.crosses:
+            self.columns = {**COLUMNS, "mlp_writes": COLUMNS["mlp_writes"][1:]}
         self.declare_control("keep", torch.full((self.rows, 2), float(keep)), "lanes")
         self.declare_control("attention_writes", torch.ones(self.rows, 2), "lanes")
         self.declare_control("mlp_writes", torch.ones(self.rows, 2 if self.crosses else 1), "lanes")

@@ -18,13 +18,14 @@ from pgolf.arch.base import all_of_the_first
 from pgolf.arch.block import Block, ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.lanes.base import ResidualStream
-from pgolf.arch.lanes.two import TwoLanes
+from pgolf.arch.lanes.two import COLUMNS, TwoLanes
 from pgolf.core.ranges import Fraction, NonNegativeInt
 
 
 class P2(TwoLanes):
     alone = True
     reads = 2
+    columns = {"routes": (*COLUMNS["attention_writes"], *COLUMNS["mlp_writes"]), "mlp_mix": ("mlp x", "mlp x0")}  # noqa: RUF012
     routes: nn.Parameter  # t [layers, attention to lane 0 | attention to 1 | MLP to 0 | MLP to 1]
     mlp_mix: nn.Parameter  # s [layers, 2, D]
     lane_merge: nn.Parameter  # μ [1]

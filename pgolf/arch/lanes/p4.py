@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pgolf.arch.block import Block, ForwardContext
 from pgolf.arch.dims import Dims
 from pgolf.arch.lanes.base import ResidualStream
-from pgolf.arch.lanes.two import Allocate, TwoLanes, add_write
+from pgolf.arch.lanes.two import COLUMNS, Allocate, TwoLanes, add_write
 from pgolf.arch.visits import Visit
 from pgolf.core.ranges import NonNegativeInt, PositiveFloat
 
@@ -29,6 +29,7 @@ class P4(TwoLanes):
     """``split_skip``: whether the skip of the first block with lanes enters both (before the split) or lane 0."""
 
     alone = True
+    columns = COLUMNS
     keep: nn.Parameter  # ρ [layers, lane]
     attention_writes: nn.Parameter  # π₀ [layers, lane]
     mlp_writes: nn.Parameter  # π₁ [layers, lane]

@@ -17,6 +17,12 @@ from pgolf.arch.visits import Route
 from pgolf.core.errors import ConfigError
 
 Allocate = Literal["used", "all"]
+# What the numbers of a layer's row are: what is kept of each lane, and from which sublayer to whose lane.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "keep": ("keep attn", "keep mlp"),
+    "attention_writes": ("attn→attn", "attn→mlp"),
+    "mlp_writes": ("mlp→attn", "mlp→mlp"),
+}
 
 
 class TwoLanes(Lanes):

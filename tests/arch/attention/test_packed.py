@@ -105,3 +105,10 @@ def test_rows_of_documents_ask_for_it():
         check(tiny_settings("loader=documents"))
     with pytest.raises(ConfigError, match=r"arch\.attention\.rope_ntk: the base would grow with the rows"):
         check(tiny_settings("loader=documents", "arch/attention=packed", "arch.attention.rope_ntk=true"))
+    with pytest.raises(ConfigError, match="curriculum: it cuts batches of windows, and loader=documents makes rows"):
+        check(tiny_settings("loader=documents", "arch/attention=packed", "curriculum=growing"))
+    wide = ("loader=documents", "arch/attention=packed", "train.batch_tokens=32768")
+    check(tiny_settings(*wide, "train.accumulation=2", "quant=int6_gptq"))
+    check(tiny_settings(*wide, "quant=int6_rtn"))
+    with pytest.raises(ConfigError, match=r"quant: it calibrates on the loader's rows, of 32,768 tokens"):
+        check(tiny_settings(*wide, "quant=int6_gptq"))

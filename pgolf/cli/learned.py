@@ -1,0 +1,47 @@
+"""``pgolf learned``: a run's gates, lanes, skips and gains. Nothing heavy is imported before the command runs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pgolf.core.command import guarded, home
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command; its handler is set as ``run(args) -> exit status``."""
+    parser = subparsers.add_parser(
+        "learned",
+        help="print what a run has learned of its gates, lanes, skip weights and gains, by layer",
+        description="Reads weights.pt of a run, also of one that broke off. --only shows what has a text in its name.",
+    )
+    parser.add_argument("folder", type=home, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
+    parser.add_argument("--only", default="", metavar="TEXT", help="such as lanes, q_gain, skip")
+    parser.set_defaults(run=guarded("learned", _run))
+
+
+def _run(args: argparse.Namespace) -> None:
+    """Raises RunError for a folder without weights, or with another model's."""
+    import torch
+
+    from pgolf.arch.learned import learned, learned_table
+    from pgolf.config.saved import read_saved
+    from pgolf.core.errors import RunError
+    from pgolf.core.make import make
+    from pgolf.tokenizer.recipe import BOS_ID, vocab_size
+
+    path = args.folder / "weights.pt"
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)["weights"]
+    except Exception as error:  # a foreign or torn file fails in many ways
+        raise RunError(f"{path}: the run's weights cannot be read ({error})") from error
+    cfg = read_saved(args.folder / "config.yaml")
+    model = make(cfg["arch"], vocab_size=vocab_size(cfg["tokenizer"]), bos_id=BOS_ID)
+    try:
+        model.load_state_dict(saved)
+    except RuntimeError as error:
+        raise RunError(f"{path}: not the weights of the model in config.yaml") from error
+    rows = [row for row in learned(model, model.output_table.size(1)) if args.only in row.name]
+    if not rows:
+        raise RunError(f"--only: nothing that this run has learned is called {args.only!r}")
+    print("\n".join(learned_table(rows)))
