@@ -19,7 +19,7 @@ from pgolf.track.progress import ConsoleProgress
 from pgolf.track.textlog import TextLog
 from pgolf.train.trainer import Trainer
 
-_LABEL_WIDTH = 9
+_LABEL_WIDTH = 8
 FIRST_STEPS = 10
 LINE_SECONDS = 5.0
 _TRACED = ("mean", "deviation", "least", "largest")
@@ -54,7 +54,7 @@ class Screen:
             )
         for index, line in enumerate(event.text.splitlines()):
             label = event.name if index == 0 else ""
-            self.console.line(f"{label:<{_LABEL_WIDTH}}{line}")
+            self.console.line(f"{label:<{_LABEL_WIDTH}} {line}")
 
     def _move(self, event: Event) -> None:
         trainer = self._trainer

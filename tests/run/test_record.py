@@ -15,7 +15,7 @@ from pgolf.core.results import TrainResult
 from pgolf.core.signals import Stopped, heeding_signals
 from pgolf.logger.jsonl import Jsonl
 from pgolf.run import record, stages
-from pgolf.run.listeners import ParseableLog
+from pgolf.run.listeners import ParseableLog, Screen
 from pgolf.run.record import Run
 from pgolf.track.experiments import append_row, read_rows
 from pgolf.track.textlog import TextLog
@@ -231,3 +231,11 @@ def test_a_disk_that_refuses_train_log_does_not_end_the_run(tmp_path):
         for step in (1, 2):
             listener.hear(Event("step", step, {"train_loss": 1.0, "train_seconds": step}))
     assert said == ["train.log: cannot be written: No space left on device; the run goes on without it"]
+
+
+def test_a_label_and_its_text_are_apart_however_long_it_is():
+    lines = []
+    screen = Screen(SimpleNamespace(line=lines.append))
+    for name in ("dev", "checkpoint"):
+        screen.hear(Event(name, text="one\ntwo"))
+    assert lines == ["dev      one", "         two", "checkpoint one", "         two"]
