@@ -81,7 +81,9 @@ def read_parent(run: Path) -> Parent:
     if is_old:
         raise RunError(f"{path}: written by an older pgolf, which this one does not read; train it again")
     facts = result["train"]
-    trained = TrainResult(weights, facts["seconds"], facts["steps"], facts["tokens"], facts["stopped_by"])
+    # An older run's result does not say what its weights are, nor that something went before its steps.
+    more = {name: facts[name] for name in ("seconds_before", "exported") if name in facts}
+    trained = TrainResult(weights, facts["seconds"], facts["steps"], facts["tokens"], facts["stopped_by"], **more)
     return Parent(trained, route, (result["scores"]["prequant"] or {}).get("val_bpb"))
 
 
