@@ -69,8 +69,9 @@ def average(replicas: Replicas, parameters: Sequence[Tensor], also: Sequence[Ten
     replicas.mean_([*also, *(p.grad for p in parameters if p.grad is not None)])
     if clip is not None:
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if norm.isfinite():  # else no gradient would be a number any more, and nobody could tell whose was none
-            nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+        # A norm that is no number would leave no gradient that is one, and nobody could tell whose was none. Without a
+        # branch on its value, for which the device would be waited for.
+        nn.utils.clip_grads_with_norm_(parameters, clip, norm.nan_to_num(nan=0.0, posinf=0.0))
 
 
 def partition(model: Model) -> dict[str, list[nn.Parameter]]:

@@ -55,7 +55,8 @@ class Banks(Sharding):
             squares = torch.stack([share.square().sum() for share in self._shares.values()]).sum()
             group.sum_([squares])
             norm = (squares + sum(gradient.float().square().sum() for gradient in small)).sqrt()
-            factor = (clip / (norm + 1e-6)).clamp(max=1.0)  # as torch's clip_grad_norm_ has it
+            # As torch has it, but for a norm that is no number: see ``average``.
+            factor = (clip / (norm.nan_to_num(nan=0.0, posinf=0.0) + 1e-6)).clamp(max=1.0)
             torch._foreach_mul_([*self._shares.values(), *small], factor)
 
     def updates(self, banks: Sequence[Bank], update_of: UpdateOf) -> Iterator[tuple[Bank, tuple[Tensor, ...]]]:
