@@ -13,7 +13,7 @@ import torch
 
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveFloat
-from pgolf.optimizer.grouped import Grouped, partition, with_rates
+from pgolf.optimizer.grouped import Grouped, beside_matrices, partition, with_rates
 
 
 class AdamWGroups(Grouped):
@@ -34,12 +34,7 @@ class AdamWGroups(Grouped):
         beta2: Fraction,
         epsilon: PositiveFloat,
     ) -> None:
-        rates = {
-            "matrix": (matrix_lr, matrix_weight_decay),
-            "embedding": (embedding_lr, embedding_weight_decay),
-            "head": (head_lr, 0.0),
-            "scalar": (scalar_lr, scalar_weight_decay),
-            "scalar_no_decay": (scalar_lr, 0.0),
-        }
+        embedding, scalar = (embedding_lr, embedding_weight_decay), (scalar_lr, scalar_weight_decay)
+        rates = {"matrix": (matrix_lr, matrix_weight_decay)} | beside_matrices(embedding, head_lr, scalar)
         groups = with_rates(partition(model), rates)
         super().__init__(adamw=torch.optim.AdamW(groups, betas=(beta1, beta2), eps=epsilon))

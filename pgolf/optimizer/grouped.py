@@ -85,10 +85,17 @@ def partition(model: Model) -> dict[str, list[nn.Parameter]]:
     return groups
 
 
-def with_rates(
-    groups: Mapping[str, list[nn.Parameter]], rates: Mapping[str, tuple[float, float]]
-) -> list[dict[str, Any]]:
-    """torch's groups for those of ``rates`` (learning rate, weight decay) that have parameters."""
+Rate = tuple[float, float]
+"""Learning rate, weight decay."""
+
+
+def beside_matrices(embedding: Rate, head_lr: float, scalar: Rate) -> dict[str, Rate]:
+    """The groups that are no matrices of blocks: an untied head and ``scalar_no_decay`` never decay."""
+    return {"embedding": embedding, "head": (head_lr, 0.0), "scalar": scalar, "scalar_no_decay": (scalar[0], 0.0)}
+
+
+def with_rates(groups: Mapping[str, list[nn.Parameter]], rates: Mapping[str, Rate]) -> list[dict[str, Any]]:
+    """torch's groups for those of ``rates`` that have parameters."""
     return [
         {"params": groups[name], "name": name, "lr": lr, "weight_decay": decay}
         for name, (lr, decay) in rates.items()

@@ -24,7 +24,7 @@ from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveFloat
-from pgolf.optimizer.grouped import Grouped, partition, with_rates
+from pgolf.optimizer.grouped import Grouped, beside_matrices, partition, with_rates
 from pgolf.optimizer.matrix_update import MatrixUpdate
 from pgolf.optimizer.muon import Muon
 from pgolf.train.phases import Phase
@@ -87,12 +87,8 @@ class MuonAdamW(Grouped):
             decay=make(decay),
             sharding=make(sharding),
         )
-        rates = {
-            "embedding": (embedding_lr, embedding_weight_decay),
-            "head": (head_lr, 0.0),
-            "scalar": (scalar_lr, scalar_weight_decay),
-            "scalar_no_decay": (scalar_lr, 0.0),
-        }
+        embedding, scalar = (embedding_lr, embedding_weight_decay), (scalar_lr, scalar_weight_decay)
+        rates = beside_matrices(embedding, head_lr, scalar)
         self.adamw = torch.optim.AdamW(with_rates(groups, rates), betas=(beta1, beta2), eps=epsilon)
         super().__init__(muon=self.muon, adamw=self.adamw)
 

@@ -12,7 +12,7 @@ import torch
 
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import Fraction, NonNegativeFloat, PositiveFloat
-from pgolf.optimizer.grouped import Grouped, partition, with_rates
+from pgolf.optimizer.grouped import Grouped, beside_matrices, partition, with_rates
 
 
 class SGDGroups(Grouped):
@@ -32,12 +32,7 @@ class SGDGroups(Grouped):
         momentum: Fraction,
         nesterov: bool,
     ) -> None:
-        rates = {
-            "matrix": (matrix_lr, matrix_weight_decay),
-            "embedding": (embedding_lr, embedding_weight_decay),
-            "head": (head_lr, 0.0),
-            "scalar": (scalar_lr, scalar_weight_decay),
-            "scalar_no_decay": (scalar_lr, 0.0),
-        }
+        embedding, scalar = (embedding_lr, embedding_weight_decay), (scalar_lr, scalar_weight_decay)
+        rates = {"matrix": (matrix_lr, matrix_weight_decay)} | beside_matrices(embedding, head_lr, scalar)
         groups = with_rates(partition(model), rates)
         super().__init__(sgd=torch.optim.SGD(groups, momentum=momentum, nesterov=nesterov and momentum > 0))

@@ -72,7 +72,7 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         elif passes_on_one and not no_expert:
             yield "mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing"
             broken = broken | {"mixer"}
-    built = _Built(cfg, trains)
+    built, told = _Built(cfg, trains), set[str]()
     model = {"arch", "size", "tokenizer"}
     timing = {"averaging", "budget", "curriculum", "distillation", "hook", "quant", "schedule"}
     for part, groups, of_training in (
@@ -101,7 +101,9 @@ def _rule_problems(cfg: Mapping[str, Any], broken: set[str], trains: bool) -> It
         try:
             part(built)
         except ConfigError as error:
-            yield from error.problems
+            # What several rules look at and cannot be built is one problem, not one of each.
+            yield from (problem for problem in error.problems if problem not in told)
+            told.update(error.problems)
 
 
 def _starts_packed(node: Mapping[str, Any]) -> bool:
@@ -126,6 +128,7 @@ class _Built:
 
     @cached_property
     def quantizer(self) -> Any:
+        _refuse_target_without_k(self.cfg["quant"])  # with the choices, which the quantizer does not know
         return make(self.cfg["quant"])
 
     @cached_property
@@ -156,10 +159,7 @@ def _eval_rules(built: _Built) -> None:
 
 def _stage_rules(built: _Built) -> None:
     """Experts and mixer can be built for a stream, and somebody offers each signal that they need."""
-    try:
-        model = built.model
-    except ConfigError:
-        return  # a model that cannot be built has been complained about
+    model = built.model
     facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, widths=lambda: widths_of(model))
     ngram, ttt, mixer = (make(built.cfg[group]) for group in ("ngram", "ttt", "mixer"))
     own = [name for stage in ttt.stages(facts) for name in stage.needs]
@@ -168,10 +168,7 @@ def _stage_rules(built: _Built) -> None:
 
 def _memory_rules(built: _Built) -> None:
     """The evaluation can be made with the model, in windows that it has learnt."""
-    try:
-        model = built.model
-    except ConfigError:
-        return  # a model that cannot be built has been complained about
+    model = built.model
     method = make(built.cfg["eval"])
     method.check(model)
     check_positions(model, method.window)
@@ -183,10 +180,7 @@ def _machine_rules(built: _Built) -> None:
 
 def _process_rules(built: _Built) -> None:
     """Who started this process makes sense, and those that train together can share a step."""
-    try:
-        choose_device(built.cfg["device"])
-    except ConfigError:
-        return  # has been complained about
+    choose_device(built.cfg["device"])
     world = (trains_in(built.cfg) if built.trains else process_facts()).world
     if world > 1 and not built.trains:
         raise ConfigError(
@@ -201,11 +195,8 @@ def _model_rules(built: _Built) -> None:
 def _adaptation_rules(built: _Built) -> None:
     """What changes the network during evaluation fits what the plan makes of it, and the windows."""
     method = make(built.cfg["eval"])
-    try:
-        model = built.model
-        method.check(model)
-    except ConfigError:
-        return  # a model that cannot be built, or not be evaluated so, has been complained about
+    model = built.model
+    method.check(model)
     facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, lanes=method.lanes)
     facts = replace(facts, apart=apart(method.plan(facts)))
     ttt = make(built.cfg["ttt"])
@@ -216,10 +207,7 @@ def _adaptation_rules(built: _Built) -> None:
 
 def _attention_rules(built: _Built) -> None:
     """The kernel of attention has a backward pass where the run trains."""
-    try:
-        model, device = built.model, choose_device(built.cfg["device"]).type
-    except ConfigError:
-        return  # a model that cannot be built, a device that is not there, has been complained about
+    model, device = built.model, choose_device(built.cfg["device"]).type
     for mixer in (layer.mixer for layer in model.layers):
         if isinstance(mixer, SequenceMixer) and device not in mixer.trains_on:
             name = type(mixer.kernel if isinstance(mixer, Attention) else mixer).__name__.lower()
@@ -235,11 +223,7 @@ def _row_rules(built: _Built) -> None:
         return
     if not trait(built.cfg["curriculum"], "neutral", False):
         raise ConfigError("curriculum: it cuts batches of windows, and loader=documents makes rows; choose one of them")
-    try:
-        mixers = [layer.mixer for layer in built.model.layers if layer.mixer is not None]
-    except ConfigError:
-        return  # it has been complained about
-    for mixer in mixers:
+    for mixer in (layer.mixer for layer in built.model.layers if layer.mixer is not None):
         if not isinstance(mixer, Attention) or not mixer.kernel.takes_rows:
             name = type(mixer.kernel if isinstance(mixer, Attention) else mixer).__name__.lower()
             raise ConfigError(
@@ -263,12 +247,7 @@ def _row_rules(built: _Built) -> None:
 
 def _quant_rules(built: _Built) -> None:
     """The quantizer can be built, and its policy fits the model."""
-    _refuse_target_without_k(built.cfg["quant"])
-    quantizer = built.quantizer
-    try:
-        model = built.model
-    except ConfigError:
-        return  # a model that cannot be built has been complained about
+    quantizer, model = built.quantizer, built.model
     quantizer.forecast_model(model.param_specs(), {name: p.shape for name, p in model.named_parameters()})
 
 
@@ -291,10 +270,7 @@ def _refuse_target_without_k(node: Mapping[str, Any]) -> None:
 
 def _calibration_rules(built: _Built) -> None:
     budget = built.cfg["budget"]
-    try:
-        source = built.quantizer.calibration_source
-    except ConfigError:
-        return  # a quantizer that cannot be built has been complained about
+    source = built.quantizer.calibration_source
     if source is None:
         return
     if training_seconds(budget, source.reserve_seconds) <= 0:
@@ -302,47 +278,28 @@ def _calibration_rules(built: _Built) -> None:
             f"quant.calibration.reserve_seconds: {source.reserve_seconds:g} leaves nothing of "
             f"budget.train_seconds = {budget['train_seconds']:g}"
         )
-    try:
-        model = built.model
-    except ConfigError:
-        return  # a model that cannot be built has been complained about
-    source.check(model)
+    source.check(built.model)
 
 
 def _optimizer_rules(built: _Built) -> None:
     """The optimizer's settings go together, and with the model's layers."""
-    try:
-        _ = built.model
-    except ConfigError:
-        return  # a model that cannot be built has been complained about
     _ = built.optimizer
 
 
 def _schedule_rules(built: _Built) -> None:
     """What the schedule announces comes within the budget."""
-    try:
-        _ = built.quantizer
-    except ConfigError:
-        return  # a quantizer that cannot be built has been complained about
     _ = built.schedule
 
 
 def _auxiliary_rules(built: _Built) -> None:
     """Terms of the loss can be made for the model."""
-    try:
-        model = built.model
-    except ConfigError:
-        return  # a model that cannot be built has been complained about
     for node in built.cfg["auxiliary"].values():
-        make(node, model=model)
+        make(node, model=built.model)
 
 
 def _hook_rules(built: _Built) -> None:
     """What hooks wait for comes before the run ends."""
-    try:
-        schedule = built.schedule
-    except ConfigError:
-        return  # what leaves no step, a schedule that cannot be, has been complained about
+    schedule = built.schedule
     problems: list[str] = []
     for hook in built.hooks:
         try:
@@ -358,7 +315,7 @@ def _curriculum_rules(built: _Built) -> None:
     train = built.cfg["train"]
     if min(train["window"], train["accumulation"]) < 1:
         return  # has been complained about
-    built.curriculum.check(rows_of(train, process_facts().world), train["window"])
+    built.curriculum.check(rows_of(train, trains_in(built.cfg).world), train["window"])
 
 
 # Of a model in training, fp32 copies of its parameters: weights, gradients, two moments of AdamW, and of the run's own
@@ -371,10 +328,7 @@ def _distillation_rules(built: _Built) -> None:
     node = make(built.cfg["distillation"]).teacher(built.cfg["arch"])
     if node is None:
         return
-    try:
-        model, device = built.model, choose_device(built.cfg["device"])
-    except ConfigError:
-        return  # a model that cannot be built, a device that is not there, has been complained about
+    model, device = built.model, choose_device(built.cfg["device"])
     place, arch = "distillation.teacher", group_of("arch")
     assert arch is not None
     problems = list(bind_problems(node, arch, place))
@@ -401,11 +355,8 @@ def _qat_rules(built: _Built) -> None:
     method: QATMethod = make(built.cfg["qat"])
     if method.neutral:
         return
-    try:
-        _quant_rules(built)
-        model, schedule = built.model, built.schedule
-    except ConfigError:
-        return  # a model, a quantizer or a schedule that cannot be built has been complained about
+    _quant_rules(built)
+    model, schedule = built.model, built.schedule
     method.prepare(model, built.quantizer, schedule)
 
 
@@ -415,14 +366,11 @@ def _phase_rules(built: _Built) -> None:
     if cfg["budget"]["train_steps"] is None:
         return
     method: QATMethod = make(cfg["qat"])
-    try:
-        model, schedule = built.model, built.schedule
-        for hook in built.hooks:
-            hook.prepare(schedule)
-        _curriculum_rules(built)
-        prepared, optimizer = method.prepare(model, built.quantizer, schedule), built.optimizer
-    except ConfigError:
-        return  # it has been complained about
+    model, schedule = built.model, built.schedule
+    for hook in built.hooks:
+        hook.prepare(schedule)
+    _curriculum_rules(built)
+    prepared, optimizer = method.prepare(model, built.quantizer, schedule), built.optimizer
     steps = schedule.length.steps
     activate = Activate(model.activations(), model.routes, steps)
     hooks = [*prepared.updates, *built.hooks, activate, *prepared.hooks]

@@ -152,6 +152,15 @@ def test_a_model_beyond_every_memory_is_a_problem_of_its_size():
     assert problem.startswith("arch: no model of this size can be built")
 
 
+def test_windows_and_batches_are_cut_as_so_many_processes_will():
+    words = ("curriculum=growing", "curriculum.starts=[0.0,0.5]", "curriculum.window_divisors=[1,1]")
+    cfg = composed(*words, "curriculum.batch_divisors=[8,1]")
+    check(cfg)
+    cfg["train"]["processes"] = 2
+    (problem,) = problems(cfg)
+    assert problem.startswith("curriculum.batch_divisors")
+
+
 def test_the_model_is_built_once_for_all_rules(cfg, monkeypatch):
     built = []
     monkeypatch.setattr(rules, "make", lambda node, **runtime: built.append(node["_target_"]) or make(node, **runtime))
