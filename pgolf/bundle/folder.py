@@ -43,7 +43,7 @@ def bundle_run(run: Path, out: Path, *, ascii: bool = False) -> list[str]:
         bundle = make_bundle(read_config(run / "config.yaml"))
         lines.append(f"{run}: kept no script; made from today's sources, so its bytes are not those it counted")
     script = script_of(bundle.sources, bundle.config, ascii=True) if ascii else bundle.script
-    _require_empty(out)
+    require_empty(out)
     write_bytes_atomic(out / SCRIPT_NAME, script)
     write_bytes_atomic(out / ARTIFACT_NAME, artifact)
     write_text_atomic(out / "requirements.txt", "".join(f"{line}\n" for line in requirements(bundle.sources)))
@@ -139,7 +139,8 @@ def _rows(pairs: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"| {name} | {value} |" for name, value in pairs)
 
 
-def _require_empty(out: Path) -> None:
+def require_empty(out: Path) -> None:
+    """Make it where it is not there. Raises RunError for a folder that holds something, or cannot be used."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):

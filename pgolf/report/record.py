@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pgolf.bundle.folder import ARTIFACT_NAME, requirements
+from pgolf.bundle.folder import ARTIFACT_NAME, require_empty, requirements
 from pgolf.bundle.script import SCRIPT_NAME, opened
 from pgolf.config.compose import to_yaml
 from pgolf.config.content import STEERING
@@ -52,7 +52,7 @@ def write_record(
     cfg = read_saved(counted[0].source / CONFIG_NAME)
     siblings = _siblings(one)
     comparisons = [compared(one, reference) for reference in references]
-    _require_empty(out)
+    require_empty(out)
     write_bytes_atomic(out / SCRIPT_NAME, script)
     bundle = opened(script)
     write_text_atomic(out / "requirements.txt", "".join(f"{line}\n" for line in requirements(bundle.sources)))
@@ -219,12 +219,3 @@ def _command(run: ReportedRun, cfg: Mapping[str, Any]) -> str:
     beside = (*STEERING, "seed", "logger")
     kept = [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] not in beside]
     return shlex.join(["python", "train.py", *kept])
-
-
-def _require_empty(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise RunError(f"{out}: is not empty; name a new folder")
-    except OSError as error:
-        raise RunError(f"{out}: cannot be used: {error.strerror or error}") from error
