@@ -147,6 +147,7 @@ class Root:
     notes: str = ""
     hypothesis: str = ""
     parent_run: str = ""
+    sweep: str = ""
 
 
 FACTS = tuple(name for name, hint in typing.get_type_hints(Root).items() if typing.get_origin(hint) is not dict)
