@@ -23,7 +23,7 @@ from pgolf.config.earlier import kept, resumable, run_label
 from pgolf.config.readonly import read_only, thaw
 from pgolf.config.words import parse
 from pgolf.core.command import complain
-from pgolf.core.errors import CannotResume, RunError, UserError
+from pgolf.core.errors import CannotResume, ConfigError, RunError, UserError
 from pgolf.core.signals import exit_status
 from pgolf.track.jobs import FAILED, FINISHED, KEPT, JobEnd, append_end, heading, journal, read_ends
 
@@ -53,6 +53,8 @@ def sweep_job(job: Job, cfg: DictConfig, hydra: Any, words: list[str]) -> float:
     begun, run, composed = time.monotonic(), "", None
     outcome, said, objective, status = FAILED, "", math.inf, CRASHED
     try:
+        if cfg.study.get("by", "train") != "train":
+            raise ConfigError(f"study.by: {cfg.study.by}: train.py does not run this sweep, pgolf sweep FILE RUNS does")
         composed = read_only(settings(cfg, hydra))
         run = run_label(composed)
         before = kept(composed)
