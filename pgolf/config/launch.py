@@ -25,13 +25,13 @@ from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
-from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, Job, sweep_job
+from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, Earlier, Job, sweep_job
 from pgolf.core.command import complain, home
 from pgolf.core.errors import ConfigError, UserError
+from pgolf.core.jobs import FINISHED, JobEnd, append_end, read_ends, summary
 from pgolf.core.signals import exit_status, heeding_signals
 from pgolf.core.streams import harmless_streams
 from pgolf.core.threads import bound_spinning
-from pgolf.track.jobs import FINISHED, JobEnd, append_end, read_ends, summary
 
 # Hydra's own flags that take a value; what follows them is no override.
 _CONFIG_FLAGS = ("-cn", "--config-name", "-cp", "--config-path", "-cd", "--config-dir")
@@ -66,15 +66,16 @@ def note_status(status: int) -> None:
         append_end(Path(place), JobEnd(0, "", "", status, FINISHED, "", 0.0))
 
 
-def run_job(job: Job, cfg: DictConfig) -> float:
+def run_job(job: Job, cfg: DictConfig, earlier: Callable[[Any], Earlier]) -> float:
     """Run one job of ``hydra.main``. Returns its objective, infinity where it must not win a search.
 
     ``job(settings, overrides)`` returns (objective, exit status). A UserError becomes a message and a status.
+    ``earlier(settings)``: what there is already of a job of a sweep.
     """
     hydra = HydraConfig.get()
     overrides = [str(word) for word in hydra.overrides.task]
     if hydra.mode is RunMode.MULTIRUN:
-        return sweep_job(job, cfg, hydra, overrides)
+        return sweep_job(job, cfg, hydra, overrides, earlier)
     try:
         objective, status = job(read_only(settings(cfg, hydra)), overrides)
     except UserError as error:

@@ -43,7 +43,7 @@ class PublishedValue:
 
 @dataclass(frozen=True, slots=True)
 class SweepFile:
-    """``heads``: question, command, cost and answer. ``jobs``: the words of each; ``common``: those that all have.
+    """``heads``: question, command, cost and answer. ``jobs``: the words of each; ``beside``: words that are no axis.
 
     ``tokens``: of dev, that a ``compare`` goes over; None: all.
     """
@@ -56,6 +56,7 @@ class SweepFile:
     tokens: int | None
     published: tuple[PublishedValue, ...]
     jobs: tuple[tuple[str, ...], ...]
+    beside: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -67,11 +68,11 @@ class SweepFile:
 
     def settings(self, job: Sequence[str]) -> dict[str, Any]:
         """The finished config of a job, as train.py composes it. Raises ConfigError."""
-        return settings(_composed(self.path, job))
+        return settings(_composed(self.path, [*job, *self.beside]))
 
 
 def read_sweep(path: Path, words: Sequence[str] = ()) -> SweepFile:
-    """The file at ``path`` with ``words`` beside it, which win. Raises ConfigError for what is no sweep."""
+    """The file at ``path``, ``words`` in place of its axes or beside them. Raises ConfigError for what is no sweep."""
     if path.suffix != ".yaml" or not path.is_file():
         raise ConfigError(f"{path}: there is no such sweep file; sweeps are YAML files such as sweeps/seeds.yaml")
     try:
@@ -86,7 +87,8 @@ def read_sweep(path: Path, words: Sequence[str] = ()) -> SweepFile:
     problems = list(_problems(study))
     if problems:
         raise ConfigError([f"{path}: {problem}" for problem in problems])
-    jobs = jobs_of({str(key): value for key, value in params.items()}, words)
+    axes = [word for word in words if word.partition("=")[0] in params]
+    jobs = jobs_of({str(key): value for key, value in params.items()}, axes)
     return SweepFile(
         path=path,
         heads=_heads(path.read_text(encoding="utf-8")),
@@ -96,6 +98,7 @@ def read_sweep(path: Path, words: Sequence[str] = ()) -> SweepFile:
         tokens=study.get("tokens"),
         published=tuple(_row(row) for row in study.get("published") or ()),
         jobs=tuple(map(tuple, jobs)),
+        beside=tuple(word for word in words if word not in axes),
     )
 
 

@@ -13,24 +13,44 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from omegaconf import DictConfig
 
 from pgolf.config.compose import settings
-from pgolf.config.earlier import kept, resumable, run_label
+from pgolf.config.naming import run_label
 from pgolf.config.readonly import read_only, thaw
 from pgolf.config.words import parse
 from pgolf.core.command import complain
 from pgolf.core.errors import CannotResume, ConfigError, RunError, UserError
+from pgolf.core.jobs import FAILED, FINISHED, KEPT, JobEnd, append_end, heading, journal, read_ends
 from pgolf.core.signals import exit_status
-from pgolf.track.jobs import FAILED, FINISHED, KEPT, JobEnd, append_end, heading, journal, read_ends
 
 WORDS = "PGOLF_SWEEP_WORDS"  # those of the command line, as JSON
 STATUS_FILE = "PGOLF_STATUS_FILE"
 CRASHED = 1
 Job = Callable[[dict[str, Any], list[str]], "tuple[float, int]"]
+
+
+class Kept(Protocol):
+    """A complete run; see ``pgolf.track.earlier``."""
+
+    @property
+    def objective(self) -> float: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def line(self) -> str: ...
+
+
+class Earlier(Protocol):
+    """What an earlier attempt at a job has left."""
+
+    @property
+    def kept(self) -> Kept | None: ...
+    @property
+    def resumable(self) -> bool: ...
 
 
 def jobs_of(params: Mapping[str, Any], words: Sequence[str]) -> list[list[str]]:
@@ -44,7 +64,7 @@ def told_apart(jobs: Sequence[Sequence[str]], words: Sequence[str]) -> list[str]
     return [word for word in words if any(word not in other for other in jobs)]
 
 
-def sweep_job(job: Job, cfg: DictConfig, hydra: Any, words: list[str]) -> float:
+def sweep_job(job: Job, cfg: DictConfig, hydra: Any, words: list[str], earlier: Callable[[Any], Earlier]) -> float:
     """Run one job, or keep what it has come to before; whatever happens is told, and only a signal goes on."""
     number, at_a_time = int(hydra.job.num), int(hydra.launcher.get("n_jobs") or 1)
     jobs = jobs_of(hydra.sweeper.get("params") or {}, json.loads(os.environ.get(WORDS, "[]")))
@@ -57,12 +77,12 @@ def sweep_job(job: Job, cfg: DictConfig, hydra: Any, words: list[str]) -> float:
             raise ConfigError(f"study.by: {cfg.study.by}: train.py does not run this sweep, pgolf sweep FILE RUNS does")
         composed = read_only(settings(cfg, hydra))
         run = run_label(composed)
-        before = kept(composed)
-        if before is not None:
-            print(before.line, flush=True)
-            outcome, said, objective, status = KEPT, before.line, before.objective, before.status
+        before = earlier(composed)
+        if before.kept is not None:
+            print(before.kept.line, flush=True)
+            outcome, said, objective, status = KEPT, before.kept.line, before.kept.objective, before.kept.status
         else:
-            objective, status = _run(job, composed, words)
+            objective, status = _run(job, composed, words, before.resumable)
             outcome = FINISHED
             said = f"dev {objective:.4f}" if math.isfinite(objective) else ""
             said += f"{', ' * bool(said)}exit status {status}" if status else ""
@@ -82,8 +102,8 @@ def sweep_job(job: Job, cfg: DictConfig, hydra: Any, words: list[str]) -> float:
     return objective if status == 0 else math.inf
 
 
-def _run(job: Job, cfg: Mapping[str, Any], words: list[str]) -> tuple[float, int]:
-    if resumable(cfg):
+def _run(job: Job, cfg: Mapping[str, Any], words: list[str], resumable: bool) -> tuple[float, int]:
+    if resumable:
         try:
             return job(read_only({**thaw(cfg), "resume": True}), words)
         except CannotResume as error:

@@ -26,6 +26,7 @@ from pgolf.config.requantize_words import read_words as requantize_words
 from pgolf.config.sweep_file import SweepFile
 from pgolf.core.command import complain
 from pgolf.core.errors import RunError, UserError
+from pgolf.core.jobs import FAILED, FINISHED, KEPT, JobEnd, heading, summary
 from pgolf.core.process import Process, seed_everything
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
@@ -35,6 +36,7 @@ from pgolf.eval.evaluation import evaluation_of
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.split import plain_windows, score_split
+from pgolf.proof.published.two_pass import score_twice
 from pgolf.run import stages
 from pgolf.run.recorder import Recorder
 from pgolf.run.requantize import Parent, read_parent
@@ -42,11 +44,14 @@ from pgolf.run.rules import check
 from pgolf.tokenizer.blob import from_blob
 from pgolf.tokenizer.fixed import FixedTokenizer
 from pgolf.track.console import Console
-from pgolf.track.jobs import FAILED, FINISHED, KEPT, JobEnd, heading, summary
 from pgolf.track.measured import Measured, add_measured, place_of, read_measured
 from pgolf.track.result import read_result
 
 ARTIFACT = "artifact.pgolf"
+PASSES = (
+    "passes=1",
+    "passes=2",
+)  # words of a ``compare`` alone; two: no code length, ``pgolf.proof.published.two_pass``
 
 
 def measure(sweep: SweepFile, runs: Sequence[Path]) -> int:
@@ -119,7 +124,9 @@ def _compared(
     dataset: Dataset | None = None
     for job in jobs:
         try:
-            words = evaluation_words([f"artifact={run / ARTIFACT}", *job])
+            words = evaluation_words(
+                [f"artifact={run / ARTIFACT}", *sweep.beside, *(word for word in job if word not in PASSES)]
+            )
             nodes = overrides_of(words, loaded.header)
             evaluation = evaluation_from(loaded, overrides=nodes)
             if dataset is None:
@@ -151,8 +158,11 @@ def _compared(
                 yield job, error, 0.0
             continue
         took = (time.monotonic() - begun) / len(together)
-        for (job, _), one in zip(together, scores, strict=True):
-            yield job, (one.score, None), took
+        for (job, evaluation), one in zip(together, scores, strict=True):
+            score = one.score
+            if PASSES[1] in job:
+                score, _ = score_twice(evaluation, stream_N, bytes_N, None, split=score.split, subset=score.subset)
+            yield job, (score, None), took
 
 
 def _named(told: Any) -> Progress:
@@ -188,7 +198,7 @@ def _requantized(
         took = [end for end in ends if end.outcome == FINISHED]
         console.line(heading(len(ends), total, took, 1, f"{run} {sweep.label(job)}"))
         try:
-            ((cfg, _),) = requantize_words(run, job)
+            ((cfg, _),) = requantize_words(run, [*job, *sweep.beside])
             check(cfg, trains=False)
             recorder = _Quiet(cfg, console)
             recorder.code_bytes = code_bytes

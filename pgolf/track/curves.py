@@ -49,8 +49,8 @@ def draw_curves(run: Path, out: Path) -> None:
 
 
 @contextmanager
-def picture(out: Path, size_inches: tuple[float, float]) -> Iterator[tuple[Any, Any]]:
-    """Two axes beside each other, drawn into ``out`` in the end. Raises RunError where that cannot be done."""
+def picture(out: Path, size_inches: tuple[float, float], columns: int = 2) -> Iterator[tuple[Any, ...]]:
+    """Axes beside each other, drawn into ``out`` in the end. Raises RunError where that cannot be done."""
     if out.suffix not in _ENDINGS:
         raise RunError(f"{out}: cannot be drawn: its name ends in none of {', '.join(_ENDINGS)}")
     try:
@@ -58,10 +58,10 @@ def picture(out: Path, size_inches: tuple[float, float]) -> Iterator[tuple[Any, 
     except ImportError as error:
         raise RunError("a picture needs matplotlib: pip install 'pgolf[plot]'") from error
     pyplot.rcParams.update({"svg.hashsalt": "pgolf", "font.size": 9})  # the same data, the same bytes
-    figure, axes = pyplot.subplots(1, 2, figsize=size_inches, layout="constrained")
+    figure, axes = pyplot.subplots(1, columns, figsize=size_inches, layout="constrained", squeeze=False)
     try:
-        yield tuple(axes)
-        for one in axes:
+        yield tuple(axes[0])
+        for one in axes[0]:
             one.grid(alpha=0.3)
         figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
     except OSError as error:

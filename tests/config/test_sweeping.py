@@ -9,12 +9,12 @@ import hydra
 import pytest
 
 from pgolf.config.compose import conf_dir
-from pgolf.config.earlier import kept, resumable
 from pgolf.config.launch import _launch, run_job
 from pgolf.config.naming import config_hash, run_name
 from pgolf.config.sweeping import jobs_of, told_apart
 from pgolf.core.errors import CannotResume, RunError
-from pgolf.track.jobs import FAILED, FINISHED, KEPT, JobEnd, append_end, heading, read_ends, summary
+from pgolf.core.jobs import FAILED, FINISHED, KEPT, JobEnd, append_end, heading, read_ends, summary
+from pgolf.track.earlier import earlier, kept, resumable
 from tests.helpers import tiny_settings
 from tests.report.making import write_run
 
@@ -32,7 +32,7 @@ def sweep(tmp_path, monkeypatch, capsys):
             return job(cfg)
 
         main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(
-            lambda cfg: run_job(counted, cfg)
+            lambda cfg: run_job(counted, cfg, earlier)
         )
         words = ["-m", "size=tiny", f"run_root={tmp_path}/runs", *words]
         status = _launch(main, words)

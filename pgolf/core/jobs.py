@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.core.errors import RunError
-from pgolf.track.words import duration
 
 JOURNAL_NAME = "sweeps.jsonl"
 FINISHED, KEPT, FAILED = "finished", "kept", "failed"
@@ -91,7 +90,10 @@ def heading(number: int, total: int, ends: Sequence[JobEnd], at_a_time: int, wor
 
 
 def _roughly(seconds: float) -> str:
-    return duration(seconds) if seconds < 120 or seconds >= 3600 else f"{round(seconds / 60)} min"
+    if seconds < 120:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def summary(ends: Sequence[JobEnd]) -> list[str]:

@@ -70,9 +70,17 @@ def resumable(cfg: Mapping[str, Any]) -> bool:
     return any(any((folder / CHECKPOINTS).glob("*.ckpt")) for folder in last)
 
 
-def run_label(cfg: Mapping[str, Any]) -> str:
-    """``name/seed=1``, as the run's folder is called."""
-    return f"{run_name(cfg, cfg['choices'])}/seed={cfg['seed']}"
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """``kept``: nothing is left to do; ``resumable``: there is a checkpoint to go on from, which need not fit."""
+
+    kept: Kept | None
+    resumable: bool
+
+
+def earlier(cfg: Mapping[str, Any]) -> Earlier:
+    found = kept(cfg)
+    return Earlier(found, found is None and resumable(cfg))
 
 
 def _folders(cfg: Mapping[str, Any]) -> Iterator[Path]:
