@@ -17,6 +17,7 @@ from pgolf.report.html.printable import printable
 WIDTH, HEIGHT = 420.0, 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 10.0, 10.0, 40.0
 _EDGE = 4.0  # that dots may stand over at the sides
+_NEAR_ZERO = 0.35  # of the whole: an axis that begins so near to 0 begins there
 _MOST_TICKS = 5
 _MOST_DIGITS = 5  # beside a letter for thousands
 
@@ -108,7 +109,9 @@ def curves(
     xs = [px for one in lines for px, _ in one.points]
     ys = [py for one in lines for _, py in one.points]
     low, high = limits or _range([*ys, *(level for level, _ in levels)], log)
-    svg, to_x, to_y = _frame(title, (min(xs), max(xs)), (low, high), x, y, log)
+    first, last = min(xs), max(xs)
+    first = 0.0 if 0 < first < _NEAR_ZERO * last else first
+    svg, to_x, to_y = _frame(title, (first, last), (low, high), x, y, log)
     left, wide = _LEFT - _EDGE, WIDTH - _LEFT - _RIGHT + 2 * _EDGE
     plot = SubElement(svg, "svg", x=_f(left), y=_f(_TOP), width=_f(wide), height=_f(_inner()))
     plot.set("viewBox", f"{_f(left)} {_f(_TOP)} {_f(wide)} {_f(_inner())}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,6 +69,7 @@ def _sections(subject: RunPage | SetPage, package: ModuleType) -> Iterator[Secti
             yield made
 
 
+@cache
 def _environment() -> Environment:
     def shown(value: Any) -> Any:
         return printable(value) if type(value) is str else value

@@ -31,6 +31,13 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Pairs:
+    """Names with their values, which may be long."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     text: str
     kind: Kind = ""
@@ -115,7 +122,7 @@ class Folded:
     text: str = ""
 
 
-Part: TypeAlias = "Facts | Notice | Table | Charts | Rows | Folded"
+Part: TypeAlias = "Facts | Pairs | Notice | Table | Charts | Rows | Folded"
 
 
 @dataclass(frozen=True, slots=True)

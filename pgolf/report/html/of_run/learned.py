@@ -25,7 +25,7 @@ def section(page: RunPage) -> Section | None:
 
 def _parts(page: RunPage) -> Iterator[Part]:
     if (page.folder / WEIGHTS_NAME).exists() and page.config is not None:
-        yield _table(page)
+        yield from _tables(page)
     names = [name for name in page.metrics.names if name.startswith(_PREFIX)]
     places: dict[str, list[str]] = {}
     for name in names:
@@ -43,13 +43,18 @@ def _parts(page: RunPage) -> Iterator[Part]:
         yield Charts(shown, (), (f"{more} more places are in metrics.jsonl",) if more > 0 else ())
 
 
-def _table(page: RunPage) -> Part:
+def _tables(page: RunPage) -> Iterator[Part]:
+    """A table for places with the same labels, such as the layers of one kind."""
     try:
         rows = learned_of_run(page.folder)
     except UserError as error:
-        return Notice(str(error).replace(f"{page.folder}/", ""), "warn")
-    places: dict[str, list[str]] = {}
+        yield Notice(str(error).replace(f"{page.folder}/", ""), "warn")
+        return
+    places: dict[str, dict[str, float]] = {}
     for row in rows:
-        places.setdefault(row.place, []).append(f"{row.label} {row.value:.4f}")
-    cells = tuple((place, "   ".join(found)) for place, found in places.items())
-    return Table("After training", ("place", "values"), cells)
+        places.setdefault(row.place, {})[row.label] = row.value
+    alike: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for place, found in places.items():
+        alike.setdefault(tuple(found), []).append((place, *(f"{value:.4f}" for value in found.values())))
+    for labels, cells in alike.items():
+        yield Table("", ("after training", *labels), tuple(cells))

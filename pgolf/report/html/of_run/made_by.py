@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from pgolf.core.errors import RunError
 from pgolf.report.gather import CONFIG_NAME
-from pgolf.report.html.parts import Folded, Part, Section
+from pgolf.report.html.parts import Folded, Pairs, Part, Section
 from pgolf.report.html.subject import RunPage
-from pgolf.report.table import Table
 
 PLACE = 90
 _MOST_BYTES = 100_000
@@ -40,7 +39,7 @@ def _parts(page: RunPage) -> Iterator[Part]:
             value = page.config.get(key)
             rows += [(key.replace("_", " "), value)] if isinstance(value, str) and value else []
     if rows:
-        yield Table("", ("", ""), tuple(rows))
+        yield Pairs(tuple(rows))
     try:
         text = _config_text(page)
     except RunError:

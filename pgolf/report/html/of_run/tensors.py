@@ -5,7 +5,7 @@ from __future__ import annotations
 from pgolf.bundle.folder import ARTIFACT_NAME
 from pgolf.core.errors import UserError
 from pgolf.report.html.charts import numbers, ticks
-from pgolf.report.html.parts import Key, Notice, Row, Rows, Section, Span
+from pgolf.report.html.parts import Folded, Key, Notice, Row, Rows, Section, Span
 from pgolf.report.html.subject import RunPage
 from pgolf.report.stored import StoredModel, StoredWeights, stored_model
 from pgolf.report.table import Table, whole
@@ -28,7 +28,7 @@ def section(page: RunPage) -> Section | None:
     coarse = [tensor for tensor in model.tensors if tensor.damage]
     coarse.sort(key=lambda tensor: -(tensor.damage or 0.0))
     parts = [Notice(model.problem, "warn")] if model.problem else []
-    return Section("Tensors", (*parts, *_bars(coarse), _table(model)), LEAD)
+    return Section("Tensors", (*parts, *_bars(coarse), Folded("All tensors", (_table(model),))), LEAD)
 
 
 def _bars(coarse: list[StoredWeights]) -> list[Rows]:
@@ -41,7 +41,7 @@ def _bars(coarse: list[StoredWeights]) -> list[Rows]:
     rows = tuple(
         Row(
             tensor.name,
-            f"{100 * (tensor.damage or 0.0):.3g} %, {tensor.bits:.2f} bits",
+            f"{100 * (tensor.damage or 0.0):.2f} %, {tensor.bits:.2f} bits",
             (Span(0, 100 * (tensor.damage or 0.0), roles.index(tensor.role)),),
         )
         for tensor in shown
@@ -65,7 +65,7 @@ def _table(model: StoredModel) -> Table:
             whole(tensor.bits * tensor.weights / 8),
             "" if tensor.damage is None else f"{100 * tensor.damage:.4g}",
         )
-        for tensor in model.tensors
+        for tensor in sorted(model.tensors, key=lambda tensor: -tensor.bits * tensor.weights)
     )
     header = (
         "tensor",
@@ -78,4 +78,4 @@ def _table(model: StoredModel) -> Table:
         "bytes",
         "damage, %",
     )
-    return Table("All tensors", header, rows, ("bytes are bits × weights, before the compressor's contexts",))
+    return Table("", header, rows, ("bytes are bits × weights, before the compressor's contexts",))

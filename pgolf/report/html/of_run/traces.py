@@ -35,7 +35,7 @@ def section(page: RunPage) -> Section | None:
                 [Line(trace.name, trace.points, number)],
                 x="% of the stream",
                 y="mean of a part",
-                note=" ".join(f"{name} {value:.3f}" for name, value in trace.numbers.items() if value is not None),
+                note=", ".join(f"{name} {value:.3f}" for name, value in trace.numbers.items() if value is not None),
             )
         )
     ]
