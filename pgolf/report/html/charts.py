@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 420.0, 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 10.0, 10.0, 40.0
 _EDGE = 4.0  # that dots may stand over at the sides
 _NEAR_ZERO = 0.35  # of the whole: an axis that begins so near to 0 begins there
-_MOST_TICKS = 5
+_MOST_TICKS, _LEAST_STEP = 5, 1e-300
 _MOST_DIGITS = 5  # beside a letter for thousands
 
 
@@ -61,7 +61,7 @@ class _Axis:
 
 def ticks(low: float, high: float) -> list[float]:
     """Round numbers, about five of them, from ``low`` to beyond ``high``."""
-    step = (high - low) / _MOST_TICKS or abs(low) or 1.0
+    step = max((high - low) / _MOST_TICKS or abs(low) or 1.0, _LEAST_STEP)
     size = 10.0 ** math.floor(math.log10(step))
     step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= step * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
