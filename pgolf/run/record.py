@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -168,8 +168,10 @@ class Run(Recorder):
         for node in cfg["logger"].values():
             logger = make(node, folder=self.folder, say=self.console.line)
             self.loggers.append(Harmless(logger, self.console.line))
+        job = "requantize" if not trains else "sweep" if cfg.get("sweep") else "train"
+        about = {**asdict(self.facts), "job": job, "resumed": self.found is not None}
         for logger in self.loggers:
-            logger.start({"run": {"name": name, "seed": cfg["seed"]}, "config": dict(cfg), "machine": machine})
+            logger.start({"run": about, "config": dict(cfg), "machine": machine})
         if self.found is None:
             world = self.process.world
             world_size = textlog.world_size(world, micro_steps(cfg["train"]["accumulation"], world))
