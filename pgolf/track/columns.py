@@ -9,9 +9,9 @@
     status  reason  anomalies
 
 ``score/counted_bpb`` is there only for a score that a report would count: a valid one of the whole text of a run that
-finished. Of ``certificate/looked_at`` audited positions ``certificate/n`` were drawn evenly, by which, where all of them
-agree, at 95 % fewer than the share ``certificate/bound`` of all positions differ. What a run did not reach, and what is
-no number, has no column.
+finished. Of ``certificate/looked_at`` audited positions ``certificate/n`` were drawn evenly; where all of them agree,
+at 95 % fewer than the share ``certificate/bound`` of all positions differ. What a run did not reach, and what is no
+number, has no column.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-
 _TYPE = "run-files"
 _FINAL = ("artifact.pgolf", "weights.pt", "train_gpt.py")  # large or fixed: referred to where they lie, not copied
 _OVER_SECONDS = ("train_loss", "dev_loss", "dev_bpb", "final_loss", "final_bpb")
@@ -112,7 +111,9 @@ def _begin(start: dict[str, Any]) -> Any:
     def init(mode: Any) -> Any:
         return wandb.init(
             mode=mode,
-            **{key: start[key] for key in ("project", "entity", "name", "group", "job_type", "tags", "notes", "config")},
+            **{
+                key: start[key] for key in ("project", "entity", "name", "group", "job_type", "tags", "notes", "config")
+            },
             id=start["id"],
             resume="allow" if start["continues"] else None,
             allow_val_change=True,
