@@ -37,7 +37,8 @@ from pgolf.track.columns import columns_of
 from pgolf.track.jsonable import to_plain
 
 Mode = Literal["auto", "online", "offline", "disabled"]
-Name = Annotated[str, Word(128, r"/\#?%:")]  # what W&B takes as a project's
+NAMES = Word(128, r"/\#?%:")  # what W&B takes as a project's
+Name = Annotated[str, NAMES]
 TAGS = ("experiment", "arch", "quant", "ngram", "mixer", "budget", "size")
 _LONGEST_TAG = 64
 _ID = re.compile(r"[0-9a-f]{10}")
