@@ -27,7 +27,7 @@ _COLUMNS = (
     *("summary:train/steps", "summary:seconds/train", "summary:seconds/evaluate", "summary:anomalies"),
 )
 _MOST_BARS = 50  # W&B's own limit is lower than a sweep
-_SEEDS = {"groupby": "Group", "groupby_aggfunc": "mean", "groupby_rangefunc": "stderr"}
+_SEEDS: dict[str, Any] = {"groupby": "Group", "groupby_aggfunc": "mean", "groupby_rangefunc": "stderr"}
 
 
 def build_dashboard(project: str, entity: str) -> Any:
@@ -44,7 +44,7 @@ def build_dashboard(project: str, entity: str) -> Any:
         return panels.LinePlot(title=title, x=x, y=list(y), title_x=axes[x], metric_regex=regex, **_SEEDS)
 
     def bars(title: str, *metrics: str, unit: str) -> Any:
-        limits = {"max_bars_to_show": _MOST_BARS, "max_runs_to_show": 10 * _MOST_BARS}
+        limits: dict[str, Any] = {"max_bars_to_show": _MOST_BARS, "max_runs_to_show": 10 * _MOST_BARS}
         return panels.BarPlot(title=title, metrics=list(metrics), title_x=unit, **limits, **_SEEDS)
 
     def section(name: str, shown: Sequence[Any], is_open: bool = True) -> Any:

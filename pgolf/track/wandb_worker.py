@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,7 @@ _FINAL = ("artifact.pgolf", "weights.pt", "train_gpt.py")  # large or fixed: ref
 _OVER_SECONDS = ("train_loss", "dev_loss", "dev_bpb", "final_loss", "final_bpb")
 _ROWS = "rows"
 _DIGITS = 15
+_PROBE_BYTES = 1 << 16
 
 
 def main(lines: Iterable[str]) -> int:
@@ -48,9 +50,20 @@ def main(lines: Iterable[str]) -> int:
                 _upload(run, message["uploads"])
         _end_within(start["deadline"])
         run.finish(exit_code=int(failed))
+        _look_for_room(Path(start["folder"]) / "wandb")
     except Exception as error:
         _say(f"stopped: {_reason(error)}; metrics.jsonl and result.json have everything")
     return 0
+
+
+def _look_for_room(folder: Path) -> None:
+    """W&B itself says nothing of a disk that took no more."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+    except OSError as error:
+        _say(f"its files may be cut short: {folder}: {error.strerror or error}")
 
 
 class _Rows:

@@ -275,6 +275,12 @@ def test_a_mirror_that_dies_in_mid_run_is_said_then_and_there(fake):
     assert len(said) == 1
 
 
+def test_a_disk_that_takes_no_more_is_said(fake):
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+    said, _ = drive(fake(limit + QUIET), "online")
+    assert len(said) == 2 and "its files may be cut short" in said[1] and "File too large" in said[1]
+
+
 @pytest.mark.parametrize("name", ["a/b", "..\\x", "", " p", "x" * 129, "a\nb", "50%", "p?q#r:"])
 def test_a_project_that_wandb_would_not_take_is_refused_before_training(name):
     hints = typing.get_type_hints(Wandb.__init__, include_extras=True)
