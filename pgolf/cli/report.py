@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from pgolf.core.command import guarded, home
@@ -46,6 +47,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--published", type=home, metavar="CSV", help="words, val_bpb, source: others' numbers, beside ours"
     )
+    parser.add_argument(
+        "--html", type=home, metavar="OUT.html", help="also one page for a browser, of one run or of all, with pictures"
+    )
     parser.add_argument("--markdown", action="store_true", help="tables for a README")
     parser.set_defaults(run=guarded("report", _run), open_list=("paths", home))
 
@@ -56,13 +60,13 @@ def _run(args: argparse.Namespace) -> None:
     from pgolf.report.experiments import experiments
     from pgolf.report.gather import gather
     from pgolf.report.imports import imported
-    from pgolf.report.page import page
+    from pgolf.report.page import report
     from pgolf.report.reference import read_reference
 
     if not args.paths and not args.import_log:
         raise ConfigError("PATH: name a folder of runs, such as runs/, or --import-log FILE")
     found, others = gather(args.paths, args.score), imported(args.import_log)
-    made = page(
+    made = report(
         experiments(found.entries, _seeds(args.seeds)),
         experiments(others.logs),
         [*found.problems, *others.problems],
@@ -72,7 +76,11 @@ def _run(args: argparse.Namespace) -> None:
         rows_of_others=read_published(args.published) if args.published else (),
         references=[reference for word in args.against for reference in read_reference(word, args.score)],
     )
-    print("\n".join(made.lines(markdown=args.markdown)))
+    print("\n".join(made.page().lines(markdown=args.markdown)))
+    if args.html:
+        from pgolf.report.html.document import write_page
+
+        print(f"{args.html}: {write_page(args.html, made, args.score):,} bytes", file=sys.stderr)
 
 
 def _seeds(text: str) -> list[int]:
