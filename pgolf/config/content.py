@@ -17,7 +17,7 @@ STEERING = (
 
 TRAIN_STEERING = ("processes",)
 """The same of ``train``: by how many a step's batch is shared out."""
-STEERING_HOOKS = ("anomaly", "checkpoint", "controls", "norms", "timing")
+STEERING_HOOKS = ("activations", "anomaly", "checkpoint", "controls", "norms", "timing")
 """Hooks that change nothing of what is trained, with their settings."""
 
 BESIDE = ("seed", "logger", "machine", "choices", "hydra")

@@ -50,6 +50,10 @@ class Unseen:
     what: str
     why: str
 
+    @property
+    def label(self) -> str:
+        return f"{self.words or 'as it is'}" + ("" if self.seed is None else f", seed {self.seed}")
+
 
 @dataclass(frozen=True, slots=True)
 class Paired:
@@ -92,6 +96,27 @@ class SweepReport:
     unseen: tuple[Unseen, ...]
     jobs: int
     notes: tuple[str, ...] = ()
+    gathered: Gathered | None = None
+
+    def of_runs(self) -> Report:
+        """The same runs as a report of experiments, for a page. Raises ConfigError for a sweep over finished runs."""
+        if self.gathered is None:
+            raise ConfigError(
+                f"{self.file.path}: --html: a page is made of runs, and this sweep measures on finished ones"
+            )
+        rows = [
+            PublishedRow(row.words, row.value, row.source)
+            for row in self.file.published
+            if row.unit == "bpb" and row.words
+        ]
+        return report(
+            experiments(self.gathered.entries),
+            [],
+            [Problem(Path(one.label), f"{one.what}: {one.why}") for one in self.unseen],
+            self.gathered.configs,
+            base=" ".join(self.file.base),
+            rows_of_others=rows,
+        )
 
     @property
     def claims(self) -> bool:

@@ -49,7 +49,7 @@ def draw_sweep(report: SweepReport, out: Path) -> None:
         raise RunError(f"{report.file.name}: no job has a score; there is nothing to draw")
     key = _numeric_key(scored)
     height = 3.4 if key else 1.2 + 0.28 * len(scored)
-    with picture(out, (7.2, height), columns=1) as (axes,):
+    with picture(out, (7.2, height), panels=1) as (axes,):
         axes.set_title(report.file.heads.get("Question") or report.file.name, fontsize=9, loc="left", wrap=True)
         if key:
             _lines(axes, scored, key)

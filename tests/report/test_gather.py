@@ -122,6 +122,15 @@ def test_a_score_that_is_not_valid_never_counts(tmp_path, what):
     assert one.seeds == (2,) and one.bpb.mean == 1.2 and len(one.runs) == 2
 
 
+def test_what_was_odd_in_training_is_told_and_does_not_keep_a_score_from_counting(tmp_path):
+    folder = write_run(tmp_path, "x", 1, 1.2)
+    result = json.loads((folder / "result.json").read_text())
+    result["anomalies"] = [{"step": 3, "text": "loss spike at step 3"}, {"step": 9, "text": "another"}]
+    (folder / "result.json").write_text(json.dumps(result))
+    (entry,) = gather([tmp_path]).entries
+    assert "odd in training: loss spike at step 3; and 1 more" in entry.notes and not entry.excluded
+
+
 def test_a_run_without_a_final_score_counts_by_its_dev_score_alone(tmp_path):
     write_run(tmp_path, "x", 1, None)
     assert gather([tmp_path]).entries[0].excluded == "has no final score"
