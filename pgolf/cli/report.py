@@ -106,9 +106,9 @@ def _sweeps(args: argparse.Namespace, files: list[Path]) -> None:
     from pgolf.report.sweep import sweep_report
 
     if args.import_log or args.against or args.base or args.published or args.seeds:
-        raise ConfigError("a sweep file says itself what is compared; --markdown and --out are all it takes")
+        raise ConfigError("a sweep file says itself what is compared; --markdown, --html and --out are all it takes")
     runs = [path for path in args.paths if path not in files] or [Path("runs")]
-    for number, file in enumerate(files):
+    for file in files:
         made = sweep_report(read_sweep(file), runs)
         for table in made.tables():
             print("\n".join(table.markdown() if args.markdown else [*table.text(), ""]))
@@ -119,8 +119,13 @@ def _sweeps(args: argparse.Namespace, files: list[Path]) -> None:
                 out = args.out / f"{made.file.name}.{ending}"
                 write(made, out)
                 print(f"{out}: {out.stat().st_size:,} bytes")
-        if number + 1 < len(files):
-            print()
+        if args.html:
+            from pgolf.report.html.document import write_page
+
+            if len(files) > 1:
+                raise ConfigError("--html: one page is about one sweep; name one file")
+            score = made.file.score
+            print(f"{args.html}: {write_page(args.html, made.of_runs(), score):,} bytes", file=sys.stderr)
 
 
 def _seeds(text: str) -> list[int]:

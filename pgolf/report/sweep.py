@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pgolf.config.naming import config_hash, run_name
 from pgolf.config.sweep_file import PublishedValue, SweepFile
-from pgolf.core.errors import RunError, UserError
+from pgolf.core.errors import ConfigError, RunError, UserError
 from pgolf.core.jobs import FAILED, JOURNAL_NAME, read_ends
+from pgolf.report.ablation import PublishedRow
 from pgolf.report.against import LEAST_SEEDS
 from pgolf.report.entry import ReportedRun
-from pgolf.report.gather import Gathered, gather, run_folders
+from pgolf.report.experiments import experiments
+from pgolf.report.gather import Gathered, Problem, gather, run_folders
+from pgolf.report.page import Report, report
 from pgolf.report.statistics import Sample, one_sample, welch
 from pgolf.report.table import Table, number, signed, whole
 from pgolf.track.measured import Measured, place_of, read_measured
@@ -88,7 +91,7 @@ class Arm:
 @dataclass(frozen=True, slots=True)
 class SweepReport:
     """``arms`` in the grid's order; ``base`` is the index of the one that the others are compared with, None where it
-    has no score. ``jobs``: of the whole grid."""
+    has no score. ``jobs``: of the whole grid; ``gathered``: the runs that are a part of it, where it trains."""
 
     file: SweepFile
     arms: tuple[Arm, ...]
@@ -139,12 +142,11 @@ class SweepReport:
 
 def sweep_report(file: SweepFile, paths: Sequence[Path]) -> SweepReport:
     """What the runs in and below ``paths`` have come to of the grid. Raises RunError for a path that is not there."""
-    found = gather(paths, file.score if file.by == "train" else "dev")
+    found = gather(paths, file.score) if file.by == "train" else Gathered()
     if file.by == "train":
-        points, unseen, notes = _of_runs(file, found, paths)
-    else:
-        points, unseen, notes = _measured(file, paths)
-    return _compared(file, points, unseen, notes)
+        points, unseen, notes, part = _of_runs(file, found, paths)
+        return replace(_compared(file, points, unseen, notes), gathered=part)
+    return _compared(file, *_measured(file, paths))
 
 
 @dataclass(slots=True)
@@ -165,7 +167,7 @@ def _arm_words(file: SweepFile, job: Sequence[str]) -> str:
 
 def _of_runs(
     file: SweepFile, found: Gathered, paths: Sequence[Path]
-) -> tuple[dict[str, dict[int, list[Point]]], list[Unseen], list[str]]:
+) -> tuple[dict[str, dict[int, list[Point]]], list[Unseen], list[str], Gathered]:
     by_run: dict[tuple[str, int | None], list[ReportedRun]] = {}
     for entry in found.entries:
         by_run.setdefault((entry.key, entry.seed), []).append(entry)
@@ -176,6 +178,7 @@ def _of_runs(
         for end in read_ends((path if path.is_dir() else path.parent) / JOURNAL_NAME, file.name)
     }
     arms, unseen, known = _Arms(), list[Unseen](), dict[str, dict[str, Any] | UserError]()
+    part = Gathered(configs=found.configs)
     for job in file.jobs:
         words = _arm_words(file, job)
         seedless = tuple(word for word in job if not word.startswith(SEED))
@@ -193,6 +196,7 @@ def _of_runs(
         seed = int(cfg["seed"]) if seed is None else seed
         name = run_name(cfg, cfg["choices"])
         runs = by_run.get((config_hash(cfg), seed), [])
+        part.entries += runs
         for run in runs:
             if not run.excluded and run.val_bpb is not None:
                 ms, size = run.ms_per_step, run.bytes_total
@@ -209,7 +213,7 @@ def _of_runs(
             unseen.append(Unseen(words, seed, "unfinished", unread))
         else:
             unseen.append(Unseen(words, seed, "missing", f"no run {name}/seed={seed}"))
-    return arms.points, unseen, []
+    return arms.points, unseen, [], part
 
 
 def _measured(

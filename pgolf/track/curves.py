@@ -123,8 +123,8 @@ def picture(out: Path, size_inches: tuple[float, float], panels: int = 2) -> Ite
         raise RunError("a picture needs matplotlib: pip install 'pgolf[plot]'") from error
     pyplot.rcParams.update({"svg.hashsalt": "pgolf", "font.size": 9})  # the same data, the same bytes
     rows, (width, height) = -(-panels // 2), size_inches
-    shape = {"figsize": (width, rows * height), "layout": "constrained", "squeeze": False}
-    figure, grid = pyplot.subplots(rows, min(panels, 2), **shape)
+    size = (width, rows * height)
+    figure, grid = pyplot.subplots(rows, min(panels, 2), figsize=size, layout="constrained", squeeze=False)
     drawn, unused = grid.flat[:panels], grid.flat[panels:]
     try:
         yield tuple(drawn)
