@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from pgolf.core.command import guarded, home
@@ -19,7 +20,13 @@ def add_parser(subparsers: Any) -> None:
             "other run is named with the reason. Of several experiments, the differences to one, with intervals."
         ),
     )
-    parser.add_argument("paths", type=home, nargs="*", metavar="PATH", help="run folders, or folders that hold some")
+    parser.add_argument(
+        "paths",
+        type=home,
+        nargs="*",
+        metavar="PATH",
+        help="run folders, or folders that hold some, and sweep files (default: of runs/)",
+    )
     parser.add_argument(
         "--against",
         action="append",
@@ -48,6 +55,9 @@ def add_parser(subparsers: Any) -> None:
         "--published", type=home, metavar="CSV", help="words, val_bpb, source: others' numbers, beside ours"
     )
     parser.add_argument(
+        "--out", type=home, metavar="FOLDER", help="of a sweep file: NAME.csv and NAME.svg go there as well"
+    )
+    parser.add_argument(
         "--html", type=home, metavar="OUT.html", help="also one page for a browser, of one run or of all, with pictures"
     )
     parser.add_argument("--markdown", action="store_true", help="tables for a README")
@@ -63,6 +73,12 @@ def _run(args: argparse.Namespace) -> None:
     from pgolf.report.page import report
     from pgolf.report.reference import read_reference
 
+    files = [path for path in args.paths if path.suffix == ".yaml"]
+    if files:
+        _sweeps(args, files)
+        return
+    if args.out:
+        raise ConfigError("--out: for sweep files, such as pgolf report sweeps/seeds.yaml --out sweeps/results")
     if not args.paths and not args.import_log:
         raise ConfigError("PATH: name a folder of runs, such as runs/, or --import-log FILE")
     found, others = gather(args.paths, args.score), imported(args.import_log)
@@ -81,6 +97,35 @@ def _run(args: argparse.Namespace) -> None:
         from pgolf.report.html.document import write_page
 
         print(f"{args.html}: {write_page(args.html, made, args.score):,} bytes", file=sys.stderr)
+
+
+def _sweeps(args: argparse.Namespace, files: list[Path]) -> None:
+    """The reports of sweep files over the runs in the other paths."""
+    from pgolf.config.sweep_file import read_sweep
+    from pgolf.core.errors import ConfigError
+    from pgolf.report.sweep import sweep_report
+
+    if args.import_log or args.against or args.base or args.published or args.seeds:
+        raise ConfigError("a sweep file says itself what is compared; --markdown, --html and --out are all it takes")
+    runs = [path for path in args.paths if path not in files] or [Path("runs")]
+    for file in files:
+        made = sweep_report(read_sweep(file), runs)
+        for table in made.tables():
+            print("\n".join(table.markdown() if args.markdown else [*table.text(), ""]))
+        if args.out:
+            from pgolf.report.sweep_picture import draw_sweep, write_csv
+
+            for write, ending in ((write_csv, "csv"), (draw_sweep, "svg")):
+                out = args.out / f"{made.file.name}.{ending}"
+                write(made, out)
+                print(f"{out}: {out.stat().st_size:,} bytes")
+        if args.html:
+            from pgolf.report.html.document import write_page
+
+            if len(files) > 1:
+                raise ConfigError("--html: one page is about one sweep; name one file")
+            score = made.file.score
+            print(f"{args.html}: {write_page(args.html, made.of_runs(), score):,} bytes", file=sys.stderr)
 
 
 def _seeds(text: str) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 STEERING = (
     *("run_root", "cache_dir", "overwrite", "rerun", "resume", "dry_run", "print_model", "stop_after"),
-    *("notes", "hypothesis", "parent_run", "certify", "eval_ranks"),
+    *("notes", "hypothesis", "parent_run", "sweep", "certify", "eval_ranks"),
 )
 """Where, whether and how often a run is written, what is said about it, and by how many it is scored."""
 

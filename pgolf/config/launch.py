@@ -2,12 +2,13 @@
 
 Hydra decides the exit status by exceptions alone; ours says more (decisions 19): 0 valid, 2 configuration or
 input error, 3 over a cap, 4 certificate failed, 128 + n stopped by signal n (``pgolf.core.signals``), 1 anything
-else. Each job notes its status in a file, so that jobs of a sweep in other processes count too, and the worst is
-returned after Hydra's main has.
+else. Each job notes how it ended in a file, so that jobs of a sweep in other processes count too, and the worst status
+is returned after Hydra's main has.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
@@ -17,20 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
+from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, Earlier, Job, sweep_job
 from pgolf.core.command import complain, home
 from pgolf.core.errors import ConfigError, UserError
+from pgolf.core.jobs import FINISHED, JobEnd, append_end, read_ends, summary
 from pgolf.core.signals import exit_status, heeding_signals
 from pgolf.core.streams import harmless_streams
 from pgolf.core.threads import bound_spinning
 
-STATUS_FILE = "PGOLF_STATUS_FILE"
-CRASHED = 1
 # Hydra's own flags that take a value; what follows them is no override.
 _CONFIG_FLAGS = ("-cn", "--config-name", "-cp", "--config-path", "-cd", "--config-dir")
 # What only shows something writes nothing, no folder either.
@@ -58,20 +60,22 @@ def may_sweep(argv: Sequence[str]) -> bool:
 
 
 def note_status(status: int) -> None:
-    """Add this job's exit status to the file the launching process reads."""
+    """Tell the launching process this job's exit status."""
     place = os.environ.get(STATUS_FILE)
     if place:
-        with open(place, "a") as handle:
-            handle.write(f"{status}\n")
+        append_end(Path(place), JobEnd(0, "", "", status, FINISHED, "", 0.0))
 
 
-def run_job(job: Callable[[dict[str, Any], list[str]], tuple[float, int]], cfg: DictConfig) -> float:
+def run_job(job: Job, cfg: DictConfig, earlier: Callable[[Any], Earlier]) -> float:
     """Run one job of ``hydra.main``. Returns its objective, infinity where it must not win a search.
 
     ``job(settings, overrides)`` returns (objective, exit status). A UserError becomes a message and a status.
+    ``earlier(settings)``: what there is already of a job of a sweep.
     """
     hydra = HydraConfig.get()
     overrides = [str(word) for word in hydra.overrides.task]
+    if hydra.mode is RunMode.MULTIRUN:
+        return sweep_job(job, cfg, hydra, overrides, earlier)
     try:
         objective, status = job(read_only(settings(cfg, hydra)), overrides)
     except UserError as error:
@@ -126,16 +130,17 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     sys.argv[1:] = [*words, *flags]  # Hydra's argparse wants the words in one piece
     with tempfile.TemporaryDirectory(prefix="pgolf-") as folder:
         statuses = Path(folder) / "statuses"
-        os.environ[STATUS_FILE] = str(statuses)
+        os.environ |= {STATUS_FILE: str(statuses), WORDS: json.dumps(words)}
+        crashed = 0
         try:
             main()
         except SystemExit as stop:
             if stop.code:  # Hydra has said why
-                return max([2 if not statuses.exists() else CRASHED, *_read(statuses)])
+                crashed = CRASHED if statuses.exists() else UserError.exit_status
         finally:
-            os.environ.pop(STATUS_FILE, None)
-        return max(_read(statuses), default=0)
-
-
-def _read(statuses: Path) -> list[int]:
-    return [int(line) for line in statuses.read_text().split()] if statuses.exists() else []
+            for name in (STATUS_FILE, WORDS):
+                os.environ.pop(name, None)
+        ends = read_ends(statuses)
+        if len(ends) > 1:
+            print("\n".join(summary(ends)), flush=True)
+        return max([crashed, *(end.status for end in ends)])

@@ -197,8 +197,9 @@ def _why_not(fields: Fields, entry: ReportedRun, which: str) -> str:
     if fields.flag(f"scores.{which}.subset"):
         return "scored on a declared subset of the text"
     if entry.bytes_total is None or entry.cap_bytes is None:
-        return "has no artifact"
-    if entry.bytes_total > entry.cap_bytes:
+        if which != "prequant":  # float weights need none
+            return "has no artifact"
+    elif entry.bytes_total > entry.cap_bytes:
         return f"{entry.bytes_total - entry.cap_bytes:,} bytes over the cap of {entry.cap_bytes:,}"
     if entry.sum_p_max is not None and entry.sum_p_max > 1 + SUM_TOLERANCE:
         return f"no code length: its rows sum to as much as {entry.sum_p_max:.4g}"

@@ -22,7 +22,8 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """``looked_at``: positions of the audit, of ``planned``; below ``bound`` of all positions differ, at 95 %.
+    """``looked_at``: positions of the audit, of ``planned``; ``drawn``: those of them that were drawn evenly, which is
+    what ``bound`` rests on: at 95 % below so many of all positions differ, where none of these did.
     ``decoded``: tokens read back from bytes. None: the probe was not reached, or does not say."""
 
     passed: bool
@@ -33,6 +34,7 @@ class Evidence:
     probes: tuple[Probe, ...]
     looked_at: int | None
     planned: int | None
+    drawn: int | None
     bound: float | None
     decoded: int | None
 
@@ -73,6 +75,7 @@ def evidence_of(folder: Path, result: Mapping[str, Any]) -> Evidence | None:
         ),
         _whole(audit.get("looked_at")),
         _whole(audit.get("planned")),
+        _whole(audit.get("uniform")),
         _fraction(audit.get("bound")),
         _whole(decoding.get("decoded")),
     )

@@ -153,6 +153,7 @@ class Run(Recorder):
             git.dirty,
             config_hash(cfg),
             shlex.join(["python", *sys.argv]),
+            cfg["sweep"],
         )
         self._save_config()
         self.files.write_overrides(self.overrides)

@@ -113,7 +113,7 @@ def _draw_watched(axes: Any, panel: Watched, curves: Mapping[str, Curve]) -> Non
 
 @contextmanager
 def picture(out: Path, size_inches: tuple[float, float], panels: int = 2) -> Iterator[tuple[Any, ...]]:
-    """Axes, two beside each other, drawn into ``out`` in the end; ``size_inches`` are those of two. Raises RunError
+    """Axes, two beside each other, drawn into ``out`` in the end; ``size_inches`` are those of a row. Raises RunError
     where that cannot be done."""
     if out.suffix not in _ENDINGS:
         raise RunError(f"{out}: cannot be drawn: its name ends in none of {', '.join(_ENDINGS)}")
@@ -123,7 +123,8 @@ def picture(out: Path, size_inches: tuple[float, float], panels: int = 2) -> Ite
         raise RunError("a picture needs matplotlib: pip install 'pgolf[plot]'") from error
     pyplot.rcParams.update({"svg.hashsalt": "pgolf", "font.size": 9})  # the same data, the same bytes
     rows, (width, height) = -(-panels // 2), size_inches
-    figure, grid = pyplot.subplots(rows, 2, figsize=(width, rows * height), layout="constrained")
+    size = (width, rows * height)
+    figure, grid = pyplot.subplots(rows, min(panels, 2), figsize=size, layout="constrained", squeeze=False)
     drawn, unused = grid.flat[:panels], grid.flat[panels:]
     try:
         yield tuple(drawn)

@@ -32,7 +32,10 @@ SCORE_NAMES = ("dev", "prequant", "roundtrip", "final")
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """Who this run is. ``rerun`` counts from 1; ``git_sha`` and ``dirty`` are None without a repository."""
+    """Who this run is. ``rerun`` counts from 1; ``git_sha`` and ``dirty`` are None without a repository.
+
+    ``sweep``: whose job it is, if any's.
+    """
 
     name: str
     seed: int
@@ -41,6 +44,7 @@ class RunFacts:
     dirty: bool | None
     config_hash: str
     command: str
+    sweep: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,12 @@ from tests.report.making import write_run
 def test_the_numbers_are_those_of_the_probes(tmp_path):
     folder = write_full(tmp_path)
     found = evidence_of(folder, json.loads((folder / "result.json").read_text()))
-    assert (found.looked_at, found.bound, found.decoded, found.passed) == (900, 0.0125, 321, True)
+    assert (found.looked_at, found.bound, found.decoded, found.passed) == (
+        900,
+        0.0125,
+        321,
+        True,
+    ) and found.drawn == 300
     assert [probe.letter for probe in found.probes] == ["a", "b", "f"] and not found.failed
 
 
@@ -30,6 +35,6 @@ def test_a_run_without_a_certificate_has_none_and_half_a_one_is_refused(tmp_path
 def test_what_is_no_number_of_positions_is_not_told_as_one(tmp_path, odd):
     folder = write_full(tmp_path)
     result = json.loads((folder / "result.json").read_text())
-    result["certificate"]["probes"][1]["measured"] = {"looked_at": odd, "bound": odd}
+    result["certificate"]["probes"][1]["measured"] = {"looked_at": odd, "bound": odd, "uniform": odd}
     found = evidence_of(folder, result)
-    assert found.looked_at is None and found.bound is None
+    assert found.looked_at is None and found.drawn is None and found.bound is None

@@ -120,7 +120,7 @@ def curves(
         SubElement(plot, "line", {"class": "level", "x1": _f(_LEFT), "x2": _f(WIDTH - _RIGHT), "y1": at, "y2": at})
         _text(plot, _LEFT + 4, to_y(value) - 4, label, "note", "start")
     for one in lines:
-        colour = f"c{one.colour % COLOURS}"
+        colour = f"c{one.colour % COLOURS}" + (" again" if one.colour >= COLOURS else "")
         path = " ".join(f"{_f(to_x(px))},{_f(to_y(py))}" for px, py in one.points)
         drawn = SubElement(plot, "polyline", {"class": f"line {colour}", "points": path})
         SubElement(drawn, "title").text = printable(one.label)

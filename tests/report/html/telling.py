@@ -50,7 +50,7 @@ def write_full(root: Path, name: str = "x", seed: int = 1, bpb: float = 1.2, **c
     path = folder / "result.json"
     result = json.loads(path.read_text())
     probe = result["certificate"]["probes"][0]
-    measured = {"looked_at": 900, "planned": 900, "bound": 0.0125}
+    measured = {"looked_at": 900, "planned": 900, "uniform": 300, "bound": 0.0125}
     result["certificate"]["probes"] += [
         probe | {"letter": "b", "name": "prefix-only audit", "measured": measured},
         probe | {"letter": "f", "name": "decoding", "measured": {"decoded": 321}},

@@ -28,8 +28,10 @@ def section(page: RunPage) -> Section | None:
         if found.planned is not None and found.planned > found.looked_at:
             told = f"positions of {found.planned:,} planned, priced again without the future"
         facts.append(Fact("looked at", whole(found.looked_at), told))
+    if found.drawn is not None:
+        facts.append(Fact("n", whole(found.drawn), "of them drawn evenly"))
     if found.bound is not None:
-        facts.append(Fact("bound", f"{100 * found.bound:.2f} %", "of positions at most can differ, at 95 %"))
+        facts.append(Fact("bound", f"{100 * found.bound:.2f} %", "of all positions at most differ, at 95 %, by n"))
     if found.decoded is not None:
         facts.append(Fact("decoded", whole(found.decoded), "tokens, from their bytes alone"))
     rows = tuple(

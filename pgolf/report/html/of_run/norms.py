@@ -8,7 +8,7 @@ from pgolf.report.html.subject import RunPage
 from pgolf.report.metrics import AXES, means
 
 PLACE = 80
-MOST_CHARTS, MOST_POINTS, MOST_LINES = 40, 120, 8
+MOST_CHARTS, MOST_POINTS, MOST_LINES = 40, 120, 16
 SPREAD = 30.0  # of values, from which on they stand on a logarithmic scale
 ELSEWHERE = (*AXES, "seconds", "train_loss", "dev_loss", "dev_bpb", "final_loss", "final_bpb", "lr_scale", "tokens")
 _ELSEWHERE = ("learned/", "trace/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgolf.core.errors import RunError
-from pgolf.report.entry import SUM_TOLERANCE, Fields
+from pgolf.report.entry import Fields
 from pgolf.report.html.parts import Fact, Facts, Notice, Part, Section
 from pgolf.report.html.subject import RunPage
 from pgolf.report.table import Table, number, whole
@@ -68,7 +68,8 @@ def _facts(page: RunPage) -> Iterator[Fact]:
 
 
 def _table(fields: Fields) -> Table:
-    rows, notes = [], []
+    rows: list[tuple[str, ...]] = []
+    notes: list[str] = []
     for name in sorted(SCORE_NAMES, key=list(_LABELS).index):
         if fields.mapping(f"scores.{name}") is None:
             continue
@@ -96,12 +97,6 @@ def _table(fields: Fields) -> Table:
                 number(at("seconds"), 1),
             )
         )
-        if (at("sum_p_max") or 0.0) > 1 + SUM_TOLERANCE:
-            notes.append(
-                f"{_LABELS[name]}: no code length. Its rows sum to {at('sum_p_mean') or 0:.4g} in the mean and as much "
-                f"as {at('sum_p_max'):.4g}; it claims {number(at('claimed_bpb'), 4)}, and divided by their sums its "
-                f"rows have {number(at('renormalised_bpb'), 4) or 'no'} bits per byte"
-            )
     before, after = (_bpb(fields, name) for name in ("prequant", "roundtrip"))
     if before is not None and after is not None:
         notes.insert(0, f"quantization cost {after - before:+.4f} bits per byte")
