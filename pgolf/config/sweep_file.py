@@ -141,7 +141,7 @@ def _problems(study: Mapping[Any, Any]) -> Iterator[str]:
         yield f"study.rungs: {rungs} do not ascend"
     if not isinstance(factor, int) or factor < 2:
         yield f"study.factor: {factor!r} is no whole number above 1"
-    rows = study.get("published") or ()
+    rows = study.get("published") or []
     for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
         if not isinstance(row, Mapping) or not {*_ROW[:4]} <= set(row) or not set(row) <= {*_ROW}:
             yield f"study.published, row {number}: a row has {', '.join(_ROW[:4])} and may have words"
