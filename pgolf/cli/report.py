@@ -111,7 +111,10 @@ def _sweeps(args: argparse.Namespace, files: list[Path]) -> None:
         raise ConfigError("--html: one page is about one sweep; name one file")
     runs = [path for path in args.paths if path not in files] or [Path("runs")]
     for file in files:
-        made = sweep_report(read_sweep(file), runs)
+        sweep = read_sweep(file)
+        if sweep.by == "search":
+            raise ConfigError(f"{file}: a search has no grid; pgolf search {file} shows its trials")
+        made = sweep_report(sweep, runs)
         for table in made.tables():
             print("\n".join(table.markdown() if args.markdown else [*table.text(), ""]))
         if args.out:

@@ -49,12 +49,15 @@ def draw_sweep(report: SweepReport, out: Path) -> None:
         raise RunError(f"{report.file.name}: no job has a score; there is nothing to draw")
     key = numeric_key(scored)
     height = 3.4 if key else 1.2 + 0.28 * len(scored)
-    with picture(out, (7.2, height), panels=1) as (axes,):
-        axes.set_title(report.file.heads.get("Question") or report.file.name, fontsize=9, loc="left", wrap=True)
+    panels = 1 if key else 2
+    with picture(out, (7.2 if key else 9.0, height), panels=panels) as drawn:
+        title = report.file.heads.get("Question") or report.file.name
+        drawn[0].figure.suptitle(f"{report.file.name}: {title}", fontsize=9, wrap=True)
         if key:
-            _lines(axes, scored, key)
+            _lines(drawn[0], scored, key)
         else:
-            _dots(axes, scored, report)
+            _dots(drawn[0], scored, report)
+            _differences(drawn[1], scored)
 
 
 def numeric_key(arms: Sequence[Arm]) -> str:
@@ -124,8 +127,22 @@ def _dots(axes: Any, arms: Sequence[Arm], report: SweepReport) -> None:
     if base is not None and base.points:
         axes.axvline(_mean(base), linestyle=":", linewidth=1, color="gray")
     axes.set_yticks(range(len(arms)), [arm.words or "as it is" for arm in arms], fontsize=7)
-    axes.invert_yaxis()
+    axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.set_xlabel("bits per byte; bars: 95 % interval of the mean")
+
+
+def _differences(axes: Any, arms: Sequence[Arm]) -> None:
+    for row, arm in enumerate(arms):
+        if arm.paired is None:
+            continue
+        low, high = arm.paired.interval or (arm.paired.mean, arm.paired.mean)
+        color = {"better": "C2", "worse": "C3"}.get(arm.shown, "gray")
+        reach = [[arm.paired.mean - low], [high - arm.paired.mean]]
+        axes.errorbar(arm.paired.mean, row, xerr=reach, marker="o", markersize=4, capsize=3, linewidth=1, color=color)
+    axes.axvline(0, linestyle=":", linewidth=1, color="gray")
+    axes.set_yticks(range(len(arms)), [""] * len(arms))
+    axes.set_ylim(len(arms) - 0.5, -0.5)
+    axes.set_xlabel("difference seed by seed, 95 % interval")
 
 
 def _mean(arm: Arm) -> float:
