@@ -115,6 +115,8 @@ def _sweeps(args: argparse.Namespace, files: list[Path]) -> None:
 
     if args.import_log or args.against or args.base or args.published or args.seeds or args.score != "final":
         raise ConfigError("a sweep file says itself what is compared; --markdown, --html and --out are all it takes")
+    if args.html and len(files) > 1:
+        raise ConfigError("--html: one page is about one sweep; name one file")
     runs = [path for path in args.paths if path not in files] or [Path("runs")]
     for file in files:
         sweep = read_sweep(file, args.word)
@@ -133,10 +135,8 @@ def _sweeps(args: argparse.Namespace, files: list[Path]) -> None:
         if args.html:
             from pgolf.report.html.document import write_page
 
-            if len(files) > 1:
-                raise ConfigError("--html: one page is about one sweep; name one file")
-            score = made.file.score
-            print(f"{args.html}: {write_page(args.html, made.of_runs(), score):,} bytes", file=sys.stderr)
+            size = write_page(args.html, made.of_runs(), made.file.score, made)
+            print(f"{args.html}: {size:,} bytes", file=sys.stderr)
 
 
 def _seeds(text: str) -> list[int]:

@@ -6,11 +6,11 @@ thread. So whatever the package or the network does, raise, hang or crash, a cal
 have everything regardless. Cost: about 0.1 GB of memory and a second of one core beside the start of the run.
 
 What a person finds there: runs of one config are a group, whose name is the run's; the job type is train, sweep
-(``sweep=NAME``), requantize or eval; tags are the words of ``TAGS`` and the sweep's; the config is the composed one,
-with ``run`` and ``machine``; the summary has the columns of ``pgolf.track.columns``. Every metric goes over ``step``;
-losses and bits per byte once more over ``train_seconds``, as ``by_seconds/NAME``. A run that is resumed goes on in the
-same W&B run. What was kept offline is uploaded by ``wandb sync runs/*/*/wandb/offline-run-*``, of a resumed run all
-parts in one command.
+(``sweep=NAME``), requantize or eval (``eval.py … logger=[wandb]``); tags are the words of ``TAGS`` and the sweep's; the
+config is the composed one, with ``run`` and ``machine``; the summary has the columns of ``pgolf.track.columns``. Every
+metric goes over ``step``; losses and bits per byte once more over ``train_seconds``, as ``by_seconds/NAME``. A run that
+is resumed goes on in the same W&B run. What was kept offline is uploaded by
+``wandb sync runs/*/*/wandb/offline-run-*``, of a resumed run all parts in one command.
 Source: the behaviour of wandb 0.31 without a network, and its documentation of offline runs.
 """
 
@@ -212,11 +212,12 @@ def described(run: Mapping[str, Any], config: Mapping[str, Any], folder: Path) -
     name, rerun = run.get("name", folder.parent.name), run.get("rerun") or 1
     choices, sweep = config.get("choices") or {}, config.get("sweep") or ""
     words = [f"{group}={choices[group]}" for group in TAGS if choices.get(group)]
+    job = run.get("job") or "train"
     notes = [str(config.get(key) or "") for key in ("hypothesis", "notes")]
     return {
         "name": f"{name}/seed={run.get('seed', '')}" + (f".r{rerun}" if rerun > 1 else ""),
-        "group": name,
-        "job_type": run.get("job") or "train",
+        "group": f"eval of {name}" if job == "eval" else name,  # a mean over seeds must not hold one twice
+        "job_type": job,
         "tags": [word[:_LONGEST_TAG] for word in (*words, *([f"sweep={sweep}"] if sweep else []))],
         "notes": "\n".join(filter(None, notes)),
     }

@@ -171,7 +171,7 @@ class Run(Recorder):
         for node in cfg["logger"].values():
             logger = make(node, folder=self.folder, say=self.console.line)
             self.loggers.append(Harmless(logger, self.console.line))
-        job = "requantize" if not trains else "sweep" if cfg.get("sweep") else "train"
+        job = "requantize" if not trains else "sweep" if cfg["sweep"] else "train"
         about = {**asdict(self.facts), "job": job, "resumed": self.found is not None}
         for logger in self.loggers:
             logger.start({"run": about, "config": dict(cfg), "machine": machine})
