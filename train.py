@@ -3,7 +3,9 @@
     python train.py                                   the embedded text, two CPU cores, minutes
     python train.py budget=smoke                      is everything wired?
     python train.py size=record data=fineweb ...      the real thing, the same words
-    python train.py -m seed=1,2,3                     a sweep
+    python train.py -m seed=1,2,3                     a sweep; repeated, it goes on where it was
+    python train.py -cd sweeps -cn recurrence_pays    one that is a file
+    python train.py -m ... hydra/launcher=joblib hydra.launcher.n_jobs=2      two jobs beside each other
     python train.py print_model=true                  the model by component, without training
     python train.py dry_run=true                      how many steps will fit, what it will weigh, without training
     python train.py stop_after=dev                    choose by dev: validation stays closed

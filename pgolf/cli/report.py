@@ -60,6 +60,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--html", type=home, metavar="OUT.html", help="also one page for a browser, of one run or of all, with pictures"
     )
+    parser.add_argument(
+        "-w",
+        "--word",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="of a sweep file: a word that its command was given, such as size=tiny",
+    )
     parser.add_argument("--markdown", action="store_true", help="tables for a README")
     parser.set_defaults(run=guarded("report", _run), open_list=("paths", home))
 
@@ -77,8 +85,8 @@ def _run(args: argparse.Namespace) -> None:
     if files:
         _sweeps(args, files)
         return
-    if args.out:
-        raise ConfigError("--out: for sweep files, such as pgolf report sweeps/seeds.yaml --out sweeps/results")
+    if args.out or args.word:
+        raise ConfigError("--out, --word: for sweep files, such as pgolf report sweeps/seeds.yaml --out sweeps/results")
     if not args.paths and not args.import_log:
         raise ConfigError("PATH: name a folder of runs, such as runs/, or --import-log FILE")
     found, others = gather(args.paths, args.score), imported(args.import_log)
@@ -105,13 +113,13 @@ def _sweeps(args: argparse.Namespace, files: list[Path]) -> None:
     from pgolf.core.errors import ConfigError
     from pgolf.report.sweep import sweep_report
 
-    if args.import_log or args.against or args.base or args.published or args.seeds:
+    if args.import_log or args.against or args.base or args.published or args.seeds or args.score != "final":
         raise ConfigError("a sweep file says itself what is compared; --markdown, --html and --out are all it takes")
     if args.html and len(files) > 1:
         raise ConfigError("--html: one page is about one sweep; name one file")
     runs = [path for path in args.paths if path not in files] or [Path("runs")]
     for file in files:
-        sweep = read_sweep(file)
+        sweep = read_sweep(file, args.word)
         if sweep.by == "search":
             raise ConfigError(f"{file}: a search has no grid; pgolf search {file} shows its trials")
         made = sweep_report(sweep, runs)

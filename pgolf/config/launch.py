@@ -154,10 +154,13 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
         composed = settings(compose(words))
         shows |= composed["print_model"] or composed["dry_run"]
     roots = [o.value() for o in overrides if o.key_or_group == "run_root" and not o.is_sweep_override()]
+    root = home(str(roots[-1] if roots else schema.Root.run_root))
     if not shows:
-        require_folder(home(str(roots[-1] if roots else schema.Root.run_root)))
+        require_folder(root)
+    elsewhere = any(word.startswith("hydra/launcher=submitit") for word in words) and root.is_dir()
     sys.argv[1:] = [*words, *flags]  # Hydra's argparse wants the words in one piece
-    with tempfile.TemporaryDirectory(prefix="pgolf-") as folder:
+    # Jobs on other machines see the run root, and not this one's temporary files.
+    with tempfile.TemporaryDirectory(prefix="pgolf-", dir=root.resolve() if elsewhere else None) as folder:
         statuses = Path(folder) / "statuses"
         os.environ |= {STATUS_FILE: str(statuses), WORDS: json.dumps(words)}
         crashed = 0

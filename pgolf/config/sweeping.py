@@ -143,7 +143,10 @@ def _run(job: Job, cfg: Mapping[str, Any], words: list[str], resumable: bool) ->
 
 def _tell(end: JobEnd, cfg: Mapping[str, Any] | None) -> None:
     if STATUS_FILE in os.environ:
-        append_end(_place(), end)
+        try:
+            append_end(_place(), end)
+        except RunError as error:  # the run is what counts
+            complain(error)
     if cfg is not None and cfg["sweep"] and not cfg["dry_run"] and not cfg["print_model"]:
         try:
             journal(Path(cfg["run_root"]), cfg["sweep"], end)

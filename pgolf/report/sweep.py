@@ -373,7 +373,7 @@ def _table(report: SweepReport) -> Table:
             row.append(whole(max((p.bytes_total for p in arm.points if p.bytes_total is not None), default=None)))
         if times:
             row.append(_mean([p.ms_per_step for p in arm.points], 1))
-        row.append("; ".join(f"{one.value:g}" for one in arm.published))
+        row.append(_published(arm, report.arms[report.base] if report.base is not None else None))
         rows.append(tuple(row))
     done = sum(len(arm.points) for arm in report.arms)
     about = [f"answer: {report.file.heads['Answer']}"] if report.file.heads.get("Answer") else []
@@ -381,6 +381,25 @@ def _table(report: SweepReport) -> Table:
     about[-1] += f", {done} scores, {len(report.unseen)} without one" + (" (below)" if report.unseen else "")
     title = f"{report.file.name}: {report.file.heads.get('Question') or 'no question stated'}"
     return Table(title, tuple(header), tuple(rows), (*about, *report.notes))
+
+
+def _published(arm: Arm, base: Arm | None) -> str:
+    """Others' numbers of the same, and whether their change from their base, in one source, goes the way ours does."""
+    values = "; ".join(f"{one.value:g}" for one in arm.published)
+    if base is None or base is arm:
+        return values
+    gains = [
+        mine.value - other.value
+        for mine in arm.published
+        for other in base.published
+        if (mine.source, mine.unit) == (other.source, other.unit)
+    ]
+    if not gains or arm.paired is None:
+        return values
+    if arm.shown not in ("better", "worse"):
+        return f"{values} ({gains[0]:+.4g}; ours not shown)"
+    same = (gains[0] < 0) == (arm.paired.mean < 0)
+    return f"{values} ({gains[0]:+.4g}, {'the same' if same else 'the opposite'} direction)"
 
 
 def _mean(values: Sequence[float | None], digits: int) -> str:

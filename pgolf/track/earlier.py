@@ -45,11 +45,10 @@ def kept(cfg: Mapping[str, Any]) -> Kept | None:
             continue
         scores = result["scores"]
         found = {name: (scores.get(name) or {}).get("val_bpb") for name in ("prequant", "dev", "final")}
-        prequant, dev, final = found.values()
         told = ", ".join(f"{name} {bpb:.4f}" for name, bpb in found.items() if isinstance(bpb, float))
-        objective = prequant if dev is None else dev
-        if final is None and cfg["stop_after"] is None:
-            told += " and no final score, since it was made with stop_after; overwrite=true makes it anew"
+        objective = found["prequant"] if found["dev"] is None else found["dev"]
+        if found[cfg["stop_after"] or "final"] is None:
+            continue  # it stopped earlier than is asked for now; opening its folder says what can be done
         if result["status"] != "finished":
             told += f"; {result['status'].replace('_', ' ')}" + f": {result['reason']}" * bool(result["reason"])
         status = _STATUS.get(result["status"], 0)

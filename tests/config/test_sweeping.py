@@ -143,6 +143,13 @@ def test_a_run_of_another_config_under_the_same_name_is_not_kept(tmp_path):
     assert kept(cfg) is None
 
 
+def test_a_run_that_stopped_earlier_than_is_asked_for_is_not_kept(tmp_path):
+    cfg = tiny_settings(f"run_root={tmp_path}", "stop_after=dev")
+    write_run(tmp_path, run_name(cfg, cfg["choices"]), cfg["seed"], None, key=config_hash(cfg))
+    assert kept(cfg).objective == pytest.approx(1.31)
+    assert kept(tiny_settings(f"run_root={tmp_path}")) is None
+
+
 def test_the_jobs_are_hydras_and_a_command_line_replaces_an_axis():
     params = {"optimizer": "adam,muon_adamw", "seed": "1,2"}
     jobs = jobs_of(params, ["seed=range(3,6)", "notes=x"])

@@ -24,7 +24,7 @@ study:
   base: "train.grad_clip=1.0"
   published:
     - {label: "clip 0.3", value: 1.3240, unit: bpb, source: "#687", words: "train.grad_clip=0.3"}
-    - {label: none, value: 1.3256, unit: bpb, source: "#687"}
+    - {label: none, value: 1.3256, unit: bpb, source: "#687", words: "train.grad_clip=1.0"}
 hydra:
   mode: MULTIRUN
   sweeper:
@@ -63,6 +63,7 @@ def test_runs_are_found_by_their_content_and_compared_seed_by_seed(file, tmp_pat
     assert clipped.shown == "not shown" and clipped.welch[0] < clipped.paired.interval[0]
     assert [row.value for row in clipped.published] == [1.3240]
     shown = "\n".join(line for table in report.tables() for line in table.text())
+    assert "1.324 (-0.0016; ours not shown)" in shown
     assert "does clipping help?" in shown and "answer: not run yet." in shown and "1.3256" in shown
 
 

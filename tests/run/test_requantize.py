@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from pgolf.cli.main import main
 from pgolf.config.requantize_words import read_words
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.run.requantize import _say_what_the_script_cannot, requantize
 from pgolf.track.experiments import read_rows
+from pgolf.track.measured import place_of, read_measured
 from tests import warm
 from tests.helpers import SMOKE, tiny_settings
 
@@ -46,6 +48,22 @@ def test_the_runs_own_words_give_its_artifact_again_to_the_bit(run):
     assert ours["scores"]["final"]["val_bpb"] == pytest.approx(theirs["scores"]["final"]["val_bpb"], abs=1e-9)
     assert ours["certificate"]["passed"] and ours["train"] == theirs["train"]
     assert (again / "weights.pt").read_bytes() == (run / "weights.pt").read_bytes()
+
+
+def test_a_sweep_measures_quantizers_without_making_runs_and_keeps_what_it_has_measured(run, tmp_path, capsys):
+    grid = tmp_path / "bits.yaml"
+    grid.write_text(
+        "defaults: [config, _self_]\nsweep: bits\nstudy: {by: requantize}\nhydra: {mode: MULTIRUN, sweeper: {params: "
+        "{quant: int6_rtn, compressor: brotli, quant.bits: '4,8,99'}}}\n"
+    )
+    before = runs_like(run, "*/seed=*")
+    assert main(["sweep", str(grid), str(run)]) == 2  # no grid has 99 bits
+    four, eight = read_measured(place_of(run, "bits"))
+    assert four.bytes_total < result(run)["artifact"]["bytes_total"] < eight.bytes_total
+    assert four.score["split"] == "dev" and runs_like(run, "*/seed=*") == before
+    assert "1 failed" in capsys.readouterr().out
+    main(["sweep", str(grid), str(run)])
+    assert "2 kept, 1 failed" in capsys.readouterr().out and len(read_measured(place_of(run, "bits"))) == 2
 
 
 def test_another_quantizer_makes_a_run_of_its_own_with_all_records(run):
