@@ -25,14 +25,23 @@ ROOT = PACKAGE.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CORE = [Requirement(word) for word in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(word) for word in words] for name, words in PROJECT["optional-dependencies"].items()}
-INSTALLED = [*CORE, *(one for name in ("dev", "data", "plot", "dashboard") for one in EXTRAS[name])]  # by make test
+INSTALLED = [
+    *CORE,
+    *(one for name in ("dev", "data", "plot", "dashboard", "search") for one in EXTRAS[name]),
+]  # by make test
 PINS = [
     Requirement(line)
     for line in (ROOT / "constraints-cpu.txt").read_text().splitlines()
     if line and not line.startswith("#")
 ]
 # Where the module is not called as its package is.
-MODULES = {"hydra-core": "hydra", "pyyaml": "yaml", "antlr4-python3-runtime": "antlr4"}
+MODULES = {
+    "hydra-core": "hydra",
+    "pyyaml": "yaml",
+    "antlr4-python3-runtime": "antlr4",
+    "hydra-joblib-launcher": "hydra_plugins",
+    "hydra-submitit-launcher": "hydra_plugins",
+}
 # On no package index for everyone: what has it has built it.
 ELSEWHERE = {"flash_attn_interface"}
 # Names of modules in strings: looked for, or imported where they are there.

@@ -35,7 +35,13 @@ def test_a_sweep_file_says_what_it_asks_and_its_first_and_last_job_compose(path)
     sweep = read_sweep(path)
     assert sweep.heads["Question"].endswith("?") and sweep.heads["Answer"] and sweep.heads["Cost"]
     command = sweep.heads["Command"]
-    assert (f"-cn {path.stem}" if sweep.by == "train" else f"pgolf sweep sweeps/{path.stem}.yaml") in command
+    how = "search" if sweep.by == "search" else "sweep"
+    assert (f"-cn {path.stem}" if sweep.by == "train" else f"pgolf {how} sweeps/{path.stem}.yaml") in command
+    if sweep.by == "search":
+        cfg = sweep.settings(sweep.fixed)
+        check(cfg)
+        assert sweep.space and sweep.trials and cfg["stop_after"] == sweep.score
+        return
     labels = [sweep.label(job) for job in sweep.jobs]
     assert len(set(labels)) == len(labels) > 1
     assert any(set(sweep.base) <= set(label.split()) for label in labels)

@@ -107,9 +107,14 @@ def _sweeps(args: argparse.Namespace, files: list[Path]) -> None:
 
     if args.import_log or args.against or args.base or args.published or args.seeds:
         raise ConfigError("a sweep file says itself what is compared; --markdown, --html and --out are all it takes")
+    if args.html and len(files) > 1:
+        raise ConfigError("--html: one page is about one sweep; name one file")
     runs = [path for path in args.paths if path not in files] or [Path("runs")]
     for file in files:
-        made = sweep_report(read_sweep(file), runs)
+        sweep = read_sweep(file)
+        if sweep.by == "search":
+            raise ConfigError(f"{file}: a search has no grid; pgolf search {file} shows its trials")
+        made = sweep_report(sweep, runs)
         for table in made.tables():
             print("\n".join(table.markdown() if args.markdown else [*table.text(), ""]))
         if args.out:
@@ -122,10 +127,8 @@ def _sweeps(args: argparse.Namespace, files: list[Path]) -> None:
         if args.html:
             from pgolf.report.html.document import write_page
 
-            if len(files) > 1:
-                raise ConfigError("--html: one page is about one sweep; name one file")
-            score = made.file.score
-            print(f"{args.html}: {write_page(args.html, made.of_runs(), score):,} bytes", file=sys.stderr)
+            size = write_page(args.html, made.of_runs(), made.file.score, made)
+            print(f"{args.html}: {size:,} bytes", file=sys.stderr)
 
 
 def _seeds(text: str) -> list[int]:

@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,18 @@ from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
 from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, Earlier, Job, sweep_job
 from pgolf.core.command import complain, home
-from pgolf.core.errors import ConfigError, UserError
+from pgolf.core.errors import ConfigError, UserError, did_you_mean
 from pgolf.core.jobs import FINISHED, JobEnd, append_end, read_ends, summary
 from pgolf.core.signals import exit_status, heeding_signals
 from pgolf.core.streams import harmless_streams
 from pgolf.core.threads import bound_spinning
 
+_LAUNCHERS = {
+    "basic": "",
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "'pgolf[slurm]'",
+    "submitit_slurm": "'pgolf[slurm]'",
+}
 # Hydra's own flags that take a value; what follows them is no override.
 _CONFIG_FLAGS = ("-cn", "--config-name", "-cp", "--config-path", "-cd", "--config-dir")
 # What only shows something writes nothing, no folder either.
@@ -91,6 +98,27 @@ def run_job(job: Job, cfg: DictConfig, earlier: Callable[[Any], Earlier]) -> flo
     return objective if status == 0 else math.inf
 
 
+def require_launcher(words: Sequence[str]) -> None:
+    """Raise ConfigError where a launcher is chosen whose package is not there; Hydra would only not find the option."""
+    chosen = [word.partition("=")[2] for word in words if word.partition("=")[0] == "hydra/launcher"]
+    for name in chosen[-1:]:
+        if name not in _LAUNCHERS:
+            known = ", ".join(_LAUNCHERS)
+            raise ConfigError(f"hydra/launcher: {name!r} is none of {known}.{did_you_mean(name, list(_LAUNCHERS))}")
+        if not _is_there(name):
+            raise ConfigError(f"hydra/launcher={name}: its package is not there: pip install {_LAUNCHERS[name]}")
+
+
+def _is_there(launcher: str) -> bool:
+    if launcher == "basic":
+        return True
+    if find_spec("hydra_plugins") is None:
+        return False
+    if launcher == "joblib":
+        return find_spec("hydra_plugins.hydra_joblib_launcher") is not None
+    return find_spec("hydra_plugins.hydra_submitit_launcher") is not None
+
+
 def require_folder(root: Path) -> None:
     """Raise ConfigError unless ``root`` is, or can be made, a folder we may write to. Hydra writes there first."""
     try:
@@ -119,6 +147,7 @@ def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
 def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     """``launch`` without what turns errors and signals into a status: nothing is left behind when those pass."""
     (words, flags), plain = sorted_words(argv), not may_sweep(argv)
+    require_launcher(words)
     overrides = preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)), sweeps=not plain)
     shows = any(word.partition("=")[0] in _SHOWING_FLAGS for word in argv)
     if plain:  # now what Hydra would complain about in words of its own
@@ -144,3 +173,6 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
         if len(ends) > 1:
             print("\n".join(summary(ends)), flush=True)
         return max([crashed, *(end.status for end in ends)])
+
+
+schema.register()  # a process that a launcher started has unpickled its job, imported this, and composes next

@@ -19,14 +19,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pgolf.config.compose import compose, settings
+from pgolf.config.space import Axis, space_of
 from pgolf.config.sweeping import jobs_of, told_apart
 from pgolf.core.errors import ConfigError, did_you_mean
 
-BY = ("train", "compare", "requantize")
+BY = ("train", "compare", "requantize", "search")
 SCORES = ("prequant", "dev", "final")
 HEADS = ("Question", "Command", "Cost", "Answer")
 NOT_RUN = "not run yet"
-_STUDY = ("by", "score", "base", "tokens", "published")
+_STUDY = ("by", "score", "base", "tokens", "trials", "rungs", "factor", "published")
 _ROW = ("label", "value", "unit", "source", "words")
 
 
@@ -45,7 +46,8 @@ class PublishedValue:
 class SweepFile:
     """``heads``: question, command, cost and answer. ``jobs``: the words of each; ``beside``: words that are no axis.
 
-    ``tokens``: of dev, that a ``compare`` goes over; None: all.
+    ``tokens``: of dev, that a ``compare`` goes over; None: all. Of a search, which has no jobs: its ``space``,
+    ``fixed`` words, ``trials``, and the ``rungs`` in training steps and ``factor`` of successive halving, if any.
     """
 
     path: Path
@@ -57,6 +59,11 @@ class SweepFile:
     published: tuple[PublishedValue, ...]
     jobs: tuple[tuple[str, ...], ...]
     beside: tuple[str, ...] = ()
+    space: tuple[Axis, ...] = ()
+    fixed: tuple[str, ...] = ()
+    trials: int = 0
+    rungs: tuple[int, ...] = ()
+    factor: int = 3
 
     @property
     def name(self) -> str:
@@ -88,7 +95,10 @@ def read_sweep(path: Path, words: Sequence[str] = ()) -> SweepFile:
     if problems:
         raise ConfigError([f"{path}: {problem}" for problem in problems])
     axes = [word for word in words if word.partition("=")[0] in params]
-    jobs = jobs_of({str(key): value for key, value in params.items()}, axes)
+    grid = {str(key): value for key, value in params.items()}
+    searched = study.get("by") == "search"
+    space, fixed = space_of(grid, axes) if searched else ([], [])
+    jobs = [] if searched else jobs_of(grid, axes)
     return SweepFile(
         path=path,
         heads=_heads(path.read_text(encoding="utf-8")),
@@ -99,6 +109,11 @@ def read_sweep(path: Path, words: Sequence[str] = ()) -> SweepFile:
         published=tuple(_row(row) for row in study.get("published") or ()),
         jobs=tuple(map(tuple, jobs)),
         beside=tuple(word for word in words if word not in axes),
+        space=tuple(space),
+        fixed=tuple(fixed),
+        trials=study.get("trials", 0),
+        rungs=tuple(study.get("rungs") or ()),
+        factor=study.get("factor", 3),
     )
 
 
@@ -117,7 +132,16 @@ def _problems(study: Mapping[Any, Any]) -> Iterator[str]:
     tokens = study.get("tokens")
     if tokens is not None and (not isinstance(tokens, int) or tokens < 2):
         yield f"study.tokens: {tokens!r} is no number of tokens"
-    rows = study.get("published") or ()
+    trials, rungs, factor = study.get("trials", 0), study.get("rungs") or [], study.get("factor", 3)
+    if study.get("by") == "search" and not (isinstance(trials, int) and trials > 0):
+        yield f"study.trials: {trials!r} is no number of trials"
+    if not isinstance(rungs, list) or not all(isinstance(rung, int) and rung > 0 for rung in rungs):
+        yield f"study.rungs: {rungs!r} is no list of training steps"
+    elif rungs != sorted(set(rungs)):
+        yield f"study.rungs: {rungs} do not ascend"
+    if not isinstance(factor, int) or factor < 2:
+        yield f"study.factor: {factor!r} is no whole number above 1"
+    rows = study.get("published") or []
     for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
         if not isinstance(row, Mapping) or not {*_ROW[:4]} <= set(row) or not set(row) <= {*_ROW}:
             yield f"study.published, row {number}: a row has {', '.join(_ROW[:4])} and may have words"

@@ -12,6 +12,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from pgolf.core.command import complain
 from pgolf.core.errors import CannotResume, ConfigError, RunError, UserError
 from pgolf.core.jobs import FAILED, FINISHED, KEPT, JobEnd, append_end, heading, journal, read_ends
 from pgolf.core.signals import exit_status
+from pgolf.core.threads import cores
 
 WORDS = "PGOLF_SWEEP_WORDS"  # those of the command line, as JSON
 STATUS_FILE = "PGOLF_STATUS_FILE"
@@ -64,16 +66,39 @@ def told_apart(jobs: Sequence[Sequence[str]], words: Sequence[str]) -> list[str]
     return [word for word in words if any(word not in other for other in jobs)]
 
 
+def at_once(launcher: Mapping[str, Any]) -> int:
+    """How many jobs of a sweep run beside each other on this machine."""
+    if "n_jobs" in launcher:  # joblib
+        return int(launcher["n_jobs"]) if launcher["n_jobs"] > 0 else cores()
+    return 2 if "submitit_folder" in launcher else 1  # each in a process of its own, however many
+
+
+def share_cores(at_a_time: int) -> None:
+    """Let this job's kernels have their part of the cores, unless its launcher has said how many; before torch comes.
+
+    The number of threads stays out of the config, and so out of the run's name.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // at_a_time)))
+
+
+def _alone(at_a_time: int) -> AbstractContextManager[Any]:
+    """Around a job beside others: what it says goes into its console.log, and not between what they say."""
+    return redirect_stdout(open(os.devnull, "w")) if at_a_time > 1 else nullcontext()
+
+
 def sweep_job(job: Job, cfg: DictConfig, hydra: Any, words: list[str], earlier: Callable[[Any], Earlier]) -> float:
     """Run one job, or keep what it has come to before; whatever happens is told, and only a signal goes on."""
-    number, at_a_time = int(hydra.job.num), int(hydra.launcher.get("n_jobs") or 1)
+    number, at_a_time = int(hydra.job.num), at_once(hydra.launcher)
     jobs = jobs_of(hydra.sweeper.get("params") or {}, json.loads(os.environ.get(WORDS, "[]")))
     label = " ".join(told_apart(jobs, words))
-    print(heading(number, len(jobs), read_ends(_place()), at_a_time, label), flush=True)
+    if at_a_time > 1:
+        share_cores(at_a_time)
+    else:
+        print(heading(number, len(jobs), read_ends(_place()), 1, label), flush=True)
     begun, run, composed = time.monotonic(), "", None
     outcome, said, objective, status = FAILED, "", math.inf, CRASHED
     try:
-        if cfg.study.get("by", "train") != "train":
+        if cfg.study.get("by", "train") not in ("train", "search"):
             raise ConfigError(f"study.by: {cfg.study.by}: train.py does not run this sweep, pgolf sweep FILE RUNS does")
         composed = read_only(settings(cfg, hydra))
         run = run_label(composed)
@@ -82,7 +107,8 @@ def sweep_job(job: Job, cfg: DictConfig, hydra: Any, words: list[str], earlier: 
             print(before.kept.line, flush=True)
             outcome, said, objective, status = KEPT, before.kept.line, before.kept.objective, before.kept.status
         else:
-            objective, status = _run(job, composed, words, before.resumable)
+            with _alone(at_a_time):
+                objective, status = _run(job, composed, words, before.resumable)
             outcome = FINISHED
             said = f"dev {objective:.4f}" if math.isfinite(objective) else ""
             said += f"{', ' * bool(said)}exit status {status}" if status else ""
@@ -99,6 +125,9 @@ def sweep_job(job: Job, cfg: DictConfig, hydra: Any, words: list[str], earlier: 
     finally:
         end = JobEnd(number, label, run, status, outcome, said, time.monotonic() - begun)
         _tell(end, composed)
+        if at_a_time > 1:
+            text = heading(number, len(jobs), read_ends(_place()), at_a_time, label)
+            print(f"{text}: {end.outcome}{': ' * bool(said)}{said}", flush=True)
     return objective if status == 0 else math.inf
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from pgolf.arch.learned import Learned, learned
 from pgolf.config.saved import read_saved
 from pgolf.core.errors import RunError
@@ -21,8 +23,9 @@ def learned_of_run(run: Path) -> list[Learned]:
     saved = trained_weights(run)
     cfg = read_saved(run / CONFIG_NAME)
     try:
-        model = make(cfg["arch"], vocab_size=vocab_size(cfg["tokenizer"]), bos_id=BOS_ID)
-        model.load_state_dict(saved)
+        with torch.device("meta"):  # nothing is made but what the weights then are
+            model = make(cfg["arch"], vocab_size=vocab_size(cfg["tokenizer"]), bos_id=BOS_ID)
+        model.load_state_dict(saved, assign=True)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{run / WEIGHTS_NAME}: not the weights of the model in {CONFIG_NAME}") from error
     return learned(model, model.output_table.size(1))

@@ -89,6 +89,8 @@ def trained_weights(run: Path) -> dict[str, Any]:
 
     path = run / WEIGHTS_NAME
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError("it is no file")
         weights = torch.load(path, map_location="cpu", weights_only=True)["weights"]
         if not all(isinstance(value, torch.Tensor) for value in weights.values()):
             raise ValueError("what it holds are no tensors")

@@ -15,9 +15,9 @@ from typing import Any
 
 from pgolf.config.naming import config_hash, run_name
 from pgolf.config.sweep_file import PublishedValue, SweepFile
-from pgolf.core.errors import ConfigError, RunError, UserError
+from pgolf.core.errors import RunError, UserError
 from pgolf.core.jobs import FAILED, JOURNAL_NAME, read_ends
-from pgolf.report.ablation import PublishedRow
+from pgolf.report.ablation import PublishedRow, base_of
 from pgolf.report.against import LEAST_SEEDS
 from pgolf.report.entry import ReportedRun
 from pgolf.report.experiments import experiments
@@ -102,22 +102,26 @@ class SweepReport:
     gathered: Gathered | None = None
 
     def of_runs(self) -> Report:
-        """The same runs as a report of experiments, for a page. Raises ConfigError for a sweep over finished runs."""
+        """The same runs as a report of experiments, for a page; none for a sweep over finished runs."""
         if self.gathered is None:
-            raise ConfigError(
-                f"{self.file.path}: --html: a page is made of runs, and this sweep measures on finished ones"
-            )
+            return report([], [], [], {})
+        found = experiments(self.gathered.entries)
+        base = " ".join(self.file.base)
+        try:
+            base_of(found, self.gathered.configs, base)
+        except (RunError, IndexError):  # there is none yet
+            base = ""
         rows = [
             PublishedRow(row.words, row.value, row.source)
             for row in self.file.published
             if row.unit == "bpb" and row.words
         ]
         return report(
-            experiments(self.gathered.entries),
+            found,
             [],
             [Problem(Path(one.label), f"{one.what}: {one.why}") for one in self.unseen],
             self.gathered.configs,
-            base=" ".join(self.file.base),
+            base=base,
             rows_of_others=rows,
         )
 

@@ -47,27 +47,30 @@ def draw_sweep(report: SweepReport, out: Path) -> None:
     scored = [arm for arm in report.arms if arm.points]
     if not scored:
         raise RunError(f"{report.file.name}: no job has a score; there is nothing to draw")
-    key = _numeric_key(scored)
+    key = numeric_key(scored)
     height = 3.4 if key else 1.2 + 0.28 * len(scored)
-    with picture(out, (7.2, height), panels=1) as (axes,):
-        axes.set_title(report.file.heads.get("Question") or report.file.name, fontsize=9, loc="left", wrap=True)
+    panels = 1 if key else 2
+    with picture(out, (7.2 if key else 9.0, height), panels=panels) as drawn:
+        title = report.file.heads.get("Question") or report.file.name
+        drawn[0].figure.suptitle(f"{report.file.name}: {title}", fontsize=9, wrap=True)
         if key:
-            _lines(axes, scored, key)
+            _lines(drawn[0], scored, key)
         else:
-            _dots(axes, scored, report)
+            _dots(drawn[0], scored, report)
+            _differences(drawn[1], scored)
 
 
-def _numeric_key(arms: Sequence[Arm]) -> str:
+def numeric_key(arms: Sequence[Arm]) -> str:
     """The one key, if any, that has three numbers or more among the arms, and each of them but the base a number."""
     values: dict[str, set[float]] = {}
     for arm in arms:
-        for key, number in _numbers(arm).items():
+        for key, number in numbers_of(arm).items():
             values.setdefault(key, set()).add(number)
-    found = [key for key, numbers in values.items() if len(numbers) > 2 and all(key in _numbers(arm) for arm in arms)]
+    found = [key for key, numbers in values.items() if len(numbers) > 2 and all(key in numbers_of(arm) for arm in arms)]
     return max(found, key=lambda key: len(values[key]), default="")
 
 
-def _numbers(arm: Arm) -> Mapping[str, float]:
+def numbers_of(arm: Arm) -> Mapping[str, float]:
     found = {}
     for word in arm.words.split():
         key, _, value = word.partition("=")
@@ -84,13 +87,13 @@ def _lines(axes: Any, arms: Sequence[Arm], key: str) -> None:
         rest = " ".join(word for word in arm.words.split() if word.partition("=")[0] != key)
         groups.setdefault(rest, []).append(arm)
     for label, members in groups.items():
-        members.sort(key=lambda arm: _numbers(arm)[key])
-        at = [_numbers(arm)[key] for arm in members]
+        members.sort(key=lambda arm: numbers_of(arm)[key])
+        at = [numbers_of(arm)[key] for arm in members]
         claims = [[p.claimed for p in arm.points if p.claimed is not None] for arm in members]
         line = axes.errorbar(
             at,
             [_mean(arm) for arm in members],
-            yerr=[_half(arm) for arm in members],
+            yerr=[half_interval(arm) for arm in members],
             marker="o",
             markersize=3,
             linewidth=1,
@@ -117,13 +120,29 @@ def _lines(axes: Any, arms: Sequence[Arm], key: str) -> None:
 def _dots(axes: Any, arms: Sequence[Arm], report: SweepReport) -> None:
     base = report.arms[report.base] if report.base is not None else None
     for row, arm in enumerate(arms):
-        axes.errorbar(_mean(arm), row, xerr=_half(arm), marker="o", markersize=4, capsize=3, linewidth=1, color="C0")
+        axes.errorbar(
+            _mean(arm), row, xerr=half_interval(arm), marker="o", markersize=4, capsize=3, linewidth=1, color="C0"
+        )
         axes.plot([p.bpb for p in arm.points], [row] * len(arm.points), ".", markersize=4, color="gray", alpha=0.7)
     if base is not None and base.points:
         axes.axvline(_mean(base), linestyle=":", linewidth=1, color="gray")
     axes.set_yticks(range(len(arms)), [arm.words or "as it is" for arm in arms], fontsize=7)
-    axes.invert_yaxis()
+    axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.set_xlabel("bits per byte; bars: 95 % interval of the mean")
+
+
+def _differences(axes: Any, arms: Sequence[Arm]) -> None:
+    for row, arm in enumerate(arms):
+        if arm.paired is None:
+            continue
+        low, high = arm.paired.interval or (arm.paired.mean, arm.paired.mean)
+        color = {"better": "C2", "worse": "C3"}.get(arm.shown, "gray")
+        reach = [[arm.paired.mean - low], [high - arm.paired.mean]]
+        axes.errorbar(arm.paired.mean, row, xerr=reach, marker="o", markersize=4, capsize=3, linewidth=1, color=color)
+    axes.axvline(0, linestyle=":", linewidth=1, color="gray")
+    axes.set_yticks(range(len(arms)), [""] * len(arms))
+    axes.set_ylim(len(arms) - 0.5, -0.5)
+    axes.set_xlabel("difference seed by seed, 95 % interval")
 
 
 def _mean(arm: Arm) -> float:
@@ -132,7 +151,7 @@ def _mean(arm: Arm) -> float:
     return sample.mean
 
 
-def _half(arm: Arm) -> float:
+def half_interval(arm: Arm) -> float:
     """Half of the 95 % interval of the mean; 0 for one seed."""
     sample: Sample | None = arm.sample
     if sample is None or not sample.std:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from pgolf.report.html.parts import COLOURS, Chart, Key
@@ -28,6 +28,8 @@ class Line:
     points: Sequence[tuple[float, float]]
     colour: int = 0
     dots: bool = False
+    dashed: bool = False
+    bars: Sequence[tuple[float, float, float]] = ()  # x, and the ends of an error bar there
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def curves(
     note: str = "",
 ) -> Chart | None:
     """``lines`` in one picture, dashed ``levels`` across it; None for nothing to draw. ``limits``: of y."""
-    lines = [Line(one.label, _fit(one.points, log), one.colour, one.dots) for one in lines]
+    lines = [replace(one, points=_fit(one.points, log)) for one in lines]
     lines = [one for one in lines if one.points]
     if not lines:
         return None
@@ -120,7 +122,10 @@ def curves(
         SubElement(plot, "line", {"class": "level", "x1": _f(_LEFT), "x2": _f(WIDTH - _RIGHT), "y1": at, "y2": at})
         _text(plot, _LEFT + 4, to_y(value) - 4, label, "note", "start")
     for one in lines:
-        colour = f"c{one.colour % COLOURS}" + (" again" if one.colour >= COLOURS else "")
+        colour = f"c{one.colour % COLOURS}" + (" again" if one.colour >= COLOURS or one.dashed else "")
+        for px, bottom, top in one.bars:
+            at, ends = _f(to_x(px)), (_f(to_y(bottom)), _f(to_y(top)))
+            SubElement(plot, "line", {"class": f"bars {colour}", "x1": at, "x2": at, "y1": ends[0], "y2": ends[1]})
         path = " ".join(f"{_f(to_x(px))},{_f(to_y(py))}" for px, py in one.points)
         drawn = SubElement(plot, "polyline", {"class": f"line {colour}", "points": path})
         SubElement(drawn, "title").text = printable(one.label)
@@ -130,7 +135,7 @@ def curves(
                 SubElement(SubElement(plot, "circle", place), "title").text = printable(
                     f"{one.label}: {py:,.6g} at {px:,.6g}"
                 )
-    shown = tuple(Key(one.label, one.colour) for one in lines) if keys and len(lines) > 1 else ()
+    shown = tuple(Key(one.label, one.colour + COLOURS * one.dashed) for one in lines) if keys and len(lines) > 1 else ()
     return Chart(title, tostring(svg, encoding="unicode"), shown, note)
 
 

@@ -6,59 +6,63 @@ Every text goes through ``printable`` and is escaped by the template; pictures a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pgolf.core.atomic import write_bytes_atomic
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.registry import modules_of
-from pgolf.report.html import of_run, of_set
+from pgolf.report.html import of_run, of_set, of_sweep
 from pgolf.report.html.parts import Notice, Section
 from pgolf.report.html.printable import printable
-from pgolf.report.html.subject import RunPage, SetPage, fallen, subjects
+from pgolf.report.html.subject import RunPage, SetPage, SweepPage, fallen, set_page, subjects
 from pgolf.report.page import Report
+from pgolf.report.sweep import SweepReport
 from pgolf.report.table import Table
 
 TEMPLATE = "page.html.j2"
 _NUMBER = re.compile(r"([-+−]?[\d,]+(\.\d+)?([eE][-+]?\d+)?( ?%| s)?)?|-")
 
 
-def write_page(out: Path, report: Report, which: str = "final") -> int:
-    """Write the page about ``report`` to ``out``; returns its bytes. Raises UserError."""
+def write_page(out: Path, report: Report, which: str = "final", sweep: SweepReport | None = None) -> int:
+    """Write the page about ``report``, and about ``sweep`` whose runs it is about, to ``out``; returns its bytes.
+
+    Raises UserError.
+    """
     if out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--html: {out}: a page's name ends in .html")
     if out.is_dir():
         raise ConfigError(f"--html: {out}: a folder is there")
-    data = page_text(report, which).encode()
+    data = page_text(report, which, sweep).encode()
     write_bytes_atomic(out, data)
     return len(data)
 
 
-def page_text(report: Report, which: str = "final") -> str:
+def page_text(report: Report, which: str = "final", sweep: SweepReport | None = None) -> str:
+    if sweep is not None:
+        runs = set_page(report, which)
+        about = SweepPage(sweep, runs)
+        return _written(sweep.file.name, str(sweep.file.path), [*_made(of_sweep, about), *_made(of_set, runs, _TOLD)])
     subject = subjects(report, which)
-    title, below = _titles(subject)
-    package = of_run if isinstance(subject, RunPage) else of_set
-    made = list(_sections(subject, package))
-    return _environment().get_template(TEMPLATE).render(title=title, below=below, sections=made)
-
-
-def _titles(subject: RunPage | SetPage) -> tuple[str, str]:
     if isinstance(subject, RunPage):
-        return subject.name, f"{subject.label}, {subject.folder}"
-    experiments, runs = len(subject.experiments), len(subject.report.runs)
-    names = [one.name for one in subject.experiments]
-    title = names[0] if len(names) == 1 else f"{experiments} experiments"
-    return title, f"{runs} run{'s' * (runs != 1)}"
+        return _written(subject.name, f"{subject.label}, {subject.folder}", _made(of_run, subject))
+    names, count = [one.name for one in subject.experiments], len(report.runs)
+    title = names[0] if len(names) == 1 else f"{len(names)} experiments"
+    return _written(title, f"{count} run{'s' * (count != 1)}", _made(of_set, subject))
 
 
-def _sections(subject: RunPage | SetPage, package: ModuleType) -> Iterator[Section]:
-    """In the order of their places; one that cannot be made says why."""
-    for module in sorted(modules_of(package), key=lambda module: module.PLACE):
+_TOLD = ("verdicts", "differences", "not_counted")  # sections of a set that those of a sweep stand for
+_Placed: TypeAlias = "tuple[float, Section]"
+
+
+def _made(package: ModuleType, subject: RunPage | SetPage | SweepPage, but: Sequence[str] = ()) -> Iterator[_Placed]:
+    """The sections of a package with their places; one that cannot be made says why."""
+    for module in modules_of(package, leaves=but):
         try:
             made = module.section(subject)
         except RunError as error:
@@ -66,7 +70,12 @@ def _sections(subject: RunPage | SetPage, package: ModuleType) -> Iterator[Secti
             title = module.__name__.rpartition(".")[2].replace("_", " ").capitalize()
             made = Section(title, (Notice(fallen("not shown", error, folder), "warn"),))
         if made is not None:
-            yield made
+            yield module.PLACE, made
+
+
+def _written(title: str, below: str, placed: Iterable[_Placed]) -> str:
+    sections = [section for _, section in sorted(placed, key=lambda one: one[0])]
+    return _environment().get_template(TEMPLATE).render(title=title, below=below, sections=sections)
 
 
 @cache

@@ -15,6 +15,7 @@ from pgolf.report.experiments import Experiment
 from pgolf.report.gather import CONFIG_NAME, result_of
 from pgolf.report.metrics import Metrics, read_metrics
 from pgolf.report.page import Report
+from pgolf.report.sweep import Arm, SweepReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +81,31 @@ class SetPage:
         return [self.runs[run.source] for run in one.runs if run.source in self.runs]
 
 
+@dataclass(frozen=True, slots=True)
+class SweepPage:
+    """A sweep's report, and the runs of its own."""
+
+    sweep: SweepReport
+    set: SetPage
+
+    def arm_label(self, arm: Arm) -> str:
+        is_base = self.sweep.base is not None and arm is self.sweep.arms[self.sweep.base]
+        return ("(base) " if is_base else "") + (arm.words or "as it is")
+
+
 def subjects(report: Report, which: str) -> RunPage | SetPage:
     """A run's where the report is about one folder alone, else that of the whole."""
+    whole = set_page(report, which)
+    outside = [problem for problem in report.problems if problem.path not in whole.runs]
+    if len(whole.runs) == 1 and not report.published and not report.rows and not outside:
+        return next(iter(whole.runs.values()))
+    return whole
+
+
+def set_page(report: Report, which: str) -> SetPage:
     entries = {run.source: run for one in report.ours for run in one.runs}
     folders = list(dict.fromkeys([*entries, *(p.path for p in report.problems if p.path.is_dir())]))
-    runs = {folder: _read(folder, entries.get(folder), report, which) for folder in folders}
-    only = next(iter(runs.values()), None)
-    outside = [problem for problem in report.problems if problem.path not in runs]
-    if only is not None and len(runs) == 1 and not report.published and not report.rows and not outside:
-        return only
-    return SetPage(report, runs, which)
+    return SetPage(report, {folder: _read(folder, entries.get(folder), report, which) for folder in folders}, which)
 
 
 def _read(folder: Path, entry: ReportedRun | None, report: Report, which: str) -> RunPage:

@@ -8,7 +8,7 @@ from pgolf.report.html.subject import SetPage
 from pgolf.report.metrics import means
 
 PLACE = 50
-MOST_RUNS, MOST_POINTS_OF_ALL, MOST_POINTS, LEAST_POINTS = 120, 8000, 150, 12
+MOST_RUNS, MOST_DOTTED, MOST_POINTS_OF_ALL, MOST_POINTS, LEAST_POINTS = 120, 24, 5000, 150, 12
 _FROM = 0.1  # of the run: before it every loss falls so steeply that nothing else would be seen
 _PICTURES = (
     ("train_loss", "step", "training loss", "steps", "nats per token"),
@@ -31,7 +31,9 @@ def section(page: SetPage) -> Section | None:
             points, _ = means(run.metrics.series(name, axis), most)
             if points:
                 label = page.run_label(one, run)
-                lines.append(Line(label, points, page.colour(one), dots=name == "dev_bpb"))
+                lines.append(
+                    Line(label, points, page.colour(one), dots=name == "dev_bpb" and len(shown) <= MOST_DOTTED)
+                )
                 end = max(px for px, _ in points)
                 late += [py for px, py in points if px >= _FROM * end]
         limits = None
