@@ -213,9 +213,10 @@ def described(run: Mapping[str, Any], config: Mapping[str, Any], folder: Path) -
     choices, sweep = config.get("choices") or {}, config.get("sweep") or ""
     words = [f"{group}={choices[group]}" for group in TAGS if choices.get(group)]
     job = run.get("job") or "train"
+    seed = "" if run.get("seed") is None else f"/seed={run['seed']}"
     notes = [str(config.get(key) or "") for key in ("hypothesis", "notes")]
     return {
-        "name": f"{name}/seed={run.get('seed', '')}" + (f".r{rerun}" if rerun > 1 else ""),
+        "name": f"{name}{seed}" + (f".r{rerun}" if rerun > 1 else ""),
         "group": f"eval of {name}" if job == "eval" else name,  # a mean over seeds must not hold one twice
         "job_type": job,
         "tags": [word[:_LONGEST_TAG] for word in (*words, *([f"sweep={sweep}"] if sweep else []))],

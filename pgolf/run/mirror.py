@@ -30,7 +30,7 @@ class Mirror:
         say: Callable[[str], None],
     ) -> None:
         self.result: dict[str, Any] = {"status": "failed"}
-        folder = words.out.with_suffix("")  # certificate.eval/ beside certificate.eval.json
+        folder = words.out.with_name(f"{words.out.name}.logs")  # beside the certificate, whatever that is called
         self._loggers = [Harmless(make(node, folder=folder, say=say), say) for node in words.loggers.values()]
         if self._loggers:
             run, config = _parent(words.artifact, loaded)

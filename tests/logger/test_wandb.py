@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from pgolf.config.check import value_problem
 from pgolf.core.make import make
-from pgolf.logger.wandb import Wandb
+from pgolf.logger.wandb import Wandb, described
 from pgolf.track.columns import columns_of
 from tests.logger.wandb_files import parts
 
@@ -103,6 +103,13 @@ def test_an_offline_run_holds_what_a_person_will_look_for(tmp_path):
     assert files["artifact.pgolf"] == tmp_path / "artifact.pgolf", "what is large is not copied"
     (tmp_path / "result.json").write_text("changed later")
     assert files.keys() == {"artifact.pgolf", "result.json"} and files["result.json"].read_text() == "{}"
+
+
+def test_an_evaluation_is_in_no_mean_over_the_seeds_of_its_run(tmp_path):
+    found = described({"name": "base", "seed": 3, "job": "eval"}, {}, tmp_path)
+    assert (found["name"], found["group"], found["job_type"]) == ("base/seed=3", "eval of base", "eval")
+    nobody = described({"name": "a", "seed": None, "rerun": 1, "job": "eval"}, {"choices": None}, tmp_path)
+    assert nobody["name"] == "a" and nobody["tags"] == [] and nobody["notes"] == ""
 
 
 def test_disabled_starts_nothing_and_writes_nothing(tmp_path, monkeypatch):

@@ -154,7 +154,7 @@ def test_a_score_that_came_too_late_ends_with_3_and_loggers_hear_of_it(words, mo
     words = dataclasses.replace(words, loggers={"jsonl": node})
     assert road.evaluate(words) == 3
     (made, started, logged, told) = heard
-    assert made == (node, words.artifact.with_name("certificate.eval"))
+    assert made == (node, words.artifact.with_name("certificate.eval.json.logs"))
     assert (started["run"]["job"], started["run"]["name"]) == ("eval", "a") and "ngram" in started["config"]
     columns = columns_of(told)
     assert logged == 0 and columns["score/bpb"] > 0 and "score/counted_bpb" not in columns
