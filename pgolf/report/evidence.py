@@ -21,7 +21,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class CertificateEvidence:
     """``looked_at``: positions of the audit, of ``planned``; ``drawn``: those of them that were drawn evenly, which is
     what ``bound`` rests on: at 95 % below so many of all positions differ, where none of these did.
     ``decoded``: tokens read back from bytes. None: the probe was not reached, or does not say."""
@@ -43,7 +43,7 @@ class Evidence:
         return tuple(probe for probe in self.probes if not probe.passed)
 
 
-def evidence_of(folder: Path, result: Mapping[str, Any]) -> Evidence | None:
+def evidence_of(folder: Path, result: Mapping[str, Any]) -> CertificateEvidence | None:
     """None for a run without a certificate. Raises RunError for half a result."""
     fields = Fields(folder, result)
     if fields.mapping("certificate") is None:
@@ -57,7 +57,7 @@ def evidence_of(folder: Path, result: Mapping[str, Any]) -> Evidence | None:
         found = one.mapping("probe.measured")
         measured[one.text("probe.letter")] = found if found is not None else {}
     audit, decoding = measured.get("b", {}), measured.get("f", {})
-    return Evidence(
+    return CertificateEvidence(
         fields.flag("certificate.passed"),
         fields.text("certificate.track"),
         fields.text("certificate.profile"),

@@ -9,7 +9,7 @@ from pgolf.compressor.zlib import Zlib
 from pgolf.core.errors import ArtifactError
 from pgolf.core.results import QuantizedState, StoredTensor
 from pgolf.report.html.of_run import tensors
-from pgolf.report.html.parts import Notice, Rows
+from pgolf.report.html.parts import Bars, Notice
 from pgolf.report.html.subject import subjects
 from pgolf.report.stored import stored_model
 from pgolf.train.state import Weights, save_weights
@@ -57,7 +57,7 @@ def test_without_weights_there_are_bits_and_no_damage_and_that_is_said(run):
 
 def test_the_page_shows_both_or_says_why_not(run):
     section = tensors.section(subjects(report_of(run), "final"))
-    (rows,) = [part for part in section.parts if isinstance(part, Rows)]
+    (rows,) = [part for part in section.parts if isinstance(part, Bars)]
     assert [row.label for row in rows.rows] == ["up"] and rows.rows[0].text.startswith("25.00 %")
     (run / "artifact.pgolf").write_bytes(b"torn")
     (notice,) = tensors.section(subjects(report_of(run), "final")).parts

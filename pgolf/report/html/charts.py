@@ -23,7 +23,7 @@ _MOST_DIGITS = 5  # beside a letter for thousands
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Curve:
     label: str
     points: Sequence[tuple[float, float]]
     colour: int = 0
@@ -93,7 +93,7 @@ def _short(values: Sequence[float]) -> list[str]:
 
 def curves(
     title: str,
-    lines: Sequence[Line],
+    lines: Sequence[Curve],
     *,
     x: str,
     y: str,

@@ -24,7 +24,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class KeyFacts:
     """The few numbers that are read first."""
 
     facts: tuple[Fact, ...]
@@ -72,7 +72,7 @@ class Charts:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class BarSpan:
     """A bar from ``start`` to ``end``, in the unit of its rows."""
 
     start: float
@@ -82,12 +82,12 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Bar:
     """``whisker``: the ends of an error bar; ``points``: single values; ``mean``: a mark."""
 
     label: str
     text: str
-    spans: tuple[Span, ...] = ()
+    spans: tuple[BarSpan, ...] = ()
     whisker: tuple[float, float] | None = None
     points: tuple[float, ...] = ()
     mean: float | None = None
@@ -95,11 +95,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows on one scale from ``low`` to ``high``, with a line at ``zero``."""
+class Bars:
+    """Bars on one scale from ``low`` to ``high``, with a line at ``zero``."""
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[Bar, ...]
     low: float
     high: float
     ticks: tuple[tuple[float, str], ...] = ()
@@ -122,7 +122,7 @@ class Folded:
     text: str = ""
 
 
-Part: TypeAlias = "Facts | Pairs | Notice | Table | Charts | Rows | Folded"
+Part: TypeAlias = "KeyFacts | Pairs | Notice | Table | Charts | Bars | Folded"
 
 
 @dataclass(frozen=True, slots=True)

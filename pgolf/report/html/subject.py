@@ -10,7 +10,7 @@ from typing import Any
 from pgolf.config.saved import holds, read_saved
 from pgolf.core.errors import RunError
 from pgolf.report.entry import Fields, ReportedRun
-from pgolf.report.evidence import Evidence, evidence_of
+from pgolf.report.evidence import CertificateEvidence, evidence_of
 from pgolf.report.experiments import Experiment
 from pgolf.report.gather import CONFIG_NAME, result_of
 from pgolf.report.metrics import Metrics, read_metrics
@@ -47,7 +47,7 @@ class RunPage:
             raise RunError("the run has no result")
         return Fields(self.folder, self.result)
 
-    def evidence(self) -> Evidence | None:
+    def evidence(self) -> CertificateEvidence | None:
         return None if self.result is None else evidence_of(self.folder, self.result)
 
 

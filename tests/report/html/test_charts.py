@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgolf.report.html.charts import Dot, Line, cloud, curves, numbers, ticks
+from pgolf.report.html.charts import Curve, Dot, cloud, curves, numbers, ticks
 
 VALUES = st.floats(-1e299, 1e299, allow_nan=False)
 
@@ -33,7 +33,7 @@ def test_ticks_are_round_and_their_labels_short():
 @given(points=st.lists(st.tuples(VALUES, VALUES), max_size=8), log=st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_any_curve_is_a_picture_of_finite_numbers_or_none(points, log):
-    chart = curves("x", [Line("one", points)], x="steps", y="value", log=log)
+    chart = curves("x", [Curve("one", points)], x="steps", y="value", log=log)
     if chart is None:
         assert not [y for _, y in points if y > 0 or not log]
         return
@@ -45,7 +45,7 @@ def test_any_curve_is_a_picture_of_finite_numbers_or_none(points, log):
 def test_names_in_pictures_are_text():
     hostile = '</svg><script>"\x00\x1b'
     made = (
-        curves(hostile, [Line(hostile, [(0, 1), (1, 2)], dots=True)], x=hostile, y=hostile, levels=[(1.5, hostile)]),
+        curves(hostile, [Curve(hostile, [(0, 1), (1, 2)], dots=True)], x=hostile, y=hostile, levels=[(1.5, hostile)]),
         cloud(hostile, [Dot(1, 2, hostile, mark=hostile)], x=hostile, y=hostile, wall=(2.0, hostile)),
     )
     for chart in made:
@@ -56,6 +56,6 @@ def test_names_in_pictures_are_text():
 
 
 def test_better_is_lower_and_to_the_right_is_more():
-    (line,) = fromstring(curves("x", [Line("one", [(0, 1), (10, 5)])], x="", y="").svg).iter("polyline")
+    (line,) = fromstring(curves("x", [Curve("one", [(0, 1), (10, 5)])], x="", y="").svg).iter("polyline")
     (x0, y0), (x1, y1) = ([float(part) for part in pair.split(",")] for pair in line.get("points").split())
     assert x0 < x1 and y0 > y1

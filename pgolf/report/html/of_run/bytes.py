@@ -7,7 +7,7 @@ from pgolf.artifact.header import PACKED, TOKENIZER
 from pgolf.bundle.folder import ARTIFACT_NAME
 from pgolf.core.errors import UserError
 from pgolf.report.html.charts import numbers, ticks
-from pgolf.report.html.parts import Key, Row, Rows, Section, Span
+from pgolf.report.html.parts import Bar, Bars, BarSpan, Key, Section
 from pgolf.report.html.subject import RunPage
 
 PLACE = 40
@@ -31,18 +31,20 @@ def section(page: RunPage) -> Section | None:
         notes.append(f"weights by role are not known: {error}".replace(f"{page.folder}/", ""))
         roles = {}
     for role, size in sorted(roles.items(), key=lambda item: -item[1]) or [("", parts["weights"])]:
-        rows.append(Row(f"weights: {role}" if role else "weights", f"{size:,}", (Span(0, size, 0),)))
+        rows.append(Bar(f"weights: {role}" if role else "weights", f"{size:,}", (BarSpan(0, size, 0),)))
     if parts["packed"]:
-        rows.append(Row("packed counts of training text", f"{parts['packed']:,}", (Span(0, parts["packed"], 1),)))
-    rows.append(Row(f"code ({fields.text('artifact.code_label')})", f"{parts['code']:,}", (Span(0, parts["code"], 2),)))
+        rows.append(Bar("packed counts of training text", f"{parts['packed']:,}", (BarSpan(0, parts["packed"], 1),)))
+    rows.append(
+        Bar(f"code ({fields.text('artifact.code_label')})", f"{parts['code']:,}", (BarSpan(0, parts["code"], 2),))
+    )
     counted = "" if counts_tokenizer else " (not counted)"
-    rows.append(Row(f"tokenizer{counted}", f"{parts['tokenizer']:,}", (Span(0, parts["tokenizer"], 3),)))
+    rows.append(Bar(f"tokenizer{counted}", f"{parts['tokenizer']:,}", (BarSpan(0, parts["tokenizer"], 3),)))
     left = cap - total
     rows.append(
-        Row(
+        Bar(
             "total",
             f"{total:,}",
-            (Span(0, min(total, cap), 7), *((Span(cap, total, 6, "over the cap"),) if left < 0 else ())),
+            (BarSpan(0, min(total, cap), 7), *((BarSpan(cap, total, 6, "over the cap"),) if left < 0 else ())),
             kind="bad" if left < 0 else "",
         )
     )
@@ -53,4 +55,4 @@ def section(page: RunPage) -> Section | None:
     notes.append(f"SHA-256 of the artifact {fields.text('artifact.sha256')}")
     labels = tuple(zip(marks, numbers(marks), strict=True))
     keys = (Key("over the cap", 6),) if left < 0 else ()
-    return Section("Bytes", (Rows("", tuple(rows), 0.0, float(high), labels, 0.0, keys, tuple(notes)),))
+    return Section("Bytes", (Bars("", tuple(rows), 0.0, float(high), labels, 0.0, keys, tuple(notes)),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgolf.report.html.parts import Fact, Facts, Notice, Section
+from pgolf.report.html.parts import Fact, KeyFacts, Notice, Section
 from pgolf.report.html.subject import RunPage
 from pgolf.report.table import Table, number, whole
 
@@ -46,4 +46,4 @@ def section(page: RunPage) -> Section | None:
     notes = () if page.which == "final" else ("the certificate is about the final score",)
     table = Table("Probes", ("probe", "verdict", "evidence", "seconds"), rows, notes)
     lead = f"Who scored and who was audited were kept apart by {found.isolation}, and ran {found.code}."
-    return Section("Certificate", (Facts(tuple(facts)), table), lead)
+    return Section("Certificate", (KeyFacts(tuple(facts)), table), lead)

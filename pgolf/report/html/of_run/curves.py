@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgolf.report.html.charts import Line, curves
+from pgolf.report.html.charts import Curve, curves
 from pgolf.report.html.parts import Chart, Charts, Notice, Section
 from pgolf.report.html.subject import RunPage
 from pgolf.report.metrics import means
@@ -18,7 +18,7 @@ def section(page: RunPage) -> Section:
     for axis, words in _AXES:
         points, of = means(page.metrics.series("train_loss", axis), MOST_POINTS)
         charts.append(
-            curves(f"training loss over {words}", [Line("training loss", points)], x=words, y="nats per token")
+            curves(f"training loss over {words}", [Curve("training loss", points)], x=words, y="nats per token")
         )
         if of > 1 and not notes:
             notes.append(f"training loss: means of {of} steps")
@@ -27,14 +27,14 @@ def section(page: RunPage) -> Section:
         levels = []
         if page.entry and page.entry.val_bpb is not None:
             levels.append((page.entry.val_bpb, f"{page.which} {page.entry.val_bpb:.4f}"))
-        line = Line("dev score of a sample", points, 1, dots=True)
+        line = Curve("dev score of a sample", points, 1, dots=True)
         charts.append(curves(f"dev score over {words}", [line], x=words, y="bits per byte", levels=levels))
     for name, title, unit in (
         ("lr_scale", "learning rate", "of its largest"),
         ("tokens_per_second", "speed", "tokens/s"),
     ):
         points, _ = means(page.metrics.series(name), MOST_POINTS)
-        charts.append(curves(title, [Line(title, points, 2)], x="steps", y=unit))
+        charts.append(curves(title, [Curve(title, points, 2)], x="steps", y=unit))
     shown: list[Chart] = [chart for chart in charts if chart is not None]
     if not shown:
         return Section("Curves", (Notice("Nothing was measured in training.", "warn"),))

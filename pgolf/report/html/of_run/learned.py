@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgolf.core.errors import UserError
-from pgolf.report.html.charts import Line, curves
+from pgolf.report.html.charts import Curve, curves
 from pgolf.report.html.parts import Charts, Notice, Part, Section
 from pgolf.report.html.subject import RunPage
 from pgolf.report.learned import learned_of_run
@@ -33,7 +33,7 @@ def _parts(page: RunPage) -> Iterator[Part]:
     charts = []
     for place, found in list(places.items())[:MOST_CHARTS]:
         lines = [
-            Line(name.rpartition("/")[2], means(page.metrics.series(name), MOST_POINTS)[0], colour)
+            Curve(name.rpartition("/")[2], means(page.metrics.series(name), MOST_POINTS)[0], colour)
             for colour, name in enumerate(found[:MOST_LINES])
         ]
         charts.append(curves(place, lines, x="steps", y="value"))

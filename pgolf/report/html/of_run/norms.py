@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgolf.report.html.charts import Line, curves
+from pgolf.report.html.charts import Curve, curves
 from pgolf.report.html.parts import Chart, Charts, Section
 from pgolf.report.html.subject import RunPage
 from pgolf.report.metrics import AXES, means
@@ -26,7 +26,7 @@ def section(page: RunPage) -> Section | None:
         found = [(name, series) for name, series in found if len(series) > 1]
         left_out += max(0, len(found) - MOST_LINES)
         lines = [
-            Line(name.partition("/")[2] or "all", means(series, MOST_POINTS)[0], colour)
+            Curve(name.partition("/")[2] or "all", means(series, MOST_POINTS)[0], colour)
             for colour, (name, series) in enumerate(found[:MOST_LINES])
         ]
         values = [value for line in lines for _, value in line.points]

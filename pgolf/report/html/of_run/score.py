@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pgolf.core.errors import RunError
 from pgolf.report.entry import Fields
-from pgolf.report.html.parts import Fact, Facts, Notice, Part, Section
+from pgolf.report.html.parts import Fact, KeyFacts, Notice, Part, Section
 from pgolf.report.html.subject import RunPage
 from pgolf.report.table import Table, number, whole
 from pgolf.track.result import SCORE_NAMES
@@ -28,7 +28,7 @@ def _parts(page: RunPage) -> Iterator[Part]:
         return
     if entry.excluded:
         yield Notice(f"Not counted: {entry.excluded}", "bad")
-    yield Facts(tuple(_facts(page)))
+    yield KeyFacts(tuple(_facts(page)))
     for note in entry.notes:
         yield Notice(note)
     for comparison in page.report.comparisons:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pgolf.bundle.folder import ARTIFACT_NAME
 from pgolf.core.errors import UserError
 from pgolf.report.html.charts import numbers, ticks
-from pgolf.report.html.parts import Folded, Key, Notice, Row, Rows, Section, Span
+from pgolf.report.html.parts import Bar, Bars, BarSpan, Folded, Key, Notice, Section
 from pgolf.report.html.subject import RunPage
 from pgolf.report.stored import StoredModel, StoredWeights, stored_model
 from pgolf.report.table import Table, whole
@@ -31,7 +31,7 @@ def section(page: RunPage) -> Section | None:
     return Section("Tensors", (*parts, *_bars(coarse), Folded("All tensors", (_table(model),))), LEAD)
 
 
-def _bars(coarse: list[StoredWeights]) -> list[Rows]:
+def _bars(coarse: list[StoredWeights]) -> list[Bars]:
     if not coarse:
         return []
     roles = list(dict.fromkeys(tensor.role for tensor in coarse))
@@ -39,17 +39,17 @@ def _bars(coarse: list[StoredWeights]) -> list[Rows]:
     largest = max(100 * (tensor.damage or 0.0) for tensor in shown)
     marks = [tick for tick in ticks(0, largest) if tick <= largest]
     rows = tuple(
-        Row(
+        Bar(
             tensor.name,
             f"{100 * (tensor.damage or 0.0):.2f} %, {tensor.bits:.2f} bits",
-            (Span(0, 100 * (tensor.damage or 0.0), roles.index(tensor.role)),),
+            (BarSpan(0, 100 * (tensor.damage or 0.0), roles.index(tensor.role)),),
         )
         for tensor in shown
     )
     notes = (f"the {MOST_BARS} largest of {len(coarse)}",) if len(coarse) > MOST_BARS else ()
     keys = tuple(Key(role, number) for number, role in enumerate(roles))
     labels = tuple(zip(marks, (f"{text} %" for text in numbers(marks)), strict=True))
-    return [Rows("Damage by tensor, the most damaged first", rows, 0.0, largest, labels, 0.0, keys, notes)]
+    return [Bars("Damage by tensor, the most damaged first", rows, 0.0, largest, labels, 0.0, keys, notes)]
 
 
 def _table(model: StoredModel) -> Table:

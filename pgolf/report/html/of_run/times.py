@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pgolf.report.html.charts import numbers, ticks
-from pgolf.report.html.parts import Key, Row, Rows, Section, Span
+from pgolf.report.html.parts import Bar, Bars, BarSpan, Key, Section
 from pgolf.report.html.subject import RunPage, seconds_by_stage
 from pgolf.track.ledger import CHARGED_TO
 from pgolf.track.words import duration
@@ -21,7 +21,7 @@ def section(page: RunPage) -> Section | None:
         return None
     total, longest = sum(seconds for _, seconds in stages), max(seconds for _, seconds in stages)
     rows = [
-        Row(stage, f"{seconds:,.1f} s", (Span(0, seconds, _COLOURS[CHARGED_TO.get(stage, "")]),))
+        Bar(stage, f"{seconds:,.1f} s", (BarSpan(0, seconds, _COLOURS[CHARGED_TO.get(stage, "")]),))
         for stage, seconds in stages
     ]
     marks = [tick for tick in ticks(0, longest) if tick <= longest]
@@ -33,4 +33,4 @@ def section(page: RunPage) -> Section | None:
         if isinstance(allowed, int | float) and used is not None:
             notes.append(f"{words}: {used:,.1f} s by its own clock, of {allowed:g} allowed")
     labels = tuple(zip(marks, (f"{text} s" for text in numbers(marks)), strict=True))
-    return Section("Time", (Rows("", tuple(rows), 0.0, longest or 1.0, labels, 0.0, tuple(keys), tuple(notes)),))
+    return Section("Time", (Bars("", tuple(rows), 0.0, longest or 1.0, labels, 0.0, tuple(keys), tuple(notes)),))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pgolf.core.errors import RunError
 from pgolf.report.entry import Fields
-from pgolf.report.html.charts import Line, curves
+from pgolf.report.html.charts import Curve, curves
 from pgolf.report.html.parts import Charts, Section
 from pgolf.report.html.subject import RunPage
 from pgolf.report.table import Table, whole
@@ -32,7 +32,7 @@ def section(page: RunPage) -> Section | None:
         if (
             chart := curves(
                 trace.name,
-                [Line(trace.name, trace.points, number)],
+                [Curve(trace.name, trace.points, number)],
                 x="% of the stream",
                 y="mean of a part",
                 note=", ".join(f"{name} {value:.3f}" for name, value in trace.numbers.items() if value is not None),

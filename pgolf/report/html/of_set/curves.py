@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgolf.report.html.charts import Line, curves
+from pgolf.report.html.charts import Curve, curves
 from pgolf.report.html.parts import Chart, Charts, Key, Section
 from pgolf.report.html.subject import SetPage
 from pgolf.report.metrics import means
@@ -32,7 +32,7 @@ def section(page: SetPage) -> Section | None:
             if points:
                 label = page.run_label(one, run)
                 lines.append(
-                    Line(label, points, page.colour(one), dots=name == "dev_bpb" and len(shown) <= MOST_DOTTED)
+                    Curve(label, points, page.colour(one), dots=name == "dev_bpb" and len(shown) <= MOST_DOTTED)
                 )
                 end = max(px for px, _ in points)
                 late += [py for px, py in points if px >= _FROM * end]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pgolf.report.html.charts import numbers, ticks
-from pgolf.report.html.parts import Kind, Part, Row, Rows, Section, Span
+from pgolf.report.html.parts import Bar, Bars, BarSpan, Kind, Part, Section
 from pgolf.report.html.subject import SetPage
 
 PLACE = 20
@@ -17,7 +17,7 @@ def section(page: SetPage) -> Section | None:
     for change in found.changes[1:]:
         kinds: dict[str, Kind] = {"better": "good", "worse": "bad"}
         if change.difference is None:
-            rows.append(Row(change.words, change.shown, kind="warn"))
+            rows.append(Bar(change.words, change.shown, kind="warn"))
             continue
         colour = {"better": 2, "worse": 6}.get(change.shown, 7)
         low, high = sorted((0.0, change.difference))
@@ -25,7 +25,7 @@ def section(page: SetPage) -> Section | None:
         if change.published_gain is not None:
             text += f"; published {change.published_gain:+.4f}"
         rows.append(
-            Row(change.words, text, (Span(low, high, colour),), change.interval, kind=kinds.get(change.shown, ""))
+            Bar(change.words, text, (BarSpan(low, high, colour),), change.interval, kind=kinds.get(change.shown, ""))
         )
         ends += [low, high, *(change.interval or ())]
     parts: list[Part] = []
@@ -38,5 +38,5 @@ def section(page: SetPage) -> Section | None:
         )
         notes = ("bars: difference of the means; error bars: 95 % intervals by Welch's t; to the left is better",)
         title = f"Bits per byte more or less than {found.base.name}"
-        parts.append(Rows(title, tuple(rows), low, high, labels, 0.0, (), notes))
+        parts.append(Bars(title, tuple(rows), low, high, labels, 0.0, (), notes))
     return Section("Differences", (*parts, found.table()))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pgolf.core.errors import RunError
 from pgolf.report.html.charts import numbers, ticks
-from pgolf.report.html.parts import Key, Row, Rows, Section, Span
+from pgolf.report.html.parts import Bar, Bars, BarSpan, Key, Section
 from pgolf.report.html.subject import RunPage, SetPage, seconds_by_stage
 from pgolf.track.ledger import CHARGED_TO
 
@@ -35,20 +35,20 @@ def _rows(
     of: Callable[[RunPage], dict[str, float]],
     kinds: Mapping[str, str],
     unit: str,
-) -> Rows | None:
+) -> Bars | None:
     rows, longest = [], 0.0
     names = list(kinds)
     for label, run in runs[:MOST_RUNS]:
         try:
             found = of(run)
         except RunError as error:
-            rows.append(Row(label, str(error).removeprefix(f"{run.folder}: "), kind="warn"))
+            rows.append(Bar(label, str(error).removeprefix(f"{run.folder}: "), kind="warn"))
             continue
         spans, at = [], 0.0
         for name, value in found.items():
-            spans.append(Span(at, at + value, names.index(name), f"{kinds[name]} {value:,.0f}{unit}"))
+            spans.append(BarSpan(at, at + value, names.index(name), f"{kinds[name]} {value:,.0f}{unit}"))
             at += value
-        rows.append(Row(label, f"{at:,.0f}{unit}" if spans else "-", tuple(spans)))
+        rows.append(Bar(label, f"{at:,.0f}{unit}" if spans else "-", tuple(spans)))
         longest = max(longest, at)
     if not longest:
         return None
@@ -56,7 +56,7 @@ def _rows(
     labels = tuple(zip(marks, (text + unit for text in numbers(marks)), strict=True))
     notes = (f"{len(runs) - MOST_RUNS} more runs are left out",) if len(runs) > MOST_RUNS else ()
     keys = tuple(Key(words, number) for number, words in enumerate(kinds.values()))
-    return Rows(title, tuple(rows), 0.0, longest, labels, 0.0, keys, notes)
+    return Bars(title, tuple(rows), 0.0, longest, labels, 0.0, keys, notes)
 
 
 def _seconds(run: RunPage) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pgolf.report.against import described
 from pgolf.report.html.charts import numbers, ticks
-from pgolf.report.html.parts import Folded, Part, Row, Rows, Section
+from pgolf.report.html.parts import Bar, Bars, Folded, Part, Section
 from pgolf.report.html.subject import SetPage
 from pgolf.report.seeds import row_table, seed_table
 
@@ -23,7 +23,7 @@ def section(page: SetPage) -> Section | None:
     return Section("Seeds", tuple(parts))
 
 
-def _picture(page: SetPage) -> Rows | None:
+def _picture(page: SetPage) -> Bars | None:
     shown = [(one, one.bpb) for one in page.experiments if one.bpb is not None]
     if not shown:
         return None
@@ -31,11 +31,11 @@ def _picture(page: SetPage) -> Rows | None:
     for one, sample in shown:
         points = tuple(run.val_bpb for run in one.counted if run.val_bpb is not None)
         whisker = None if not sample.std else (sample.mean - sample.std, sample.mean + sample.std)
-        rows.append(Row(page.label(one), described(sample), (), whisker, points, sample.mean))
+        rows.append(Bar(page.label(one), described(sample), (), whisker, points, sample.mean))
         values += [*points, *(whisker or ())]
     room = 0.05 * (max(values) - min(values)) or 0.01
     low, high = min(values) - room, max(values) + room
     marks = [tick for tick in ticks(low, high) if low <= tick <= high]
     notes = ("rings: one seed each; dot and bar: their mean and one standard deviation, n−1",)
     labels = tuple(zip(marks, numbers(marks), strict=True))
-    return Rows("Bits per byte", tuple(rows), low, high, labels, None, (), notes)
+    return Bars("Bits per byte", tuple(rows), low, high, labels, None, (), notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgolf.report.html.parts import Fact, Facts, Notice, Part, Section
+from pgolf.report.html.parts import Fact, KeyFacts, Notice, Part, Section
 from pgolf.report.html.subject import SetPage
 
 PLACE = 10
@@ -33,7 +33,7 @@ def _parts(page: SetPage) -> Iterator[Part]:
         assert best.bpb is not None
         seeds = f"{best.bpb.n} seed{'s' * (best.bpb.n != 1)}"
         facts.append(Fact("lowest mean, bits per byte", f"{best.bpb.mean:.4f}", f"{page.label(best)}, {seeds}"))
-    yield Facts(tuple(facts))
+    yield KeyFacts(tuple(facts))
     for comparison in page.report.comparisons:
         won = comparison.verdict in ("better", "a record by the rule")
         yield Notice(f"{comparison.table.title}: {comparison.sentence}", "good" if won else "")

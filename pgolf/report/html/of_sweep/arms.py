@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pgolf.report.against import described
-from pgolf.report.html.charts import Line, curves, numbers, ticks
-from pgolf.report.html.parts import Charts, Part, Row, Rows, Section, Span
+from pgolf.report.html.charts import Curve, curves, numbers, ticks
+from pgolf.report.html.parts import Bar, Bars, BarSpan, Charts, Part, Section
 from pgolf.report.html.subject import SweepPage
 from pgolf.report.sweep import Arm
 from pgolf.report.sweep_picture import half_interval, numbers_of, numeric_key
@@ -46,9 +46,9 @@ def _over_a_number(scored: Sequence[Arm]) -> Iterator[Charts]:
             half = half_interval(arm)
             bars += [(x, sample.mean - half, sample.mean + half)] if half else []
         told = f"{label or 'bits per byte'}{', divided by Σp' if claims else ''}"
-        lines.append(Line(told, points, colour, dots=True, bars=bars))
+        lines.append(Curve(told, points, colour, dots=True, bars=bars))
         if claims:
-            lines.append(Line(f"{label}, claimed".strip(", "), claims, colour, dots=True, dashed=True))
+            lines.append(Curve(f"{label}, claimed".strip(", "), claims, colour, dots=True, dashed=True))
     chart = curves(f"bits per byte over {key}", lines, x=key, y="bits per byte")
     if chart is not None:
         claimed_told = ("dashed: as claimed, no code length",) if any(line.dashed for line in lines) else ()
@@ -61,7 +61,7 @@ def _mean_claim(arm: Arm) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _scores(scored: Sequence[Arm], page: SweepPage) -> Rows:
+def _scores(scored: Sequence[Arm], page: SweepPage) -> Bars:
     rows, values = [], []
     for arm in scored:
         sample, half = arm.sample, half_interval(arm)
@@ -69,17 +69,17 @@ def _scores(scored: Sequence[Arm], page: SweepPage) -> Rows:
         whisker = (sample.mean - half, sample.mean + half) if half else None
         points = tuple(point.bpb for point in arm.points)
         label = page.arm_label(arm)
-        rows.append(Row(label, described(sample), (), whisker, points, sample.mean))
+        rows.append(Bar(label, described(sample), (), whisker, points, sample.mean))
         values += [*points, sample.mean]
     room = 0.15 * (max(values) - min(values)) or 0.01
     low, high = min(values) - room, max(values) + room
     marks = [tick for tick in ticks(low, high) if low <= tick <= high]
     notes = ("rings: one seed each; dot and bar: their mean and its 95 % interval, cut where it leaves the picture",)
     labels = tuple(zip(marks, numbers(marks), strict=True))
-    return Rows("Bits per byte", tuple(rows), low, high, labels, None, (), notes)
+    return Bars("Bits per byte", tuple(rows), low, high, labels, None, (), notes)
 
 
-def _differences(page: SweepPage) -> Rows | None:
+def _differences(page: SweepPage) -> Bars | None:
     base = page.sweep.base
     if base is None:
         return None
@@ -88,16 +88,16 @@ def _differences(page: SweepPage) -> Rows | None:
         if arm is page.sweep.arms[base]:
             continue
         if arm.paired is None:
-            rows.append(Row(page.arm_label(arm), arm.shown, kind="warn"))
+            rows.append(Bar(page.arm_label(arm), arm.shown, kind="warn"))
             continue
         colour = {"better": 2, "worse": 6}.get(arm.shown, 7)
         low, high = sorted((0.0, arm.paired.mean))
         kind = {"better": "good", "worse": "bad"}.get(arm.shown, "")
         rows.append(
-            Row(
+            Bar(
                 page.arm_label(arm),
                 f"{arm.paired.mean:+.4f}, {arm.shown}",
-                (Span(low, high, colour),),
+                (BarSpan(low, high, colour),),
                 arm.paired.interval,
                 tuple(arm.paired.by_seed.values()),
                 kind=kind,  # type: ignore[arg-type]
@@ -118,4 +118,4 @@ def _differences(page: SweepPage) -> Rows | None:
         "where it leaves the picture; to the left is better",
     )
     title = f"Bits per byte more or less than {page.sweep.arms[base].words or 'as it is'}"
-    return Rows(title, tuple(rows), low, high, labels, 0.0, (), notes)
+    return Bars(title, tuple(rows), low, high, labels, 0.0, (), notes)

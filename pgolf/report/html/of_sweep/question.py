@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgolf.report.html.parts import Fact, Facts, Notice, Pairs, Part, Section
+from pgolf.report.html.parts import Fact, KeyFacts, Notice, Pairs, Part, Section
 from pgolf.report.html.subject import SweepPage
 
 PLACE = 5
@@ -23,6 +23,6 @@ def section(page: SweepPage) -> Section:
         count = f"{sample.n} seed{'s' * (sample.n != 1)}"
         facts.append(Fact("lowest mean, bits per byte", f"{sample.mean:.4f}", f"{arm.words or 'as it is'}, {count}"))
     parts: list[Part] = [Pairs(heads)] if heads else []
-    parts.append(Facts(tuple(facts)))
+    parts.append(KeyFacts(tuple(facts)))
     parts += [Notice(note) for note in sweep.notes]
     return Section("The sweep", tuple(parts))
