@@ -56,13 +56,13 @@ def _run(args: argparse.Namespace) -> None:
     from pgolf.report.experiments import experiments
     from pgolf.report.gather import gather
     from pgolf.report.imports import imported
-    from pgolf.report.page import page
+    from pgolf.report.page import report
     from pgolf.report.reference import read_reference
 
     if not args.paths and not args.import_log:
         raise ConfigError("PATH: name a folder of runs, such as runs/, or --import-log FILE")
     found, others = gather(args.paths, args.score), imported(args.import_log)
-    made = page(
+    made = report(
         experiments(found.entries, _seeds(args.seeds)),
         experiments(others.logs),
         [*found.problems, *others.problems],
@@ -72,7 +72,7 @@ def _run(args: argparse.Namespace) -> None:
         rows_of_others=read_published(args.published) if args.published else (),
         references=[reference for word in args.against for reference in read_reference(word, args.score)],
     )
-    print("\n".join(made.lines(markdown=args.markdown)))
+    print("\n".join(made.page().lines(markdown=args.markdown)))
 
 
 def _seeds(text: str) -> list[int]:

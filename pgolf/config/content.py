@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 STEERING = (
-    *("run_root", "cache_dir", "overwrite", "rerun", "resume", "dry_run", "print_model"),
+    *("run_root", "cache_dir", "overwrite", "rerun", "resume", "dry_run", "print_model", "stop_after"),
     *("notes", "hypothesis", "parent_run", "certify", "eval_ranks"),
 )
 """Where, whether and how often a run is written, what is said about it, and by how many it is scored."""

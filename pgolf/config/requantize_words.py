@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,41 +29,30 @@ _MEANINGLESS = (
 FREE = ("device", "logger", *(key for key in STEERING if key not in _MEANINGLESS))
 
 
-@dataclass(frozen=True)
-class RequantizeWords:
-    """``jobs``: (composed config, words it came from) of each new run. ``final``: validation is scored."""
-
-    jobs: tuple[tuple[Mapping[str, Any], list[str]], ...]
-    final: bool
+Job = tuple[Mapping[str, Any], list[str]]
+"""The composed config of a new run, and the words it came from."""
 
 
-def read_words(run: Path, words: Sequence[str]) -> RequantizeWords:
+def read_words(run: Path, words: Sequence[str]) -> list[Job]:
     """The runs that ``words`` ask for; commas sweep, as with train.py.
 
     Raises ConfigError listing everything wrong with the words, RunError for a folder that holds no run.
     """
     register()
-    final = _final([word for word in words if word.partition("=")[0] == "final"])
-    words = [word for word in words if word.partition("=")[0] != "final"]
     parent = read_config(run / "config.yaml")
     theirs = _their_words(run)
     overrides = preflight(words, conf_dir(), lambda groups: settings(compose([*_kept(theirs, groups), *groups])))
     problems = [problem for override in overrides for problem in _problems(override)]
     if problems:
         raise ConfigError(problems)
-    jobs = []
+    jobs: list[Job] = []
     for ours in itertools.product(*(_choices(override) for override in overrides)):
         effective = [*_kept(theirs, ours), *ours]
         composed = settings(compose(effective))
+        if composed["stop_after"] == "prequant":
+            raise ConfigError("stop_after: nothing is trained here that could be scored before quantization; dev")
         jobs.append((read_only(_merged(parent, composed, ours, run)), effective))
-    return RequantizeWords(tuple(jobs), final)
-
-
-def _final(words: Sequence[str]) -> bool:
-    value = words[-1].partition("=")[2] if words else "true"
-    if value not in ("true", "false"):
-        raise ConfigError(f"final: {value!r} is neither true nor false")
-    return value == "true"
+    return jobs
 
 
 def _their_words(run: Path) -> list[str]:
@@ -80,8 +68,7 @@ def _problems(override: Override) -> Iterator[str]:
     key = override.key_or_group
     if _root(key) not in (*GROUPS, *FREE):
         yield (
-            f"{key}: fixed by the run, whose weights are trained; pgolf requantize takes "
-            f"{', '.join((*GROUPS, *FREE, 'final'))}"
+            f"{key}: fixed by the run, whose weights are trained; pgolf requantize takes {', '.join((*GROUPS, *FREE))}"
         )
     elif override.is_delete() or override.is_add() or override.is_force_add():
         yield f"{key}: can be changed, not added or taken away"

@@ -47,6 +47,13 @@ class Compile(Enum):
     never = "never"
 
 
+class StopAfter(Enum):
+    """Where a run ends before validation is opened: with the dev score of the float weights, or of the artifact."""
+
+    prequant = "prequant"
+    dev = "dev"
+
+
 class Certify(Enum):
     """How much a certificate proves, see ``pgolf.proof.profiles``."""
 
@@ -142,6 +149,7 @@ class Root:
     resume: bool = False
     print_model: bool = False
     dry_run: bool = False
+    stop_after: StopAfter | None = None
     certify: Certify = MISSING  # the budget's, unless more is asked for
     eval_ranks: int = 1
     notes: str = ""

@@ -328,7 +328,8 @@ class Run(Recorder):
         if late:
             self.status = OverBudget.exit_status
             return "over_time", late
-        return "finished", ""
+        stop_after = self.cfg["stop_after"]
+        return "finished", f"validation was not opened, as stop_after={stop_after} asked" if stop_after else ""
 
     def _overran(self) -> str:
         """Why the training of a run by the clock took too long to count; empty where it did not, or is another's."""
@@ -360,5 +361,6 @@ class Run(Recorder):
 
     @property
     def objective(self) -> float:
-        """What a sweep minimises: dev bits per byte of the finished artifact; never validation."""
-        return self.scores["dev"].val_bpb
+        """What a sweep minimises: dev bits per byte of the finished artifact, or of the float weights where the run
+        stopped after those; never validation."""
+        return self.scores["dev" if "dev" in self.scores else "prequant"].val_bpb

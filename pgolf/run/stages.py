@@ -219,10 +219,14 @@ def _score_dev(
         )
 
 
-def export(recorder: Recorder, dataset: Dataset, model: Model, trained: TrainResult) -> Artifact:
-    """Score the float weights on dev, then pack them. A cap that is broken ends the run later, with exit 3."""
+def score_trained(recorder: Recorder, dataset: Dataset, model: Model, trained: TrainResult) -> None:
+    """Score the float weights on dev."""
     with recorder.stage("prequant score"):
         recorder.tell("score", which="prequant", score=score_weights(recorder, model, trained.state, dataset))
+
+
+def export(recorder: Recorder, dataset: Dataset, model: Model, trained: TrainResult) -> Artifact:
+    """Pack the weights. A cap that is broken ends the run later, with exit 3."""
     assert recorder.folder is not None
     path = recorder.folder / "artifact.pgolf"
     packed = pack(recorder, dataset, model, trained, path)

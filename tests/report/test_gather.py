@@ -9,7 +9,7 @@ from pgolf.core.errors import RunError
 from pgolf.report.experiments import experiments
 from pgolf.report.gather import gather
 from pgolf.report.history import RunHistory
-from pgolf.report.page import page
+from pgolf.report.page import report
 from tests.report.making import config, write_run, write_seeds
 
 
@@ -174,5 +174,5 @@ def test_no_value_of_a_result_ends_a_report(tmp_path, value):
         (folder / "result.json").write_text(json.dumps(result))
         found = gather([folder])
         assert len(found.entries) + len(found.problems) >= 1
-        assert "".join(page(experiments(found.entries), [], found.problems, found.configs).lines())
+        assert "".join(report(experiments(found.entries), [], found.problems, found.configs).page().lines())
         assert RunHistory([folder]).chosen([])

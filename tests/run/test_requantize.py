@@ -75,7 +75,7 @@ def test_another_quantizer_makes_a_run_of_its_own_with_all_records(run):
 
 
 def test_a_sweep_scores_dev_and_leaves_validation_closed(run):
-    assert requantize(run, ["quant=int5_rtn,none", "final=false", "hypothesis=bits"]) == 0
+    assert requantize(run, ["quant=int5_rtn,none", "stop_after=dev", "hypothesis=bits"]) == 0
     for name in ("int5_rtn", "no_quant"):
         (folder,) = runs_like(run, f"*-{name}-*/seed=1337")
         facts = result(folder)
@@ -84,8 +84,8 @@ def test_a_sweep_scores_dev_and_leaves_validation_closed(run):
 
 
 def test_single_keys_change_and_everything_else_stays_the_runs(run):
-    ((cfg, _),) = read_words(run, ["quant.embedding_bits=7", "eval.block=64"]).jobs
-    ((own, _),) = read_words(run, []).jobs
+    ((cfg, _),) = read_words(run, ["quant.embedding_bits=7", "eval.block=64"])
+    ((own, _),) = read_words(run, [])
     assert cfg["quant"] == {**own["quant"], "embedding_bits": 7}
     assert cfg["eval"] == {**own["eval"], "block": 64}
     assert {k: v for k, v in cfg.items() if k not in ("quant", "eval")} == {
@@ -99,7 +99,7 @@ def test_words_of_the_runs_old_quantizer_do_not_reach_the_new_one(run, tmp_path)
     copy.mkdir(parents=True)
     (copy / "config.yaml").write_text((run / "config.yaml").read_text())
     (copy / "overrides").write_text("size=tiny\nquant=int6_rtn\nquant.bits=4\n")
-    ((cfg, effective),) = read_words(copy, ["quant=int8_rtn"]).jobs
+    ((cfg, effective),) = read_words(copy, ["quant=int8_rtn"])
     assert cfg["quant"]["bits"] == 8 and effective == ["size=tiny", "quant=int8_rtn"]
 
 
@@ -113,7 +113,7 @@ def test_words_of_the_runs_old_quantizer_do_not_reach_the_new_one(run, tmp_path)
         (["quant.bitts=6"], "Did you mean 'bits'?"),
         (["~quant.bits"], "can be changed, not added or taken away"),
         (["quant.bits=9"], "quant.bits: 9 is out of range"),
-        (["final=maybe"], "neither true nor false"),
+        (["stop_after=prequant"], "nothing is trained here"),
         (["overwrite=true"], "rerun=true keeps both"),
     ],
 )
@@ -158,8 +158,8 @@ def test_a_script_that_can_score_but_not_train_is_announced():
 
 
 def test_one_combination_that_cannot_be_leaves_the_others_their_turn(run, capsys):
-    words = ["quant=int5_rtn", "quant.bits=4,3", "final=false"]
-    assert requantize(run, [words[0], "quant.bits=4", "final=false"]) == 0
+    words = ["quant=int5_rtn", "quant.bits=4,3", "stop_after=dev"]
+    assert requantize(run, [words[0], "quant.bits=4", "stop_after=dev"]) == 0
     assert requantize(run, words) == 2
     assert "overwrite=true" in capsys.readouterr().err
     assert sum(result(folder)["status"] == "finished" for folder in runs_like(run, "*int5_rtn*/seed=1337")) >= 2
