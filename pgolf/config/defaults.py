@@ -51,7 +51,7 @@ def experiment_choices(conf: Path, experiment: str) -> dict[str, Choice]:
     path = conf / "experiment" / f"{experiment}.yaml"
     for entry in reversed(_defaults_list(path)) if path.is_file() else ():
         if isinstance(entry, str) and "/" not in entry and entry != "_self_":
-            found = experiment_choices(conf, entry) | found  # Hydra takes the last of several, and the file's own before
+            found = experiment_choices(conf, entry) | found  # of several the last wins, and the file's own before all
         elif isinstance(entry, dict):
             found |= {key.removeprefix("override ").removeprefix("/"): chosen for key, chosen in entry.items()}
     return found

@@ -70,7 +70,7 @@ def _of_recipe(conf: Path, choices: Mapping[str, Any]) -> dict[str, Any]:
 def _with_parts(
     conf: Path, path: str, cfg: Mapping[str, Any], choices: Mapping[str, Any], of_recipe: Mapping[str, Any]
 ) -> str:
-    """An option and, where they are not those of its file or of the recipe, its children: ``baseline+p4+smear_gate``."""
+    """An option and those of its children that are neither its file's nor the recipe's: ``baseline+p4+smear_gate``."""
     option = str(choices[path])
     own = child_choices(conf, path, option)
     children = [group for group in GROUPS if group.path.rpartition("/")[0] == path]

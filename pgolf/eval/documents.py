@@ -1,9 +1,10 @@
 """Documents apart: each is predicted from itself alone, several of them beside each other.
 
 Rule: of a document position i is predicted from the positions max(0, e−W) … i, e the next multiple of S after i: the
-context grows inside the document up to the window and then slides by the stride. Where a window begins follows from the
-position, never from where the document ends; a stride need not divide the window (#1855: 48 of 2,048). ``batch_documents`` B go side by side, in the order of the stream; when
-all of them have ended, the next B begin. What ends a document is its successor's BOS, once it is known.
+context grows inside the document up to the window and then slides by the stride, which need not divide it (#1855: 48 of
+2,048). Where a window begins follows from the position, never from where the document ends. ``batch_documents`` B go
+side by side, in the order of the stream; when all of them have ended, the next B begin. What ends a document is its
+successor's BOS, once it is known.
 Source: #77's evaluation (spec ttt §3.1), there with adapters; attention cut at BOS: spec validity §6, schedule 4.
 Bytes: none. Time: as ``sliding``, less what short documents save. A decoder runs one pass for a token of each of the B:
 the more, the quicker, until the longest of them is alone.

@@ -6,9 +6,6 @@ looked at here.
 
 from __future__ import annotations
 
-import json
-import os
-
 import pytest
 import torch
 
@@ -18,11 +15,11 @@ from pgolf.core.process import Process
 from pgolf.run import stages
 from pgolf.run.recorder import Recorder
 from pgolf.run.rules import check
-from tests import warm
 
 RECIPES = [name for name in options(conf_dir(), "experiment") if "_eval" not in name]
 PUBLISHED = [name for name in RECIPES if f"{name}_valid" in RECIPES]
 UNORDERED = "pr1855"  # its rows are sound, its order has to be told
+SPARSE = "pr187"  # each of its eight caches sees too little of so short a text
 # Everything of a run but its certificate, in this process.
 QUICK = ["size=tiny", "tokenizer=bytes", "hook=[wallclock]", "budget.subset_tokens=1200", "device=cpu"]
 # One each whose parts the others do not have; all of them among the slow ones.
@@ -73,7 +70,7 @@ def test_a_recipe_goes_from_text_to_a_score_whose_rows_say_whether_it_is_a_code_
     heard = road(name, cache, tmp_path)
     final = heard.scores["final"]
     assert set(heard.scores) == {"prequant", "roundtrip", "dev", "final"}
-    assert (final.sum_p_max > 1.01) == (name in PUBLISHED and name != UNORDERED)
+    assert (final.sum_p_max > 1.01) == (name in PUBLISHED and name not in (UNORDERED, SPARSE))
     assert (final.side_bits > 0) == (name == UNORDERED)
     assert ("once" in heard.said) == (heard.scores["dev"] is heard.scores["roundtrip"]) == (name == "baseline")
 
