@@ -62,7 +62,8 @@ def read_words(argv: Sequence[str], several: str = SEVERAL[0]) -> EvalWords:
     rest = [word for word in argv if word.partition("=")[0] not in OWN]
     if not own.get("artifact"):
         raise ConfigError("artifact: which one? python eval.py artifact=runs/<name>/seed=<n>/artifact.pgolf")
-    preflight(rest, conf_dir(), lambda words: settings(compose(words)), sweeps=False, several=several)
+    whole = [*rest, *_beside_experiment(rest)]
+    preflight(whole, conf_dir(), lambda words: settings(compose(words)), sweeps=False, several=several)
     chosen: list[str] = []
     changed: list[str] = []
     fixed: list[str] = []
@@ -83,13 +84,25 @@ def read_words(argv: Sequence[str], several: str = SEVERAL[0]) -> EvalWords:
             )
     if fixed:
         raise ConfigError(fixed)
-    cfg = compose(rest)
+    cfg = compose(whole)
     scaled = {group: tuple(str(key) for key in cfg[group] if scales(cfg[group], str(key))) for group in OVERRIDABLE}
     artifact = place(own["artifact"])
     out = place(own["out"]) if own.get("out") else artifact.with_name("certificate.eval.json")
     found = settings(cfg)
     loggers = found["logger"] if logs else {}
     return EvalWords(artifact, out, found, tuple(dict.fromkeys(chosen)), tuple(changed), scaled, loggers)
+
+
+def _beside_experiment(words: Sequence[str]) -> list[str]:
+    """Of a whole recipe the evaluation alone is taken: its text, budget and size are as without it."""
+    from pgolf.config.compose import conf_dir
+    from pgolf.config.defaults import root_choices
+
+    given = {word.partition("=")[0] for word in words}
+    if EXPERIMENT not in given:
+        return []
+    usual = root_choices(conf_dir())
+    return [f"{group}={usual[group]}" for group in ("size", "budget", "data", "tokenizer") if group not in given]
 
 
 def read_several(argv: Sequence[str]) -> dict[str, EvalWords]:

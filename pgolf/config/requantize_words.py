@@ -11,8 +11,10 @@ from hydra.core.override_parser.types import Override
 
 from pgolf.config.compose import compose, conf_dir, read_config, settings
 from pgolf.config.content import STEERING
+from pgolf.config.defaults import experiment_choices
+from pgolf.config.eval_words import EXPERIMENT, OVERRIDABLE
 from pgolf.config.groups import group_of
-from pgolf.config.preflight import preflight
+from pgolf.config.preflight import options, preflight
 from pgolf.config.readonly import read_only, thaw
 from pgolf.config.schema import register
 from pgolf.core.command import read_overrides
@@ -41,6 +43,7 @@ def read_words(run: Path, words: Sequence[str]) -> list[Job]:
     register()
     parent = read_config(run / "config.yaml")
     theirs = _their_words(run)
+    words = [one for word in words for one in _unfolded(word)]
     overrides = preflight(words, conf_dir(), lambda groups: settings(compose([*_kept(theirs, groups), *groups])))
     problems = [problem for override in overrides for problem in _problems(override)]
     if problems:
@@ -64,11 +67,23 @@ def _their_words(run: Path) -> list[str]:
         raise RunError(f"{run}: no run folder; its words cannot be read ({error.strerror or error})") from error
 
 
+def _unfolded(word: str) -> list[str]:
+    """Of an experiment its evaluation, group by group; any other word as it is."""
+    key, _, name = word.partition("=")
+    if key != EXPERIMENT or name not in options(conf_dir(), EXPERIMENT):
+        return [word]
+    chosen = experiment_choices(conf_dir(), name)
+    return [f"{group}={chosen[group]}" for group in OVERRIDABLE if group in chosen]
+
+
 def _problems(override: Override) -> Iterator[str]:
     key = override.key_or_group
-    if _root(key) not in (*GROUPS, *FREE):
+    if key == EXPERIMENT:
+        yield f"{key}: one at a time, and its evaluation is taken: {key}=pr1026_valid"
+    elif _root(key) not in (*GROUPS, *FREE):
         yield (
-            f"{key}: fixed by the run, whose weights are trained; pgolf requantize takes {', '.join((*GROUPS, *FREE))}"
+            f"{key}: fixed by the run, whose weights are trained; pgolf requantize takes "
+            f"{', '.join((*GROUPS, EXPERIMENT, *FREE))}"
         )
     elif override.is_delete() or override.is_add() or override.is_force_add():
         yield f"{key}: can be changed, not added or taken away"

@@ -41,7 +41,8 @@ class ScoredText:
 class ReportedRun:
     """``source``: folder or file. ``name``, ``key``: whose mean it may be part of, and what tells configs of one name
     apart. None is not known. ``excluded``: why the score does not count, "" where it does; ``notes``: what else a
-    reader must know. ``claimed``: a published number that nobody has proved here.
+    reader must know. ``claimed_bpb``: without what a decoder must be told besides.
+    ``claimed``: a published number that nobody has proved here.
     """
 
     source: Path
@@ -57,6 +58,7 @@ class ReportedRun:
     quantized_bpb: float | None = None
     val_bpb: float | None = None
     val_loss: float | None = None
+    claimed_bpb: float | None = None
     sum_p_mean: float | None = None
     sum_p_max: float | None = None
     renormalised_bpb: float | None = None
@@ -115,6 +117,7 @@ def entry_of(folder: Path, result: Mapping[str, Any], data: str, which: str = "f
         quantized_bpb=_bpb(fields, "roundtrip"),
         val_bpb=_bpb(fields, which),
         val_loss=fields.number(f"scores.{which}.val_loss") if score else None,
+        claimed_bpb=fields.number(f"scores.{which}.claimed_bpb") if score else None,
         sum_p_mean=fields.number(f"scores.{which}.sum_p_mean") if score else None,
         sum_p_max=fields.number(f"scores.{which}.sum_p_max") if score else None,
         renormalised_bpb=fields.number(f"scores.{which}.renormalised_bpb") if score else None,

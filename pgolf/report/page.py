@@ -1,4 +1,5 @@
-"""The whole report: what it found, and its text: experiments, what is not counted, differences, verdicts."""
+"""The whole report: what it found, and its text: experiments, claims beside ours, what is not counted, differences,
+verdicts."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 
 from pgolf.report.ablation import Ablation, PublishedRow, ablation, base_of
 from pgolf.report.against import Comparison, Reference, compared
+from pgolf.report.claims import claims_table
 from pgolf.report.entry import ReportedRun
 from pgolf.report.experiments import Experiment
 from pgolf.report.gather import Problem
@@ -59,6 +61,8 @@ class Report:
     def page(self) -> Page:
         tables = [seed_table(one) for one in (*self.ours, *self.published)]
         tables += [row_table(self.rows)] if self.rows else []
+        claims = claims_table(*([run for one in found for run in one.runs] for found in (self.ours, self.published)))
+        tables += [claims] if claims else []
         left_out = self.not_counted
         tables += [left_out] if left_out else []
         tables += [self.ablation.table()] if self.ablation else []

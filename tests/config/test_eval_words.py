@@ -80,6 +80,17 @@ def test_of_an_experiment_the_evaluation_is_taken_whole_and_words_go_before_it(t
     assert list(overrides(tmp_path, "experiment=pr1026_eval", "ngram=none")) == ["mixer"]
 
 
+def test_of_a_whole_recipe_the_evaluation_alone_is_taken_at_the_sizes_of_the_words(tmp_path):
+    for name in ("pr187", "pr687_valid", "pr1026", "pr1855"):
+        base = name.removesuffix("_valid")
+        of_it, alone = name, name.replace(base, f"{base}_eval")
+        assert overrides(tmp_path, f"experiment={of_it}") == overrides(tmp_path, f"experiment={alone}")
+        words = [f"artifact={tmp_path / 'a.pgolf'}", f"experiment={of_it}"]
+        settings = read_words(words).settings
+        assert settings["data"]["_target_"] == "pgolf.data.sotu.Sotu" and settings["budget"]["name"] == "laptop"
+        assert read_words([*words, "size=tiny", "data=tiny"]).settings["size"]["name"] == "tiny"
+
+
 def test_several_values_are_read_one_by_one_each_with_a_certificate_of_its_own(tmp_path):
     words = [
         f"artifact={tmp_path / 'a.pgolf'}",

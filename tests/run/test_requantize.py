@@ -142,6 +142,21 @@ def test_other_words_are_refused_by_name(run, words, expected):
     assert (run / "weights.pt").is_file()
 
 
+def test_of_an_experiment_its_evaluation_is_taken(run):
+    ((cfg, effective),) = read_words(run, ["experiment=pr1026_valid", "mixer.share=0.3"])
+    ((own, _),) = read_words(run, [])
+    assert cfg["mixer"]["_target_"].endswith(".Surprise") and cfg["mixer"]["share"] == 0.3
+    assert cfg["ngram"]["_target_"].endswith(".StrictBackoff") and cfg["eval"]["_target_"].endswith(".Sliding")
+    assert {key: cfg[key] for key in ("arch", "size", "data", "quant")} == {
+        key: own[key] for key in ("arch", "size", "data", "quant")
+    }
+    assert not any(word.startswith("experiment") for word in effective)
+    with pytest.raises(ConfigError, match="experiment: one at a time"):
+        read_words(run, ["experiment=pr1026,pr1026_valid"])
+    with pytest.raises(ConfigError, match="no 'pr1027' in conf/experiment"):
+        read_words(run, ["experiment=pr1027"])
+
+
 def test_all_wrong_words_are_named_at_once(run):
     with pytest.raises(ConfigError) as caught:
         read_words(run, ["arch=baseline", "seed=2", "compressor=zlib"])
