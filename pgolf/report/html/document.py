@@ -20,7 +20,7 @@ from pgolf.core.registry import modules_of
 from pgolf.report.html import of_run, of_set, of_sweep
 from pgolf.report.html.parts import Notice, Section
 from pgolf.report.html.printable import printable
-from pgolf.report.html.subject import RunPage, SetPage, SweepPage, fallen, set_page, subjects
+from pgolf.report.html.subject import RunPage, SetPage, SweepPage, fallen, subjects, sweep_page
 from pgolf.report.page import Report
 from pgolf.report.sweep import SweepReport
 from pgolf.report.table import Table
@@ -45,9 +45,9 @@ def write_page(out: Path, report: Report, which: str = "final", sweep: SweepRepo
 
 def page_text(report: Report, which: str = "final", sweep: SweepReport | None = None) -> str:
     if sweep is not None:
-        runs = set_page(report, which)
-        about = SweepPage(sweep, runs)
-        return _written(sweep.file.name, str(sweep.file.path), [*_made(of_sweep, about), *_made(of_set, runs, _TOLD)])
+        about = sweep_page(sweep, report, which)
+        placed = [*_made(of_sweep, about), *_made(of_set, about.set, _TOLD)]
+        return _written(sweep.file.name, str(sweep.file.path), placed)
     subject = subjects(report, which)
     if isinstance(subject, RunPage):
         return _written(subject.name, f"{subject.label}, {subject.folder}", _made(of_run, subject))

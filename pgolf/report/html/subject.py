@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pgolf.config.saved import read_saved
+from pgolf.config.saved import holds, read_saved
 from pgolf.core.errors import RunError
 from pgolf.report.entry import Fields, ReportedRun
 from pgolf.report.evidence import Evidence, evidence_of
@@ -53,11 +53,13 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True)
 class SetPage:
-    """Several runs: ``runs`` are those whose folders are at hand, by folder."""
+    """Several runs: ``runs`` are those whose folders are at hand, by folder. ``names``: what a sweep calls its
+    experiments, by their key."""
 
     report: Report
     runs: Mapping[Path, RunPage]
     which: str
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def experiments(self) -> tuple[Experiment, ...]:
@@ -65,6 +67,8 @@ class SetPage:
 
     def label(self, one: Experiment) -> str:
         """What tells an experiment from the others: in what it differs from the base, where there is one."""
+        if one.key in self.names:
+            return self.names[one.key]
         for change in self.report.ablation.changes if self.report.ablation else ():
             if change.experiment is one:
                 return change.words
@@ -91,6 +95,17 @@ class SweepPage:
     def arm_label(self, arm: Arm) -> str:
         is_base = self.sweep.base is not None and arm is self.sweep.arms[self.sweep.base]
         return ("(base) " if is_base else "") + (arm.words or "as it is")
+
+
+def sweep_page(sweep: SweepReport, report: Report, which: str) -> SweepPage:
+    """An experiment is called by the arm whose words hold for its config, the most words where several do."""
+    page = SweepPage(sweep, set_page(report, which))
+    names = {}
+    for key, cfg in report.configs.items():
+        fitting = [arm for arm in sweep.arms if all(holds(cfg, word) for word in arm.words.split() if "=" in word)]
+        if fitting:
+            names[key] = page.arm_label(max(fitting, key=lambda arm: len(arm.words.split())))
+    return replace(page, set=replace(page.set, names=names))
 
 
 def subjects(report: Report, which: str) -> RunPage | SetPage:

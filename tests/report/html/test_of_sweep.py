@@ -10,6 +10,7 @@ from pgolf.report.html.document import page_text
 from pgolf.report.page import report
 from pgolf.report.sweep import Arm, Paired, Point, SweepReport, Unseen
 from tests.report.html.telling import Markup, fetched, report_of, write_full
+from tests.report.making import config
 
 HOSTILE = "<script>alert(1)</script>\x1b"
 HEADS = {"Question": f"does it pay? {HOSTILE}", "Command": "python train.py", "Cost": "", "Answer": "not run yet."}
@@ -83,3 +84,11 @@ def test_the_page_of_a_sweep_whose_base_has_not_run_is_written(tmp_path, capsys)
     text = Markup(out.read_text()).text
     assert "which two neighbouring layers should be visited twice?" in text and "1.1196" in text
     assert f"{out.stat().st_size:,} bytes" in capsys.readouterr().err
+
+
+def test_the_runs_of_a_sweep_are_called_by_their_arms(tmp_path):
+    write_full(tmp_path, "x")
+    write_full(tmp_path, "y", cfg=config(optimizer__matrix_lr=0.03), seed=2)
+    arms = [arm(f"optimizer.matrix_lr={rate}", [1.2, 1.3]) for rate in (0.02, 0.03)]
+    text = told(sweep_of(*arms), report_of(tmp_path)).text
+    assert "(base) optimizer.matrix_lr=0.02, seed 1" in text and "optimizer.matrix_lr=0.03, seed 2" in text

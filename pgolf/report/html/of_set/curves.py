@@ -8,7 +8,7 @@ from pgolf.report.html.subject import SetPage
 from pgolf.report.metrics import means
 
 PLACE = 50
-MOST_RUNS, MOST_DOTTED, MOST_POINTS_OF_ALL, MOST_POINTS, LEAST_POINTS = 120, 24, 5000, 150, 12
+MOST_RUNS, MOST_DOTTED, MOST_POINTS_OF_ALL, MOST_POINTS, LEAST_POINTS = 120, 24, 1000, 150, 30
 _FROM = 0.1  # of the run: before it every loss falls so steeply that nothing else would be seen
 _PICTURES = (
     ("train_loss", "step", "training loss", "steps", "nats per token"),

@@ -1,4 +1,4 @@
-"""Every experiment's seeds with their mean and deviation, as a picture and as tables."""
+"""Every experiment's seeds with their mean and deviation, as a picture and as tables; a sweep has its own picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def section(page: SetPage) -> Section | None:
     tables += [row_table(page.report.rows)] if page.report.rows else []
     if not tables:
         return None
-    parts: list[Part] = [] if (picture := _picture(page)) is None else [picture]
+    parts: list[Part] = [] if page.names or (picture := _picture(page)) is None else [picture]
     parts += tables[:MOST_OPEN]
     parts += [Folded(table.title, (table,)) for table in tables[MOST_OPEN:]]
     return Section("Seeds", tuple(parts))
