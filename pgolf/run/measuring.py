@@ -57,7 +57,7 @@ PASSES = (
 def measure(sweep: SweepFile, runs: Sequence[Path]) -> int:
     """Measure what is not measured yet; returns the worst exit status. A job that fails is told, and the others go on.
 
-    Raises RunError for a folder that holds no run.
+    Raises RunError for a folder that holds no run, ConfigError for words beside the axes.
     """
     assert sweep.by != "train"
     console, ends = Console(), list[JobEnd]()
@@ -65,6 +65,11 @@ def measure(sweep: SweepFile, runs: Sequence[Path]) -> int:
     for run in runs:
         if not (run / ARTIFACT).is_file():
             raise RunError(f"{run}: no artifact in it; pgolf sweep takes folders of finished runs")
+    if sweep.beside:  # what is wrong with them is wrong with all jobs
+        if sweep.by == "compare":
+            evaluation_words([f"artifact={runs[0] / ARTIFACT}", *sweep.beside])
+        else:
+            requantize_words(runs[0], sweep.beside)
     for run in runs:
         names = {job: f"{run.parent.name}/{run.name} {sweep.label(job)}" for job in sweep.jobs}
         weights = hashlib.sha256((run / ARTIFACT).read_bytes()).hexdigest()

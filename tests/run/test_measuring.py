@@ -72,3 +72,5 @@ def test_what_cannot_be_swept_over_is_named(sweep, tmp_path, capsys):
     assert "no finished run with an artifact there" in capsys.readouterr().err
     assert main(["sweep", str(file), str(tmp_path / "nowhere")]) == 2
     assert "there is nothing here" in capsys.readouterr().err
+    assert main(["sweep", str(file), str(tmp_path / "runs"), "-w", "nope=1"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1  # not once a job
