@@ -55,6 +55,7 @@ def road(name, cache, out):
     stages.rehearse(heard, dataset, stages.composed(heard, dataset, trainer.model))
     trained = stages.fit(heard, trainer)
     with torch.no_grad():
+        stages.score_trained(heard, dataset, trainer.model, trained)
         evaluation = stages.score_dev(heard, dataset, stages.export(heard, dataset, trainer.model, trained))
         stages.score_validation(heard, evaluation, dataset)
     return heard
