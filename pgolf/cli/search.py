@@ -30,13 +30,13 @@ def _run(args: argparse.Namespace) -> int:
     from pgolf.config.sweep_file import read_sweep
     from pgolf.core.errors import ConfigError
     from pgolf.report.table import Table
-    from pgolf.run.search import Plan, by_train_py, search
+    from pgolf.run.search import SearchPlan, by_train_py, search
 
     sweep = read_sweep(args.file, args.words)
     if sweep.by != "search":
         raise ConfigError(f"{args.file}: study.by: search makes a space of a sweep file, with study.trials")
     root = Path(sweep.settings(())["run_root"])
-    plan = Plan(sweep.name, sweep.space, sweep.fixed, sweep.trials, sweep.rungs, sweep.factor)
+    plan = SearchPlan(sweep.name, sweep.space, sweep.fixed, sweep.trials, sweep.rungs, sweep.factor)
     trials = search(plan, root, by_train_py(conf_dir().parent / "train.py", sweep))
     rows = tuple(
         (str(trial.number), " ".join(trial.words), f"{trial.best:.4f}", str(max(trial.scores, default=0)), trial.state)

@@ -26,7 +26,7 @@ from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
-from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, Earlier, Job, sweep_job
+from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, EarlierRuns, Job, sweep_job
 from pgolf.core.command import complain, home
 from pgolf.core.errors import ConfigError, UserError, did_you_mean
 from pgolf.core.jobs import FINISHED, JobEnd, append_end, read_ends, summary
@@ -73,7 +73,7 @@ def note_status(status: int) -> None:
         append_end(Path(place), JobEnd(0, "", "", status, FINISHED, "", 0.0))
 
 
-def run_job(job: Job, cfg: DictConfig, earlier: Callable[[Any], Earlier]) -> float:
+def run_job(job: Job, cfg: DictConfig, earlier: Callable[[Any], EarlierRuns]) -> float:
     """Run one job of ``hydra.main``. Returns its objective, infinity where it must not win a search.
 
     ``job(settings, overrides)`` returns (objective, exit status). A UserError becomes a message and a status.

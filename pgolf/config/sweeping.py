@@ -35,7 +35,7 @@ CRASHED = 1
 Job = Callable[[dict[str, Any], list[str]], "tuple[float, int]"]
 
 
-class Kept(Protocol):
+class KeptRun(Protocol):
     """A complete run; see ``pgolf.track.earlier``."""
 
     @property
@@ -46,11 +46,11 @@ class Kept(Protocol):
     def line(self) -> str: ...
 
 
-class Earlier(Protocol):
+class EarlierRuns(Protocol):
     """What an earlier attempt at a job has left."""
 
     @property
-    def kept(self) -> Kept | None: ...
+    def kept(self) -> KeptRun | None: ...
     @property
     def resumable(self) -> bool: ...
 
@@ -86,7 +86,7 @@ def _alone(at_a_time: int) -> AbstractContextManager[Any]:
     return redirect_stdout(open(os.devnull, "w")) if at_a_time > 1 else nullcontext()
 
 
-def sweep_job(job: Job, cfg: DictConfig, hydra: Any, words: list[str], earlier: Callable[[Any], Earlier]) -> float:
+def sweep_job(job: Job, cfg: DictConfig, hydra: Any, words: list[str], earlier: Callable[[Any], EarlierRuns]) -> float:
     """Run one job, or keep what it has come to before; whatever happens is told, and only a signal goes on."""
     number, at_a_time = int(hydra.job.num), at_once(hydra.launcher)
     jobs = jobs_of(hydra.sweeper.get("params") or {}, json.loads(os.environ.get(WORDS, "[]")))

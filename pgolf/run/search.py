@@ -29,7 +29,7 @@ WORDS, RUNG = "words", "budget.train_steps"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SearchPlan:
     """``rungs``: training steps, ascending, for halving by ``factor``; none for a random search."""
 
     name: str
@@ -56,7 +56,7 @@ class Trial:
         return self.scores[max(self.scores)] if self.scores else math.inf
 
 
-def search(plan: Plan, folder: Path, objective: Objective, say: Callable[[str], None] = print) -> list[Trial]:
+def search(plan: SearchPlan, folder: Path, objective: Objective, say: Callable[[str], None] = print) -> list[Trial]:
     """Run what is left of ``plan``; ``folder`` holds its file. Raises ConfigError, and RunError without Optuna."""
     optuna = _optuna()
     if not plan.axes:
@@ -79,7 +79,7 @@ def search(plan: Plan, folder: Path, objective: Objective, say: Callable[[str], 
 
 
 def _run(
-    trial: Any, words: Sequence[str], plan: Plan, objective: Objective, say: Callable[[str], None]
+    trial: Any, words: Sequence[str], plan: SearchPlan, objective: Objective, say: Callable[[str], None]
 ) -> tuple[float, bool]:
     """The score, and whether the trial ended early."""
     value = math.inf
@@ -96,7 +96,7 @@ def _run(
     return value, False
 
 
-def _study(optuna: Any, plan: Plan, folder: Path) -> Any:
+def _study(optuna: Any, plan: SearchPlan, folder: Path) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{plan.name}.search"
     storages = optuna.storages

@@ -9,7 +9,7 @@ from pgolf.core.errors import ConfigError
 
 pytest.importorskip("optuna")
 
-from pgolf.run.search import Plan, search
+from pgolf.run.search import SearchPlan, search
 
 SPACE = (
     Axis("optimizer", ("adam", "muon")),
@@ -57,7 +57,7 @@ def test_what_is_no_interval_is_named(interval):
 
 
 def test_a_random_search_draws_inside_the_space(tmp_path):
-    trials = search(Plan("s", SPACE, ("seed=1",), trials=8), tmp_path, loss, quiet)
+    trials = search(SearchPlan("s", SPACE, ("seed=1",), trials=8), tmp_path, loss, quiet)
     assert [trial.state for trial in trials] == ["complete"] * 8 and len({trial.words for trial in trials}) == 8
     for trial in trials:
         found = said(trial.words)
@@ -66,7 +66,7 @@ def test_a_random_search_draws_inside_the_space(tmp_path):
 
 
 def test_halving_gives_more_steps_to_the_better_ones_alone(tmp_path):
-    plan = Plan("s", SPACE, (), trials=18, rungs=(10, 100), factor=3)
+    plan = SearchPlan("s", SPACE, (), trials=18, rungs=(10, 100), factor=3)
     trials = search(plan, tmp_path, loss, quiet)
     first = [trial.scores[10] for trial in trials]
     promoted = [trial for trial in trials if 100 in trial.scores]
@@ -76,7 +76,7 @@ def test_halving_gives_more_steps_to_the_better_ones_alone(tmp_path):
 
 
 def test_a_killed_search_goes_on_with_what_it_had_begun(tmp_path):
-    plan, done = Plan("s", SPACE, (), trials=5), []
+    plan, done = SearchPlan("s", SPACE, (), trials=5), []
 
     def killed_at_three(words):
         done.append(list(words))
@@ -94,11 +94,11 @@ def test_a_killed_search_goes_on_with_what_it_had_begun(tmp_path):
 
 
 def test_a_failed_trial_is_shown_and_wins_nothing(tmp_path):
-    trials = search(Plan("s", SPACE, (), trials=2), tmp_path, lambda words: math.inf, quiet)
+    trials = search(SearchPlan("s", SPACE, (), trials=2), tmp_path, lambda words: math.inf, quiet)
     assert [(trial.state, trial.best) for trial in trials] == [("failed", math.inf)] * 2
 
 
 def test_a_search_over_another_space_is_not_mixed_in(tmp_path):
-    search(Plan("s", SPACE, (), trials=1), tmp_path, loss, quiet)
+    search(SearchPlan("s", SPACE, (), trials=1), tmp_path, loss, quiet)
     with pytest.raises(ConfigError, match="another space"):
-        search(Plan("s", SPACE[:2], (), trials=1), tmp_path, loss, quiet)
+        search(SearchPlan("s", SPACE[:2], (), trials=1), tmp_path, loss, quiet)
