@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from pgolf.bench.figures import Reading
+from pgolf.bench.rounds import Setting, shares, taken
 from pgolf.core.command import at_least, guarded
 
 if TYPE_CHECKING:
@@ -52,6 +54,52 @@ def _run(arguments: argparse.Namespace) -> None:
             rows.append((question, f"{len(found):,}", *(f"{seconds:.2f}" for seconds in spent)))
     header = ("question", "runs", "CPU s", "wall s")
     print("\n".join(Table(f"history of {arguments.runs:,} runs", header, tuple(rows)).text()))
+
+
+def session(setting: Setting) -> Session:
+    return Session(setting)
+
+
+class Session:
+    """Its part in the table of ``pgolf bench``: every question, and the report, beside reading the files alone."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.count = 6 if setting.tiny else 300
+        self.folder = TemporaryDirectory(prefix="pgolf-runs-")
+        self.root = Path(self.folder.name)
+        make_runs(self.root, self.count)
+        self.size = {"runs": self.count}
+
+    def round(self) -> Sequence[Reading]:
+        from pgolf.report.history import RunHistory
+
+        reading = taken(lambda: [path.read_bytes() for path in self.root.glob("*/*/result.json")])
+        found = []
+        for question, (filters, sort) in _QUESTIONS.items():
+            spent = taken(lambda filters=filters, sort=sort: RunHistory([self.root]).chosen(filters, sort))
+            parts = {"reading files": min(reading, spent), "parsing, checking, sorting": max(spent - reading, 0.0)}
+            found.append(_reading(question, self.count, spent, reading, shares(parts)))
+        report = taken(lambda: report_lines(self.root))
+        parts = {"reading files": min(reading, report), "parsing, statistics": max(report - reading, 0.0)}
+        return [*found, _reading("report", self.count, report, reading, shares(parts))]
+
+    def close(self) -> None:
+        self.folder.cleanup()
+
+
+def _reading(name: str, count: int, seconds: float, least: float, where: str) -> Reading:
+    return Reading(name, count / seconds, "runs/s", floor=count / least, of="reading result.json", where=where)
+
+
+def report_lines(root: Path) -> list[str]:
+    """What ``pgolf report`` prints of the runs below ``root``."""
+    from pgolf.report.experiments import experiments
+    from pgolf.report.gather import gather
+    from pgolf.report.page import page
+
+    found = gather([root], "final")
+    made = page(experiments(found.entries, []), experiments([]), found.problems, found.configs)
+    return made.lines(markdown=False)
 
 
 def make_runs(root: Path, count: int) -> None:

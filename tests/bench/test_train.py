@@ -8,7 +8,8 @@ import torch
 
 from pgolf.arch.attention.layer import Attention
 from pgolf.cli.main import main
-from pgolf.train.flops import matmul_peak, training_flops
+from pgolf.core.peaks import matmul_peak
+from pgolf.train.flops import training_flops
 from tests.helpers import tiny_model
 
 WINDOW = 32
