@@ -34,20 +34,16 @@ theirs, ours = sys.argv[1:3]
 sys.path.insert(0, theirs)
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
-def lend(name):
-    path = os.path.join(ours, *name.split(".")) + ".py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-import pgolf, pgolf.bench
+import pgolf, pgolf.bench, pgolf.core
 pgolf.bench.__path__[:] = [os.path.join(ours, "pgolf", "bench")]
-for name, wanted in (("pgolf.core.command", "at_least"), ("pgolf.core.peaks", "matmul_peak")):
-    try:
-        getattr(importlib.import_module(name), wanted)
-    except (ImportError, AttributeError):
-        lend(name)
 if importlib.util.find_spec("pgolf.core.make") is None:  # where it was before
     sys.modules["pgolf.core.make"] = importlib.import_module("pgolf.config.make")
+pgolf.core.__path__.append(os.path.join(ours, "pgolf", "core"))  # what is not there, such as peaks
+if not hasattr(importlib.import_module("pgolf.core.command"), "at_least"):
+    path = os.path.join(ours, "pgolf", "core", "command.py")
+    spec = importlib.util.spec_from_file_location("pgolf.core.command", path)
+    sys.modules["pgolf.core.command"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["pgolf.core.command"])
 from pgolf.bench.against import serve
 serve(answers, sys.argv[3])
 """

@@ -24,7 +24,8 @@ class Stepper:
 
         cfg = settings(compose(words))
         torch.manual_seed(0)
-        vocab_size = cfg["tokenizer"]["vocab_size"]
+        given = cfg["tokenizer"].get("vocab_size")  # bytes have none
+        vocab_size = make(cfg["tokenizer"]).vocab_size if given is None else given
         self.window, self.tokens = cfg["train"]["window"], cfg["train"]["batch_tokens"]
         self.model = make(cfg["arch"], vocab_size=vocab_size, bos_id=1)
         self.optimizer = make(cfg["optimizer"], model=self.model)

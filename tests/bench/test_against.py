@@ -13,7 +13,7 @@ from pgolf.bench.rounds import Setting
 from pgolf.cli.main import main
 from pgolf.core.errors import UserError
 
-TINY = Setting((1,), tiny=True)
+HERE = Path(against.__file__).parents[1]
 
 
 def test_rounds_take_turns_and_each_begins_as_often():
@@ -33,19 +33,64 @@ def test_rounds_take_turns_and_each_begins_as_often():
     assert found.notes == ("x: old alone: only there", "x: new alone: only here")
 
 
-@pytest.fixture
-def older(tmp_path):
+def tree(root, toy="", **files):
     """A checkout with as little as there was at first: names, errors, settings, and no more."""
     for package in ("", "core", "bench", "config"):
-        (tmp_path / "pgolf" / package).mkdir(parents=True, exist_ok=True)
-        (tmp_path / "pgolf" / package / "__init__.py").touch()
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "config.yaml").touch()
-    errors = Path(against.__file__).parents[1] / "core" / "errors.py"
-    (tmp_path / "pgolf" / "core" / "errors.py").write_text(errors.read_text())
-    (tmp_path / "pgolf" / "config" / "make.py").write_text("def make(node, **runtime): ...\n")
-    (tmp_path / "pgolf" / "data.py").touch()
-    return tmp_path
+        (root / "pgolf" / package).mkdir(parents=True, exist_ok=True)
+        (root / "pgolf" / package / "__init__.py").touch()
+    (root / "conf").mkdir()
+    (root / "conf" / "config.yaml").touch()
+    (root / "pgolf" / "core" / "errors.py").write_text((HERE / "core" / "errors.py").read_text())
+    (root / "pgolf" / "config" / "make.py").write_text("def make(node, **runtime): ...\n")
+    for name, text in files.items():
+        (root / "pgolf" / f"{name}.py").write_text(text)
+    return root
+
+
+@pytest.fixture
+def older(tmp_path):
+    return tree(tmp_path / "older", data="", speed="SPEED = 2.0")
+
+
+TOY = """
+from pgolf.bench.figures import Reading
+class Toy:
+    def __init__(self, setting):
+        self.size, self.count = {"words": list(setting.words)}, 0
+    def round(self):
+        from pgolf.speed import SPEED
+        print("what a benchmark prints is no answer")
+        self.count += 1
+        return [Reading("speed", SPEED * self.count, "tokens/s")]
+    def close(self): ...
+session = Toy
+"""
+
+
+@pytest.fixture
+def ours(tmp_path, monkeypatch):
+    """This checkout, with code that is three times as quick and a benchmark of it."""
+    root = tree(tmp_path / "ours", speed="SPEED = 6.0")
+    for name in ("bench/figures", "bench/rounds", "bench/against", "core/command"):
+        (root / "pgolf" / f"{name}.py").write_text((HERE / f"{name}.py").read_text())
+    (root / "pgolf" / "bench" / "toy.py").write_text(TOY)
+    monkeypatch.setattr(against, "root", lambda: root)
+    return root
+
+
+def test_one_benchmark_runs_over_the_code_of_both(older, ours):
+    found = against.in_turns("toy", older, Setting((1,), words=("a",)), ("b",), 2)
+    (change,) = found.changes
+    assert (change.old, change.new, change.ratio.low, change.ratio.high) == (5, 15, 3, 3)
+    assert change.verdict == "better" and found.notes == ("toy: words: ['b'] there, ['a'] here",)
+
+
+def test_where_one_of_both_lacks_something_it_is_named(older, ours):
+    (older / "pgolf" / "speed.py").unlink()
+    with pytest.raises(UserError, match=f"{older}: ModuleNotFoundError: No module named 'pgolf.speed'"):
+        against.in_turns("toy", older, Setting((1,)), (), 1)
+    found = against.in_turns("absent", older, Setting((1,)), (), 1)
+    assert [note.startswith("absent: not measured: ") for note in found.notes] == [True, True]
 
 
 def asked(whose, bench, rounds=1):
@@ -63,7 +108,8 @@ def test_the_code_is_the_checkouts_and_what_it_lacks_is_the_reason(older):
     assert answer["reason"].startswith("ModuleNotFoundError: No module named 'pgolf.config.compose'")
 
 
-def test_a_benchmark_over_two_checkouts_is_told_as_ratios_of_pairs(older, tmp_path, capsys, monkeypatch):
+@pytest.mark.slow
+def test_a_benchmark_over_two_checkouts_is_told_as_ratios_of_pairs(older, tmp_path, capsys):
     (older / "pgolf").rename(older / "given")
     (older / "pgolf").symlink_to(against.root() / "pgolf")
     (older / "conf" / "config.yaml").unlink()
