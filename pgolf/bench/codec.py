@@ -23,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
         "codec",
         "the range coder of texts: its speed, and its bytes beside the ideal code length",
         "Writes and reads tokens by given rows, and encodes a text by a model of random weights.",
-        sys.modules[__name__],  # type: ignore[arg-type]
+        sys.modules[__name__],
     )
 
 
@@ -59,7 +59,8 @@ class Codec:
         from pgolf.core.errors import DataError
         from pgolf.proof.range_coder import RangeReader, RangeWriter
 
-        writer, read = RangeWriter(), []
+        writer = RangeWriter()
+        read: list[int] = []
 
         def write() -> None:
             for token, row_V in zip(self.token_N.tolist(), self.row_NV, strict=True):

@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
         "data",
         "tokenizing and preparing text: bytes a second",
         "Encodes, decodes and prepares generated text with a tokenizer learnt from it.",
-        sys.modules[__name__],  # type: ignore[arg-type]
+        sys.modules[__name__],
     )
 
 

@@ -153,6 +153,8 @@ class Change:
     def verdict(self) -> str:
         if self.ratio.low == self.ratio.high == 1:
             return "the same"
+        if self.ratio.coverage < COVERAGE and self.basis != "exact":
+            return "too few rounds"
         if self.ratio.holds_one:
             return "within noise"
         return "better" if (self.ratio.middle > 1) == (self.better == "more") else "worse"

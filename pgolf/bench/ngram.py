@@ -33,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
         "ngram",
         "counts and memories: the trie, the tree, neighbours, packed counts",
         "Tokens a second and bytes a token of what counts while it scores, and of counts that an artifact carries.",
-        sys.modules[__name__],  # type: ignore[arg-type]
+        sys.modules[__name__],
     )
 
 

@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
         "what the machine can do at most: products, copying, reads in turn",
         "Square matrix products in fp32 and, where the processor multiplies it, bf16; copying; reads of which each "
         "gives the place of the next.",
-        sys.modules[__name__],  # type: ignore[arg-type]
+        sys.modules[__name__],
     )
 
 

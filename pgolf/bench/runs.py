@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,7 @@ class Session:
         reading = taken(lambda: [path.read_bytes() for path in self.root.glob("*/*/result.json")])
         found = []
         for question, (filters, sort) in _QUESTIONS.items():
-            spent = taken(lambda filters=filters, sort=sort: RunHistory([self.root]).chosen(filters, sort))
+            spent = taken(partial(RunHistory([self.root]).chosen, filters, sort))
             parts = {"reading files": min(reading, spent), "parsing, checking, sorting": max(spent - reading, 0.0)}
             found.append(_reading(question, self.count, spent, reading, shares(parts)))
         report = taken(lambda: report_lines(self.root))
@@ -99,7 +100,7 @@ def report_lines(root: Path) -> list[str]:
 
     found = gather([root], "final")
     made = page(experiments(found.entries, []), experiments([]), found.problems, found.configs)
-    return made.lines(markdown=False)
+    return list(made.lines(markdown=False))
 
 
 def make_runs(root: Path, count: int) -> None:

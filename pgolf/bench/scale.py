@@ -24,6 +24,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -221,7 +222,7 @@ def counts(sizes: Sequence[int], vocab_size: int = 4_096) -> list[Slope]:
     option = {**node("ngram", "backoff"), "max_memory_mb": 1 << 20}
     for index, size in enumerate((sizes[0], *sizes)):  # the first is done twice: kernels are compiled
         token_T = phrases(size, vocab_size)
-        chain = Chain(list(make(option).stages(Facts(vocab_size, 1, size + 1))), SIGNALS)
+        chain = Chain(list(make(option).stages(Facts(vocab_size, 1, size + 1))), list(SIGNALS))
 
         def learn(chain: Chain = chain, token_T: np.ndarray = token_T) -> None:
             for first in range(0, len(token_T), _PIECE):
@@ -302,8 +303,8 @@ def reports(sizes: Sequence[int]) -> list[Slope]:
             root = Path(folder)
             make_runs(root, size)
             spent = {
-                "report, seconds": taken(lambda root=root: report_lines(root)),
-                "history, seconds": taken(lambda root=root: RunHistory([root]).chosen((), "-date")),
+                "report, seconds": taken(partial(report_lines, root)),
+                "history, seconds": taken(partial(RunHistory([root]).chosen, (), "-date")),
             }
         for name, seconds in spent.items():
             if index:

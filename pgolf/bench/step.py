@@ -23,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
         "a training step's model, loss and optimizer alone, on one batch",
         "Tokens a second of a training step without loader, hooks and trainer, beside what its matrix products take "
         "at the peak's rate.",
-        sys.modules[__name__],  # type: ignore[arg-type]
+        sys.modules[__name__],
     )
 
 

@@ -41,7 +41,7 @@ def change_lines(changes: Sequence[Change], title: str, notes: Sequence[str] = (
     """What moved first, then what is within noise."""
     from pgolf.report.table import Table
 
-    still = ("the same", "within noise")
+    still = ("the same", "within noise", "too few rounds")
     ordered = sorted(changes, key=lambda change: change.verdict in still)
     rows = tuple(_change_row(change) for change in ordered)
     moved = sum(change.verdict not in still for change in changes)

@@ -145,7 +145,8 @@ def _against(arguments: argparse.Namespace, setting: Any, chosen: Any) -> None:
 
     other, rounds = against.checkout(arguments.against), arguments.count or against.ROUNDS
     their_words = setting.words if arguments.their_words is None else tuple(arguments.their_words)
-    changes, notes = [], []
+    changes: list[Any] = []
+    notes: list[str] = []
     for name in chosen:
         if name in against.LEFT_OUT:
             if arguments.chosen is not None:

@@ -79,9 +79,9 @@ def ours(tmp_path, monkeypatch):
 
 
 def test_one_benchmark_runs_over_the_code_of_both(older, ours):
-    found = against.in_turns("toy", older, Setting((1,), words=("a",)), ("b",), 2)
+    found = against.in_turns("toy", older, Setting((1,), words=("a",)), ("b",), 5)
     (change,) = found.changes
-    assert (change.old, change.new, change.ratio.low, change.ratio.high) == (5, 15, 3, 3)
+    assert (change.old, change.new, change.ratio.low, change.ratio.high) == (8, 24, 3, 3)
     assert change.verdict == "better" and found.notes == ("toy: words: ['b'] there, ['a'] here",)
 
 

@@ -93,6 +93,11 @@ def test_moved_is_what_no_part_of_the_intervals_denies(old, new, better, verdict
     assert change("x", figure(old, better=better), figure(new, better=better)).verdict == verdict
 
 
+def test_few_rounds_show_nothing_whatever_they_are():
+    assert change("x", figure([1, 1, 1]), figure([9, 9, 9])).verdict == "too few rounds"
+    assert change("x", figure([1], exact=True), figure([9], exact=True)).verdict == "better"
+
+
 def test_pairs_divide_out_what_both_rounds_share():
     moods = [1, 3, 0.5, 2, 7]
     old, new = figure(moods), figure([1.1 * mood for mood in moods])
