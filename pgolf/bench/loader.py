@@ -101,11 +101,13 @@ class Session:
 
         cfg, words = checked(setting.training_words), list(setting.training_words)
         tokens, self.steps = (20_000, 2) if setting.tiny else (1_000_000, 20)
-        with tempfile.TemporaryDirectory(prefix="pgolf-bench-") as folder:
-            slices = write_shards(Path(folder), tokens, 4, cfg["tokenizer"])
+        self.folder = tempfile.TemporaryDirectory(prefix="pgolf-bench-")
+        try:
+            slices = write_shards(Path(self.folder.name), tokens, 4, cfg["tokenizer"])
             self.loaders = {name: _loader(node, slices, cfg) for name, node in loader_nodes(words).items()}
-            for loader in self.loaders.values():
-                loader.next_batch()  # opens what it reads; a mapped file stays when its name has gone
+        except BaseException:
+            self.folder.cleanup()
+            raise
         self.tokens = cfg["train"]["batch_tokens"] // cfg["train"]["accumulation"]
         self.size = {"words": words, "tokens": tokens, "batch_tokens": self.tokens, "window": cfg["train"]["window"]}
 
@@ -127,7 +129,8 @@ class Session:
                 found.append(Reading(name, rate, "tokens/s", floor=floor, of="copying", where=shares(parts)))
         return found
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self.folder.cleanup()
 
 
 def loader_nodes(words: Sequence[str]) -> dict[str, Mapping[str, Any]]:

@@ -20,6 +20,7 @@ from pgolf.core.command import at_least, guarded
 
 if TYPE_CHECKING:
     from pgolf.core.results import Score
+    from pgolf.report.history import HistoryRow
 
 _SEEDS = 3
 _QUESTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -42,7 +43,6 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from pgolf.report.history import RunHistory
     from pgolf.report.table import Table
 
     with TemporaryDirectory(prefix="pgolf-runs-") as place:
@@ -50,7 +50,7 @@ def _run(arguments: argparse.Namespace) -> None:
         rows = []
         for question, (filters, sort) in _QUESTIONS.items():
             cpu, wall = time.process_time(), time.perf_counter()
-            found = RunHistory([Path(place)]).chosen(filters, sort)
+            found = history(Path(place), filters, sort)
             spent = time.process_time() - cpu, time.perf_counter() - wall
             rows.append((question, f"{len(found):,}", *(f"{seconds:.2f}" for seconds in spent)))
     header = ("question", "runs", "CPU s", "wall s")
@@ -72,12 +72,10 @@ class Session:
         self.size = {"runs": self.count}
 
     def round(self) -> Sequence[Reading]:
-        from pgolf.report.history import RunHistory
-
         reading = taken(lambda: [path.read_bytes() for path in self.root.glob("*/*/result.json")])
         found = []
         for question, (filters, sort) in _QUESTIONS.items():
-            spent = taken(partial(RunHistory([self.root]).chosen, filters, sort))
+            spent = taken(partial(history, self.root, filters, sort))
             parts = {"reading files": min(reading, spent), "parsing, checking, sorting": max(spent - reading, 0.0)}
             found.append(_reading(question, self.count, spent, reading, shares(parts)))
         report = taken(lambda: report_lines(self.root))
@@ -90,6 +88,13 @@ class Session:
 
 def _reading(name: str, count: int, seconds: float, least: float, where: str) -> Reading:
     return Reading(name, count / seconds, "runs/s", floor=count / least, of="reading result.json", where=where)
+
+
+def history(root: Path, filters: Sequence[str], sort: str) -> Sequence[HistoryRow]:
+    """What ``pgolf runs`` finds below ``root``."""
+    from pgolf.report.history import RunHistory
+
+    return RunHistory([root]).chosen(filters, sort)
 
 
 def report_lines(root: Path) -> list[str]:

@@ -186,7 +186,7 @@ def model_row(layers: int, width: int, threads: int) -> dict[str, float]:
         seconds = statistics.median(taken(stepper.step, now) for _ in range(_STEPS))
     parameters = list(model.parameters())
     held = sum(p.nbytes + (p.grad.nbytes if p.grad is not None else 0) for p in parameters)
-    held += _tensor_bytes(stepper.optimizer.state_dict())
+    held += _tensor_bytes(stepper.optimizer.state())
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     quantizer, compressor = make(node("quant", "int6_rtn")), make(node("compressor", "range"))
     return {
@@ -294,8 +294,7 @@ def _sweep(runs: int) -> float:
 
 def reports(sizes: Sequence[int]) -> list[Slope]:
     """Of the report and of the history."""
-    from pgolf.bench.runs import make_runs, report_lines
-    from pgolf.report.history import RunHistory
+    from pgolf.bench.runs import history, make_runs, report_lines
 
     found: dict[str, list[tuple[float, float]]] = {"report, seconds": [], "history, seconds": []}
     for index, size in enumerate((sizes[0], *sizes)):  # the first is done twice: modules are loaded
@@ -304,7 +303,7 @@ def reports(sizes: Sequence[int]) -> list[Slope]:
             make_runs(root, size)
             spent = {
                 "report, seconds": taken(partial(report_lines, root)),
-                "history, seconds": taken(partial(RunHistory([root]).chosen, (), "-date")),
+                "history, seconds": taken(partial(history, root, (), "-date")),
             }
         for name, seconds in spent.items():
             if index:
