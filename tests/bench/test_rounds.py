@@ -98,7 +98,7 @@ def test_a_dear_benchmark_finds_its_figures(name):
     plausible(found)
     for figure in found.figures:
         if figure.of == "ideal code length":
-            assert figure.share == pytest.approx(1, abs=0.05), figure
+            assert -1 < figure.value - figure.floors[0] <= 8, figure  # whole words of four bytes
         elif figure.of in PEAKS:
             assert figure.share > 0
 
