@@ -124,7 +124,7 @@ class Session:
                     parts["next_batch"] += now() - began
                     parts["state"] += taken(loader.state, now)
                     moved = 2 * (x_BT.nbytes + y_BT.nbytes)  # made and handed over
-                rate = self.steps * self.tokens / sum(parts.values())
+                rate = self.steps * self.tokens / max(sum(parts.values()), 1e-9)
                 floor = copying * self.tokens / moved
                 found.append(Reading(name, rate, "tokens/s", floor=floor, of="copying", where=shares(parts)))
         return found

@@ -4,7 +4,7 @@ The trie (``ngram=backoff``), the tree (``mixer=tree``) and the neighbours are g
 ``pgolf bench eval``, targets alone, and the trie whole rows too; packed counts are made of the same text and read
 back. Floors: the trie and the tree look at least once a context for a place that only the one before tells, so they
 are held against reads in turn; neighbours compare the signs of all states that they remember, and rows are written and
-summed, so these are held against copying. One thread.
+summed, so these are held against copying. What fits into the processor's caches may be quicker than that. One thread.
 """
 
 # V vocabulary, N what is remembered
@@ -68,7 +68,7 @@ class Counts:
         spent = taken(lambda: _whole_rows(self.trie, self.of_trie.chain.fork(), rows), now)
         # the network's row is read, the expert's written, and read again to be summed
         floor, each = copying / (3 * row_bytes), spent / rows
-        where = f"reading and writing rows {100 / floor / each:.0f} % at copying's rate"
+        where = f"reading and writing rows {100 * min(1, 1 / floor / each):.0f} % at copying's rate"
         yield Reading("trie, whole rows", 1 / each, "tokens/s", floor=floor, of="copying", where=where)
         yield from self.of_tree.readings("tree", in_turn / contexts, "reads in turn", now)
         signs = sum(array.nbytes for array in _arrays(self.of_near.chain) if array.ndim == 2 and array.itemsize == 8)
@@ -107,7 +107,7 @@ class _Priced:
         given, chain = self.given, self.chain.fork()
         spent = taken(lambda: given.priced(self.stages, chain, 0, given.text_tokens), now)
         rate = given.text_tokens / spent
-        where = f"{of} {100 * rate / floor:.0f} %, computing the rest"
+        where = f"{of} {100 * min(1, rate / floor):.0f} %, computing the rest"
         yield Reading(f"{name}, targets alone", rate, "tokens/s", floor=floor, of=of, where=where)
         held = sum(array.nbytes for array in _arrays(chain)) / given.text_tokens
         yield Reading(f"{name}, memory", held, "bytes a token", "less", exact=True)

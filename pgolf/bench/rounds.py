@@ -145,9 +145,10 @@ def products(dtype: Any) -> str:
 
 
 def taken(action: Callable[[], object], now: Clock = time.process_time) -> float:
+    """Seconds; never none, whatever the clock's finest step."""
     began = now()
     action()
-    return now() - began
+    return max(now() - began, 1e-9)
 
 
 def threads_word(number: int) -> str:
