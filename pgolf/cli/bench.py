@@ -6,17 +6,20 @@ Each module of ``pgolf.bench`` but leaves adds a command; those with ``session(s
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pgolf.bench
 from pgolf.core.command import at_least, guarded, home
 from pgolf.core.registry import modules_of
 
+if TYPE_CHECKING:
+    from pgolf.bench.figures import Change
+    from pgolf.bench.rounds import Setting
+
 _LEAVES = ("against", "figures", "rounds", "stepper", "table")
-_ALONE = ("json_out", "compare", "against", "chosen", "of_all", "their_words", "count", "cores", "smallest", "given")
-# How each of them is spelt, and it must not stand before the name of a benchmark.
+# What is said of all benchmarks, which must not stand before the name of one; how each is spelt.
 _SPELT = {
     "json_out": "--json",
     "compare": "--compare",
@@ -80,7 +83,7 @@ def _by_itself(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.N
     def alone(arguments: argparse.Namespace) -> None:
         from pgolf.core.errors import ConfigError
 
-        said = [_SPELT[name] for name in _ALONE if getattr(arguments, name, None) is not None]
+        said = [spelt for name, spelt in _SPELT.items() if getattr(arguments, name, None) is not None]
         if said:
             raise ConfigError(
                 f"{', '.join(said)}: of the table of all, or with --only; options of {arguments.bench} stand after it"
@@ -98,6 +101,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     from pgolf.bench import rounds, table
     from pgolf.bench.figures import from_plain, refuse_others, to_plain
+    from pgolf.config.compose import checked
     from pgolf.core.atomic import write_text_atomic
     from pgolf.core.errors import ConfigError, DataError
     from pgolf.core.json_text import read_json
@@ -108,12 +112,16 @@ def _run(arguments: argparse.Namespace) -> None:
         raise ConfigError("--their-words: without --against there are none")
     if arguments.json_out is not None and (arguments.json_out.is_dir() or not arguments.json_out.parent.is_dir()):
         raise ConfigError(f"--json: {arguments.json_out}: is no file that could be written")
+    if arguments.given is not None and not arguments.given.exists():
+        raise ConfigError(f"--artifact: {arguments.given}: there is nothing here")
     setting = rounds.Setting(
         tuple(dict.fromkeys(arguments.cores or (1, 2))),
         bool(arguments.smallest),
         tuple(arguments.of_all or ()),
         arguments.given,
     )
+    if setting.words:
+        checked(setting.training_words)
     benches = {_name(module): module for module in modules_of(pgolf.bench, _LEAVES) if hasattr(module, "session")}
     chosen = [name for name in benches if arguments.chosen is None or name in arguments.chosen]
     if arguments.against is not None:
@@ -133,7 +141,7 @@ def _run(arguments: argparse.Namespace) -> None:
         print("\n".join(table.comparison(old, sheet, str(arguments.compare))))
 
 
-def _against(arguments: argparse.Namespace, setting: Any, chosen: Any) -> None:
+def _against(arguments: argparse.Namespace, setting: Setting, chosen: Sequence[str]) -> None:
     """Raises ConfigError for a path that is no other checkout."""
     import json
     import sys
@@ -145,7 +153,7 @@ def _against(arguments: argparse.Namespace, setting: Any, chosen: Any) -> None:
 
     other, rounds = against.checkout(arguments.against), arguments.count or against.ROUNDS
     their_words = setting.words if arguments.their_words is None else tuple(arguments.their_words)
-    changes: list[Any] = []
+    changes: list[Change] = []
     notes: list[str] = []
     for name in chosen:
         if name in against.LEFT_OUT:

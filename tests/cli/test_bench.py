@@ -70,6 +70,8 @@ def test_a_file_that_is_no_table_is_refused(tmp_path, text, capsys):
         (["--against", "{root}"], "this checkout itself"),
         (["--against", "{root}", "--compare", "a.json"], "without --compare and --artifact"),
         (["--their-words", "size=tiny"], "--their-words: without --against"),
+        (["--artifact", "{here}/no.pgolf"], "--artifact: {here}/no.pgolf: there is nothing here"),
+        (["--words", "size=tyny"], "Did you mean 'tiny'?"),
         (["--tiny", "train"], "--tiny: of the table of all, or with --only; options of train stand after it"),
         (["--rounds", "3", "--json", "a.json", "runs", "--runs", "3"], "--json, --rounds: of the table of all"),
     ],
@@ -93,7 +95,7 @@ def test_an_unknown_name_is_refused(capsys):
 
 def test_an_artifact_that_is_none_is_a_reason(tmp_path, capsys):
     words = ["--tiny", "--threads", "1", "--rounds", "1", "--only", "artifact", "--artifact"]
-    assert main(["bench", *words, str(tmp_path / "no.pgolf")]) == 0
+    assert main(["bench", *words, str(tmp_path)]) == 0
     assert "there is no such file" in capsys.readouterr().out
     (tmp_path / "artifact.pgolf").write_bytes(b"nothing")
     assert main(["bench", *words, str(tmp_path)]) == 0
