@@ -73,7 +73,9 @@ def train(cfg: dict[str, Any], overrides: list[str]) -> tuple[float, int]:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> float:
-    return run_job(train, cfg)
+    from pgolf.track.earlier import earlier
+
+    return run_job(train, cfg, earlier)
 
 
 if __name__ == "__main__":

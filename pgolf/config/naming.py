@@ -45,6 +45,11 @@ def run_name(cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     return "-".join(words)[: MAX_LENGTH - len(end)].rstrip("-+") + end
 
 
+def run_label(cfg: Mapping[str, Any]) -> str:
+    """``name/seed=1``, as the run's folder is called."""
+    return f"{run_name(cfg, cfg['choices'])}/seed={cfg['seed']}"
+
+
 def _with_parts(conf: Path, path: str, cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     """An option and, where they are not those of its file, its children: ``baseline+p4+smear_gate``."""
     option = str(choices[path])

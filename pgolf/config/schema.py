@@ -142,6 +142,7 @@ class Root:
     ngram: dict[str, Any] = field(default_factory=dict)
     mixer: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
+    study: dict[str, Any] = field(default_factory=dict)  # of a sweep; no run reads it: ``pgolf.config.sweep_file``
     run_root: str = "runs"
     cache_dir: str = ".cache"
     overwrite: bool = False
@@ -155,6 +156,7 @@ class Root:
     notes: str = ""
     hypothesis: str = ""
     parent_run: str = ""
+    sweep: str = ""
 
 
 FACTS = tuple(name for name, hint in typing.get_type_hints(Root).items() if typing.get_origin(hint) is not dict)

@@ -197,8 +197,9 @@ def _why_not(fields: Fields, entry: ReportedRun, which: str) -> str:
     if fields.flag(f"scores.{which}.subset"):
         return "scored on a declared subset of the text"
     if entry.bytes_total is None or entry.cap_bytes is None:
-        return "has no artifact"
-    if entry.bytes_total > entry.cap_bytes:
+        if which != "prequant":  # float weights need none
+            return "has no artifact"
+    elif entry.bytes_total > entry.cap_bytes:
         return f"{entry.bytes_total - entry.cap_bytes:,} bytes over the cap of {entry.cap_bytes:,}"
     if entry.sum_p_max is not None and entry.sum_p_max > 1 + SUM_TOLERANCE:
         return f"no code length: its rows sum to as much as {entry.sum_p_max:.4g}"
@@ -226,7 +227,17 @@ def _in_time(fields: Fields, limit: str) -> bool:
         ) from error
 
 
+def _anomalies(fields: Fields) -> Iterator[str]:
+    """An older result has none."""
+    found = fields.result.get("anomalies") or []
+    if not isinstance(found, list) or not all(isinstance(one, Mapping) and "text" in one for one in found):
+        raise RunError(f"{fields.folder}: half a result: anomalies is not a list of what was odd in training")
+    if found:
+        yield f"odd in training: {found[0]['text']}" + (f"; and {len(found) - 1} more" if len(found) > 1 else "")
+
+
 def _notes(fields: Fields, which: str) -> Iterator[str]:
+    yield from _anomalies(fields)
     train, budget, ledger = fields.result["train"], fields.mapping("budget") or {}, fields.mapping("ledger") or {}
     if train and not _in_time(fields, "train_seconds"):
         charged = {stage: seconds for stage, seconds in ledger.items() if stage in CHARGED_TO}

@@ -28,6 +28,16 @@ def test_words_about_the_text_override_nothing(tmp_path):
     assert overrides(tmp_path, "data=tiny", "budget=smoke", "size=record") == {}
 
 
+def test_loggers_are_there_where_they_are_asked_for_and_are_checked(tmp_path):
+    artifact = f"artifact={tmp_path / 'a.pgolf'}"
+    assert read_words([artifact]).loggers == {}
+    words = read_words([artifact, "logger=[wandb]", "logger.wandb.project=golf"])
+    assert words.loggers.keys() == {"wandb"} and words.loggers["wandb"]["project"] == "golf"
+    assert overrides_of(words, HEADER) == {}
+    (problem,) = problems(tmp_path, "logger=[wandb]", "logger.wandb.project=a:b")
+    assert problem.startswith("logger.wandb.project: 'a:b' is out of range: 1 to 128 printable characters")
+
+
 def test_a_group_chosen_whole_keeps_the_artifacts_lengths(tmp_path):
     node = overrides(tmp_path, "eval=non_overlapping")["eval"]
     assert node["_target_"] == "pgolf.eval.non_overlapping.NonOverlapping"
