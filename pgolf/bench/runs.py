@@ -65,7 +65,7 @@ class Session:
     """Its part in the table of ``pgolf bench``: every question, and the report, beside reading the files alone."""
 
     def __init__(self, setting: Setting) -> None:
-        self.count = 6 if setting.tiny else 300
+        self.count = 6 if setting.tiny else 150
         self.folder = TemporaryDirectory(prefix="pgolf-runs-")
         self.root = Path(self.folder.name)
         make_runs(self.root, self.count)
@@ -101,11 +101,11 @@ def report_lines(root: Path) -> list[str]:
     """What ``pgolf report`` prints of the runs below ``root``."""
     from pgolf.report.experiments import experiments
     from pgolf.report.gather import gather
-    from pgolf.report.page import page
+    from pgolf.report.page import report
 
     found = gather([root], "final")
-    made = page(experiments(found.entries, []), experiments([]), found.problems, found.configs)
-    return list(made.lines(markdown=False))
+    made = report(experiments(found.entries, []), experiments([]), found.problems, found.configs)
+    return list(made.page().lines(markdown=False))
 
 
 def make_runs(root: Path, count: int) -> None:
