@@ -110,7 +110,7 @@ class _Priced:
         where = f"{of} {100 * min(1, rate / floor):.0f} %, computing the rest"
         yield Reading(f"{name}, targets alone", rate, "tokens/s", floor=floor, of=of, where=where)
         held = sum(array.nbytes for array in _arrays(chain)) / given.text_tokens
-        yield Reading(f"{name}, memory", held, "bytes a token", "less", exact=True)
+        yield Reading(f"{name}, room reserved", held, "bytes a token", "less", exact=True)
 
 
 def _arrays(chain: Chain) -> list[Any]:

@@ -3,7 +3,8 @@
     models    a training step of few tokens, eager, at widths and depths from 0.3 to 30 M parameters; memory is the
               highest that a process of its own was resident in, and of that parameters, gradients and optimizer;
               bytes are those forecast for quant=int6_rtn
-    counts    the trie of ngram=backoff over a generated text of phrases, whose frequencies fall as words' do
+    counts    the trie of ngram=backoff over a generated text of phrases, whose frequencies fall as words' do: the room
+              that it reserves, and what of it is filled
     sweeps    train.py with several seeds, each composed, checked and built and none trained (print_model=true)
     reports   pgolf report, and the history of pgolf runs, over run folders made for it
 
@@ -210,7 +211,7 @@ def _tensor_bytes(value: Any) -> int:
 
 
 def counts(sizes: Sequence[int], vocab_size: int = 4_096) -> list[Slope]:
-    """Of the trie, and the most that it could take."""
+    """Of the trie: the room that it reserves, of which the system gives what is used, and what of it is filled."""
     import numpy as np
 
     from pgolf.config.compose import node
@@ -218,7 +219,7 @@ def counts(sizes: Sequence[int], vocab_size: int = 4_096) -> list[Slope]:
     from pgolf.core.prediction import SIGNALS, Facts
     from pgolf.eval.stage import Chain
 
-    memory, seconds = [], []
+    memory, filled, seconds = [], [], []
     option = {**node("ngram", "backoff"), "max_memory_mb": 1 << 20}
     for index, size in enumerate((sizes[0], *sizes)):  # the first is done twice: kernels are compiled
         token_T = phrases(size, vocab_size)
@@ -236,11 +237,21 @@ def counts(sizes: Sequence[int], vocab_size: int = 4_096) -> list[Slope]:
         if index:
             arrays = [part for state in chain._states for part in state if isinstance(part, np.ndarray)]
             memory.append((float(size), float(sum(array.nbytes for array in arrays))))
+            filled.append((float(size), float(_filled(chain._states[0]))))
             seconds.append((float(size), spent))
     return [
-        Slope("counts", "token", "memory, bytes", tuple(memory)),
+        Slope("counts", "token", "room reserved, bytes", tuple(memory)),
+        Slope("counts", "token", "room filled, bytes", tuple(filled)),
         Slope("counts", "token", "seconds", tuple(seconds)),
     ]
+
+
+def _filled(state: Any) -> int:
+    """Bytes of a trie's nodes, entries, hash slots and past that are used."""
+    from pgolf.ngram.trie import ENTRIES, HASHED, LEARNT, NODES
+
+    arrays = {NODES: state.node_N4, ENTRIES: state.entry_E4, HASHED: state.slot_H2, LEARNT: state.past_T2}
+    return sum(int(state.size_4[which]) * array[0].nbytes for which, array in arrays.items())
 
 
 def phrases(count: int, vocab_size: int) -> np.ndarray:

@@ -59,7 +59,8 @@ def test_reports_are_asked_at_each_size(monkeypatch, capsys, tmp_path):
 
 @pytest.mark.slow
 def test_counts_and_sweeps_grow():
-    memory, seconds = bench.counts((2_000, 20_000), vocab_size=300)
+    memory, filled, seconds = bench.counts((2_000, 20_000), vocab_size=300)
+    assert all(used < room for (_, used), (_, room) in zip(filled.points, memory.points, strict=True))
     assert [x for x, _ in memory.points] == [2_000, 20_000] and memory.each > 0 and seconds.points[1][1] > 0
     (overhead,) = bench.sweeps((1, 2))
     assert overhead.points[0][1] > 0
