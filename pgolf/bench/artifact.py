@@ -17,6 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pgolf.bench.figures import Reading
+from pgolf.bench.rounds import Setting, artifact_of, peak
 from pgolf.core.command import guarded, home
 from pgolf.core.errors import ArtifactError
 
@@ -91,6 +93,61 @@ def report(path: Path) -> list[str]:
     if ZPAQ not in rivals:
         lines.append("ZPAQ is not installed: pip install 'pgolf[bench]'")
     return lines
+
+
+def session(setting: Setting) -> Session:
+    """Raises ConfigError without an artifact, ArtifactError for what is none."""
+    return Session(setting)
+
+
+class Session:
+    """Its part in the table of ``pgolf bench``: bytes beside entropy and ideal code length, and how fast they go."""
+
+    def __init__(self, setting: Setting) -> None:
+        from pgolf.artifact.container import unpacked
+        from pgolf.core.threads import cores
+
+        path = artifact_of(setting)
+        self.streams = unpacked(path)
+        rows = [
+            _measure(stream, packed, {})
+            for stream, packed in zip(self.streams, _code(self.streams).packed, strict=True)
+        ]
+        self.fixed = [
+            Reading(
+                f"{row.name}, bytes",
+                row.packed,
+                "bytes",
+                "less",
+                row.order0,
+                "order-0 entropy",
+                exact=True,
+                where=f"{8 * row.packed / row.weights:.3f} bits a weight",
+            )
+            for row in rows
+            if row.weights
+        ]
+        ideal = sum(row.ideal for row in rows)
+        packed = sum(row.packed for row in rows)
+        self.fixed.append(Reading("all, bytes", packed, "bytes", "less", ideal, "ideal code length", exact=True))
+        self.raw, self.threads = sum(row.raw for row in rows), min(len(self.streams), cores())
+        self.size = {"artifact": path.stat().st_size, "streams": [row.name for row in rows]}
+
+    def round(self) -> Sequence[Reading]:
+        coded = _code(self.streams)
+        copying = peak("copying", time.perf_counter) / 1e6
+        speeds = {"encode": coded.encode_seconds, "decode": coded.decode_seconds}
+        return [
+            *self.fixed,
+            *(
+                Reading(
+                    name, self.raw / seconds / 1e6, "MB/s", floor=copying, of="copying", where="one symbol's models"
+                )
+                for name, seconds in speeds.items()
+            ),
+        ]
+
+    def close(self) -> None: ...
 
 
 def _code(streams: Sequence[Unpacked]) -> CodedStreams:

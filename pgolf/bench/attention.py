@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pgolf.bench.figures import Reading
+from pgolf.bench.rounds import Setting, on_threads, peak, products, taken, threads_word
 from pgolf.bench.stepper import Stepper
 from pgolf.core.command import at_least, guarded
 
@@ -84,6 +86,43 @@ def _run(arguments: argparse.Namespace) -> None:
                 )
     if arguments.steps:
         print(step_line(arguments.size, arguments.steps, not arguments.eager, clock))
+
+
+def session(setting: Setting) -> Session:
+    return Session(setting)
+
+
+class Session:
+    """Its part in the table of ``pgolf bench``: one layer forward and backward in the precision of training, eager."""
+
+    def __init__(self, setting: Setting) -> None:
+        import torch
+
+        from pgolf.core.process import choose_precision
+
+        window, batch, width = (20, 2, 8) if setting.tiny else (512, 8, 72)
+        about = argparse.Namespace(batch=batch, heads=2, kv_heads=1, head_width=width, compiled=False)
+        about.block = 8 if setting.tiny else 128
+        self.threads, dtype = setting.threads, choose_precision("auto", torch.device("cpu"))
+        self.of = products(dtype)
+        self.kernels = kernels(about, window, dtype or torch.float32, trains=True)
+        # two products of the pairs that a causal query sees, and twice as much backward
+        self.operations = 3 * 2 * 2 * batch * about.heads * width * window * (window + 1) // 2
+        self.size = {"precision": self.of.split()[0], "window": window, **vars(about)}
+
+    def round(self) -> Sequence[Reading]:
+        found = []
+        for number in self.threads:
+            with on_threads(number) as now:
+                least = 1e3 * self.operations / peak(self.of, now)
+                for name, action in self.kernels.items():
+                    spent = 1e3 * taken(action, now)
+                    where = f"causal products at their peak {100 * least / spent:.0f} %, all else the rest"
+                    label = f"{name}, {threads_word(number)}"
+                    found.append(Reading(label, spent, "ms", "less", least, self.of, where))
+        return found
+
+    def close(self) -> None: ...
 
 
 def interleaved(actions: Mapping[str, Action], rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:

@@ -33,6 +33,8 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from pgolf.bench.figures import Reading
+from pgolf.bench.rounds import Setting, on_threads, peak
 from pgolf.core.command import at_least, guarded
 
 if TYPE_CHECKING:
@@ -90,6 +92,42 @@ def _run(arguments: argparse.Namespace) -> None:
     if NetworkAdapts in wanted:
         seconds = statistics.median(found[NetworkAdapts.name]) / NetworkAdapts.tokens(given)
         print(f"{NetworkAdapts.name}: {peak_share(given, seconds)}")
+
+
+def session(setting: Setting) -> Session:
+    """Raises DataError where there is no text."""
+    return Session(setting)
+
+
+class Session:
+    """Its part in the table of ``pgolf bench``: scoring, encoding and decoding by the network alone, one thread."""
+
+    def __init__(self, setting: Setting) -> None:
+        words = [*setting.text_words, "ngram=none", "mixer=none"]
+        rows, decoded = (256, BLOCK) if setting.tiny else (2_048, 256)
+        with on_threads(1):
+            given, fewer = Given(words, rows, rows), Given(words, decoded, decoded)
+            self.measures = {"network": NetworkScores(given), "encode": NetworkEncodes(given)}
+            self.measures["decode"] = NetworkDecodes(fewer)
+            self.tokens = {name: (fewer if name == "decode" else given).rows for name in self.measures}
+            self.operations = {name: products(one.measure) / self.tokens[name] for name, one in self.measures.items()}
+        self.size = {"words": words, "method": given.method, **{f"{name} tokens": n for name, n in self.tokens.items()}}
+
+    def round(self) -> Sequence[Reading]:
+        found, network = [], 0.0
+        with on_threads(1) as now:
+            rate = peak("fp32 products", now)
+            for name, measure in self.measures.items():
+                seconds, tokens = measure.measure(), self.tokens[name]
+                each, least = seconds / tokens, self.operations[name] / rate
+                network = network or each
+                where = f"products at their peak {100 * least / each:.0f} %, all else the rest"
+                if name == "encode":
+                    where = f"scoring {100 * min(network / each, 1):.0f} %, writing the rest"
+                found.append(Reading(name, 1 / each, "tokens/s", floor=1 / least, of="fp32 products", where=where))
+        return found
+
+    def close(self) -> None: ...
 
 
 class Given:

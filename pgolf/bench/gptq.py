@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pgolf.bench.figures import Reading
+from pgolf.bench.rounds import Setting, on_threads, peak, shares, taken, threads_word
 from pgolf.core.command import at_least, guarded
 
 if TYPE_CHECKING:
@@ -68,6 +71,60 @@ def _run(arguments: argparse.Namespace) -> None:
     ours = min(_timed(lambda: quantizer.quantize(state, specs, None, calibration)) for _ in range(3))
     plain = _timed(lambda: plain_codes(quantizer, state, specs, calibration))
     print(f"one layer: {ours:.2f} s; plain column loop {plain:.2f} s, {plain / ours:.1f} times as long")
+
+
+def session(setting: Setting) -> Session:
+    return Session(setting)
+
+
+class Session:
+    """Its part in the table of ``pgolf bench``: two layers, beside the products of their columns at the peak's rate.
+
+    A column's error is passed on to all that come after it: R · C² operations for a matrix and a candidate scale, C³
+    for the two factorisations and the inverse of its Hessian, which q, k and v have each.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        from pgolf.config.compose import node
+        from pgolf.core.make import make
+
+        self.quantizer, self.threads = make(node("quant", "gptq")), setting.threads
+        layers, *sizes = (2, 32, 48, 16) if setting.tiny else (2, 256, 768, 128)
+        self.model = _model(layers, *sizes)
+        state, specs, calibration = self.model
+        from pgolf.quant.tensor_info import tensor_infos
+
+        self.weights, self.operations = sum(w.numel() for w in state.values()), 0.0
+        for info in tensor_infos(specs, {name: w.shape for name, w in state.items()}):
+            w_RC, hessian_CC = state[info.name], calibration.hessians[info.name]
+            scales = self.quantizer.pipeline.scales(w_RC, self.quantizer.pipeline.roles.bits, info, hessian_CC)
+            rows, columns = w_RC.shape
+            self.operations += len(scales) * rows * columns**2 + columns**3
+        self.size = {"quant": "gptq", "layers": layers, "width, hidden, kv_width": sizes}
+
+    def round(self) -> Sequence[Reading]:
+        state, specs, calibration = self.model
+        found = []
+        for number in self.threads:
+            with on_threads(number) as now:
+                seconds = taken(lambda: self.quantizer.quantize(state, specs, None, calibration), now)
+                factors = taken(lambda: [_factor(h_CC) for h_CC in calibration.hessians.values()], now)
+                floor = self.weights * peak("fp32 products", now) / self.operations
+                where = shares({"Hessians": factors, "columns and scales": max(seconds - factors, 0.0)})
+                rate = self.weights / seconds
+                found.append(
+                    Reading(threads_word(number), rate, "weights/s", floor=floor, of="fp32 products", where=where)
+                )
+        return found
+
+    def close(self) -> None: ...
+
+
+def _factor(hessian_CC: Tensor) -> Tensor:
+    import torch
+
+    lower_CC = torch.linalg.cholesky(hessian_CC.double() + 1e-2 * torch.eye(len(hessian_CC), dtype=torch.float64))
+    return torch.linalg.cholesky(torch.cholesky_inverse(lower_CC))
 
 
 def _timed(action: Any) -> float:

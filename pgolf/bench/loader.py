@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pgolf.bench.figures import Reading
+from pgolf.bench.rounds import Setting, on_threads, peak, shares, taken
 from pgolf.bench.stepper import Stepper
 from pgolf.core.command import at_least, guarded
 
@@ -86,6 +88,51 @@ def _run(arguments: argparse.Namespace) -> None:
         )
 
 
+def session(setting: Setting) -> Session:
+    """Raises ConfigError for words that do not compose."""
+    return Session(setting)
+
+
+class Session:
+    """Its part in the table of ``pgolf bench``: every loader, beside copying what it hands out."""
+
+    def __init__(self, setting: Setting) -> None:
+        from pgolf.config.compose import checked
+
+        cfg, words = checked(setting.training_words), list(setting.training_words)
+        tokens, self.steps = (20_000, 2) if setting.tiny else (1_000_000, 20)
+        self.folder = tempfile.TemporaryDirectory(prefix="pgolf-bench-")
+        try:
+            slices = write_shards(Path(self.folder.name), tokens, 4, cfg["tokenizer"])
+            self.loaders = {name: _loader(node, slices, cfg) for name, node in loader_nodes(words).items()}
+        except BaseException:
+            self.folder.cleanup()
+            raise
+        self.tokens = cfg["train"]["batch_tokens"] // cfg["train"]["accumulation"]
+        self.size = {"words": words, "tokens": tokens, "batch_tokens": self.tokens, "window": cfg["train"]["window"]}
+
+    def round(self) -> Sequence[Reading]:
+        found = []
+        with on_threads(1) as now:
+            copying = peak("copying", now)
+            for name, loader in self.loaders.items():
+                parts = {"next_batch": 0.0, "state": 0.0}
+                moved = 0
+                for _ in range(self.steps):
+                    began = now()
+                    x_BT, y_BT = loader.next_batch()
+                    parts["next_batch"] += now() - began
+                    parts["state"] += taken(loader.state, now)
+                    moved = 2 * (x_BT.nbytes + y_BT.nbytes)  # made and handed over
+                rate = self.steps * self.tokens / max(sum(parts.values()), 1e-9)
+                floor = copying * self.tokens / moved
+                found.append(Reading(name, rate, "tokens/s", floor=floor, of="copying", where=shares(parts)))
+        return found
+
+    def close(self) -> None:
+        self.folder.cleanup()
+
+
 def loader_nodes(words: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """Every option of the group, by name, without its thread."""
     from pgolf.config.compose import checked, conf_dir
@@ -114,11 +161,22 @@ def write_shards(folder: Path, tokens: int, count: int, tokenizer: Mapping[str, 
 
 def step_of(node: Mapping[str, Any], slices: Sequence[Any], cfg: Mapping[str, Any]) -> Callable[[], None]:
     """The batches of an optimizer step on one rank."""
+    loader = _loader(node, slices, cfg)
+
+    def step() -> None:
+        for _ in range(cfg["train"]["accumulation"]):
+            loader.next_batch()
+            loader.state()  # reading ahead asks for it with every batch
+
+    return step
+
+
+def _loader(node: Mapping[str, Any], slices: Sequence[Any], cfg: Mapping[str, Any]) -> Any:
     from pgolf.core.make import make
     from pgolf.tokenizer.recipe import BOS_ID
 
     train = cfg["train"]
-    loader = make(
+    return make(
         node,
         slices=slices,
         batch_tokens=train["batch_tokens"],
@@ -129,13 +187,6 @@ def step_of(node: Mapping[str, Any], slices: Sequence[Any], cfg: Mapping[str, An
         seed=0,
         bos_id=BOS_ID,
     )
-
-    def step() -> None:
-        for _ in range(train["accumulation"]):
-            loader.next_batch()
-            loader.state()  # reading ahead asks for it with every batch
-
-    return step
 
 
 def in_turns(actions: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from pgolf.bench.figures import Reading
+from pgolf.bench.rounds import Setting, shares, taken
 from pgolf.core.command import at_least, guarded
 
 if TYPE_CHECKING:
     from pgolf.core.results import Score
+    from pgolf.report.history import HistoryRow
 
 _SEEDS = 3
 _QUESTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -39,7 +43,6 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from pgolf.report.history import RunHistory
     from pgolf.report.table import Table
 
     with TemporaryDirectory(prefix="pgolf-runs-") as place:
@@ -47,11 +50,62 @@ def _run(arguments: argparse.Namespace) -> None:
         rows = []
         for question, (filters, sort) in _QUESTIONS.items():
             cpu, wall = time.process_time(), time.perf_counter()
-            found = RunHistory([Path(place)]).chosen(filters, sort)
+            found = history(Path(place), filters, sort)
             spent = time.process_time() - cpu, time.perf_counter() - wall
             rows.append((question, f"{len(found):,}", *(f"{seconds:.2f}" for seconds in spent)))
     header = ("question", "runs", "CPU s", "wall s")
     print("\n".join(Table(f"history of {arguments.runs:,} runs", header, tuple(rows)).text()))
+
+
+def session(setting: Setting) -> Session:
+    return Session(setting)
+
+
+class Session:
+    """Its part in the table of ``pgolf bench``: every question, and the report, beside reading the files alone."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.count = 6 if setting.tiny else 150
+        self.folder = TemporaryDirectory(prefix="pgolf-runs-")
+        self.root = Path(self.folder.name)
+        make_runs(self.root, self.count)
+        self.size = {"runs": self.count}
+
+    def round(self) -> Sequence[Reading]:
+        reading = taken(lambda: [path.read_bytes() for path in self.root.glob("*/*/result.json")])
+        found = []
+        for question, (filters, sort) in _QUESTIONS.items():
+            spent = taken(partial(history, self.root, filters, sort))
+            parts = {"reading files": min(reading, spent), "parsing, checking, sorting": max(spent - reading, 0.0)}
+            found.append(_reading(question, self.count, spent, reading, shares(parts)))
+        report = taken(lambda: report_lines(self.root))
+        parts = {"reading files": min(reading, report), "parsing, statistics": max(report - reading, 0.0)}
+        return [*found, _reading("report", self.count, report, reading, shares(parts))]
+
+    def close(self) -> None:
+        self.folder.cleanup()
+
+
+def _reading(name: str, count: int, seconds: float, least: float, where: str) -> Reading:
+    return Reading(name, count / seconds, "runs/s", floor=count / least, of="reading result.json", where=where)
+
+
+def history(root: Path, filters: Sequence[str], sort: str) -> Sequence[HistoryRow]:
+    """What ``pgolf runs`` finds below ``root``."""
+    from pgolf.report.history import RunHistory
+
+    return RunHistory([root]).chosen(filters, sort)
+
+
+def report_lines(root: Path) -> list[str]:
+    """What ``pgolf report`` prints of the runs below ``root``."""
+    from pgolf.report.experiments import experiments
+    from pgolf.report.gather import gather
+    from pgolf.report.page import report
+
+    found = gather([root], "final")
+    made = report(experiments(found.entries, []), experiments([]), found.problems, found.configs)
+    return list(made.page().lines(markdown=False))
 
 
 def make_runs(root: Path, count: int) -> None:

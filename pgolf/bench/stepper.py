@@ -12,19 +12,20 @@ if TYPE_CHECKING:
 class Stepper:
     """The model that the words of a command line compose, with its optimizer; ``compiled``: its loss, as in a run.
 
-    ``tokens`` are those of a step, in windows of ``window``.
+    ``tokens`` are those of a step, in windows of ``window``. Made of what checkouts that are much older have too.
     """
 
     def __init__(self, words: Sequence[str], compiled: bool) -> None:
         import torch
 
-        from pgolf.config.compose import checked
+        from pgolf.config.compose import compose, settings
         from pgolf.core.make import make
         from pgolf.core.process import choose_precision
 
-        cfg = checked(words)
+        cfg = settings(compose(words))
         torch.manual_seed(0)
-        vocab_size = cfg["tokenizer"]["vocab_size"]
+        given = cfg["tokenizer"].get("vocab_size")  # bytes have none
+        vocab_size = make(cfg["tokenizer"]).vocab_size if given is None else given
         self.window, self.tokens = cfg["train"]["window"], cfg["train"]["batch_tokens"]
         self.model = make(cfg["arch"], vocab_size=vocab_size, bos_id=1)
         self.optimizer = make(cfg["optimizer"], model=self.model)

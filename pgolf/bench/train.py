@@ -23,6 +23,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from pgolf.bench.figures import Reading
+from pgolf.bench.rounds import Setting, products, shares, threads_word
 from pgolf.core.command import at_least, guarded
 
 if TYPE_CHECKING:
@@ -68,6 +70,48 @@ def _run(arguments: argparse.Namespace) -> None:
         torch.set_num_threads(before)
     print("\n".join(bench.report()))
     print(json.dumps({"words": bench.words, "params": bench.params, "tokens": bench.tokens, "rows": bench.rows()}))
+
+
+def session(setting: Setting) -> Session:
+    """Raises ConfigError for words that do not compose."""
+    return Session(setting)
+
+
+class Session:
+    """Its part in the table of ``pgolf bench``: compiled steps; eager ones where sizes are tiny."""
+
+    def __init__(self, setting: Setting) -> None:
+        words = [*setting.training_words, *(["train.batch_tokens=128"] if setting.tiny else [])]
+        self.folder, self.mode = tempfile.TemporaryDirectory(), "eager" if setting.tiny else "compiled"
+        try:
+            self.bench = Bench(words, Path(self.folder.name), setting.threads, compiled=not setting.tiny)
+        except BaseException:
+            self.folder.cleanup()
+            raise
+        self.size = {"words": words, "tokens": self.bench.tokens, "params": self.bench.params, "mode": self.mode}
+
+    def round(self) -> Sequence[Reading]:
+        self.bench.measure(1)
+        name, tokens = products(self.bench.precision), self.bench.tokens
+        peak = f"{name.split()[0]} peak"
+        found = []
+        for (number, mode), row in self.bench.found.items():
+            if mode == self.mode:
+                floor = row[peak][-1] * tokens / self.bench.flops
+                laps = shares({lap: row[lap][-1] for lap in LAPS})
+                head = f"; of it attention {_share(row, 'attention', 'attention backward')}, head {_share(row, 'head')}"
+                rate = tokens / row["step"][-1]
+                found.append(Reading(threads_word(number), rate, "tokens/s", floor=floor, of=name, where=laps + head))
+        return found
+
+    def close(self) -> None:
+        self.bench.close()
+        self.folder.cleanup()
+
+
+def _share(row: Mapping[str, Sequence[float]], *names: str) -> str:
+    """Of a step of the last round."""
+    return f"{100 * sum(row[name][-1] for name in names) / row['step'][-1]:.0f} %"
 
 
 class Bench:
@@ -117,7 +161,7 @@ class Bench:
         """One round."""
         import torch
 
-        from pgolf.train.flops import matmul_peak
+        from pgolf.core.peaks import matmul_peak
 
         for number, mode in self.turns():
             trainer, row = self.trainers[mode], self.found[number, mode]

@@ -20,6 +20,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pgolf.bench.figures import Reading
+from pgolf.bench.rounds import Setting
 from pgolf.core.command import at_least, guarded
 from pgolf.core.errors import UserError
 from pgolf.core.threads import SPINS
@@ -78,6 +80,41 @@ def measure(arguments: argparse.Namespace) -> dict[tuple[int, str], dict[str, fl
             for way in WAYS:
                 found[beside, way] = {name: statistics.median(rates[way, name]) for name in MEASURES}
     return found
+
+
+def session(setting: Setting) -> Session:
+    return Session(setting)
+
+
+class Session:
+    """Its part in the table of ``pgolf bench``: each way, eager steps, nothing busy beside, on all threads."""
+
+    def __init__(self, setting: Setting) -> None:
+        about = argparse.Namespace(size="tiny" if setting.tiny else "laptop", steps=1, compile="never")
+        self.stack = ExitStack()
+        try:
+            self.workers = {way: self.stack.enter_context(_worker(about, way)) for way in WAYS}
+        except BaseException:
+            self.stack.close()
+            raise
+        self.size = dict(vars(about))
+
+    def round(self) -> Sequence[Reading]:
+        rates = {way: worker.ask() for way, worker in self.workers.items()}
+        return [
+            Reading(
+                f"{name}, {way}",
+                rates[way][name],
+                "tokens/s",
+                floor=max(rates[other][name] for other in rates),
+                of="the quickest way",
+            )
+            for name in MEASURES
+            for way in WAYS
+        ]
+
+    def close(self) -> None:
+        self.stack.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
+from pgolf.core.peaks import matmul_peak
 from pgolf.core.ranges import PositiveInt
-from pgolf.train.flops import matmul_peak, training_flops
+from pgolf.train.flops import training_flops
 from pgolf.train.trainer import Hook, Trainer
 
 

@@ -1,4 +1,4 @@
-"""Floating-point operations of training, counted from shapes, and the rate that matrix products reach on this machine.
+"""Floating-point operations of training, counted from shapes.
 
 Counted are the matrix products that the formula asks for, two operations for each product of two numbers: those of all
 layers as torch counts them, of attention ``softmax(q kᵀ) v`` the pairs that a causal query sees, whatever a kernel
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,7 +23,6 @@ from pgolf.core.protocols import Model
 from pgolf.train.state import random_state, restore_random_state
 
 TRAINING = 3  # forward passes' worth
-PEAK_WIDTH = {"cpu": 768, "cuda": 8192}  # of the square matrices that are multiplied
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +69,3 @@ def training_flops(model: Model, window: int) -> Flops:
 
 def _head(x_shape: tuple[int, int], table_shape: tuple[int, int], *_: object, **__: object) -> int:
     return 2 * math.prod(x_shape) * table_shape[0]
-
-
-def matmul_peak(
-    device: torch.device, dtype: torch.dtype, seconds: float = 0.2, now: Callable[[], float] = time.perf_counter
-) -> float:
-    """Operations a second of the quickest of the large square products that fit into ``seconds``, two at least."""
-    width = PEAK_WIDTH.get(device.type, PEAK_WIDTH["cpu"])
-    a, b = (torch.full((width, width), 0.5, dtype=dtype, device=device) for _ in range(2))
-    wait: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    torch.mm(a, b)
-    best, began, tried = math.inf, now(), 0
-    while tried < 2 or now() - began < seconds:
-        wait()
-        start = now()
-        torch.mm(a, b)
-        wait()
-        best, tried = min(best, now() - start), tried + 1
-    return 2 * width**3 / best

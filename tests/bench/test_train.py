@@ -8,7 +8,8 @@ import torch
 
 from pgolf.arch.attention.layer import Attention
 from pgolf.cli.main import main
-from pgolf.train.flops import matmul_peak, training_flops
+from pgolf.core.peaks import matmul_peak
+from pgolf.train.flops import training_flops
 from tests.helpers import tiny_model
 
 WINDOW = 32
@@ -67,9 +68,3 @@ def test_a_visit_more_is_counted_and_a_route_that_is_not_active_is_not():
     assert training_flops(twice, WINDOW).total > training_flops(plain, WINDOW).total
     if first != last:
         assert at_start == training_flops(plain, WINDOW).total
-
-
-def test_the_peak_is_that_of_the_quickest_product():
-    ticks = iter([0.0, 1.0, 3.0, 3.0, 3.5, 9.0])
-    rate = matmul_peak(torch.device("cpu"), torch.float32, seconds=0.0, now=lambda: next(ticks))
-    assert rate == 2 * 768**3 / 0.5
