@@ -50,7 +50,7 @@ QUIET_DECORATORS = frozenset(
 )
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _LOOSE = ""  # the callee of a call that may reach whatever was handed on: a variable, an attribute
-_LOOKED_UP = "()"  # the callee of a call that calls what a call returned: what the config names is looked up so
+_LOOKED_UP = "()"  # what a call returned; with ``**`` so is only called what the config names, see ``pgolf.core.make``
 _OURS_TO_CALL = ("__init__", "__call__", "__new__")
 _ASKS_OF_CLASSES = ("isinstance", "issubclass")
 _Function: TypeAlias = ast.FunctionDef | ast.Lambda
@@ -106,7 +106,11 @@ class _Rule:
         node, owner = function
         stay = self._stay(node, owner)
         every = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
-        return 0 if stay is None else next((place for place, name in enumerate(every) if name in stay), len(every))
+        if stay is None:
+            return 0
+        is_static = isinstance(node, ast.FunctionDef) and "staticmethod" in map(_last, node.decorator_list)
+        first = 1 if owner and not is_static else 0  # ``self`` is no keyword
+        return next((place for place, name in enumerate(every) if place >= first and name in stay), len(every))
 
     def _stay(self, node: _Function, owner: str) -> set[str] | None:
         """Parameters that keep their names; None for all."""
@@ -222,15 +226,16 @@ class _Listener:
     def _hear_call(self, node: ast.Call) -> None:
         self._spared.add(id(node.func))
         callees = {self._there(node.func)}
-        if isinstance(node.func, ast.Attribute) or (isinstance(node.func, ast.Name) and not self._is_known(node.func)):
-            callees.add(_LOOSE)  # a method, or whatever is in a variable or an attribute of that name
+        if not (isinstance(node.func, ast.Name) and self._is_known(node.func)):
+            callees.add(_LOOSE)  # a method, or whatever is in a variable, an attribute or elsewhere
         if callees & set(_ASKS_OF_CLASSES):
             self._spared.update(id(part) for argument in node.args[1:] for part in ast.walk(argument))
         for keyword in node.keywords:
             for callee in callees:
                 if keyword.arg is None:
                     own = isinstance(keyword.value, ast.Name) and keyword.value.id in self._own_keywords
-                    (self.said.passed_on if own else self.said.spread).add(callee)
+                    if callee != _LOOSE or not isinstance(node.func, ast.Call):
+                        (self.said.passed_on if own else self.said.spread).add(callee)
                 else:
                     self.said.keywords.setdefault(callee, set()).add(keyword.arg)
         if isinstance(node.func, ast.Name) and (node.func.id in self._plain or hasattr(builtins, node.func.id)):
@@ -258,3 +263,7 @@ class _Listener:
         if isinstance(node, ast.Attribute):
             return node.attr
         return self._plain.get(node.id, node.id) if isinstance(node, ast.Name) else _LOOKED_UP
+
+
+def _last(node: ast.expr) -> str:
+    return ast.unparse(node).rpartition(".")[2]
