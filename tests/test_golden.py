@@ -25,7 +25,9 @@ PINNED = {
         "mixer=none",
     ],
 }
-
+RECIPES = [name for name in options(conf_dir(), "experiment") if "_eval" not in name and "_valid" not in name]
+PINNED |= {f"{name}_recipe": [f"experiment={name}"] for name in RECIPES}
+PINNED |= {f"{name}_laptop": [f"experiment={name}", "size=laptop"] for name in ("pr1204", "pr1855")}
 
 EVALUATIONS = "evaluations"  # of all records, at their size
 
@@ -38,7 +40,7 @@ def evaluations():
     """The evaluation of each experiment that has one, and nothing else of it."""
     found = {}
     for name in options(conf_dir(), "experiment"):
-        if "_eval" in name:
+        if "_eval" in name or "_valid" in name:
             cfg = settings(compose(["size=record", f"experiment={name}"]))
             found[name] = {group: cfg[group] for group in OVERRIDABLE}
     return to_yaml(found, sort_keys=True)

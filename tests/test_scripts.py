@@ -14,7 +14,7 @@ HELP = {
     "pgolf bundle": (["-m", "pgolf.cli.main", "bundle", "--help"], ["usage: pgolf bundle", "RUN", "OUT"]),
     "pgolf requantize": (
         ["-m", "pgolf.cli.main", "requantize", "--help"],
-        ["usage: pgolf requantize", "final=false", "WORD"],
+        ["usage: pgolf requantize", "stop_after=dev", "WORD"],
     ),
     "pgolf data": (["-m", "pgolf.cli.main", "data", "--help"], ["usage: pgolf data", "prepare", "inspect"]),
 }

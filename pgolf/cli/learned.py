@@ -22,26 +22,11 @@ def add_parser(subparsers: Any) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     """Raises RunError for a folder without weights, or with another model's."""
-    import torch
-
-    from pgolf.arch.learned import learned, learned_table
-    from pgolf.config.saved import read_saved
+    from pgolf.arch.learned import learned_table
     from pgolf.core.errors import RunError
-    from pgolf.core.make import make
-    from pgolf.tokenizer.recipe import BOS_ID, vocab_size
+    from pgolf.report.learned import learned_of_run
 
-    path = args.folder / "weights.pt"
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)["weights"]
-    except Exception as error:  # a foreign or torn file fails in many ways
-        raise RunError(f"{path}: the run's weights cannot be read ({error})") from error
-    cfg = read_saved(args.folder / "config.yaml")
-    model = make(cfg["arch"], vocab_size=vocab_size(cfg["tokenizer"]), bos_id=BOS_ID)
-    try:
-        model.load_state_dict(saved)
-    except RuntimeError as error:
-        raise RunError(f"{path}: not the weights of the model in config.yaml") from error
-    rows = [row for row in learned(model, model.output_table.size(1)) if args.only in row.name]
+    rows = [row for row in learned_of_run(args.folder) if args.only in row.name]
     if not rows:
         raise RunError(f"--only: nothing that this run has learned is called {args.only!r}")
     print("\n".join(learned_table(rows)))

@@ -14,8 +14,9 @@ def add_parser(subparsers: Any) -> None:
         "plot",
         help="training loss and dev score of a run, or a sweep over buckets, as one picture",
         description=(
-            "Draws metrics.jsonl of a run, or the table of a sweep over the buckets of ngram=hashed, such as "
-            "sweeps/results/buckets.csv. Needs the extra: pip install 'pgolf[plot]'."
+            "Draws metrics.jsonl of a run, with what hook=[norms,activations,controls] watched in it, or the table of "
+            "a sweep over the buckets of ngram=hashed, such as sweeps/results/buckets.csv. Needs the extra: pip "
+            "install 'pgolf[plot]'."
         ),
     )
     parser.add_argument("folder", type=home, metavar="RUN", help="a run folder, runs/<name>/seed=<n>, or a .csv")

@@ -14,7 +14,7 @@ def add_parser(subparsers: Any) -> None:
         "requantize",
         help="quantize, pack, score and certify a finished run's weights again",
         description="Takes the words of train.py that concern what comes after training: quant, compressor, eval, "
-        "ttt, ngram, mixer and their keys. Commas sweep; final=false scores dev only, and validation stays closed.",
+        "ttt, ngram, mixer and their keys. Commas sweep; stop_after=dev scores dev only, and validation stays closed.",
     )
     parser.add_argument("folder", type=home, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
     parser.add_argument("words", nargs="*", metavar="WORD", help="quant=int6_rtn quant.bits=5 compressor=lzma ...")

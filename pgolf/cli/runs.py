@@ -61,14 +61,14 @@ def _listed(history: RunHistory, rows: list[HistoryRow], args: argparse.Namespac
 
 def _difference(history: RunHistory, rows: list[HistoryRow], old_word: str, new_word: str) -> list[str]:
     from pgolf.config.saved import differences
-    from pgolf.report.history import Change, changed
+    from pgolf.report.history import RunChange, changed
     from pgolf.report.table import Table
 
     old = _named(history, rows, old_word)
     if new_word == "now":
         from pgolf.config.compose import checked
 
-        found = Change(tuple(differences(history.config(old), checked([]))), ())
+        found = RunChange(tuple(differences(history.config(old), checked([]))), ())
         title = f"{old.run} → python train.py"
     else:
         new = _named(history, rows, new_word)

@@ -2,6 +2,7 @@
 
 The values stand in the order of ``SIZES``; lists, null and texts too: ``${by_size:[4,5],[4,5],[9,10]}``. The
 key stays an interpolation until the config is resolved, so that words override it and ``size=record`` picks anew.
+In a defaults list it chooses an option: ``override /data: ${by_size:tiny,sotu,fineweb}``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ def by_size(*values: Any, _root_: Any) -> Any:
     """The one of ``values`` that belongs to ``size.name``. Raises ConfigError for another number or name."""
     if len(values) != len(SIZES):
         raise ConfigError(f"by_size: {len(values)} values; one for each size is needed: {', '.join(SIZES)}")
+    if isinstance(_root_.size, str):  # of a defaults list, which knows the chosen options and no node
+        return values[SIZES.index(_option(_root_.size))]
     name = _root_.size.name
     if name not in SIZES:
         raise ConfigError(
@@ -30,6 +33,15 @@ def by_size(*values: Any, _root_: Any) -> Any:
             f"{did_you_mean(str(name), SIZES)} A size of your own inherits one, and its name with it"
         )
     return values[SIZES.index(name)]
+
+
+def _option(name: str) -> str:
+    if name not in SIZES:
+        raise ConfigError(
+            f"size={name}: an experiment chooses data, tokenizer and budget by the sizes {', '.join(SIZES)}; with "
+            "another one name them: data=… tokenizer=… budget=…"
+        )
+    return name
 
 
 def scales(node: DictConfig, key: str) -> bool:

@@ -17,7 +17,7 @@ from pgolf.config.groups import GROUPS, Group
 from pgolf.config.schema import Certify
 from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.make import target_of
-from pgolf.core.ranges import Between
+from pgolf.core.ranges import Between, Word
 
 CERTIFY_ORDER = [profile.name for profile in Certify]
 LEAST_PROOF = CERTIFY_ORDER[0]
@@ -128,7 +128,7 @@ def value_problem(value: Any, hint: Any) -> str | None:
         problem = value_problem(value, args[0])
         if problem or value is None:  # ``Annotated[float, Between(…)] | None``: null has no range
             return problem
-        broken = [r for r in args[1:] if isinstance(r, Between) and not r.holds(value)]
+        broken = [r for r in args[1:] if isinstance(r, Between | Word) and not r.holds(value)]
         return f"is out of range: {broken[0]}" if broken else None
     if origin is Literal:
         text = ", ".join(str(arg) for arg in args)

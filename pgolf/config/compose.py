@@ -18,7 +18,7 @@ from pgolf.config import schema
 from pgolf.config.origins import addon_origins
 from pgolf.config.preflight import option_exists, preflight
 from pgolf.config.readonly import thaw
-from pgolf.config.words import parse
+from pgolf.config.words import parse, quoted
 from pgolf.core.command import home
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.json_text import MAX_DEPTH, too_deep
@@ -37,16 +37,19 @@ def plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True, enum_to_str=True)
 
 
-def compose(overrides: Sequence[str] = (), config_name: str = "config") -> DictConfig:
-    """The composed config for these command-line words, Hydra's own node included.
+def compose(overrides: Sequence[str] = (), config_name: str = "config", folder: Path | None = None) -> DictConfig:
+    """The composed config for these command-line words, Hydra's own node included. ``folder``: where the primary config
+    lies, if not in ``conf/``.
 
     Raises ConfigError for words that cannot be read, else with Hydra's explanation.
     """
     schema.register()
     parse(overrides)
+    own = conf_dir()
+    search = [] if folder is None else [f"hydra.searchpath=[{quoted(f'file://{own}')}]"]
     try:
-        with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-            return hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
+        with initialize_config_dir(config_dir=str((folder or own).resolve()), version_base="1.3"):
+            return hydra_compose(config_name, overrides=[*search, *overrides], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(" ".join(str(error).split())) from error
 
@@ -62,7 +65,8 @@ def checked(words: Sequence[str]) -> dict[str, Any]:
 
 
 def settings(cfg: DictConfig, hydra: Any = None) -> dict[str, Any]:
-    """The finished config as plain containers: our keys plus ``choices``, the chosen option of each group.
+    """The finished config as plain containers: our keys plus ``choices``, the chosen option of each group; what a sweep
+    says about itself, ``study``, is no part of it.
 
     For ``arch/addon``, which chooses many, ``choices`` has where each addon comes from. ``hydra`` is Hydra's
     own node, needed where it has been taken out of ``cfg``, as for the job of ``hydra.main``. Raises ConfigError
@@ -73,7 +77,7 @@ def settings(cfg: DictConfig, hydra: Any = None) -> dict[str, Any]:
     chosen = OmegaConf.to_container(hydra.runtime.choices)
     assert isinstance(chosen, dict)
     try:
-        ours = {str(key): plain_value(cfg, str(key)) for key in cfg if key != "hydra"}
+        ours = {str(key): plain_value(cfg, str(key)) for key in cfg if key not in ("hydra", "study")}
     except OmegaConfBaseException as error:
         raise ConfigError(_unresolved(error)) from error
     ours |= {key: str(home(ours[key])) for key in ("run_root", "cache_dir")}

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 STEERING = (
-    *("run_root", "cache_dir", "overwrite", "rerun", "resume", "dry_run", "print_model"),
-    *("notes", "hypothesis", "parent_run", "certify", "eval_ranks"),
+    *("run_root", "cache_dir", "overwrite", "rerun", "resume", "dry_run", "print_model", "stop_after"),
+    *("notes", "hypothesis", "parent_run", "sweep", "certify", "eval_ranks"),
 )
 """Where, whether and how often a run is written, what is said about it, and by how many it is scored."""
 
 TRAIN_STEERING = ("processes",)
 """The same of ``train``: by how many a step's batch is shared out."""
-STEERING_HOOKS = ("anomaly", "checkpoint", "controls", "norms", "timing")
+STEERING_HOOKS = ("activations", "anomaly", "checkpoint", "controls", "norms", "timing")
 """Hooks that change nothing of what is trained, with their settings."""
 
 BESIDE = ("seed", "logger", "machine", "choices", "hydra")

@@ -42,6 +42,21 @@ def child_choices(conf: Path, group: str, option: str) -> dict[str, Choice]:
     return found
 
 
+def experiment_choices(conf: Path, experiment: str) -> dict[str, Choice]:
+    """Group → what an experiment's file chooses for it, what it builds on included; an interpolation as it is written.
+
+    Empty for a file that is not there.
+    """
+    found: dict[str, Choice] = {}
+    path = conf / "experiment" / f"{experiment}.yaml"
+    for entry in reversed(_defaults_list(path)) if path.is_file() else ():
+        if isinstance(entry, str) and "/" not in entry and entry != "_self_":
+            found = experiment_choices(conf, entry) | found  # of several the last wins, and the file's own before all
+        elif isinstance(entry, dict):
+            found |= {key.removeprefix("override ").removeprefix("/"): chosen for key, chosen in entry.items()}
+    return found
+
+
 def own_keys(conf: Path, group: str, option: str) -> list[str]:
     """The settings that stand in ``conf/<group>/<option>.yaml`` itself."""
     return [str(key) for key in _read(conf / group / f"{option}.yaml") if key not in ("defaults", "_target_")]

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ OVERRIDABLE = ("eval", "ttt", "ngram", "mixer")
 OWN = ("artifact", "out")
 SEVERAL = ("-m", "--multirun")
 EXPERIMENT = "experiment"  # of which the evaluation is taken, whole
-FREE = ("data", "budget", "certify", "size", "device", "eval_ranks", "cache_dir")
+FREE = ("data", "budget", "certify", "size", "device", "eval_ranks", "cache_dir", "logger")
 _MAX_LABEL = 120  # of a file's name, in characters
 
 
@@ -27,7 +27,8 @@ class EvalWords:
     """``settings``: the composed config with the words applied. ``chosen``: groups to take from it whole.
 
     ``changed``: single keys ``group.key`` to lay over the header's node. ``scaled``: the keys of each group whose
-    value the size gives, such as ``window``; the artifact's own numbers go before them.
+    value the size gives, such as ``window``; the artifact's own numbers go before them. ``loggers``: those that the
+    words ask for, by name; none unless ``logger`` is among them.
     """
 
     artifact: Path
@@ -36,6 +37,7 @@ class EvalWords:
     chosen: tuple[str, ...]
     changed: tuple[str, ...]
     scaled: Mapping[str, tuple[str, ...]]
+    loggers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def help_wanted(argv: Sequence[str]) -> bool:
@@ -60,10 +62,12 @@ def read_words(argv: Sequence[str], several: str = SEVERAL[0]) -> EvalWords:
     rest = [word for word in argv if word.partition("=")[0] not in OWN]
     if not own.get("artifact"):
         raise ConfigError("artifact: which one? python eval.py artifact=runs/<name>/seed=<n>/artifact.pgolf")
-    preflight(rest, conf_dir(), lambda words: settings(compose(words)), sweeps=False, several=several)
+    whole = [*rest, *_beside_experiment(rest)]
+    preflight(whole, conf_dir(), lambda words: settings(compose(words)), sweeps=False, several=several)
     chosen: list[str] = []
     changed: list[str] = []
     fixed: list[str] = []
+    logs = False
     for word in rest:
         key = word.partition("=")[0].lstrip("+~").rpartition("@")[2]  # group@place says what stands at the place
         group = key.partition(".")[0].partition("/")[0]
@@ -71,6 +75,8 @@ def read_words(argv: Sequence[str], several: str = SEVERAL[0]) -> EvalWords:
             chosen += OVERRIDABLE
         elif group in OVERRIDABLE:
             (changed if "." in key else chosen).append(key)
+        elif group == "logger":
+            logs = True
         elif group not in FREE:
             fixed.append(
                 f"{key}: fixed by the artifact or without meaning here; "
@@ -78,11 +84,25 @@ def read_words(argv: Sequence[str], several: str = SEVERAL[0]) -> EvalWords:
             )
     if fixed:
         raise ConfigError(fixed)
-    cfg = compose(rest)
+    cfg = compose(whole)
     scaled = {group: tuple(str(key) for key in cfg[group] if scales(cfg[group], str(key))) for group in OVERRIDABLE}
     artifact = place(own["artifact"])
     out = place(own["out"]) if own.get("out") else artifact.with_name("certificate.eval.json")
-    return EvalWords(artifact, out, settings(cfg), tuple(dict.fromkeys(chosen)), tuple(changed), scaled)
+    found = settings(cfg)
+    loggers = found["logger"] if logs else {}
+    return EvalWords(artifact, out, found, tuple(dict.fromkeys(chosen)), tuple(changed), scaled, loggers)
+
+
+def _beside_experiment(words: Sequence[str]) -> list[str]:
+    """Of a whole recipe the evaluation alone is taken: its text, budget and size are as without it."""
+    from pgolf.config.compose import conf_dir
+    from pgolf.config.defaults import root_choices
+
+    given = {word.partition("=")[0] for word in words}
+    if EXPERIMENT not in given:
+        return []
+    usual = root_choices(conf_dir())
+    return [f"{group}={usual[group]}" for group in ("size", "budget", "data", "tokenizer") if group not in given]
 
 
 def read_several(argv: Sequence[str]) -> dict[str, EvalWords]:
@@ -126,10 +146,15 @@ def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[
 
     A group that is chosen whole keeps the header's value of every ``scaled`` key that both have.
     """
-    from pgolf.config.check import budget_problems, certify_problems
+    from pgolf.config.check import bind_problems, budget_problems, certify_problems
+    from pgolf.config.groups import group_of
 
     settings = words.settings
     own = [*budget_problems(settings["budget"]), *certify_problems(settings), *_place_problems(words.out)]
+    technique = group_of("logger")
+    assert technique is not None
+    for name, node in words.loggers.items():
+        own += bind_problems(node, technique, f"logger.{name}")
     return _nodes(words, header, own, {"data": settings["data"]})
 
 

@@ -2,35 +2,44 @@
 
 Hydra decides the exit status by exceptions alone; ours says more (decisions 19): 0 valid, 2 configuration or
 input error, 3 over a cap, 4 certificate failed, 128 + n stopped by signal n (``pgolf.core.signals``), 1 anything
-else. Each job notes its status in a file, so that jobs of a sweep in other processes count too, and the worst is
-returned after Hydra's main has.
+else. Each job notes how it ended in a file, so that jobs of a sweep in other processes count too, and the worst status
+is returned after Hydra's main has.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
+from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, Earlier, Job, sweep_job
 from pgolf.core.command import complain, home
-from pgolf.core.errors import ConfigError, UserError
+from pgolf.core.errors import ConfigError, UserError, did_you_mean
+from pgolf.core.jobs import FINISHED, JobEnd, append_end, read_ends, summary
 from pgolf.core.signals import exit_status, heeding_signals
 from pgolf.core.streams import harmless_streams
 from pgolf.core.threads import bound_spinning
 
-STATUS_FILE = "PGOLF_STATUS_FILE"
-CRASHED = 1
+_LAUNCHERS = {
+    "basic": "",
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "'pgolf[slurm]'",
+    "submitit_slurm": "'pgolf[slurm]'",
+}
 # Hydra's own flags that take a value; what follows them is no override.
 _CONFIG_FLAGS = ("-cn", "--config-name", "-cp", "--config-path", "-cd", "--config-dir")
 # What only shows something writes nothing, no folder either.
@@ -58,20 +67,22 @@ def may_sweep(argv: Sequence[str]) -> bool:
 
 
 def note_status(status: int) -> None:
-    """Add this job's exit status to the file the launching process reads."""
+    """Tell the launching process this job's exit status."""
     place = os.environ.get(STATUS_FILE)
     if place:
-        with open(place, "a") as handle:
-            handle.write(f"{status}\n")
+        append_end(Path(place), JobEnd(0, "", "", status, FINISHED, "", 0.0))
 
 
-def run_job(job: Callable[[dict[str, Any], list[str]], tuple[float, int]], cfg: DictConfig) -> float:
+def run_job(job: Job, cfg: DictConfig, earlier: Callable[[Any], Earlier]) -> float:
     """Run one job of ``hydra.main``. Returns its objective, infinity where it must not win a search.
 
     ``job(settings, overrides)`` returns (objective, exit status). A UserError becomes a message and a status.
+    ``earlier(settings)``: what there is already of a job of a sweep.
     """
     hydra = HydraConfig.get()
     overrides = [str(word) for word in hydra.overrides.task]
+    if hydra.mode is RunMode.MULTIRUN:
+        return sweep_job(job, cfg, hydra, overrides, earlier)
     try:
         objective, status = job(read_only(settings(cfg, hydra)), overrides)
     except UserError as error:
@@ -85,6 +96,27 @@ def run_job(job: Callable[[dict[str, Any], list[str]], tuple[float, int]], cfg: 
         raise
     note_status(status)
     return objective if status == 0 else math.inf
+
+
+def require_launcher(words: Sequence[str]) -> None:
+    """Raise ConfigError where a launcher is chosen whose package is not there; Hydra would only not find the option."""
+    chosen = [word.partition("=")[2] for word in words if word.partition("=")[0] == "hydra/launcher"]
+    for name in chosen[-1:]:
+        if name not in _LAUNCHERS:
+            known = ", ".join(_LAUNCHERS)
+            raise ConfigError(f"hydra/launcher: {name!r} is none of {known}.{did_you_mean(name, list(_LAUNCHERS))}")
+        if not _is_there(name):
+            raise ConfigError(f"hydra/launcher={name}: its package is not there: pip install {_LAUNCHERS[name]}")
+
+
+def _is_there(launcher: str) -> bool:
+    if launcher == "basic":
+        return True
+    if find_spec("hydra_plugins") is None:
+        return False
+    if launcher == "joblib":
+        return find_spec("hydra_plugins.hydra_joblib_launcher") is not None
+    return find_spec("hydra_plugins.hydra_submitit_launcher") is not None
 
 
 def require_folder(root: Path) -> None:
@@ -115,27 +147,35 @@ def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
 def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     """``launch`` without what turns errors and signals into a status: nothing is left behind when those pass."""
     (words, flags), plain = sorted_words(argv), not may_sweep(argv)
+    require_launcher(words)
     overrides = preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)), sweeps=not plain)
     shows = any(word.partition("=")[0] in _SHOWING_FLAGS for word in argv)
     if plain:  # now what Hydra would complain about in words of its own
         composed = settings(compose(words))
         shows |= composed["print_model"] or composed["dry_run"]
     roots = [o.value() for o in overrides if o.key_or_group == "run_root" and not o.is_sweep_override()]
+    root = home(str(roots[-1] if roots else schema.Root.run_root))
     if not shows:
-        require_folder(home(str(roots[-1] if roots else schema.Root.run_root)))
+        require_folder(root)
+    elsewhere = any(word.startswith("hydra/launcher=submitit") for word in words) and root.is_dir()
     sys.argv[1:] = [*words, *flags]  # Hydra's argparse wants the words in one piece
-    with tempfile.TemporaryDirectory(prefix="pgolf-") as folder:
+    # Jobs on other machines see the run root, and not this one's temporary files.
+    with tempfile.TemporaryDirectory(prefix="pgolf-", dir=root.resolve() if elsewhere else None) as folder:
         statuses = Path(folder) / "statuses"
-        os.environ[STATUS_FILE] = str(statuses)
+        os.environ |= {STATUS_FILE: str(statuses), WORDS: json.dumps(words)}
+        crashed = 0
         try:
             main()
         except SystemExit as stop:
             if stop.code:  # Hydra has said why
-                return max([2 if not statuses.exists() else CRASHED, *_read(statuses)])
+                crashed = CRASHED if statuses.exists() else UserError.exit_status
         finally:
-            os.environ.pop(STATUS_FILE, None)
-        return max(_read(statuses), default=0)
+            for name in (STATUS_FILE, WORDS):
+                os.environ.pop(name, None)
+        ends = read_ends(statuses)
+        if len(ends) > 1:
+            print("\n".join(summary(ends)), flush=True)
+        return max([crashed, *(end.status for end in ends)])
 
 
-def _read(statuses: Path) -> list[int]:
-    return [int(line) for line in statuses.read_text().split()] if statuses.exists() else []
+schema.register()  # a process that a launcher started has unpickled its job, imported this, and composes next

@@ -9,13 +9,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
 from pgolf.config.compose import conf_dir
 from pgolf.config.content import STEERING_HOOKS, content
-from pgolf.config.defaults import child_choices, root_choices
+from pgolf.config.defaults import child_choices, experiment_choices, root_choices
 from pgolf.config.groups import GROUPS, Group
 
 # Named always and in this order; every other group, between quantizer and budget, where it is not the default.
 _FIRST, _LAST = ("arch", "tokenizer", "quant"), "budget"
+_OF_ITS_TEXT = "tokenizer"  # named in recipes too
 _UNNAMED = ("experiment", "logger")  # stands in front; steers
 MAX_LENGTH = 120  # of a name, in characters of one byte; file systems take 255
 _MAX_WORD = 40
@@ -31,13 +35,17 @@ def run_name(cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
 
     ``baseline+p4+smear_gate-bpe4096-int6_rtn-brotli-laptop-3f9c21``: arch, tokenizer and quantizer, each with its
     parts that are not its own, every other group that is not as by default, the budget, and six digits of the
-    content's hash. What is taken away reads ``no_…``. A valid file name of at most ``MAX_LENGTH`` characters.
+    content's hash. What is taken away reads ``no_…``. Of a whole recipe the name stands for what is its own:
+    ``pr1204-bpe4096-laptop-9c21aa``. A valid file name of at most ``MAX_LENGTH`` characters.
     """
     conf = conf_dir()
-    default = root_choices(conf)
+    own = _of_recipe(conf, choices)
+    default = root_choices(conf) | own
     groups = [group for group in GROUPS if "/" not in group.path and group.path not in (*_FIRST, *_UNNAMED, _LAST)]
     words = [_word(str(choices["experiment"]))] if choices.get("experiment") else []
-    words += [_with_parts(conf, path, cfg, choices) for path in _FIRST]
+    for path in _FIRST:
+        word = _with_parts(conf, path, cfg, choices, own)
+        words += [word] if path == _OF_ITS_TEXT or word != _named(path, str(own.get(path))) else []
     words += filter(None, (_if_not_default(conf, group, cfg, choices, default) for group in groups))
     end = f"-{_word(str(choices[_LAST]))}-{config_hash(cfg)[:6]}"
     if len("-".join(words) + end) > MAX_LENGTH:
@@ -45,12 +53,34 @@ def run_name(cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     return "-".join(words)[: MAX_LENGTH - len(end)].rstrip("-+") + end
 
 
-def _with_parts(conf: Path, path: str, cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
-    """An option and, where they are not those of its file, its children: ``baseline+p4+smear_gate``."""
+def run_label(cfg: Mapping[str, Any]) -> str:
+    """``name/seed=1``, as the run's folder is called."""
+    return f"{run_name(cfg, cfg['choices'])}/seed={cfg['seed']}"
+
+
+def _of_recipe(conf: Path, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """What the experiment chooses, at its size, if it is a whole recipe: one that chooses that size too."""
+    found = experiment_choices(conf, str(choices.get("experiment")))
+    if "size" not in found:
+        return {}
+    try:
+        at_size = OmegaConf.create({"size": str(choices["size"]), "found": found})
+        resolved = OmegaConf.to_container(at_size.found, resolve=True)
+    except OmegaConfBaseException:  # a size of the user's own, for which the command line chooses
+        resolved = found
+    assert isinstance(resolved, dict)
+    return {str(group): option for group, option in resolved.items() if group != "size"}
+
+
+def _with_parts(
+    conf: Path, path: str, cfg: Mapping[str, Any], choices: Mapping[str, Any], of_recipe: Mapping[str, Any]
+) -> str:
+    """An option and those of its children that are neither its file's nor the recipe's: ``baseline+p4+smear_gate``."""
     option = str(choices[path])
     own = child_choices(conf, path, option)
     children = [group for group in GROUPS if group.path.rpartition("/")[0] == path]
     own_of_children = {group.path: own.get(group.path.rpartition("/")[2], []) for group in children}
+    own_of_children |= {path: part for path, part in of_recipe.items() if path in own_of_children}
     parts = (_difference(group, cfg, choices, own_of_children) for group in children)
     return "+".join([_named(path, option), *filter(None, parts)])
 
@@ -62,7 +92,7 @@ def _if_not_default(
     difference = _difference(group, cfg, choices, default)
     if group.many or not any(other.path.startswith(f"{group.path}/") for other in GROUPS):
         return difference
-    parts = _with_parts(conf, group.path, cfg, choices)
+    parts = _with_parts(conf, group.path, cfg, choices, default)
     return parts if difference or "+" in parts else ""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,10 @@ from hydra.core.override_parser.types import Override
 
 from pgolf.config.compose import compose, conf_dir, read_config, settings
 from pgolf.config.content import STEERING
+from pgolf.config.defaults import experiment_choices
+from pgolf.config.eval_words import EXPERIMENT, OVERRIDABLE
 from pgolf.config.groups import group_of
-from pgolf.config.preflight import preflight
+from pgolf.config.preflight import options, preflight
 from pgolf.config.readonly import read_only, thaw
 from pgolf.config.schema import register
 from pgolf.core.command import read_overrides
@@ -30,41 +31,31 @@ _MEANINGLESS = (
 FREE = ("device", "logger", *(key for key in STEERING if key not in _MEANINGLESS))
 
 
-@dataclass(frozen=True)
-class RequantizeWords:
-    """``jobs``: (composed config, words it came from) of each new run. ``final``: validation is scored."""
-
-    jobs: tuple[tuple[Mapping[str, Any], list[str]], ...]
-    final: bool
+Job = tuple[Mapping[str, Any], list[str]]
+"""The composed config of a new run, and the words it came from."""
 
 
-def read_words(run: Path, words: Sequence[str]) -> RequantizeWords:
+def read_words(run: Path, words: Sequence[str]) -> list[Job]:
     """The runs that ``words`` ask for; commas sweep, as with train.py.
 
     Raises ConfigError listing everything wrong with the words, RunError for a folder that holds no run.
     """
     register()
-    final = _final([word for word in words if word.partition("=")[0] == "final"])
-    words = [word for word in words if word.partition("=")[0] != "final"]
     parent = read_config(run / "config.yaml")
     theirs = _their_words(run)
+    words = [one for word in words for one in _unfolded(word)]
     overrides = preflight(words, conf_dir(), lambda groups: settings(compose([*_kept(theirs, groups), *groups])))
     problems = [problem for override in overrides for problem in _problems(override)]
     if problems:
         raise ConfigError(problems)
-    jobs = []
+    jobs: list[Job] = []
     for ours in itertools.product(*(_choices(override) for override in overrides)):
         effective = [*_kept(theirs, ours), *ours]
         composed = settings(compose(effective))
+        if composed["stop_after"] == "prequant":
+            raise ConfigError("stop_after: nothing is trained here that could be scored before quantization; dev")
         jobs.append((read_only(_merged(parent, composed, ours, run)), effective))
-    return RequantizeWords(tuple(jobs), final)
-
-
-def _final(words: Sequence[str]) -> bool:
-    value = words[-1].partition("=")[2] if words else "true"
-    if value not in ("true", "false"):
-        raise ConfigError(f"final: {value!r} is neither true nor false")
-    return value == "true"
+    return jobs
 
 
 def _their_words(run: Path) -> list[str]:
@@ -76,12 +67,23 @@ def _their_words(run: Path) -> list[str]:
         raise RunError(f"{run}: no run folder; its words cannot be read ({error.strerror or error})") from error
 
 
+def _unfolded(word: str) -> list[str]:
+    """Of an experiment its evaluation, group by group; any other word as it is."""
+    key, _, name = word.partition("=")
+    if key != EXPERIMENT or name not in options(conf_dir(), EXPERIMENT):
+        return [word]
+    chosen = experiment_choices(conf_dir(), name)
+    return [f"{group}={chosen[group]}" for group in OVERRIDABLE if group in chosen]
+
+
 def _problems(override: Override) -> Iterator[str]:
     key = override.key_or_group
-    if _root(key) not in (*GROUPS, *FREE):
+    if key == EXPERIMENT:
+        yield f"{key}: one at a time, and its evaluation is taken: {key}=pr1026_valid"
+    elif _root(key) not in (*GROUPS, *FREE):
         yield (
             f"{key}: fixed by the run, whose weights are trained; pgolf requantize takes "
-            f"{', '.join((*GROUPS, *FREE, 'final'))}"
+            f"{', '.join((*GROUPS, EXPERIMENT, *FREE))}"
         )
     elif override.is_delete() or override.is_add() or override.is_force_add():
         yield f"{key}: can be changed, not added or taken away"

@@ -47,6 +47,13 @@ class Compile(Enum):
     never = "never"
 
 
+class StopAfter(Enum):
+    """Where a run ends before validation is opened: with the dev score of the float weights, or of the artifact."""
+
+    prequant = "prequant"
+    dev = "dev"
+
+
 class Certify(Enum):
     """How much a certificate proves, see ``pgolf.proof.profiles``."""
 
@@ -135,6 +142,7 @@ class Root:
     ngram: dict[str, Any] = field(default_factory=dict)
     mixer: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
+    study: dict[str, Any] = field(default_factory=dict)  # of a sweep; no run reads it: ``pgolf.config.sweep_file``
     run_root: str = "runs"
     cache_dir: str = ".cache"
     overwrite: bool = False
@@ -142,11 +150,13 @@ class Root:
     resume: bool = False
     print_model: bool = False
     dry_run: bool = False
+    stop_after: StopAfter | None = None
     certify: Certify = MISSING  # the budget's, unless more is asked for
     eval_ranks: int = 1
     notes: str = ""
     hypothesis: str = ""
     parent_run: str = ""
+    sweep: str = ""
 
 
 FACTS = tuple(name for name, hint in typing.get_type_hints(Root).items() if typing.get_origin(hint) is not dict)

@@ -36,6 +36,10 @@ class RunError(UserError):
     """A run folder that cannot be used: finished, unreadable, unwritable."""
 
 
+class CannotResume(RunError):
+    """What an unfinished run has left is nothing to go on from; it can begin anew."""
+
+
 class TrainingError(UserError):
     """Training that had to stop: the loss is not a finite number."""
 

@@ -260,7 +260,10 @@ class Compressor(Protocol):
 class Logger(Protocol):
     """A sink for a run's facts. It may never fail a run."""
 
-    def start(self, facts: Mapping[str, Any]) -> None: ...
+    def start(self, facts: Mapping[str, Any]) -> None:
+        """``run``: who it is, with ``job`` (train, sweep, requantize, eval) and whether it was ``resumed``; ``config``,
+        composed; ``machine``."""
+        ...
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None: ...
 

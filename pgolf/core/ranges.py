@@ -1,4 +1,4 @@
-"""Ranges that live in a constructor's signature: ``bits: Annotated[int, Between(2, 8)]``.
+"""Ranges that live in a constructor's signature: ``bits: Annotated[int, Between(2, 8)]``, and what a text may hold.
 
 The signature is the contract (style 5), so the permitted values stand there too; ``pgolf.config.check``
 reads them before anything slow happens.
@@ -28,6 +28,21 @@ class Between:
         if self.open_low:
             return f"more than {self.low:g} and at most {self.high:g}"
         return f"from {self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Word:
+    """A text of one to ``longest`` printable characters, none of them of ``without``, and no space at either end."""
+
+    longest: int
+    without: str
+
+    def holds(self, value: str) -> bool:
+        whole = value.isprintable() and value == value.strip() and not set(value) & set(self.without)
+        return whole and 0 < len(value) <= self.longest
+
+    def __str__(self) -> str:
+        return f"1 to {self.longest} printable characters, none of {' '.join(self.without)}"
 
 
 PositiveInt = Annotated[int, Between(1)]

@@ -1,9 +1,10 @@
 """Documents apart: each is predicted from itself alone, several of them beside each other.
 
 Rule: of a document position i is predicted from the positions max(0, e−W) … i, e the next multiple of S after i: the
-context grows inside the document up to the window and then slides by the stride. Where a window begins follows from the
-position, never from where the document ends. ``batch_documents`` B go side by side, in the order of the stream; when
-all of them have ended, the next B begin. What ends a document is its successor's BOS, once it is known.
+context grows inside the document up to the window and then slides by the stride, which need not divide it (#1855: 48 of
+2,048). Where a window begins follows from the position, never from where the document ends. ``batch_documents`` B go
+side by side, in the order of the stream; when all of them have ended, the next B begin. What ends a document is its
+successor's BOS, once it is known.
 Source: #77's evaluation (spec ttt §3.1), there with adapters; attention cut at BOS: spec validity §6, schedule 4.
 Bytes: none. Time: as ``sliding``, less what short documents save. A decoder runs one pass for a token of each of the B:
 the more, the quicker, until the longest of them is alone.
@@ -23,12 +24,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Network, Span
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import PositiveInt
 from pgolf.eval.blocks import Tape
 from pgolf.eval.ending import Ending, EndingTape
-from pgolf.eval.windows import check_lengths
 
 
 class DocumentsApart:
@@ -46,7 +47,8 @@ class DocumentsApart:
         order: Literal["stream", "longest_first"],
         official_truncation: bool,
     ) -> None:
-        check_lengths("eval", window, stride)
+        if stride > window:
+            raise ConfigError(f"eval.stride: {stride} is more than the window of {window} positions")
         self.window, self.stride, self.batch_windows = window, stride, batch_windows
         self.lanes, self.order = batch_documents, order
         self.official_truncation = official_truncation

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -76,10 +76,20 @@ def rows_are_whole(stream_tokens: int, vocab_size: int) -> bool:
 BESIDE = ("ngram", "mixer", "ttt")
 
 
-def names_beside(modules: Iterable[str]) -> tuple[str, ...]:
-    """The names of the techniques in these modules, one of each group of ``BESIDE``; absence is none."""
-    stems = (module.rpartition(".")[2] for module in modules)
-    return tuple(stem for stem in stems if stem != "none")
+def names_beside(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the techniques of each group of ``BESIDE``, each with those of its group that it is made of; absence
+    is none. Raises KeyError and TypeError for what are no settings."""
+    return tuple(name for group in BESIDE for name in _names(settings[group], f"pgolf.{group}."))
+
+
+def _names(node: Mapping[str, Any], package: str) -> Iterator[str]:
+    module = str(node["_target_"]).rpartition(".")[0]
+    stem = module.rpartition(".")[2]
+    if module.startswith(package) and stem != "none":
+        yield stem
+        for inner in node.values():
+            if isinstance(inner, Mapping) and "_target_" in inner:
+                yield from _names(inner, package)
 
 
 class Method(Stated, Protocol):
@@ -130,8 +140,9 @@ class Mixture(Protocol):
 class Evaluation:
     """A complete recipe for evaluators. ``evaluator`` starts a fresh one; nothing is shared between two.
 
-    ``ranks``: the processes that share the work, each of which has all of this. ``whole_rows``: None: as the stream's
-    length (``rows_are_whole``) and what they cost say (``Stage.dear_rows``).
+    ``beside``: what a score calls the techniques beside the method (``names_beside``). ``ranks``: the processes that
+    share the work, each of which has all of this. ``whole_rows``: None: as the stream's length (``rows_are_whole``) and
+    what they cost say (``Stage.dear_rows``).
     """
 
     network: ModelNetwork
@@ -142,14 +153,11 @@ class Evaluation:
     ttt: Adaptation = field(default_factory=NoAdaptation)
     ngram: Counts = field(default_factory=NoNGram)
     packed: Any = None
+    beside: tuple[str, ...] = ()
     device: str = "cpu"
     workers: int = field(default_factory=torch.get_num_threads)
     ranks: Ranks = ONE
     whole_rows: bool | None = None
-
-    @property
-    def beside(self) -> tuple[str, ...]:
-        return names_beside(type(getattr(self, group)).__module__ for group in BESIDE)
 
     def facts(self, stream_tokens: int) -> Facts:
         tokenizer, whole = self.tokenizer, self.whole_rows

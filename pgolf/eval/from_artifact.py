@@ -73,6 +73,7 @@ def evaluation_from(
         ttt=_made(header, "ttt"),
         ngram=ngram,
         packed=packed,
+        beside=_beside(header),
         device=device,
     )
     evaluation.evaluator(stream_tokens=2)  # a mixer that does not fit the experts is refused now
@@ -117,12 +118,16 @@ def terms_from(
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"artifact: the header's eval is no evaluation: {node!r}") from error
-    try:
-        beside = names_beside(str(header[group]["_target_"]).rpartition(".")[0] for group in BESIDE)
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"artifact: the header does not say what its {', '.join(BESIDE)} are") from error
+    beside = _beside(header)
     check_metric(method, header["metric"])
     return ArtifactTerms(tokenizer, method, beside, header["metric"], device)
+
+
+def _beside(header: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        return names_beside(header)
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"artifact: the header does not say what its {', '.join(BESIDE)} are") from error
 
 
 def _tokenizer(loaded: LoadedArtifact, header: Mapping[str, Any]) -> PortableTokenizer:

@@ -74,25 +74,55 @@ def _places(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> int:
     return len(differences(a, b)) if a is not None and b is not None else 1
 
 
-def ablation_table(
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One experiment beside the base, which is the first of them. ``words``: in what it differs. ``difference`` in bits
+    per byte, with the ends of its ``interval`` at 95 %, None where there is none; ``shown``: better, worse or not
+    shown, with the reason; empty for the base. ``published`` is somebody's row for the same words, ``published_gain``
+    its difference to the row for the base, ``direction`` of the two in words."""
+
+    experiment: Experiment
+    words: str
+    difference: float | None
+    interval: tuple[float, float] | None
+    shown: str
+    published: PublishedRow | None
+    published_gain: float | None
+    direction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """``changes``: the base first, then every other experiment."""
+
+    base: Experiment
+    changes: tuple[Change, ...]
+    has_published: bool
+    notes: tuple[str, ...]
+
+    def table(self) -> Table:
+        columns = ["change", "bpb", "difference", "95 % interval", "bytes", "ms/step", "shown"]
+        header = (*columns, "published", "direction") if self.has_published else tuple(columns)
+        rows = tuple(_cells(change)[: len(header)] for change in self.changes)
+        return Table(f"Differences to {self.base.name}", header, rows, self.notes)
+
+
+def ablation(
     found: Sequence[Experiment],
     base: Experiment,
     configs: Mapping[str, Mapping[str, Any]],
     published: Sequence[PublishedRow] = (),
-) -> Table:
+) -> Ablation:
     """``base`` first, then every other experiment with what differs, the difference in bits per byte and its interval.
 
     A difference is Welch's, ``LEAST_SEEDS`` on a side; ``published``: rows of others, as changes from their own base.
     """
     theirs_base = _row_for(base, configs, published)
-    columns = ["change", "bpb", "difference", "95 % interval", "bytes", "ms/step", "shown"]
-    header = (*columns, "published", "direction") if published else tuple(columns)
-    rows = [_cells(base, "(base) " + base.name, base, header, theirs_base, theirs_base)]
+    changes = [_changed(base, base, configs, theirs_base, theirs_base)]
     for one in found:
         if one is not base:
-            theirs = _row_for(one, configs, published)
-            rows.append(_cells(one, _change(base, one, configs), base, header, theirs, theirs_base))
-    tested = sum(row[3] != "" for row in rows)
+            changes.append(_changed(one, base, configs, _row_for(one, configs, published), theirs_base))
+    tested = sum(change.interval is not None for change in changes)
     notes = [f"lower is better; an interval that holds 0 shows nothing; fewer than {LEAST_SEEDS} seeds show nothing"]
     if tested > 1:
         notes.append(f"of {tested} intervals at 95 % about {0.05 * tested:.1f} miss 0 by chance alone")
@@ -101,10 +131,22 @@ def ablation_table(
         notes.append(
             f"published: as claimed, on other texts and machines ({', '.join(sources)}); only directions compare"
         )
-    return Table(f"Differences to {base.name}", header, tuple(rows), tuple(notes))
+    return Ablation(base, tuple(changes), bool(published), tuple(notes))
 
 
-def _change(base: Experiment, one: Experiment, configs: Mapping[str, Mapping[str, Any]]) -> str:
+def ablation_table(
+    found: Sequence[Experiment],
+    base: Experiment,
+    configs: Mapping[str, Mapping[str, Any]],
+    published: Sequence[PublishedRow] = (),
+) -> Table:
+    """``ablation`` as a table."""
+    return ablation(found, base, configs, published).table()
+
+
+def _words(base: Experiment, one: Experiment, configs: Mapping[str, Mapping[str, Any]]) -> str:
+    if one is base:
+        return "(base) " + base.name
     if base.key not in configs or one.key not in configs:
         return one.name
     changed = differences(configs[base.key], configs[one.key])
@@ -112,39 +154,51 @@ def _change(base: Experiment, one: Experiment, configs: Mapping[str, Mapping[str
     return words + (f" and {len(changed) - _MOST_WORDS} more" if len(changed) > _MOST_WORDS else "")
 
 
-def _cells(
+def _changed(
     one: Experiment,
-    change: str,
     base: Experiment,
-    header: Sequence[str],
+    configs: Mapping[str, Mapping[str, Any]],
     theirs: PublishedRow | None,
     theirs_base: PublishedRow | None,
-) -> tuple[str, ...]:
-    mine = one.bpb
-    difference = mine.mean - base.bpb.mean if mine and base.bpb and one is not base else None
-    why_not = _why_not(one, base)
-    interval, shown = "", ("" if one is base else f"not shown: {why_not}" if why_not else "")
+) -> Change:
+    mine, why_not = one.bpb, _why_not(one, base)
+    difference, interval = None, None
+    if one is not base and mine and base.bpb and not why_not.startswith("other text"):
+        difference = mine.mean - base.bpb.mean
+    shown = "" if one is base else f"not shown: {why_not}" if why_not else ""
     if not why_not and one is not base:
         assert mine is not None and base.bpb is not None
         test = welch(mine, base.bpb)
         if test is None:
             shown = "not shown: no spread"
         else:
-            low, high = test.interval()
-            interval, shown = f"{low:+.4f} … {high:+.4f}", "better" if high < 0 else "worse" if low > 0 else "not shown"
+            low, high = interval = test.interval()
+            shown = "better" if high < 0 else "worse" if low > 0 else "not shown"
+    gain, direction = None, ""
+    if theirs is not None and theirs_base is not None and theirs is not theirs_base:
+        gain = theirs.val_bpb - theirs_base.val_bpb
+        if difference is not None and shown in ("better", "worse"):
+            direction = "the same" if (gain < 0) == (difference < 0) else "the opposite"
+        elif mine and base.bpb and one is not base:
+            direction = "ours not shown"
+    return Change(one, _words(base, one, configs), difference, interval, shown, theirs, gain, direction)
+
+
+def _cells(change: Change) -> tuple[str, ...]:
+    one, theirs = change.experiment, change.published
     steps = [run.ms_per_step for run in one.counted if run.ms_per_step is not None]
-    cells = (
-        change,
-        described(mine) if mine else "-",
-        "" if why_not.startswith("other text") else signed(difference, 5),
-        interval,
+    published = "" if theirs is None else f"{theirs.val_bpb:g}"
+    return (
+        change.words,
+        described(one.bpb) if one.bpb else "-",
+        signed(change.difference, 5),
+        "{:+.4f} … {:+.4f}".format(*change.interval) if change.interval else "",
         whole(one.worst_bytes),
         number(sum(steps) / len(steps), 1) if steps else "",
-        shown,
+        change.shown,
+        published if change.published_gain is None else f"{change.published_gain:+.4f}",
+        change.direction,
     )
-    if len(header) == len(cells):
-        return cells
-    return (*cells, *_published_cells(theirs, theirs_base, difference, shown))
 
 
 def _why_not(one: Experiment, base: Experiment) -> str:
@@ -158,22 +212,6 @@ def _why_not(one: Experiment, base: Experiment) -> str:
     if min(one.bpb.n, base.bpb.n) < LEAST_SEEDS:
         return f"{min(one.bpb.n, base.bpb.n)} seed{'s' * (min(one.bpb.n, base.bpb.n) != 1)}"
     return ""
-
-
-def _published_cells(
-    theirs: PublishedRow | None, theirs_base: PublishedRow | None, difference: float | None, shown: str
-) -> tuple[str, str]:
-    if theirs is None:
-        return "", ""
-    if theirs_base is None or theirs is theirs_base:
-        return f"{theirs.val_bpb:g}", ""
-    gain = theirs.val_bpb - theirs_base.val_bpb
-    direction = ""
-    if difference is not None and shown in ("better", "worse"):
-        direction = "the same" if (gain < 0) == (difference < 0) else "the opposite"
-    elif difference is not None:
-        direction = "ours not shown"
-    return f"{gain:+.4f}", direction
 
 
 def _row_for(

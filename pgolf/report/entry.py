@@ -41,7 +41,8 @@ class ScoredText:
 class ReportedRun:
     """``source``: folder or file. ``name``, ``key``: whose mean it may be part of, and what tells configs of one name
     apart. None is not known. ``excluded``: why the score does not count, "" where it does; ``notes``: what else a
-    reader must know. ``claimed``: a published number that nobody has proved here.
+    reader must know. ``claimed_bpb``: without what a decoder must be told besides.
+    ``claimed``: a published number that nobody has proved here.
     """
 
     source: Path
@@ -57,6 +58,7 @@ class ReportedRun:
     quantized_bpb: float | None = None
     val_bpb: float | None = None
     val_loss: float | None = None
+    claimed_bpb: float | None = None
     sum_p_mean: float | None = None
     sum_p_max: float | None = None
     renormalised_bpb: float | None = None
@@ -115,6 +117,7 @@ def entry_of(folder: Path, result: Mapping[str, Any], data: str, which: str = "f
         quantized_bpb=_bpb(fields, "roundtrip"),
         val_bpb=_bpb(fields, which),
         val_loss=fields.number(f"scores.{which}.val_loss") if score else None,
+        claimed_bpb=fields.number(f"scores.{which}.claimed_bpb") if score else None,
         sum_p_mean=fields.number(f"scores.{which}.sum_p_mean") if score else None,
         sum_p_max=fields.number(f"scores.{which}.sum_p_max") if score else None,
         renormalised_bpb=fields.number(f"scores.{which}.renormalised_bpb") if score else None,
@@ -197,8 +200,9 @@ def _why_not(fields: Fields, entry: ReportedRun, which: str) -> str:
     if fields.flag(f"scores.{which}.subset"):
         return "scored on a declared subset of the text"
     if entry.bytes_total is None or entry.cap_bytes is None:
-        return "has no artifact"
-    if entry.bytes_total > entry.cap_bytes:
+        if which != "prequant":  # float weights need none
+            return "has no artifact"
+    elif entry.bytes_total > entry.cap_bytes:
         return f"{entry.bytes_total - entry.cap_bytes:,} bytes over the cap of {entry.cap_bytes:,}"
     if entry.sum_p_max is not None and entry.sum_p_max > 1 + SUM_TOLERANCE:
         return f"no code length: its rows sum to as much as {entry.sum_p_max:.4g}"
@@ -226,7 +230,17 @@ def _in_time(fields: Fields, limit: str) -> bool:
         ) from error
 
 
+def _anomalies(fields: Fields) -> Iterator[str]:
+    """An older result has none."""
+    found = fields.result.get("anomalies") or []
+    if not isinstance(found, list) or not all(isinstance(one, Mapping) and "text" in one for one in found):
+        raise RunError(f"{fields.folder}: half a result: anomalies is not a list of what was odd in training")
+    if found:
+        yield f"odd in training: {found[0]['text']}" + (f"; and {len(found) - 1} more" if len(found) > 1 else "")
+
+
 def _notes(fields: Fields, which: str) -> Iterator[str]:
+    yield from _anomalies(fields)
     train, budget, ledger = fields.result["train"], fields.mapping("budget") or {}, fields.mapping("ledger") or {}
     if train and not _in_time(fields, "train_seconds"):
         charged = {stage: seconds for stage, seconds in ledger.items() if stage in CHARGED_TO}

@@ -201,7 +201,7 @@ def _number(value: Any) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RunChange:
     """Two runs beside each other: what was set otherwise, and what came of it as (what, old, new)."""
 
     settings: tuple[Difference, ...]
@@ -211,12 +211,12 @@ class Change:
 _RESULTS = ("score", "dev", "bytes", "params", "steps", "ms_per_step", "train_seconds", "eval_seconds")
 
 
-def changed(history: RunHistory, old: HistoryRow, new: HistoryRow) -> Change:
+def changed(history: RunHistory, old: HistoryRow, new: HistoryRow) -> RunChange:
     """In what ``new`` is another run than ``old``. Raises RunError where a config cannot be read."""
     results = [(name, getattr(old, name), getattr(new, name)) for name in (*_RESULTS, "status", "date", "git")]
     if old.text != new.text:
         results.append(("scored on", old.text, new.text))
-    return Change(tuple(differences(history.config(old), history.config(new))), tuple(results))
+    return RunChange(tuple(differences(history.config(old), history.config(new))), tuple(results))
 
 
 def best(rows: Iterable[HistoryRow]) -> HistoryRow:

@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,7 +40,7 @@ from pgolf.track.console import Console
 from pgolf.track.experiments import TABLE_NAME, append_row, check_table, row_from_result
 from pgolf.track.folder import RunFolder
 from pgolf.track.git import git_facts
-from pgolf.track.jsonable import to_json
+from pgolf.track.jsonable import to_json, to_plain
 from pgolf.track.ledger import StageLedger, within
 from pgolf.track.result import COMPLETE, ModelFacts, RunFacts, Status, build_result, write_result
 from pgolf.train.checkpoints import Checkpoints
@@ -86,6 +86,8 @@ class Run(Recorder):
         self.scores: dict[str, Score] = {}
         self.certificate: Certificate | None = None
         self.cpu_share: dict[str, float] = {}  # by stage: see stages.BUSY_SHARE
+        # An older checkpoint has none.
+        self.anomalies: list[dict[str, Any]] = list(found.checkpoint.facts.get("anomalies", ()) if found else ())
         self.status = 0
         self._script = b""
 
@@ -151,6 +153,7 @@ class Run(Recorder):
             git.dirty,
             config_hash(cfg),
             shlex.join(["python", *sys.argv]),
+            cfg["sweep"],
         )
         self._save_config()
         self.files.write_overrides(self.overrides)
@@ -168,8 +171,10 @@ class Run(Recorder):
         for node in cfg["logger"].values():
             logger = make(node, folder=self.folder, say=self.console.line)
             self.loggers.append(Harmless(logger, self.console.line))
+        job = "requantize" if not trains else "sweep" if cfg["sweep"] else "train"
+        about = {**asdict(self.facts), "job": job, "resumed": self.found is not None}
         for logger in self.loggers:
-            logger.start({"run": {"name": name, "seed": cfg["seed"]}, "config": dict(cfg), "machine": machine})
+            logger.start({"run": about, "config": dict(cfg), "machine": machine})
         if self.found is None:
             world = self.process.world
             world_size = textlog.world_size(world, micro_steps(cfg["train"]["accumulation"], world))
@@ -194,6 +199,7 @@ class Run(Recorder):
             "world": self.process.world,
             "machine": self.machine,
             "ledger": self.ledger.as_dict(),
+            "anomalies": list(self.anomalies),
             "logs": {path.name: path.stat().st_size for path in logs if path.is_file()},
         }
 
@@ -230,6 +236,8 @@ class Run(Recorder):
             self.ledger.inside("checkpoint", facts["seconds"])
         elif event.name in ("busy", "share"):
             self.cpu_share[facts["stage"]] = facts["share"]
+        elif event.name == "anomaly":
+            self.anomalies.append({"step": event.step, "text": event.text, **to_plain(facts)})
         elif event.name == "trained":
             self.train = facts["result"]
         elif event.name == "artifact":
@@ -285,6 +293,7 @@ class Run(Recorder):
             scores=self.scores,
             certificate=self.certificate,
             cpu_share=self.cpu_share,
+            anomalies=self.anomalies,
         )
 
     def _attempt(self, action: Callable[[], object]) -> bool:
@@ -328,7 +337,8 @@ class Run(Recorder):
         if late:
             self.status = OverBudget.exit_status
             return "over_time", late
-        return "finished", ""
+        stop_after = self.cfg["stop_after"]
+        return "finished", f"validation was not opened, as stop_after={stop_after} asked" if stop_after else ""
 
     def _overran(self) -> str:
         """Why the training of a run by the clock took too long to count; empty where it did not, or is another's."""
@@ -360,5 +370,6 @@ class Run(Recorder):
 
     @property
     def objective(self) -> float:
-        """What a sweep minimises: dev bits per byte of the finished artifact; never validation."""
-        return self.scores["dev"].val_bpb
+        """What a sweep minimises: dev bits per byte of the finished artifact, or of the float weights where the run
+        stopped after those; never validation."""
+        return self.scores["dev" if "dev" in self.scores else "prequant"].val_bpb

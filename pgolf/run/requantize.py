@@ -46,22 +46,22 @@ class Parent:
 def requantize(run: Path, words: Sequence[str]) -> int:
     """One new run for each combination of ``words``; returns the worst exit status.
 
-    With ``final=false`` dev is scored and validation never opened. Raises UserError.
+    With ``stop_after=dev`` validation is never opened. Raises UserError.
     """
-    asked = read_words(run, words)
-    for cfg, _ in asked.jobs:
+    jobs = read_words(run, words)
+    for cfg, _ in jobs:
         check(cfg, trains=False)
         _keep_parent(run, cfg)
-    if asked.final:
+    if any(cfg["stop_after"] is None for cfg, _ in jobs):
         check_sealed()
     parent = read_parent(run)
-    return max([_status(parent, cfg, overrides, asked.final) for cfg, overrides in asked.jobs])
+    return max([_status(parent, cfg, overrides) for cfg, overrides in jobs])
 
 
-def _status(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str], final: bool) -> int:
+def _status(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str]) -> int:
     """Of one combination; what is wrong with it is said, and no reason not to try the others."""
     try:
-        return _requantize(parent, cfg, overrides, final)
+        return _requantize(parent, cfg, overrides)
     except UserError as error:
         complain(error)
         return error.exit_status
@@ -87,7 +87,7 @@ def read_parent(run: Path) -> Parent:
     return Parent(trained, route, (result["scores"]["prequant"] or {}).get("val_bpb"))
 
 
-def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str], final: bool) -> int:
+def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str]) -> int:
     with Run.open(cfg, overrides, trains=False) as run:
         _say_what_the_script_cannot(run, cfg)
         dataset = stages.prepare(run)
@@ -95,11 +95,12 @@ def _requantize(parent: Parent, cfg: Mapping[str, Any], overrides: Sequence[str]
             model = _restore(run, dataset, parent)
             expected = report_model(run, run.console, dataset, model)
             stages.rehearse(run, dataset, stages.composed(run, dataset, model))
+            stages.score_trained(run, dataset, model, parent.trained)
             artifact = stages.export(run, dataset, model, parent.trained)
             compare_forecast(run, dataset, model, expected, artifact)
             _compare_with_parent(run, parent)
             evaluation = stages.score_dev(run, dataset, artifact)
-        if final:
+        if cfg["stop_after"] is None:
             scored = stages.score_final(run, dataset, artifact.path, ScriptSource(run.script), evaluation)
             stages.certify_final(run, scored, artifact.sha256)
     return run.status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from pgolf.eval.from_artifact import evaluation_from, terms_from
 from pgolf.eval.source import REBUILT, REBUILT_OTHERWISE, ScriptSource
 from pgolf.run import stages
 from pgolf.run.listeners import Screen
+from pgolf.run.mirror import Mirror
 from pgolf.run.recorder import Recorder
 from pgolf.tokenizer.blob import from_blob
 from pgolf.tokenizer.fixed import FixedTokenizer
@@ -122,10 +123,12 @@ def evaluate(words: EvalWords) -> int:
 def _evaluated(words: EvalWords) -> tuple[Score, int]:
     loaded = container.read(words.artifact)
     overrides = overrides_of(words, loaded.header)
-    with Console() as console:
+    with Console() as console, ExitStack() as mirrored:
         recorder = Rescore(words.settings, console, own_settings=not overrides)
         terms = terms_from(loaded, device=str(recorder.device), overrides=overrides)
         recorder.tell("artifact", f"{words.artifact}  sha256 {loaded.sha256}")
+        machine = {"device": str(recorder.device), "threads": recorder.threads}
+        mirror = mirrored.enter_context(Mirror(words, loaded, overrides, machine, console.line))
         for group, node in overrides.items():
             recorder.tell("override", f"{group}: {_changes(node, loaded.header[group])}")
         dataset = stages.prepare(recorder, recipe=FixedTokenizer(terms.tokenizer), trains=False)
@@ -139,7 +142,9 @@ def _evaluated(words: EvalWords) -> tuple[Score, int]:
         final = stages.score_final(recorder, dataset, words.artifact, source, terms, overrides)
         certificate = stages.certify_final(recorder, final, loaded.sha256)
         assert recorder.score is not None
-        console.summary(recorder.result(str(words.artifact)), None, certificate, None)
+        result = recorder.result(str(words.artifact))
+        console.summary(result, None, certificate, None)
+        mirror.settle(result, certificate, counted)
         record = {
             "artifact_sha256": loaded.sha256,
             "overrides": overrides,

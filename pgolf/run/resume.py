@@ -16,7 +16,7 @@ from typing import Any
 from pgolf.config.compose import read_config
 from pgolf.config.content import content
 from pgolf.config.naming import config_hash
-from pgolf.core.errors import RunError, UserError
+from pgolf.core.errors import CannotResume, RunError, UserError
 from pgolf.core.process import peak_memory
 from pgolf.core.results import TrainResult
 from pgolf.core.threads import cores
@@ -75,7 +75,8 @@ class Found:
 
 
 def find(cfg: Mapping[str, Any], root: Path, name: str, world: int) -> Found:
-    """Take the unfinished run that ``cfg`` asks for. Raises RunError naming what there is instead."""
+    """Take the unfinished run that ``cfg`` asks for. Raises RunError naming what there is instead, CannotResume where
+    that is an unfinished run without anything that fits."""
     folder = RunFolder.reopen(root, name, cfg["seed"])
     if folder is None:
         raise RunError(f"resume: there is no run in {root / name}/seed={cfg['seed']}. {_nearest(cfg, root)}")
@@ -95,7 +96,7 @@ def _found(cfg: Mapping[str, Any], root: Path, folder: RunFolder, world: int) ->
     if checkpoint is None:
         aside = sorted(place.parent.name for place in folder.path.glob(f"{ASIDE}*/{CHECKPOINTS}"))
         where = f"; those of earlier attempts are in {', '.join(aside)}" if aside else ""
-        raise RunError(
+        raise CannotResume(
             "\n".join([*notes, f"resume: {folder.path} holds no checkpoint to go on from{where}. "])
             + f"Without resume=true the run begins anew. {_nearest(cfg, root)}"
         )
@@ -106,7 +107,7 @@ def _found(cfg: Mapping[str, Any], root: Path, folder: RunFolder, world: int) ->
         found.settled(cfg)  # it must say all that it is asked for
         _cut_logs(folder.path, checkpoint.facts["logs"])
     except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"resume: {checkpoint.path}: not what a checkpoint of a run says ({error!r})") from error
+        raise CannotResume(f"resume: {checkpoint.path}: not what a checkpoint of a run says ({error!r})") from error
     (folder.path / RESULT_NAME).unlink(missing_ok=True)
     return found
 
@@ -135,13 +136,13 @@ def _check(cfg: Mapping[str, Any], folder: RunFolder, checkpoint: SavedState, wo
     facts = checkpoint.facts
     if facts["config_hash"] != config_hash(cfg):
         differ = "; ".join(_differences(cfg, read_config(folder.config))) or "no key, but what is read of them"
-        raise RunError(f"resume: {folder.path} was made by another config. What differs: {differ}")
+        raise CannotResume(f"resume: {folder.path} was made by another config. What differs: {differ}")
     if facts["world"] != world:
-        raise RunError(f"resume: {folder.path} is a run of {facts['world']} processes, not of {world}")
+        raise CannotResume(f"resume: {folder.path} is a run of {facts['world']} processes, not of {world}")
 
 
 def _check_state(checkpoint: SavedState, trainer: Trainer) -> None:
-    """Raise RunError for the state of another model or other hooks: the code was another."""
+    """Raise CannotResume for the state of another model or other hooks: the code was another."""
     state = checkpoint.state
     wanted = [*_STATE, *(["result"] if checkpoint.trained else [])]
     models = trainer.model.state_dict(), state.get("model", {})
@@ -157,7 +158,7 @@ def _check_state(checkpoint: SavedState, trainer: Trainer) -> None:
         what = "its hooks remember other things"
     else:
         return
-    raise RunError(
+    raise CannotResume(
         f"resume: {checkpoint.path}: {what}; it was written by other code"
         + (f", at revision {checkpoint.facts['git_sha']}" if checkpoint.facts.get("git_sha") else "")
     )

@@ -219,10 +219,14 @@ def _score_dev(
         )
 
 
-def export(recorder: Recorder, dataset: Dataset, model: Model, trained: TrainResult) -> Artifact:
-    """Score the float weights on dev, then pack them. A cap that is broken ends the run later, with exit 3."""
+def score_trained(recorder: Recorder, dataset: Dataset, model: Model, trained: TrainResult) -> None:
+    """Score the float weights on dev."""
     with recorder.stage("prequant score"):
         recorder.tell("score", which="prequant", score=score_weights(recorder, model, trained.state, dataset))
+
+
+def export(recorder: Recorder, dataset: Dataset, model: Model, trained: TrainResult) -> Artifact:
+    """Pack the weights. A cap that is broken ends the run later, with exit 3."""
     assert recorder.folder is not None
     path = recorder.folder / "artifact.pgolf"
     packed = pack(recorder, dataset, model, trained, path)
@@ -302,15 +306,27 @@ class Final:
 
 
 def score_dev(recorder: Recorder, dataset: Dataset, artifact: Artifact) -> Evaluation:
-    """Score dev from the artifact in this process: right after quantization, and as composed."""
+    """Score dev from the artifact in this process: right after quantization, and as composed, once where both are one
+    way of scoring."""
     with recorder.stage("dev scores"):
         evaluation = evaluation_from(container.read(artifact.path), device=str(recorder.device))
         network = evaluation.network
         assert isinstance(network, FixedNetwork)
         plain = evaluation_of(network.model, dataset.tokenizer, plain_windows(recorder.cfg))
-        recorder.tell("score", which="roundtrip", score=_score_dev(recorder, plain, dataset, "roundtrip"))
-        recorder.tell("score", which="dev", score=_score_dev(recorder, evaluation, dataset, "dev"))
+        roundtrip = _score_dev(recorder, plain, dataset, "roundtrip")
+        recorder.tell("score", which="roundtrip", score=roundtrip)
+        if _scores_as(plain, evaluation):
+            recorder.tell("once", "as composed is as after quantization: dev is scored once for both")
+            recorder.tell("score", which="dev", score=roundtrip)
+        else:
+            recorder.tell("score", which="dev", score=_score_dev(recorder, evaluation, dataset, "dev"))
     return evaluation
+
+
+def _scores_as(plain: Evaluation, composed: Evaluation) -> bool:
+    """Whether ``composed`` gives every token the score that ``plain``, windows side by side, gives it."""
+    one, other = plain.method, composed.method
+    return type(one) is type(other) and vars(one) == vars(other) and not composed.beside
 
 
 class Scored(Protocol):

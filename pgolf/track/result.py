@@ -7,7 +7,7 @@ label of the code bytes and whether the tokenizer is counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -32,7 +32,10 @@ SCORE_NAMES = ("dev", "prequant", "roundtrip", "final")
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """Who this run is. ``rerun`` counts from 1; ``git_sha`` and ``dirty`` are None without a repository."""
+    """Who this run is. ``rerun`` counts from 1; ``git_sha`` and ``dirty`` are None without a repository.
+
+    ``sweep``: whose job it is, if any's.
+    """
 
     name: str
     seed: int
@@ -41,6 +44,7 @@ class RunFacts:
     dirty: bool | None
     config_hash: str
     command: str
+    sweep: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,13 @@ def build_result(
     scores: Mapping[str, Score] | None = None,
     certificate: Certificate | None = None,
     cpu_share: Mapping[str, float] | None = None,
+    anomalies: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The mapping that result.json holds. ``scores`` is keyed by ``dev``, ``prequant``, ``roundtrip``, ``final``.
 
     ``reason`` is one sentence for the reader, empty for a run that simply finished. ``cpu_share``: by stage, what
-    part of its core's time it got; far below 1 the machine was busy.
+    part of its core's time it got; far below 1 the machine was busy. ``anomalies``: what was odd in training, each with
+    ``step``, ``kind``, ``text`` and what that was read from (``pgolf.hook.anomaly``).
     """
     assert status in STATUSES, status
     scores = scores or {}
@@ -85,6 +91,7 @@ def build_result(
             "scores": {name: scores[name].as_dict() if name in scores else None for name in SCORE_NAMES},
             "ledger": dict(ledger),
             "cpu_share": dict(cpu_share or {}),
+            "anomalies": list(anomalies),
             "certificate": certificate.as_dict() if certificate else None,
             "budget": dict(budget),
         }

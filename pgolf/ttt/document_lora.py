@@ -104,7 +104,7 @@ class DocumentAdapted:
 
     def __init__(self, network: ModelNetwork, facts: Facts, how: DocumentLoRA) -> None:
         self.network, self.facts, self.how, self.parts = network, facts, how, Parts(network.model, how.trains)
-        self.shapes = self.parts.measured(facts.device)
+        self.shapes = self.parts.measured()
         self.begin()
 
     def begin(self) -> None:
@@ -262,8 +262,9 @@ class Parts:
         self._modules, self._head = [module for word in dict.fromkeys(words) for module in named[word]], "head" in words
         self._listen()
 
-    def measured(self, device: str) -> list[tuple[int, int]]:
+    def measured(self) -> list[tuple[int, int]]:
         """Widths in and out, visit by visit."""
+        device = next(self.model.parameters()).device  # none, where a config is checked
         widths = _Widths()
         with self.through(widths), torch.inference_mode():
             self.model.logits(torch.zeros(1, 2, dtype=torch.int64, device=device))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pgolf.averaging.half_half import HalfHalf
+from pgolf.config.compose import node
 from pgolf.core.make import make
 from pgolf.hook.wallclock import Wallclock
 from pgolf.train.moment import Moment
@@ -45,7 +46,7 @@ def test_a_warm_up_leaves_no_trace_in_an_average(option):
 
 
 def test_the_preset_takes_fourteen_snapshots_of_187s_warmdown():
-    preset = make(tiny_settings("averaging=pr187")["averaging"])
+    preset = make(node("averaging", "pr187", ["size=record"]))
     average = preset.swa
     trainer, _ = averaged(preset, steps=9268)
     trainer.schedule.fraction = 3500 / 9268

@@ -28,6 +28,16 @@ def test_words_about_the_text_override_nothing(tmp_path):
     assert overrides(tmp_path, "data=tiny", "budget=smoke", "size=record") == {}
 
 
+def test_loggers_are_there_where_they_are_asked_for_and_are_checked(tmp_path):
+    artifact = f"artifact={tmp_path / 'a.pgolf'}"
+    assert read_words([artifact]).loggers == {}
+    words = read_words([artifact, "logger=[wandb]", "logger.wandb.project=golf"])
+    assert words.loggers.keys() == {"wandb"} and words.loggers["wandb"]["project"] == "golf"
+    assert overrides_of(words, HEADER) == {}
+    (problem,) = problems(tmp_path, "logger=[wandb]", "logger.wandb.project=a:b")
+    assert problem.startswith("logger.wandb.project: 'a:b' is out of range: 1 to 128 printable characters")
+
+
 def test_a_group_chosen_whole_keeps_the_artifacts_lengths(tmp_path):
     node = overrides(tmp_path, "eval=non_overlapping")["eval"]
     assert node["_target_"] == "pgolf.eval.non_overlapping.NonOverlapping"
@@ -68,6 +78,17 @@ def test_of_an_experiment_the_evaluation_is_taken_whole_and_words_go_before_it(t
     }  # ttt is the artifact's, and so are the windows
     assert nodes["mixer"]["share"] == 0.3 and nodes["ngram"]["max_order"] == 7
     assert list(overrides(tmp_path, "experiment=pr1026_eval", "ngram=none")) == ["mixer"]
+
+
+def test_of_a_whole_recipe_the_evaluation_alone_is_taken_at_the_sizes_of_the_words(tmp_path):
+    for name in ("pr187", "pr687_valid", "pr1026", "pr1855"):
+        base = name.removesuffix("_valid")
+        of_it, alone = name, name.replace(base, f"{base}_eval")
+        assert overrides(tmp_path, f"experiment={of_it}") == overrides(tmp_path, f"experiment={alone}")
+        words = [f"artifact={tmp_path / 'a.pgolf'}", f"experiment={of_it}"]
+        settings = read_words(words).settings
+        assert settings["data"]["_target_"] == "pgolf.data.sotu.Sotu" and settings["budget"]["name"] == "laptop"
+        assert read_words([*words, "size=tiny", "data=tiny"]).settings["size"]["name"] == "tiny"
 
 
 def test_several_values_are_read_one_by_one_each_with_a_certificate_of_its_own(tmp_path):

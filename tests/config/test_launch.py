@@ -71,12 +71,13 @@ def test_what_may_sweep(argv, expected):
 SWEEP = f"""
 import hydra, sys
 from pgolf.config.launch import launch, run_job
+from pgolf.track.earlier import earlier
 def job(cfg, words):
     print("seed", cfg["seed"])
     return 0.0, 0
 @hydra.main(version_base="1.3", config_path={str(ROOT / "conf")!r}, config_name="config")
 def main(cfg):
-    return run_job(job, cfg)
+    return run_job(job, cfg, earlier)
 sys.exit(launch(main, sys.argv[1:]))
 """
 

@@ -31,7 +31,7 @@ def complaints(*words, sweeps=True):
         ("quant.scale.embeding_k=1", "Did you mean 'embedding_k'?"),
         ("train.windw=64", "Did you mean 'window'?"),
         ("sed=3", "Did you mean 'seed'?"),
-        ("eval.stride=64", "official_truncation. It is a setting of eval=documents and eval=sliding."),
+        ("eval.stride=64", "official_truncation. It is a setting of eval=documents and "),
         ("averaging.deacy=0.9", "Did you mean 'decay'?"),
         ("arch.attention.qkgain=2", "Did you mean 'qk_gain'?"),
         ("seed.value=3", "'seed' is a value and has no keys"),

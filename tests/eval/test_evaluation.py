@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from pgolf.core.errors import ConfigError, DataError
-from pgolf.eval.evaluation import Evaluation, byte_counts, embedding_of, evaluation_of, make_score, score_stream
+from pgolf.eval.evaluation import (
+    Evaluation,
+    byte_counts,
+    embedding_of,
+    evaluation_of,
+    make_score,
+    names_beside,
+    score_stream,
+)
 from pgolf.eval.metric import bits_per_byte
 from pgolf.eval.network import FixedNetwork
 from pgolf.eval.sliding import Sliding
@@ -69,9 +77,25 @@ def test_a_stage_may_ask_for_the_tokens_vectors():
 def test_rows_that_are_distributions_are_claimed_for_what_they_cost():
     score = score_stream(evaluation(ngram=counts(), mixer=mean()), stream("abc déf " * 12), split="dev", subset=True)
     assert score.sum_p_mean == pytest.approx(1, abs=1e-6) and score.sum_p_max == pytest.approx(1, abs=1e-5)
-    assert score.method == "sliding+stages+stages", "named after their modules"
     assert (score.side_bits, score.claimed_bpb) == (0.0, score.val_bpb)
     assert score.renormalised_bpb == pytest.approx(score.val_bpb, abs=1e-6)
+
+
+def test_a_score_names_each_technique_and_what_it_is_made_of():
+    ngram = {"_target_": "pgolf.ngram.packed.PackedCounts", "of": {"_target_": "pgolf.ngram.neighbours.Neighbours"}}
+    settings = {
+        "ngram": ngram,
+        "mixer": {"_target_": "pgolf.mixer.tree.Tree", "rate": 1},
+        "ttt": {"_target_": "pgolf.ttt.none.NoAdaptation"},
+    }
+    assert names_beside(settings) == ("packed", "neighbours", "tree")
+    assert names_beside(settings | {"ngram": ngram | {"of": {"_target_": "pgolf.ngram.none.NoNGram"}}}) == (
+        "packed",
+        "tree",
+    )
+    named = dataclasses.replace(evaluation(ngram=counts(), mixer=mean()), beside=names_beside(settings))
+    score = score_stream(named, stream("abc déf " * 12), split="dev", subset=True)
+    assert score.method == "sliding+packed+neighbours+tree"
 
 
 def test_counts_and_mixer_are_in_the_score():

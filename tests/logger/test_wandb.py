@@ -5,15 +5,29 @@ import socket
 import subprocess
 import sys
 import time
+import typing
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
+from pgolf.config.check import value_problem
 from pgolf.core.make import make
-from pgolf.logger.wandb import Wandb
+from pgolf.logger.wandb import Wandb, described
+from pgolf.track.columns import columns_of
+from tests.logger.wandb_files import parts
 
-FACTS = {"run": {"name": "base", "seed": 3}, "config": {"quant": {"bits": 6}}}
+FACTS = {
+    "run": {"name": "base", "seed": 3, "rerun": 2, "job": "sweep", "resumed": False},
+    "config": {
+        "quant": {"bits": 6},
+        "choices": {"arch": "baseline", "quant": "x" * 80, "ngram": "none", "experiment": None},
+        "sweep": "seeds",
+        "hypothesis": "six bits do",
+        "notes": "",
+    },
+    "machine": {"device": "cpu"},
+}
 RESULT = {
     "status": "finished",
     "scores": {"final": {"val_bpb": 1.25}, "dev": None},
@@ -27,7 +41,7 @@ def clean_environment(monkeypatch):
         monkeypatch.delenv(name)
 
 
-def drive(tmp_path, mode="auto", init_timeout=1.0, deadline=20.0, steps=50):
+def drive(tmp_path, mode="auto", init_timeout=1.0, deadline=150.0, steps=range(50), upload=False, facts=FACTS):
     """Run the whole life of a logger; return what it said and the seconds spent in its calls."""
     said = []
     began = time.monotonic()
@@ -37,12 +51,13 @@ def drive(tmp_path, mode="auto", init_timeout=1.0, deadline=20.0, steps=50):
         entity=None,
         init_timeout=init_timeout,
         deadline=deadline,
+        upload_artifact=upload,
         folder=tmp_path,
         say=said.append,
     )
-    logger.start(FACTS)
-    for step in range(steps):
-        logger.log(step, {"train_loss": 1.0 / (step + 1), "odd": float("nan")})
+    logger.start(facts)
+    for step in steps:
+        logger.log(step, {"train_loss": 1.0 / (step + 1), "odd": float("nan"), "train_seconds": step / 8})
     before_finish = time.monotonic() - began
     logger.finish(RESULT)
     logger.finish(RESULT)
@@ -67,37 +82,34 @@ def fake(tmp_path, monkeypatch):
     return install
 
 
-def records(path):
-    """Read a .wandb file: a LevelDB log of protobuf records (private format, so in a test only)."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, place, whole = path.read_bytes(), 7, b""
-    while place + 7 <= len(data):
-        left = 32768 - place % 32768
-        if left < 7:
-            place += left
-            continue
-        length, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
-        if kind == 0:
-            break
-        whole += data[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):
-            record = Record()
-            record.ParseFromString(whole)
-            whole = b""
-            yield record
-
-
-def test_offline_run_holds_config_metrics_and_summary(tmp_path):
-    said, _ = drive(tmp_path)
+def test_an_offline_run_holds_what_a_person_will_look_for(tmp_path):
+    (tmp_path / "artifact.pgolf").write_bytes(b"weights")
+    (tmp_path / "result.json").write_text("{}")
+    said, _ = drive(tmp_path, upload=True)
     assert said == [f"wandb: offline (no WANDB_API_KEY), files in {tmp_path / 'wandb'}"]
-    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    kinds = [record.WhichOneof("record_type") for record in records(file)]
-    assert kinds.count("history") == 50 and "exit" in kinds
-    raw = file.read_bytes()
-    for word in (b"base/seed=3", b"scores/final/val_bpb", b"quant", b"pgolf"):
-        assert word in raw
+    (part,) = parts(tmp_path)
+    run = part.run
+    assert (run.project, run.run_group, run.job_type) == ("pgolf", "base", "sweep")
+    assert (run.display_name, run.notes) == ("base/seed=3.r2", "six bits do")
+    assert list(run.tags) == ["arch=baseline", "quant=" + "x" * 58, "ngram=none", "sweep=seeds"]
+    assert {**FACTS["config"], "run": FACTS["run"], "machine": FACTS["machine"]}.items() <= part.config.items()
+    assert columns_of(RESULT).items() <= part.summary.items() and part.summary["score/bpb"] == 1.25
+    assert part.axes == {"step": "", "train_seconds": "", "*": "step", "by_seconds/*": "train_seconds"}
+    assert [row["step"] for row in part.rows] == list(range(50)) and "exit" in part.kinds
+    row = part.rows[8]
+    assert (row["train_loss"], row["by_seconds/train_loss"], row["train_seconds"]) == (1 / 9, 1 / 9, 1.0)
+    (uploaded,) = part.artifacts
+    files = {entry.path: Path(entry.local_path) for entry in uploaded.manifest.contents}
+    assert files["artifact.pgolf"] == tmp_path / "artifact.pgolf", "what is large is not copied"
+    (tmp_path / "result.json").write_text("changed later")
+    assert files.keys() == {"artifact.pgolf", "result.json"} and files["result.json"].read_text() == "{}"
+
+
+def test_an_evaluation_is_in_no_mean_over_the_seeds_of_its_run(tmp_path):
+    found = described({"name": "base", "seed": 3, "job": "eval"}, {}, tmp_path)
+    assert (found["name"], found["group"], found["job_type"]) == ("base/seed=3", "eval of base", "eval")
+    nobody = described({"name": "a", "seed": None, "rerun": 1, "job": "eval"}, {"choices": None}, tmp_path)
+    assert nobody["name"] == "a" and nobody["tags"] == [] and nobody["notes"] == ""
 
 
 def test_disabled_starts_nothing_and_writes_nothing(tmp_path, monkeypatch):
@@ -116,28 +128,25 @@ def closed_port():
 def test_unreachable_server_falls_back_to_offline_with_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{closed_port()}")
-    said, seconds = drive(tmp_path, "auto", init_timeout=1.0)
+    said, _ = drive(tmp_path, "auto", init_timeout=1.0)
     assert len(said) == 1 and "offline, because online failed" in said[0] and "wandb sync" in said[0]
-    assert seconds < 20
-    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    assert [r.WhichOneof("record_type") for r in records(file)].count("history") == 50
+    (part,) = parts(tmp_path)
+    assert len(part.rows) == 50 and not part.run.resume
 
 
 def test_online_without_a_key_falls_back_without_asking(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    said, seconds = drive(tmp_path, "online")
+    said, _ = drive(tmp_path, "online")
     assert len(said) == 1 and "offline, because online failed" in said[0]
-    assert seconds < 20
 
 
 def test_missing_package_is_one_line(fake):
     folder = fake("raise ModuleNotFoundError(\"No module named 'wandb'\")")
-    said, seconds = drive(folder, "online")
+    said, _ = drive(folder, "online")
     assert said == ["wandb: not used: ModuleNotFoundError: No module named 'wandb'; "
                     "metrics.jsonl and result.json have everything"]  # fmt: skip
-    assert seconds < 10
 
 
 RAISES_LATER = """
@@ -145,6 +154,7 @@ class Settings(dict):
     pass
 class Run:
     summary = {}
+    def define_metric(self, *_, **__): pass
     def log(self, metrics, step):
         if step == 20: raise RuntimeError("the service went away")
     def finish(self, exit_code): pass
@@ -163,6 +173,7 @@ class Settings(dict):
     pass
 class Run:
     summary = {}
+    def define_metric(self, *_, **__): pass
     def log(self, metrics, step): WHERE == "log" and time.sleep(600)
     def finish(self, exit_code): WHERE == "finish" and time.sleep(600)
 def init(**_):
@@ -176,7 +187,7 @@ def init(**_):
 )
 def test_package_that_hangs_costs_the_deadline_and_no_more(fake, where):
     source = "import time; time.sleep(600)" if where == "import" else f"WHERE = {where!r}\n{HANGS}"
-    said, seconds = drive(fake(source), "online", deadline=1.5, steps=3000)
+    said, seconds = drive(fake(source), "online", deadline=1.5, steps=range(3000))
     assert 1.0 < seconds < 5.0
     assert len(said) == 1 and "given up after 1.5 s" in said[0]
 
@@ -192,10 +203,10 @@ def test_folder_that_cannot_be_written_is_one_line(tmp_path):
     assert len(said) == 1 and "not used" in said[0]
 
 
-def test_killed_run_leaves_no_process_behind_and_keeps_its_rows(tmp_path):
+def test_a_killed_run_leaves_no_process_and_all_its_rows_and_its_resumption_goes_on_in_the_same_run(tmp_path):
     script = (
         "import os, sys, time; from pathlib import Path; from pgolf.logger.wandb import Wandb\n"
-        "logger = Wandb(mode='offline', project='p', entity=None, init_timeout=1, deadline=5,"
+        "logger = Wandb(mode='offline', project='p', entity=None, init_timeout=1, deadline=5, upload_artifact=False,"
         " folder=Path(sys.argv[1]), say=print)\n"
         "logger.start({})\n"
         "for i in range(30): logger.log(i, {'a': i})\n"
@@ -204,13 +215,82 @@ def test_killed_run_leaves_no_process_behind_and_keeps_its_rows(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)
     worker = int(done.stdout.split()[-1])
-    for _ in range(100):
+    for _ in range(1000):
         if not alive(worker):
             break
         time.sleep(0.1)
     assert not alive(worker)
-    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    assert [r.WhichOneof("record_type") for r in records(file)].count("history") == 30
+    drive(tmp_path, steps=range(20, 40), facts={**FACTS, "run": {**FACTS["run"], "resumed": True}})
+    first, second = parts(tmp_path)
+    assert first.run.run_id == second.run.run_id and not first.run.resume and second.run.resume
+    assert [row["step"] for part in (first, second) for row in part.rows] == [*range(30), *range(20, 40)]
+    assert [row["_step"] for part in (first, second) for row in part.rows] == list(range(50)), "none is before another"
+    sync = [sys.executable, "-m", "wandb", "sync", "--dry-run", *tmp_path.glob("wandb/offline-run-*")]
+    told = subprocess.run(sync, capture_output=True, text=True)
+    assert "Would sync 2 run(s)" in told.stdout + told.stderr
+
+
+QUIET = """
+class Settings(dict):
+    pass
+class Run:
+    id, summary = "", {}
+    def define_metric(self, *_, **__): pass
+    def log(self, metrics, step): pass
+    def finish(self, exit_code): pass
+def init(**given):
+    print("say", given["mode"], given["id"], given["resume"])
+    return Run()
+"""
+
+
+def test_a_resumed_run_waits_offline_until_its_first_part_is_uploaded(fake):
+    folder = fake(QUIET)
+    resumed = {**FACTS, "run": {**FACTS["run"], "resumed": True}}
+    kept = folder / "wandb" / "offline-run-1-0123456789" / "run-0123456789.wandb"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    (folder / "wandb" / "run_id").write_text("0123456789\n")
+    said, _ = drive(folder, "online", facts=resumed)
+    assert said[0].startswith("wandb: offline (its first part is not synced yet)")
+    assert "wandb: offline 0123456789 allow" in said
+    kept.with_name(kept.name + ".synced").touch()
+    assert drive(folder, "online", facts=resumed)[0] == ["wandb: online 0123456789 allow"]
+    (folder / "wandb" / "run_id").write_text("../../x\n")
+    said, _ = drive(folder, "online", facts=resumed)
+    assert "does not name the one to go on with" in said[0] and said[1].endswith(" None") and ".." not in said[1]
+
+
+def test_a_mirror_that_dies_in_mid_run_is_said_then_and_there(fake):
+    folder = fake("import os; os.kill(os.getpid(), 9)")
+    said = []
+    logger = Wandb(
+        mode="online", project="p", entity=None, init_timeout=1, deadline=5, upload_artifact=False, folder=folder,
+        say=said.append,
+    )  # fmt: skip
+    logger.start(FACTS)
+    for _ in range(1000):
+        if said:
+            break
+        time.sleep(0.1)
+    assert said == ["wandb: stopped with status -9; metrics.jsonl and result.json have everything"]
+    logger.log(1, {"a": 1.0})
+    logger.finish(RESULT)
+    assert len(said) == 1
+
+
+def test_a_disk_that_takes_no_more_is_said(fake):
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+    said, _ = drive(fake(limit + QUIET), "online")
+    assert len(said) == 2 and "its files may be cut short" in said[1] and "File too large" in said[1]
+
+
+@pytest.mark.parametrize("name", ["a/b", "..\\x", "", " p", "x" * 129, "a\nb", "50%", "p?q#r:"])
+def test_a_project_that_wandb_would_not_take_is_refused_before_training(name):
+    hints = typing.get_type_hints(Wandb.__init__, include_extras=True)
+    assert "none of / \\ # ? % :" in value_problem(name, hints["project"])
+    assert value_problem(name, hints["entity"]) and value_problem(None, hints["entity"]) is None
+    assert value_problem("pgolf – зима", hints["project"]) is None
 
 
 def alive(process):

@@ -39,6 +39,7 @@ GRID = {
     "mixed_gptq": (GPTQ, 5, 6),
     "sdclip_gptq": (GPTQ, 6, 8),
     "fitted_gptq": (GPTQ, 8, 8),
+    "baseline": (RTN, 8, 8),
     "pr187": (RTN, 6, 6),
     "pr860": (RTN, 5, 8),
     "pr1026": (RTN, 6, 8),

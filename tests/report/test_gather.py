@@ -9,7 +9,7 @@ from pgolf.core.errors import RunError
 from pgolf.report.experiments import experiments
 from pgolf.report.gather import gather
 from pgolf.report.history import RunHistory
-from pgolf.report.page import page
+from pgolf.report.page import report
 from tests.report.making import config, write_run, write_seeds
 
 
@@ -122,6 +122,15 @@ def test_a_score_that_is_not_valid_never_counts(tmp_path, what):
     assert one.seeds == (2,) and one.bpb.mean == 1.2 and len(one.runs) == 2
 
 
+def test_what_was_odd_in_training_is_told_and_does_not_keep_a_score_from_counting(tmp_path):
+    folder = write_run(tmp_path, "x", 1, 1.2)
+    result = json.loads((folder / "result.json").read_text())
+    result["anomalies"] = [{"step": 3, "text": "loss spike at step 3"}, {"step": 9, "text": "another"}]
+    (folder / "result.json").write_text(json.dumps(result))
+    (entry,) = gather([tmp_path]).entries
+    assert "odd in training: loss spike at step 3; and 1 more" in entry.notes and not entry.excluded
+
+
 def test_a_run_without_a_final_score_counts_by_its_dev_score_alone(tmp_path):
     write_run(tmp_path, "x", 1, None)
     assert gather([tmp_path]).entries[0].excluded == "has no final score"
@@ -174,5 +183,5 @@ def test_no_value_of_a_result_ends_a_report(tmp_path, value):
         (folder / "result.json").write_text(json.dumps(result))
         found = gather([folder])
         assert len(found.entries) + len(found.problems) >= 1
-        assert "".join(page(experiments(found.entries), [], found.problems, found.configs).lines())
+        assert "".join(report(experiments(found.entries), [], found.problems, found.configs).page().lines())
         assert RunHistory([folder]).chosen([])

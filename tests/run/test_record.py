@@ -104,6 +104,18 @@ def test_a_run_of_anothers_weights_says_that_nothing_is_compiled_or_cast(tmp_pat
             assert (run.machine["compile"], run.machine["autocast"]) == expected
 
 
+def test_what_was_odd_in_training_stands_in_the_result(tmp_path, cache):
+    cfg = settings(compose([*WORDS, f"run_root={tmp_path}"]))
+    with Run.open(cfg, []) as run:
+        run.tell("anomaly", "no gradient but zero in 4 steps: a.b", step=4, kind="dead", names=("a.b",))
+        run.tell("anomaly", "loss spike at step 9", step=9, kind="spike", loss=float("inf"), mean=2.0)
+        kept = run.account()["anomalies"]
+    result, _ = left(tmp_path)
+    assert [(one["step"], one["kind"]) for one in result["anomalies"]] == [(4, "dead"), (9, "spike")]
+    assert result["anomalies"][0]["names"] == ["a.b"] and result["anomalies"][1]["loss"] is None
+    assert kept == result["anomalies"], "a run that is resumed has them from its checkpoint"
+
+
 ENDINGS = [
     ("prepare_dataset", DataError("no text"), "failed"),
     ("check_long_enough", DataError("too short"), "failed"),

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from pgolf.cli.main import main
 from pgolf.config.requantize_words import read_words
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.run.requantize import _say_what_the_script_cannot, requantize
 from pgolf.track.experiments import read_rows
+from pgolf.track.measured import place_of, read_measured
 from tests import warm
 from tests.helpers import SMOKE, tiny_settings
 
@@ -48,6 +50,22 @@ def test_the_runs_own_words_give_its_artifact_again_to_the_bit(run):
     assert (again / "weights.pt").read_bytes() == (run / "weights.pt").read_bytes()
 
 
+def test_a_sweep_measures_quantizers_without_making_runs_and_keeps_what_it_has_measured(run, tmp_path, capsys):
+    grid = tmp_path / "bits.yaml"
+    grid.write_text(
+        "defaults: [config, _self_]\nsweep: bits\nstudy: {by: requantize}\nhydra: {mode: MULTIRUN, sweeper: {params: "
+        "{quant: int6_rtn, compressor: brotli, quant.bits: '4,8,99'}}}\n"
+    )
+    before = runs_like(run, "*/seed=*")
+    assert main(["sweep", str(grid), str(run)]) == 2  # no grid has 99 bits
+    four, eight = read_measured(place_of(run, "bits"))
+    assert four.bytes_total < result(run)["artifact"]["bytes_total"] < eight.bytes_total
+    assert four.score["split"] == "dev" and runs_like(run, "*/seed=*") == before
+    assert "1 failed" in capsys.readouterr().out
+    main(["sweep", str(grid), str(run)])
+    assert "2 kept, 1 failed" in capsys.readouterr().out and len(read_measured(place_of(run, "bits"))) == 2
+
+
 def test_another_quantizer_makes_a_run_of_its_own_with_all_records(run):
     assert requantize(run, ["quant=int8_rtn", "compressor=zlib", "notes=why not"]) == 0
     (folder,) = runs_like(run, "*int8_rtn*/seed=1337")
@@ -75,7 +93,7 @@ def test_another_quantizer_makes_a_run_of_its_own_with_all_records(run):
 
 
 def test_a_sweep_scores_dev_and_leaves_validation_closed(run):
-    assert requantize(run, ["quant=int5_rtn,none", "final=false", "hypothesis=bits"]) == 0
+    assert requantize(run, ["quant=int5_rtn,none", "stop_after=dev", "hypothesis=bits"]) == 0
     for name in ("int5_rtn", "no_quant"):
         (folder,) = runs_like(run, f"*-{name}-*/seed=1337")
         facts = result(folder)
@@ -84,8 +102,8 @@ def test_a_sweep_scores_dev_and_leaves_validation_closed(run):
 
 
 def test_single_keys_change_and_everything_else_stays_the_runs(run):
-    ((cfg, _),) = read_words(run, ["quant.embedding_bits=7", "eval.block=64"]).jobs
-    ((own, _),) = read_words(run, []).jobs
+    ((cfg, _),) = read_words(run, ["quant.embedding_bits=7", "eval.block=64"])
+    ((own, _),) = read_words(run, [])
     assert cfg["quant"] == {**own["quant"], "embedding_bits": 7}
     assert cfg["eval"] == {**own["eval"], "block": 64}
     assert {k: v for k, v in cfg.items() if k not in ("quant", "eval")} == {
@@ -99,7 +117,7 @@ def test_words_of_the_runs_old_quantizer_do_not_reach_the_new_one(run, tmp_path)
     copy.mkdir(parents=True)
     (copy / "config.yaml").write_text((run / "config.yaml").read_text())
     (copy / "overrides").write_text("size=tiny\nquant=int6_rtn\nquant.bits=4\n")
-    ((cfg, effective),) = read_words(copy, ["quant=int8_rtn"]).jobs
+    ((cfg, effective),) = read_words(copy, ["quant=int8_rtn"])
     assert cfg["quant"]["bits"] == 8 and effective == ["size=tiny", "quant=int8_rtn"]
 
 
@@ -113,7 +131,7 @@ def test_words_of_the_runs_old_quantizer_do_not_reach_the_new_one(run, tmp_path)
         (["quant.bitts=6"], "Did you mean 'bits'?"),
         (["~quant.bits"], "can be changed, not added or taken away"),
         (["quant.bits=9"], "quant.bits: 9 is out of range"),
-        (["final=maybe"], "neither true nor false"),
+        (["stop_after=prequant"], "nothing is trained here"),
         (["overwrite=true"], "rerun=true keeps both"),
     ],
 )
@@ -122,6 +140,21 @@ def test_other_words_are_refused_by_name(run, words, expected):
         requantize(run, words)
     assert expected in str(caught.value)
     assert (run / "weights.pt").is_file()
+
+
+def test_of_an_experiment_its_evaluation_is_taken(run):
+    ((cfg, effective),) = read_words(run, ["experiment=pr1026_valid", "mixer.share=0.3"])
+    ((own, _),) = read_words(run, [])
+    assert cfg["mixer"]["_target_"].endswith(".Surprise") and cfg["mixer"]["share"] == 0.3
+    assert cfg["ngram"]["_target_"].endswith(".StrictBackoff") and cfg["eval"]["_target_"].endswith(".Sliding")
+    assert {key: cfg[key] for key in ("arch", "size", "data", "quant")} == {
+        key: own[key] for key in ("arch", "size", "data", "quant")
+    }
+    assert not any(word.startswith("experiment") for word in effective)
+    with pytest.raises(ConfigError, match="experiment: one at a time"):
+        read_words(run, ["experiment=pr1026,pr1026_valid"])
+    with pytest.raises(ConfigError, match="no 'pr1027' in conf/experiment"):
+        read_words(run, ["experiment=pr1027"])
 
 
 def test_all_wrong_words_are_named_at_once(run):
@@ -158,8 +191,8 @@ def test_a_script_that_can_score_but_not_train_is_announced():
 
 
 def test_one_combination_that_cannot_be_leaves_the_others_their_turn(run, capsys):
-    words = ["quant=int5_rtn", "quant.bits=4,3", "final=false"]
-    assert requantize(run, [words[0], "quant.bits=4", "final=false"]) == 0
+    words = ["quant=int5_rtn", "quant.bits=4,3", "stop_after=dev"]
+    assert requantize(run, [words[0], "quant.bits=4", "stop_after=dev"]) == 0
     assert requantize(run, words) == 2
     assert "overwrite=true" in capsys.readouterr().err
     assert sum(result(folder)["status"] == "finished" for folder in runs_like(run, "*int5_rtn*/seed=1337")) >= 2

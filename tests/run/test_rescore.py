@@ -14,8 +14,9 @@ from pgolf.config.eval_words import read_words
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.data.shards import whole, write_shard
 from pgolf.eval.source import REBUILT, REBUILT_OTHERWISE, SCRIPT
+from pgolf.run import mirror, stages
 from pgolf.run import rescore as road
-from pgolf.run import stages
+from pgolf.track.columns import columns_of
 from tests.proof.making import write_artifact
 
 TOKENS = 100
@@ -126,10 +127,38 @@ def test_other_settings_are_never_scored_by_the_counted_script(words, folder):
     assert label(words, {"eval": words.settings["eval"]}) == REBUILT_OTHERWISE
 
 
-def test_a_score_that_came_too_late_ends_with_3(words, monkeypatch, capsys):
+class Hearing:
+    """A logger."""
+
+    def __init__(self, heard, node, folder):
+        self.heard = heard
+        heard.append((node, folder))
+
+    def start(self, facts):
+        self.heard.append(facts)
+
+    def log(self, step, metrics):
+        assert metrics.keys() == {"final_loss", "final_bpb"}
+        self.heard.append(step)
+
+    def finish(self, result):
+        self.heard.append(result)
+
+
+def test_a_score_that_came_too_late_ends_with_3_and_loggers_hear_of_it(words, monkeypatch, capsys):
     monkeypatch.setattr(stages, "PATIENCE", 1e6)
     words.settings["budget"]["eval_seconds"] = 0.001
+    heard = []
+    monkeypatch.setattr(mirror, "make", lambda node, folder, say: Hearing(heard, node, folder))
+    node = {"_target_": "pgolf.logger.jsonl.Jsonl", "flush_seconds": 0}
+    words = dataclasses.replace(words, loggers={"jsonl": node})
     assert road.evaluate(words) == 3
+    (made, started, logged, told) = heard
+    assert made == (node, words.artifact.with_name("certificate.eval.json.logs"))
+    assert (started["run"]["job"], started["run"]["name"]) == ("eval", "a") and "ngram" in started["config"]
+    columns = columns_of(told)
+    assert logged == 0 and columns["score/bpb"] > 0 and "score/counted_bpb" not in columns
+    assert columns["status"] == "over_time" and columns["certificate/passed"] and columns["bytes/code"] > 0
     assert not json.loads(words.out.read_text())["score"]["valid"]
     assert "of 0.001 allowed" in capsys.readouterr().out
 

@@ -18,6 +18,7 @@ from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.signals import Stopped, heeding_signals
 from pgolf.hook import checkpoint as hook
 from pgolf.run import resume, stages
+from pgolf.run.record import Run
 from pgolf.run.rules import check
 from pgolf.track.result import RunFacts, build_result, write_result
 from pgolf.track.textlog import parse_log
@@ -170,6 +171,17 @@ def asked(tmp_path, *words):
     found = resume.find(cfg, tmp_path, run_name(cfg, cfg["choices"]), 1)
     found.folder.close()
     return found
+
+
+def test_what_was_odd_before_is_still_in_the_result_of_a_run_that_is_resumed(tmp_path, unfinished):
+    odd = [{"step": 3, "kind": "spike", "text": "loss spike at step 3"}]
+    machine = {"autocast": "none", "compile": False, "threads": 1}
+    folder = unfinished(facts={"anomalies": odd, "machine": machine})
+    with Run.open({**composed(), "run_root": str(tmp_path), "resume": True}, []) as run:
+        assert run.account()["anomalies"] == odd
+        run.tell("anomaly", "dead", step=8, kind="dead", names=("a",))
+    found = json.loads((folder / "result.json").read_text())["anomalies"]
+    assert found == [*odd, {"step": 8, "text": "dead", "kind": "dead", "names": ["a"]}]
 
 
 def test_with_another_config_the_nearest_unfinished_run_is_named_with_the_keys_that_differ(tmp_path, unfinished):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pgolf.config.compose import node
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.run.rules import check
@@ -100,9 +101,12 @@ def test_it_is_refused_before_training():
 
 @pytest.mark.parametrize(
     ("preset", "expected"),
-    [("pr687", 20_000), ("pr187", 3_500), ("pr1204", 3_500), ("pr1394", 0.667), ("pr1855", 0.85)],
+    [
+        *(("baseline", 1_200), ("pr187", 3_500), ("pr549", 3_500), ("pr687", 20_000), ("pr1204", 3_500)),
+        *(("pr1394", 0.667), ("pr1855", 0.85)),
+    ],
 )
 def test_presets_are_the_records_numbers(preset, expected):
-    schedule = make(tiny_settings(f"schedule={preset}")["schedule"], length=RunLength(600.0, None))
+    schedule = make(node("schedule", preset, ["size=record"]), length=RunLength(600.0, None))
     assert vars(schedule).get("warmdown_steps", vars(schedule).get("fraction")) == expected
     assert schedule.floor == (0.1 if preset == "pr1855" else 0.0)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pgolf.core.errors import RunError
-from pgolf.track.curves import draw_curves
+from pgolf.track.curves import MOST_NAMED, draw_curves
 from pgolf.track.result import write_result
 
 pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
@@ -37,6 +37,22 @@ def test_a_short_run_has_a_curve_too(run):
     draw_curves(run, run / "short.svg")
     shown = (run / "short.svg").read_text()
     assert "<!-- training loss -->" in shown and "<!-- final " in shown
+
+
+def test_what_hooks_watched_has_panels_of_its_own_and_what_moved_most_is_named(run):
+    with open(run / "metrics.jsonl", "a") as metrics:
+        for step in (50, 100):
+            learned = {f"learned/gate[{n}]": n * step for n in range(MOST_NAMED + 3)}
+            row = {"grad_norm": 1.0, "grad_norm/matrix": step / 9, "activation_rms/0.layer_0": None, **learned}
+            metrics.write(json.dumps({"step": step, **row}) + "\n")
+        metrics.write('{"step": 100, "grad_norm/head": "x", "learned/odd": true, "weight_rms/huge": 1e308}\n')
+    draw_curves(run, run / "watched.svg")
+    shown = (run / "watched.svg").read_text()
+    for text in ("norm of gradients", "matrix", "all", "gates, lanes, skips and gains (8 of 11 named)", "gate[10]"):
+        assert f"<!-- {text} -->" in shown, text
+    for text in ("gate[2]", "head", "odd", "root mean square of weights", "root mean square behind each block"):
+        assert f"<!-- {text} -->" not in shown, text
+    assert f'height="{2 * 2.8 * 72:g}pt"' in shown, "two panels more are one row more"
 
 
 def test_what_cannot_be_drawn_is_refused(run):

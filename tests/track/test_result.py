@@ -19,6 +19,7 @@ def test_result_has_every_key_of_the_schema(tmp_path, sample):
         "certificate": "passed probes",
         "ledger": "",
         "cpu_share": "",
+        "anomalies": "",
         "budget": "",
     }
     for part, keys in wanted.items():

@@ -152,7 +152,7 @@ def test_every_part_has_an_adapter_for_each_visit():
     repeated.use(list(repeated.routes)[-1])
     visits = len(repeated.route.visits)
     assert visits > len(repeated.layers)
-    found = Parts(repeated, ["q", "mixer", "mlp", "head"]).measured("cpu")
+    found = Parts(repeated, ["q", "mixer", "mlp", "head"]).measured()
     assert len(found) == 3 * visits + 1 and found[-1] == (repeated.output_table.size(1), VOCAB)
 
 

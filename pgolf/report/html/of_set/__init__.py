@@ -1,0 +1,2 @@
+"""The sections of a page about several runs, a module each: ``PLACE`` orders them, ``section(SetPage)`` makes one or
+None."""
