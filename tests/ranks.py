@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from pgolf.core.group import joined
 from pgolf.core.process import Process
 from pgolf.train.group import SILENCE_SECONDS, together
+from tests.gloo_ranks import joined
 
 _PATIENCE_SECONDS = 120
 Join = Callable[[int, int, str], AbstractContextManager[Any]]

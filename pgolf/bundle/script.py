@@ -2,9 +2,9 @@
 
 The script is a short loader and one string. The string is bzip2, which packs this much source best of what
 Python brings along (LZMA with tuned settings takes 3 % more, zlib 15 %; brotli takes as much and would have to be
-installed). It stands there as it is, one byte a character, in a file that is read as Latin-1; ``ascii`` writes it in
-base 121 for a receiver that takes nothing but ASCII (``pgolf.bundle.payload``). The loader serves the modules under
-the name ``pgolf`` from memory, before any installed package of that name.
+installed). It stands there in base 252, in a file that is read as Latin-1; ``ascii`` writes it in base 121 for a
+receiver that takes nothing but ASCII (``pgolf.bundle.payload``). The loader serves the modules under the name
+``pgolf`` from memory, before any installed package of that name.
 
 Everything is decided by the config and the sources: the same config gives the same bytes under every Python from 3.10
 on, as long as the base classes from other packages have the same methods. A run counts the bytes that it wrote.
@@ -26,7 +26,7 @@ from typing import Any
 
 from pgolf.artifact.pack import TARGET
 from pgolf.bundle.minify import minified
-from pgolf.bundle.payload import from_base_121, from_latin_1, in_base_121, in_latin_1
+from pgolf.bundle.payload import from_base_121, from_base_252, from_latin_1, in_base_121, in_base_252
 from pgolf.bundle.shake import Entry, shaken
 from pgolf.config.content import content
 from pgolf.core.errors import ConfigError
@@ -41,7 +41,12 @@ MAIN: tuple[Entry, ...] = (("pgolf.run.bundled", "main"), ("pgolf.core.threads",
 # Python looks for the encoding in the first line (PEP 263), which is also the one a reader sees.
 _HEAD = "# coding:latin-1 - one pgolf run in one file: trains; with an artifact as argument, scores it. See --help.\n"
 # Each form makes D, the packed bytes.
-_LATIN_1 = """D=%s.encode('latin-1')
+_BASE_252 = """D=b''
+T=%s.encode('latin-1')
+for i in range(0,len(T),352):
+ t=T[i:i+352];n=0
+ for c in t:n=n*252+c-1-(c>13)-(c>39)-(c>92)
+ D+=n.to_bytes(len(t)-1,'big')
 """
 _BASE_121 = """A=[chr(i)for i in range(1,128)if chr(i)not in"\\n\\r\\x1a\\x1b'\\\\"]
 n=0
@@ -147,7 +152,7 @@ def script_of(sources: Mapping[str, str], config: Mapping[str, Any], *, ascii: b
     modules = {"": json.dumps(config, sort_keys=True, separators=(",", ":")), **sources}
     text = "\0".join(f"{name}\n{source}" for name, source in modules.items())
     packed = bz2.compress(text.encode(), 9)
-    payload = _BASE_121 % (in_base_121(packed), len(packed)) if ascii else _LATIN_1 % in_latin_1(packed)
+    payload = _BASE_121 % (in_base_121(packed), len(packed)) if ascii else _BASE_252 % in_base_252(packed)
     return (_HEAD + payload + _LOADER).encode("latin-1")
 
 
@@ -162,9 +167,9 @@ def opened(script: bytes) -> Bundle:
 
 
 def _payload(text: str) -> bytes:
-    found = re.search(r"D=('{3}.*'{3})\.encode", text, re.DOTALL)
+    found = re.search(r"\n([DT])=('{3}.*'{3})\.encode", text, re.DOTALL)
     if found:
-        return from_latin_1(found[1])
+        return from_base_252(found[2]) if found[1] == "T" else from_latin_1(found[2])
     found = re.search(r"for c in'(.*)':n=n\*121.*?to_bytes\((\d+),", text, re.DOTALL)
     if found:
         return from_base_121(found[1], int(found[2]))

@@ -6,6 +6,8 @@ outside has it and may call it. Names are followed, values are not: whatever cou
 leaving out errs on the side of too much. Registries that import by name at run time reach nothing by
 themselves: what they would import is there if the config chose it.
 
+Parameters that nobody names are made positional-only on the way out: see ``pgolf.bundle.positional``.
+
 Statements that act when a module is imported (calls, ``if``, registering decorators) are kept with their module.
 """
 
@@ -17,42 +19,15 @@ import copy
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
-from inspect import get_annotations
+from inspect import get_annotations, signature
 
+from pgolf.bundle.positional import QUIET_DECORATORS, positional
 from pgolf.bundle.sources import ModuleSource, imported_from, is_bundled, is_module, parents, source_of
 from pgolf.bundle.strip import stripped
 from pgolf.core.errors import ConfigError
 
-# Decorators that make something of what they decorate and do nothing else; any other may register it somewhere.
-_QUIET_DECORATORS = frozenset(
-    [
-        "abstractmethod",
-        "cache",
-        "cached_property",
-        "classmethod",
-        "contextmanager",
-        "dataclass",
-        "final",
-        "getter",
-        "inference_mode",
-        "jit",
-        "lru_cache",
-        "njit",
-        "no_grad",
-        "overload",
-        "override",
-        "property",
-        "register_jitable",
-        "runtime_checkable",
-        "setter",
-        "staticmethod",
-        "total_ordering",
-        "vectorize",
-        "wraps",
-    ]
-)
 _WORD = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 Entry = tuple[str, str]  # module, attribute
@@ -101,13 +76,16 @@ def shaken(entries: Iterable[Entry], words: Iterable[str] = (), modules: Iterabl
         shaker.reach(module, attribute)
     shaker.settle()
     found = {name: _rest(shaker.modules[name]) for name in sorted(shaker.modules)}
-    return {name: tree for name, tree in found.items() if tree.body}
+    found = {name: tree for name, tree in found.items() if tree.body}
+    return positional(found, shaker.strings, shaker.foreign)
 
 
 class _Shaker:
     def __init__(self, words: Iterable[str]) -> None:
         self.modules: dict[str, _Module] = {}
         self.words = {part for word in words for part in _words(word)}
+        self.strings = frozenset(self.words)
+        self.foreign: dict[str, set[str]] = {}  # parameters of the methods of base classes from other packages
         self.methods: list[tuple[_Module, ast.FunctionDef]] = []
         self._queue: list[tuple[_Module, ast.AST]] = []
 
@@ -269,7 +247,7 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 def _acts(statement: ast.stmt) -> bool:
     """Does it do more than make names that others may use?"""
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-        return not all(_decorator_name(d) in _QUIET_DECORATORS for d in statement.decorator_list)
+        return not all(_decorator_name(d) in QUIET_DECORATORS for d in statement.decorator_list)
     if isinstance(statement, ast.Expr):
         return not isinstance(statement.value, ast.Constant)  # a docstring
     if isinstance(statement, ast.Assign | ast.AnnAssign):  # into something that was there: a registration
@@ -324,13 +302,22 @@ def _names_of_base(shaker: _Shaker, module: _Module, base: ast.expr) -> set[str]
             home, name = imported_from(maker, module.source.package), maker.names[0].name
             if is_module(home):
                 return _names_of_base(shaker, shaker.module(home), ast.Name(name, ast.Load()))
-            return _names_outside(home, f"{name}.{rest}" if rest else name)
+            return _names_outside(shaker, home, f"{name}.{rest}" if rest else name)
         if isinstance(maker, ast.Import):
-            return _names_outside(maker.names[0].name, rest)
+            return _names_outside(shaker, maker.names[0].name, rest)
     return None
 
 
-def _names_outside(home: str, path: str) -> set[str] | None:
+def _names_outside(shaker: _Shaker, home: str, path: str) -> set[str] | None:
+    found = _outside(home, path)
+    for name, parameters in (found or {}).items():
+        shaker.foreign.setdefault(name, set()).update(parameters)
+    return None if found is None else set(found)
+
+
+@cache
+def _outside(home: str, path: str) -> dict[str, frozenset[str]] | None:
+    """Attributes of a class of another package, with the parameters of each; None where there is none."""
     # The one place that looks at objects and not at text: other packages are not read, and some have no source.
     try:
         found = import_module(home)
@@ -340,7 +327,15 @@ def _names_outside(home: str, path: str) -> set[str] | None:
         return None
     # ``dir`` does not list what a class only announces (``hook: Callable``) and sets when it is made.
     annotated = (get_annotations(cls) for cls in getattr(found, "__mro__", ()))
-    return set(dir(found)).union(*annotated)
+    names = set(dir(found)).union(*annotated)
+    return {name: _parameters(getattr(found, name, None)) for name in names}
+
+
+def _parameters(value: object) -> frozenset[str]:
+    try:
+        return frozenset(signature(value).parameters) if callable(value) else frozenset()
+    except (ValueError, TypeError):  # one of C that says nothing of them
+        return frozenset()
 
 
 def _rest(module: _Module) -> ast.Module:

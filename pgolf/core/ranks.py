@@ -2,8 +2,8 @@
 
 Each of them runs the same program on the same numbers. What is shared out, one rank computes and all of them get; what
 one alone can know, rank 0 tells. So all of them hold the same bits at all times, and other prices would be seen in the
-end (``RanksDisagree``). One process is ``OneRank``, which shares with nobody. Two ways of talking: ``pgolf.core.group``
-over torch's process groups, and ``pgolf.eval.links`` between sealed processes, which may open no sockets.
+end (``RanksDisagree``). One process is ``OneRank``, which shares with nobody. Sealed processes, which may open no
+sockets, talk through ``pgolf.eval.links``.
 
 Every rank calls the same methods in the same order, from one thread.
 """

@@ -23,9 +23,9 @@ from pgolf.core.errors import RunError, TrainingError, UserError
 from pgolf.core.ranges import PositiveFloat, PositiveInt
 from pgolf.core.results import TrainResult
 from pgolf.core.signals import undisturbed
-from pgolf.train.checkpoints import Checkpoints
+from pgolf.train.checkpoints import Checkpoints, with_all_parts
 from pgolf.train.state import random_state
-from pgolf.train.trainer import Hook, Trainer
+from pgolf.train.trainer import Hook, Trainer, shares_state
 
 
 class Checkpoint(Hook):
@@ -62,7 +62,10 @@ class Checkpoint(Hook):
     def at_break(self, trainer: Trainer, error: BaseException) -> None:
         """An update that failed leaves no whole state, and a loss that is no number comes again; then the last
         checkpoint stays."""
-        if trainer.folder and any(_place(trainer)) and trainer.resting and not isinstance(error, TrainingError):
+        if trainer.folder and shares_state(trainer):  # the others may be anywhere
+            text = "each process has a part of the optimizer's state; the last that is there stays"
+            trainer.tell("checkpoint", f"step {trainer.step:,} is not kept: {text}", seconds=0.0)
+        elif trainer.folder and any(_place(trainer)) and trainer.resting and not isinstance(error, TrainingError):
             drawn = self._drawn if self._rested == _place(trainer) else {}  # else an update has just ended
             text = f"step {trainer.step:,} is kept; resume=true goes on from there"
             try:
@@ -80,16 +83,19 @@ class Checkpoint(Hook):
     def _keep(
         self, trainer: Trainer, state: Callable[[], Mapping[str, Any]], text: str = "", trained: bool = False
     ) -> None:
-        if trainer.folder is None:
-            if trainer.replicas.world > 1:
-                state()  # what replicas hold in parts they bring together
+        if trainer.folder is None and trainer.replicas.world == 1:
             return
         began = time.perf_counter()
         with trainer.clock.paused():
             try:
                 _check_finite(trainer)
+                kept = state()  # what replicas hold in parts they bring together
+                if shares_state(trainer) and not trained:
+                    kept = with_all_parts(kept, trainer.replicas)
+                if trainer.folder is None:
+                    return
                 checkpoints = Checkpoints(trainer.folder)
-                checkpoints.write(trainer.step, trainer.account(), state(), keep=self.keep, trained=trained)
+                checkpoints.write(trainer.step, trainer.account(), kept, keep=self.keep, trained=trained)
             except (UserError, OSError, RuntimeError) as error:  # the device may be what broke
                 text = f"{error}; the last that is there stays"
         trainer.tell("checkpoint", text, seconds=time.perf_counter() - began)

@@ -29,6 +29,11 @@ class Grouped:
         self.steps = 0  # taken
         self._base_lrs = {name: [g["lr"] for g in o.param_groups] for name, o in optimizers.items()}
 
+    @property
+    def shards_state(self) -> bool:
+        """Has each of several replicas a part of the state?"""
+        return False
+
     def average(
         self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
     ) -> None:

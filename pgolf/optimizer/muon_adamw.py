@@ -92,6 +92,10 @@ class MuonAdamW(Grouped):
         self.adamw = torch.optim.AdamW(with_rates(groups, rates), betas=(beta1, beta2), eps=epsilon)
         super().__init__(muon=self.muon, adamw=self.adamw)
 
+    @property
+    def shards_state(self) -> bool:
+        return self.muon.sharding.shards_state
+
     def average(
         self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
     ) -> None:

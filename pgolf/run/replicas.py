@@ -29,12 +29,12 @@ from pgolf.config.readonly import thaw
 from pgolf.core.command import complain
 from pgolf.core.errors import ConfigError, RankLost, UserError
 from pgolf.core.launcher import process_facts
-from pgolf.core.make import trait
 from pgolf.core.process import Process, choose_device
 from pgolf.core.signals import HEEDED
 from pgolf.run import stages
 from pgolf.run.recorder import Recorder
 from pgolf.run.resume import TRAINED
+from pgolf.train.checkpoints import of_rank
 from pgolf.train.group import together
 from pgolf.train.pace import refuse_out_of_reach, timed
 from pgolf.train.replicas import ALONE, Replicas, micro_steps
@@ -66,12 +66,6 @@ def trains_in(cfg: Mapping[str, Any]) -> Process:
         )
     if process.world > 1 and choose_device(cfg["device"]).type == "mps":
         raise ConfigError(f"device: mps is one device, and {process.world} processes would share it; take one process")
-    sharding = cfg["optimizer"].get("sharding")
-    if process.world > 1 and cfg["resume"] and sharding and trait(sharding, "shards_state", False):
-        raise ConfigError(
-            f"resume: optimizer/sharding keeps a part of the state on each of {process.world} processes, and a "
-            "checkpoint has rank 0's alone; what trains with optimizer/sharding=replicated can be resumed"
-        )
     return process
 
 
@@ -195,7 +189,7 @@ def follow(cfg: Mapping[str, Any], replicas: Replicas) -> int:
             refuse_out_of_reach(trainer)
             state = replicas.shared(None)
             if state != TRAINED:
-                stages.fit(recorder, trainer, state)
+                stages.fit(recorder, trainer, None if state is None else of_rank(state, replicas.rank))
         trainer.loader.close()
     if recorder.device.type == "cuda":
         torch.cuda.empty_cache()  # rank 0 scores on it

@@ -24,8 +24,8 @@ from pgolf.run import stages
 from pgolf.run.recorder import Recorder
 from pgolf.track.folder import ASIDE, CHECKPOINTS, RunFolder, status_of
 from pgolf.track.result import COMPLETE, RESULT_NAME
-from pgolf.train.checkpoints import Checkpoints, SavedState
-from pgolf.train.trainer import Trainer
+from pgolf.train.checkpoints import PARTS, Checkpoints, SavedState, of_rank
+from pgolf.train.trainer import Trainer, shares_state
 
 TRAINED = "trained"  # told the other replicas in place of a state
 _LISTED = 12  # differences that a message names
@@ -122,7 +122,7 @@ def fit(recorder: Recorder, trainer: Trainer, found: Found | None) -> TrainResul
     _check_state(found.checkpoint, trainer)
     state = recorder.replicas.shared(TRAINED if found.checkpoint.trained else found.checkpoint.state)
     if not found.checkpoint.trained:
-        return stages.fit(recorder, trainer, state)
+        return stages.fit(recorder, trainer, of_rank(state, recorder.replicas.rank))
     state = found.checkpoint.state
     for hook in trainer.hooks:
         hook.at_start(trainer)
@@ -150,6 +150,8 @@ def _check_state(checkpoint: SavedState, trainer: Trainer) -> None:
     hooks = [[set(hook) for hook in those] for those in ([h.state() for h in trainer.hooks], state.get("hooks", ()))]
     if missing := [key for key in wanted if key not in state]:
         what = f"it has no {', '.join(missing)}"
+    elif not checkpoint.trained and shares_state(trainer) and len(state.get(PARTS, ())) != trainer.replicas.world:
+        what = "it has one process's part of the optimizer's state"
     elif weights[0] != weights[1]:
         what = "its weights are not those of this model"
     elif hooks[0] != hooks[1]:

@@ -24,8 +24,10 @@ from pgolf.core.atomic import write_bytes_atomic
 from pgolf.core.errors import RunError
 from pgolf.core.json_text import parse_json
 from pgolf.track.folder import CHECKPOINTS
+from pgolf.train.replicas import Replicas
 
 VERSION = 1
+PARTS = "optimizers"  # of the state: the optimizer's by rank, where each has a part of it
 _FIRST = re.compile(rb"pgolf checkpoint (\d{1,9})\n([0-9a-f]{64})\n")
 _NAME = re.compile(r"(\d+)(\.trained)?\.ckpt")
 _PLAIN = (str, int, float, bool, type(None), Tensor)
@@ -40,6 +42,16 @@ class SavedState:
     trained: bool
     facts: Mapping[str, Any]
     state: Mapping[str, Any]
+
+
+def with_all_parts(state: Mapping[str, Any], replicas: Replicas) -> dict[str, Any]:
+    """``state`` with everybody's part of the optimizer's. A matter of all replicas."""
+    return {**state, PARTS: replicas.gathered(state["optimizer"])}
+
+
+def of_rank(state: Mapping[str, Any], rank: int) -> dict[str, Any]:
+    """What this one of the replicas goes on from."""
+    return {**state, "optimizer": state[PARTS][rank]} if PARTS in state else dict(state)
 
 
 class Torn(RunError):

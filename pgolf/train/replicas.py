@@ -46,6 +46,10 @@ class Replicas(Protocol):
         """Rank 0's, copied, however long it takes."""
         ...
 
+    def gathered(self, thing: Any) -> list[Any]:
+        """Everybody's, by rank, copied: tensors and plain values."""
+        ...
+
     def wait(self) -> None:
         """Until all are here, however long it takes."""
         ...
@@ -71,6 +75,9 @@ class Alone:
 
     def shared(self, thing: Any) -> Any:
         return thing
+
+    def gathered(self, thing: Any) -> list[Any]:
+        return [thing]
 
     def wait(self) -> None: ...
 

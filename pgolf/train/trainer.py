@@ -29,6 +29,8 @@ ScoreDev = Callable[[Mapping[str, Tensor], int], Score]  # (float weights by nam
 
 
 class Optimizes(Protocol):
+    @property
+    def shards_state(self) -> bool: ...
     def average(
         self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
     ) -> None: ...
@@ -397,3 +399,8 @@ class Trainer:
             *(p for hook in self.hooks for p in hook.phases()),
         ]
         return sorted(found, key=lambda phase: (phase.start, phase.end))
+
+
+def shares_state(trainer: Trainer) -> bool:
+    """Has each of several replicas a part of the optimizer's state? Then a checkpoint is a matter of all."""
+    return trainer.replicas.world > 1 and trainer.optimizer.shards_state

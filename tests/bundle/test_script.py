@@ -315,6 +315,7 @@ def test_every_script_can_serve():
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: "+".join(words) or "default")
 def test_every_name_of_a_bundle_is_in_it(words):
     check_names(bundle_of("size=tiny", *words).sources)
+    check_keywords(bundle_of("size=tiny", *words).sources)
 
 
 @pytest.mark.parametrize("words", [(), ("arch=pr1855",), ("arch=mamba_hybrid",)], ids=str)
@@ -332,6 +333,26 @@ def check_names(sources):
                     inside = alias.name in tops.get(node.module, ())
                     assert inside or f"{node.module}.{alias.name}" in sources, (name, node.module, alias.name)
         assert not free_names(tree) - tops[name] - set(dir(builtins)) - {"__class__"}, name
+
+
+def check_keywords(sources):
+    """What a call says by keyword is a parameter of one of the functions or classes of that name, where there are."""
+    nodes = [node for source in sources.values() for node in ast.walk(ast.parse(source))]
+    functions = [(n.name, n) for n in nodes if isinstance(n, ast.FunctionDef)]
+    classes = [n for n in nodes if isinstance(n, ast.ClassDef)]
+    made = [(c.name, n) for c in classes for n in c.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+    plain = {c.name for c in classes} - {name for name, _ in made}  # of those a base or a decorator makes it
+    known = {}
+    for name, function in functions + made:
+        arguments = function.args
+        open_ended = {"**"} if arguments.kwarg else set()
+        known.setdefault(name, set()).update({a.arg for a in (*arguments.args, *arguments.kwonlyargs)} | open_ended)
+    for node in nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in known.keys() - plain:
+            if len(node.func.id) <= 2:  # private to a module, and shortened there
+                continue
+            said = {keyword.arg for keyword in node.keywords if keyword.arg}
+            assert "**" in known[node.func.id] or said <= known[node.func.id], ast.unparse(node)
 
 
 def top_names(tree):

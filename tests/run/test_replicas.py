@@ -56,7 +56,6 @@ def test_processes_are_those_asked_for_or_those_that_were_started(monkeypatch):
         ((), {"processes": 3}, r"256 is no multiple of processes × accumulation × window = 3 × 1 × 64"),
         ((), {"processes": 3, "accumulation": 4}, r"3 × 2 × 64; train.accumulation=4 is that of one process"),
         ((), {"processes": 8}, r"8 × 1 × 64"),
-        (("resume=true", "optimizer/sharding=banks"), {"processes": 2}, r"resume: optimizer/sharding keeps a part"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_before_anything_starts(words, train, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 
 from pgolf.core.make import make
+from pgolf.hook.checkpoint import Checkpoint
+from pgolf.train.checkpoints import PARTS, Checkpoints, of_rank
 from pgolf.train.replicas import ALONE
 from tests.helpers import tiny_settings
 from tests.ranks import Forked, replicas
@@ -48,8 +51,39 @@ def run(option: str, found: Any) -> dict[str, Any]:
         "losses": losses,
         "held": {place: kept["momentum_buffer"].clone() for place, kept in held.items()},
         "again": {name: value.clone() for name, value in again.model.state_dict().items()},
+        "taken_up": killed_and_taken_up(option, found),
         "matrices": sum(len(group["params"]) for group in trainer.optimizer.muon.param_groups),
     }
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing is written any more."""
+
+
+def killed_and_taken_up(option: str, found: Any) -> dict[str, Any]:
+    """Weights of a run that dies in its fourth step and goes on from a file of rank 0's; what was in that; its words.
+
+    The other process has no folder."""
+    trainer = trainer_with(option, found)
+    trainer.folder = Path(tempfile.mkdtemp(prefix="pgolf-test-kept-")) if found.rank == 0 else None
+    trainer.hooks.insert(0, Checkpoint(every_seconds=1.0, keep=2))
+    honest, calls = trainer.loss, iter(range(3 * trainer.plan.accumulation))
+
+    def until_then(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if next(calls, None) is None:
+            raise Killed
+        return honest(x, y)
+
+    trainer.loss = until_then
+    with contextlib.suppress(Killed):
+        trainer.fit()
+    saved = Checkpoints(trainer.folder).newest(print) if trainer.folder else None
+    state = found.shared(saved.state if saved else None)
+    again = trainer_with(option, found)
+    again.hooks.insert(0, Checkpoint(every_seconds=1.0, keep=2))
+    result = again.fit(of_rank(state, found.rank))
+    words = [event.text for event in trainer.listeners[0].of("checkpoint")]
+    return {"weights": dict(result.state), "from": state["step"], "parts": len(state.get(PARTS, ())), "words": words}
 
 
 @cache
@@ -85,6 +119,16 @@ def check_taken_up_to_the_bit(option: str) -> None:
     for found in together():
         for name, value in found[option]["again"].items():
             assert torch.equal(value, found[option]["weights"][name]), name
+
+
+def check_killed_and_taken_up_to_the_bit(option: str) -> None:
+    for found in together():
+        taken_up = found[option]["taken_up"]
+        assert taken_up["from"] == 3 and taken_up["parts"] == (0 if option == "replicated" else 2)
+        for name, value in taken_up["weights"].items():
+            assert torch.equal(value, found[option]["weights"][name]), name
+    said = together()[0][option]["taken_up"]["words"][-1]
+    assert ("is not kept: each process has a part" in said) == (option != "replicated")
 
 
 def check_each_matrix_has_its_momentum_once(option: str) -> None:

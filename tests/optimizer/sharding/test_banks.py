@@ -52,3 +52,7 @@ def test_the_clip_is_by_the_norm_of_all_shares_and_the_small_tensors():
     trainer.forward_backward()
     gradients = [p.grad for p in trainer.model.parameters() if p.grad is not None]
     assert torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients])) > 2 * pair.CLIP
+
+
+def test_a_run_that_is_killed_goes_on_from_its_checkpoint_to_the_same_bits():
+    pair.check_killed_and_taken_up_to_the_bit("banks")

@@ -24,3 +24,7 @@ def test_each_matrix_has_its_momentum_on_one_process():
 def test_one_process_has_the_bits_of_plain_muon():
     expected = pair.alone()["replicated"]["weights"]
     assert all(torch.equal(value, expected[name]) for name, value in pair.alone()["index"]["weights"].items())
+
+
+def test_a_run_that_is_killed_goes_on_from_its_checkpoint_to_the_same_bits():
+    pair.check_killed_and_taken_up_to_the_bit("index")

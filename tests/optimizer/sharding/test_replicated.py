@@ -13,3 +13,7 @@ def test_both_end_with_the_same_bits():
 
 def test_what_is_taken_up_goes_on_to_the_same_bits():
     pair.check_taken_up_to_the_bit("replicated")
+
+
+def test_a_run_that_is_killed_goes_on_from_its_checkpoint_to_the_same_bits():
+    pair.check_killed_and_taken_up_to_the_bit("replicated")

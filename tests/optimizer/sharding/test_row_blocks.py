@@ -63,3 +63,7 @@ def test_blocks_that_processes_cannot_share_are_refused():
     with pytest.raises(ConfigError, match="blocks: 8 is no multiple of 3 processes"):
         RowBlocks(blocks=8).average(Three(), [], [], [], None)
     RowBlocks(blocks=8).average(ALONE, [], [], [], None)
+
+
+def test_a_run_that_is_killed_goes_on_from_its_checkpoint_to_the_same_bits():
+    pair.check_killed_and_taken_up_to_the_bit("row_blocks")

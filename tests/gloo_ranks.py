@@ -1,8 +1,5 @@
-"""Ranks that talk through torch's process groups: gloo between processes on CPUs, nccl between GPUs.
-
-Both make their connections when the group is made, so that nothing is opened later on. Tests run gloo; nccl goes the
-same ways with tensors on each rank's device, and has not been run.
-"""
+"""Ranks of an evaluation that talk through torch's process groups, where nothing is sealed: gloo between processes on
+CPUs. A run's own talk through ``pgolf.eval.links``; what an evaluation does must not depend on which it is."""
 
 from __future__ import annotations
 
