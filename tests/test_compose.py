@@ -38,6 +38,7 @@ REFUSES = {
     ("mixer", "routed"): "routing head, which it has not",
     ("mixer", "routed_published"): "routing head, which it has not",
     ("ttt", "pr860"): "no layer of this model is visited twice",
+    ("ttt", "pr860_command"): "no layer of this model is visited twice",
 }
 # Groups whose options choose in other groups too, or are read by them.
 ALONE = ("size", "budget", "experiment", "arch", "optimizer", "quant")

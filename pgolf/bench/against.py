@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pgolf
-from pgolf.bench.figures import Change, Reading, gathered, paired
+from pgolf.bench.figures import FigureChange, Reading, gathered, paired
 from pgolf.bench.rounds import Setting
 from pgolf.core.errors import ConfigError, UserError
 
@@ -50,10 +50,10 @@ serve(answers, sys.argv[3])
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class InTurns:
     """``changes`` from the other checkout's figures to ours; ``notes``: what differs in size, what is not measured."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[FigureChange, ...]
     notes: tuple[str, ...]
 
 
@@ -70,7 +70,7 @@ def root() -> Path:
     return Path(pgolf.__file__).resolve().parent.parent
 
 
-def in_turns(bench: str, other: Path, setting: Setting, their_words: Sequence[str], rounds: int) -> Found:
+def in_turns(bench: str, other: Path, setting: Setting, their_words: Sequence[str], rounds: int) -> InTurns:
     """The benchmark over both checkouts."""
     with _child(bench, other, setting, their_words) as old, _child(bench, root(), setting, setting.words) as new:
         notes = []
@@ -78,7 +78,7 @@ def in_turns(bench: str, other: Path, setting: Setting, their_words: Sequence[st
             if child.reason:
                 notes.append(f"{bench}: not measured: {name}: {child.reason}")
         if notes:
-            return Found((), tuple(notes))
+            return InTurns((), tuple(notes))
         notes += [
             f"{bench}: {key}: {old.size.get(key)!r} there, {new.size.get(key)!r} here"
             for key in sorted({*old.size, *new.size})
@@ -93,7 +93,7 @@ def turns(
     new: Callable[[], Sequence[Reading]],
     rounds: int,
     notes: tuple[str, ...] = (),
-) -> Found:
+) -> InTurns:
     """A round of each that does not count, then ``rounds`` of each in turns."""
     found: dict[str, list[Sequence[Reading]]] = {"old": [], "new": []}
     sides = {"old": old, "new": new}
@@ -106,7 +106,7 @@ def turns(
     alone = [f"{bench}: {name}: only there" for name in before if name not in after]
     alone += [f"{bench}: {name}: only here" for name in after if name not in before]
     changes = tuple(paired(bench, before[name], after[name]) for name in before if name in after)
-    return Found(changes, (*notes, *alone))
+    return InTurns(changes, (*notes, *alone))
 
 
 class Child:

@@ -95,12 +95,12 @@ def report(path: Path) -> list[str]:
     return lines
 
 
-def session(setting: Setting) -> Session:
+def session(setting: Setting) -> ArtifactSession:
     """Raises ConfigError without an artifact, ArtifactError for what is none."""
-    return Session(setting)
+    return ArtifactSession(setting)
 
 
-class Session:
+class ArtifactSession:
     """Its part in the table of ``pgolf bench``: bytes beside entropy and ideal code length, and how fast they go."""
 
     def __init__(self, setting: Setting) -> None:

@@ -88,11 +88,11 @@ def _run(arguments: argparse.Namespace) -> None:
         print(step_line(arguments.size, arguments.steps, not arguments.eager, clock))
 
 
-def session(setting: Setting) -> Session:
-    return Session(setting)
+def session(setting: Setting) -> AttentionSession:
+    return AttentionSession(setting)
 
 
-class Session:
+class AttentionSession:
     """Its part in the table of ``pgolf bench``: one layer forward and backward in the precision of training, eager."""
 
     def __init__(self, setting: Setting) -> None:

@@ -94,12 +94,12 @@ def _run(arguments: argparse.Namespace) -> None:
         print(f"{NetworkAdapts.name}: {peak_share(given, seconds)}")
 
 
-def session(setting: Setting) -> Session:
+def session(setting: Setting) -> EvalSession:
     """Raises DataError where there is no text."""
-    return Session(setting)
+    return EvalSession(setting)
 
 
-class Session:
+class EvalSession:
     """Its part in the table of ``pgolf bench``: scoring, encoding and decoding by the network alone, one thread."""
 
     def __init__(self, setting: Setting) -> None:

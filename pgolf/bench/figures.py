@@ -72,7 +72,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class BenchResult:
     """A benchmark's figures, or in ``reason`` why there are none. ``size``: what was measured, by name."""
 
     size: Mapping[str, Any]
@@ -88,7 +88,7 @@ class Sheet:
     about: Mapping[str, Any]
     threads: tuple[int, ...]
     rounds: int
-    benches: Mapping[str, Measured]
+    benches: Mapping[str, BenchResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _figure(readings: Sequence[Reading]) -> Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FigureChange:
     """Of a figure from one sheet to another: ``ratio`` is new ÷ old of ``basis``, ``better`` says which way is good."""
 
     bench: str
@@ -160,7 +160,7 @@ class Change:
         return "better" if (self.ratio.middle > 1) == (self.better == "more") else "worse"
 
 
-def change(bench: str, old: Figure, new: Figure) -> Change:
+def change(bench: str, old: Figure, new: Figure) -> FigureChange:
     """From rounds that have nothing to do with each other: the machine's peaks are divided out where a figure has one
     for its floor, since it may have been slower altogether; bytes are compared as they are, all else in absolute terms.
     """
@@ -174,13 +174,13 @@ def change(bench: str, old: Figure, new: Figure) -> Change:
     ratio = Interval(
         quotient(b.middle, a.middle), quotient(b.low, a.high), quotient(b.high, a.low), min(a.coverage, b.coverage)
     )
-    return Change(bench, new.name, new.unit, old.value, new.value, ratio, basis, new.better)
+    return FigureChange(bench, new.name, new.unit, old.value, new.value, ratio, basis, new.better)
 
 
-def paired(bench: str, old: Figure, new: Figure) -> Change:
+def paired(bench: str, old: Figure, new: Figure) -> FigureChange:
     """From rounds in turn: each of one with that of the other beside it, so that the machine's mood divides out."""
     ratios = [quotient(b, a) for a, b in zip(old.values, new.values, strict=True)]
-    return Change(bench, new.name, new.unit, old.value, new.value, interval(ratios), "pairs", new.better)
+    return FigureChange(bench, new.name, new.unit, old.value, new.value, interval(ratios), "pairs", new.better)
 
 
 def quotient(a: float, b: float) -> float:
@@ -238,8 +238,8 @@ def from_plain(value: Any, where: str) -> Sheet:
         raise DataError(f"{where}: not what pgolf bench --json writes ({type(error).__name__}: {error})") from error
 
 
-def _measured(value: Any) -> Measured:
-    return Measured(dict(value["size"]), tuple(map(_read, value["figures"])), str(value["reason"]))
+def _measured(value: Any) -> BenchResult:
+    return BenchResult(dict(value["size"]), tuple(map(_read, value["figures"])), str(value["reason"]))
 
 
 def _read(value: Any) -> Figure:

@@ -73,11 +73,11 @@ def _run(arguments: argparse.Namespace) -> None:
     print(f"one layer: {ours:.2f} s; plain column loop {plain:.2f} s, {plain / ours:.1f} times as long")
 
 
-def session(setting: Setting) -> Session:
-    return Session(setting)
+def session(setting: Setting) -> GptqSession:
+    return GptqSession(setting)
 
 
-class Session:
+class GptqSession:
     """Its part in the table of ``pgolf bench``: two layers, beside the products of their columns at the peak's rate.
 
     A column's error is passed on to all that come after it: R · C² operations for a matrix and a candidate scale, C³

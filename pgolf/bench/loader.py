@@ -88,12 +88,12 @@ def _run(arguments: argparse.Namespace) -> None:
         )
 
 
-def session(setting: Setting) -> Session:
+def session(setting: Setting) -> LoaderSession:
     """Raises ConfigError for words that do not compose."""
-    return Session(setting)
+    return LoaderSession(setting)
 
 
-class Session:
+class LoaderSession:
     """Its part in the table of ``pgolf bench``: every loader, beside copying what it hands out."""
 
     def __init__(self, setting: Setting) -> None:

@@ -37,12 +37,12 @@ def add_parser(subparsers: Any) -> None:
     )
 
 
-def session(setting: Setting) -> Counts:
+def session(setting: Setting) -> NgramSession:
     """Raises DataError where there is no text."""
-    return Counts(setting)
+    return NgramSession(setting)
 
 
-class Counts:
+class NgramSession:
     def __init__(self, setting: Setting) -> None:
         from pgolf.bench.eval import BLOCK, Given
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from pgolf.bench.figures import Measured, Reading, Sheet, gathered, refuse_sizes
+from pgolf.bench.figures import BenchResult, Reading, Sheet, gathered, refuse_sizes
 from pgolf.core.errors import ConfigError, UserError
 
 ROUNDS = 5
@@ -66,19 +66,19 @@ class Benchmark(Protocol):
 
 def measured(
     bench: Benchmark, setting: Setting, rounds: int, agreed: Callable[[Mapping[str, Any]], None] = lambda size: None
-) -> Measured:
+) -> BenchResult:
     """Its figures, or why there are none. ``agreed`` may raise for the size, before anything is measured."""
     try:
         session = bench.session(setting)
     except (UserError, ImportError) as error:
-        return Measured({}, (), reason_of(error))
+        return BenchResult({}, (), reason_of(error))
     with closing(session):
         agreed(session.size)
         try:
             session.round()
-            return Measured(dict(session.size), gathered([session.round() for _ in range(rounds)]))
+            return BenchResult(dict(session.size), gathered([session.round() for _ in range(rounds)]))
         except (UserError, ImportError) as error:
-            return Measured(dict(session.size), (), reason_of(error))
+            return BenchResult(dict(session.size), (), reason_of(error))
 
 
 def measure_all(
@@ -92,7 +92,7 @@ def measure_all(
     for name, bench in benches.items():
         before = None if old is None else old.benches.get(name)
 
-        def agreed(size: Mapping[str, Any], name: str = name, before: Measured | None = before) -> None:
+        def agreed(size: Mapping[str, Any], name: str = name, before: BenchResult | None = before) -> None:
             if before is not None and not before.reason:
                 refuse_sizes(where, name, before.size, size)
 

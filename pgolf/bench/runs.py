@@ -57,11 +57,11 @@ def _run(arguments: argparse.Namespace) -> None:
     print("\n".join(Table(f"history of {arguments.runs:,} runs", header, tuple(rows)).text()))
 
 
-def session(setting: Setting) -> Session:
-    return Session(setting)
+def session(setting: Setting) -> RunsSession:
+    return RunsSession(setting)
 
 
-class Session:
+class RunsSession:
     """Its part in the table of ``pgolf bench``: every question, and the report, beside reading the files alone."""
 
     def __init__(self, setting: Setting) -> None:

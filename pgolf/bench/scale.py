@@ -50,7 +50,7 @@ _PIECE = 1 << 20  # tokens that are learnt together
 
 
 @dataclass(frozen=True, slots=True)
-class Slope:
+class CostSlope:
     """What ``cost`` does as ``size`` grows. ``each``: of one more; ``exponent``: of the nearest power law."""
 
     part: str
@@ -99,7 +99,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     if arguments.json is not None and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
         raise ConfigError(f"--json: {arguments.json}: is no file that could be written")
-    parts: Mapping[str, Callable[[], list[Slope]]] = {
+    parts: Mapping[str, Callable[[], list[CostSlope]]] = {
         "models": lambda: models(MODELS[: arguments.models], arguments.threads),
         "counts": lambda: counts(FULL_COUNTS if arguments.full else COUNTS),
         "sweeps": lambda: sweeps(SWEEPS),
@@ -116,7 +116,7 @@ def _run(arguments: argparse.Namespace) -> None:
         write_text_atomic(arguments.json, json.dumps(plain, indent=1) + "\n")
 
 
-def lines(slopes: Sequence[Slope]) -> list[str]:
+def lines(slopes: Sequence[CostSlope]) -> list[str]:
     """The table: a line for each cost, with its points."""
     from pgolf.report.table import Table
 
@@ -131,11 +131,11 @@ def lines(slopes: Sequence[Slope]) -> list[str]:
     return Table("costs as sizes grow", ("part", "cost", "slope", "exponent", "points"), rows).text()
 
 
-def models(shapes: Sequence[tuple[int, int]], threads: int) -> list[Slope]:
+def models(shapes: Sequence[tuple[int, int]], threads: int) -> list[CostSlope]:
     """Each in a process of its own."""
     rows = [_asked(json.dumps([layers, width, threads])) for layers, width in shapes]
     return [
-        Slope("models", "parameter", cost, tuple((row["params"], row[key]) for row in rows))
+        CostSlope("models", "parameter", cost, tuple((row["params"], row[key]) for row in rows))
         for cost, key in (
             ("seconds a token", "seconds_a_token"),
             ("peak memory, bytes", "peak_bytes"),
@@ -210,7 +210,7 @@ def _tensor_bytes(value: Any) -> int:
     return 0
 
 
-def counts(sizes: Sequence[int], vocab_size: int = 4_096) -> list[Slope]:
+def counts(sizes: Sequence[int], vocab_size: int = 4_096) -> list[CostSlope]:
     """Of the trie: the room that it reserves, of which the system gives what is used, and what of it is filled."""
     import numpy as np
 
@@ -240,9 +240,9 @@ def counts(sizes: Sequence[int], vocab_size: int = 4_096) -> list[Slope]:
             filled.append((float(size), float(_filled(chain._states[0]))))
             seconds.append((float(size), spent))
     return [
-        Slope("counts", "token", "room reserved, bytes", tuple(memory)),
-        Slope("counts", "token", "room filled, bytes", tuple(filled)),
-        Slope("counts", "token", "seconds", tuple(seconds)),
+        CostSlope("counts", "token", "room reserved, bytes", tuple(memory)),
+        CostSlope("counts", "token", "room filled, bytes", tuple(filled)),
+        CostSlope("counts", "token", "seconds", tuple(seconds)),
     ]
 
 
@@ -276,9 +276,9 @@ def phrases(count: int, vocab_size: int) -> np.ndarray:
     return np.concatenate(found)[:count]
 
 
-def sweeps(sizes: Sequence[int]) -> list[Slope]:
+def sweeps(sizes: Sequence[int]) -> list[CostSlope]:
     """CPU seconds of train.py for so many runs that end before they train."""
-    return [Slope("sweeps", "run", "seconds", tuple((float(size), _sweep(size)) for size in sizes))]
+    return [CostSlope("sweeps", "run", "seconds", tuple((float(size), _sweep(size)) for size in sizes))]
 
 
 def _sweep(runs: int) -> float:
@@ -303,7 +303,7 @@ def _sweep(runs: int) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def reports(sizes: Sequence[int]) -> list[Slope]:
+def reports(sizes: Sequence[int]) -> list[CostSlope]:
     """Of the report and of the history."""
     from pgolf.bench.runs import history, make_runs, report_lines
 
@@ -319,4 +319,4 @@ def reports(sizes: Sequence[int]) -> list[Slope]:
         for name, seconds in spent.items():
             if index:
                 found[name].append((float(size), seconds))
-    return [Slope("reports", "run", name, tuple(points)) for name, points in found.items()]
+    return [CostSlope("reports", "run", name, tuple(points)) for name, points in found.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pgolf.bench.figures import Change, Figure, Sheet, change
+from pgolf.bench.figures import Figure, FigureChange, Sheet, change
 
 _HEADER = ("benchmark", "figure", "", "±", "floor", "ratio", "of", "where the time goes")
 _CHANGES = ("benchmark", "old", "new", "", "new/old", "from", "to", "of", "")
@@ -37,7 +37,7 @@ def _row(name: str, figure: Figure) -> tuple[str, ...]:
     return (name, shown(figure.value), figure.unit, spread, floor, share, figure.of, figure.where)
 
 
-def change_lines(changes: Sequence[Change], title: str, notes: Sequence[str] = ()) -> list[str]:
+def change_lines(changes: Sequence[FigureChange], title: str, notes: Sequence[str] = ()) -> list[str]:
     """What moved first, then what is within noise."""
     from pgolf.report.table import Table
 
@@ -76,7 +76,7 @@ def comparison(old: Sheet, new: Sheet, where: str) -> list[str]:
     return change_lines(changes, f"since {where}: new ÷ old of medians", notes)
 
 
-def _change_row(change: Change) -> tuple[str, ...]:
+def _change_row(change: FigureChange) -> tuple[str, ...]:
     ratio = change.ratio
     return (
         f"{change.bench}: {change.name}",

@@ -72,12 +72,12 @@ def _run(arguments: argparse.Namespace) -> None:
     print(json.dumps({"words": bench.words, "params": bench.params, "tokens": bench.tokens, "rows": bench.rows()}))
 
 
-def session(setting: Setting) -> Session:
+def session(setting: Setting) -> TrainSession:
     """Raises ConfigError for words that do not compose."""
-    return Session(setting)
+    return TrainSession(setting)
 
 
-class Session:
+class TrainSession:
     """Its part in the table of ``pgolf bench``: compiled steps; eager ones where sizes are tiny."""
 
     def __init__(self, setting: Setting) -> None:
@@ -99,9 +99,18 @@ class Session:
             if mode == self.mode:
                 floor = row[peak][-1] * tokens / self.bench.flops
                 laps = shares({lap: row[lap][-1] for lap in LAPS})
-                head = f"; of it attention {_share(row, 'attention', 'attention backward')}, head {_share(row, 'head')}"
+                attention, head = _of_step(row, "attention", "attention backward"), _of_step(row, "head")
                 rate = tokens / row["step"][-1]
-                found.append(Reading(threads_word(number), rate, "tokens/s", floor=floor, of=name, where=laps + head))
+                found.append(
+                    Reading(
+                        threads_word(number),
+                        rate,
+                        "tokens/s",
+                        floor=floor,
+                        of=name,
+                        where=f"{laps}; of it attention {attention}, head {head}",
+                    )
+                )
         return found
 
     def close(self) -> None:
@@ -109,7 +118,7 @@ class Session:
         self.folder.cleanup()
 
 
-def _share(row: Mapping[str, Sequence[float]], *names: str) -> str:
+def _of_step(row: Mapping[str, Sequence[float]], *names: str) -> str:
     """Of a step of the last round."""
     return f"{100 * sum(row[name][-1] for name in names) / row['step'][-1]:.0f} %"
 

@@ -82,11 +82,11 @@ def measure(arguments: argparse.Namespace) -> dict[tuple[int, str], dict[str, fl
     return found
 
 
-def session(setting: Setting) -> Session:
-    return Session(setting)
+def session(setting: Setting) -> WaitingSession:
+    return WaitingSession(setting)
 
 
-class Session:
+class WaitingSession:
     """Its part in the table of ``pgolf bench``: each way, eager steps, nothing busy beside, on all threads."""
 
     def __init__(self, setting: Setting) -> None:

@@ -15,7 +15,7 @@ from pgolf.core.command import at_least, guarded, home
 from pgolf.core.registry import modules_of
 
 if TYPE_CHECKING:
-    from pgolf.bench.figures import Change
+    from pgolf.bench.figures import FigureChange
     from pgolf.bench.rounds import Setting
 
 _LEAVES = ("against", "figures", "rounds", "stepper", "table")
@@ -153,7 +153,7 @@ def _against(arguments: argparse.Namespace, setting: Setting, chosen: Sequence[s
 
     other, rounds = against.checkout(arguments.against), arguments.count or against.ROUNDS
     their_words = setting.words if arguments.their_words is None else tuple(arguments.their_words)
-    changes: list[Change] = []
+    changes: list[FigureChange] = []
     notes: list[str] = []
     for name in chosen:
         if name in against.LEFT_OUT:

@@ -8,9 +8,9 @@ from itertools import product
 import pytest
 
 from pgolf.bench.figures import (
+    BenchResult,
     Figure,
     Interval,
-    Measured,
     Reading,
     Sheet,
     change,
@@ -35,7 +35,10 @@ SHEET = Sheet(
     {"torch": "2"},
     (1, 2),
     5,
-    {"train": Measured({"tokens": 8}, (figure([1, 2, 3], [4, 4, 5], of="copying"),)), "x": Measured({}, (), "absent")},
+    {
+        "train": BenchResult({"tokens": 8}, (figure([1, 2, 3], [4, 4, 5], of="copying"),)),
+        "x": BenchResult({}, (), "absent"),
+    },
 )
 
 

@@ -54,7 +54,7 @@ def test_what_cannot_run_is_named_with_its_reason():
 
 def test_another_size_is_refused_before_a_round():
     bench = Counting()
-    old = rounds.replace(SHEET, benches={"x": rounds.Measured({"n": 2}, ())})
+    old = rounds.replace(SHEET, benches={"x": rounds.BenchResult({"n": 2}, ())})
     with pytest.raises(ConfigError, match="old: x: n: 2 there, 1 here"):
         rounds.measure_all(SHEET, TINY, {"x": bench}, old, "old")
     assert bench.count == 0 and bench.closed

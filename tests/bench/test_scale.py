@@ -9,15 +9,15 @@ from pgolf.cli.main import main
 
 @pytest.mark.parametrize("exponent", [0.5, 1, 2])
 def test_the_exponent_is_that_of_a_power_law(exponent):
-    slope = bench.Slope("x", "run", "seconds", tuple((n, 3.0 * n**exponent) for n in (1, 10, 100)))
+    slope = bench.CostSlope("x", "run", "seconds", tuple((n, 3.0 * n**exponent) for n in (1, 10, 100)))
     assert slope.exponent == pytest.approx(exponent)
     if exponent == 1:
         assert slope.each == pytest.approx(3)
 
 
 def test_a_start_that_all_share_is_in_no_slope():
-    assert bench.Slope("x", "run", "s", ((1, 102.0), (11, 122.0))).each == 2
-    assert bench.Slope("x", "run", "s", ((1, 0.0), (2, 5.0))).exponent is None
+    assert bench.CostSlope("x", "run", "s", ((1, 102.0), (11, 122.0))).each == 2
+    assert bench.CostSlope("x", "run", "s", ((1, 0.0), (2, 5.0))).exponent is None
 
 
 def test_a_longer_text_begins_with_the_shorter_and_has_its_commonest_tokens():

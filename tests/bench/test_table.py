@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pgolf.bench.figures import Measured, Sheet
+from pgolf.bench.figures import BenchResult, Sheet
 from pgolf.bench.table import comparison, lines, shown
 from tests.bench.test_figures import SHEET, figure
 
@@ -13,11 +13,11 @@ SIZES = figure([1200] * 5, [1000] * 5, better="less", of="entropy", exact=True, 
 
 
 def sheet(*figures, **benches) -> Sheet:
-    return replace(SHEET, benches={"codec": Measured({}, figures), **benches})
+    return replace(SHEET, benches={"codec": BenchResult({}, figures), **benches})
 
 
 def test_a_figure_stands_beside_its_floor_and_an_absent_one_is_named():
-    shown = lines(sheet(RATES, SIZES, artifact=Measured({}, (), "no artifact: --artifact names one")))
+    shown = lines(sheet(RATES, SIZES, artifact=BenchResult({}, (), "no artifact: --artifact names one")))
     assert shown[0].startswith("one; medians of 5 rounds")
     assert shown[2].split() == ["codec:", "read", "50", "tokens/s", "20", "%", "100", "0.500", "copying"]
     assert shown[3].split() == ["codec:", "bytes", "1,200", "tokens/s", "exact", "1,000", "1.200", "entropy"]
@@ -33,8 +33,8 @@ def test_numbers_have_four_digits_or_a_whole_part(value, text):
 
 def test_what_moved_stands_first_and_the_rest_is_said_to_be_noise():
     slower = replace(RATES, values=(10.0, 11.0, 12.0, 13.0, 10.0))
-    new = sheet(SIZES, slower, replace(RATES, name="more"), other=Measured({}, (), "absent"))
-    found = comparison(sheet(SIZES, RATES, replace(RATES, name="less"), other=Measured({}, ())), new, "old.json")
+    new = sheet(SIZES, slower, replace(RATES, name="more"), other=BenchResult({}, (), "absent"))
+    found = comparison(sheet(SIZES, RATES, replace(RATES, name="less"), other=BenchResult({}, ())), new, "old.json")
     assert found[0] == "since old.json: new ÷ old of medians"
     assert "codec: read" in found[2] and found[2].endswith("share of copying   worse")
     assert "codec: bytes" in found[3] and found[3].endswith("the same")
