@@ -52,13 +52,17 @@ def append_end(path: Path, end: JobEnd, **more: Any) -> None:
 
 def read_ends(path: Path, sweep: str | None = None) -> list[JobEnd]:
     """The lines of ``path``, of one sweep if named; none where there is no file, or half a line. Raises RunError."""
+    return list(_ends(lines_of(path), sweep))
+
+
+def lines_of(path: Path) -> list[str]:
+    """Of a file that grows line by line; none where there is no file yet. Raises RunError where it cannot be read."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return list(_ends(lines, sweep))
 
 
 def _ends(lines: Sequence[str], sweep: str | None) -> Iterator[JobEnd]:

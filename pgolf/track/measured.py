@@ -10,6 +10,7 @@ from typing import Any
 
 from pgolf.core.atomic import write_text_atomic
 from pgolf.core.errors import RunError
+from pgolf.core.jobs import lines_of
 from pgolf.track.jsonable import to_plain
 
 FOLDER = "sweeps"
@@ -39,13 +40,7 @@ def place_of(run: Path, sweep: str) -> Path:
 
 def read_measured(path: Path) -> list[Measured]:
     """Of a file; none where there is no file. A line that is none is left out. Raises RunError."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return list(_measured(lines))
+    return list(_measured(lines_of(path)))
 
 
 def _measured(lines: Sequence[str]) -> Iterator[Measured]:

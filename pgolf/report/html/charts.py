@@ -70,6 +70,15 @@ def ticks(low: float, high: float) -> list[float]:
     return [(first + i) * step for i in range(_MOST_TICKS + 2) if (first + i) * step <= high + step * 1e-9]
 
 
+def scale_of(values: Sequence[float], room: float) -> tuple[float, float, tuple[tuple[float, str], ...]]:
+    """From where to where bars of these values go, with a share ``room`` of their range free at both ends, and the
+    labelled ticks between."""
+    free = room * (max(values) - min(values)) or 0.01
+    low, high = min(values) - free, max(values) + free
+    marks = [tick for tick in ticks(low, high) if low <= tick <= high]
+    return low, high, tuple(zip(marks, numbers(marks), strict=True))
+
+
 def numbers(values: Sequence[float]) -> list[str]:
     """Each with as few digits as tell them apart; thousands and millions as letters, where that is shorter."""
     largest = max(map(abs, values), default=0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pgolf.report.against import described
-from pgolf.report.html.charts import numbers, ticks
+from pgolf.report.html.charts import scale_of
 from pgolf.report.html.parts import Bar, Bars, Folded, Part, Section
 from pgolf.report.html.subject import SetPage
 from pgolf.report.seeds import row_table, seed_table
@@ -33,9 +33,6 @@ def _picture(page: SetPage) -> Bars | None:
         whisker = None if not sample.std else (sample.mean - sample.std, sample.mean + sample.std)
         rows.append(Bar(page.label(one), described(sample), (), whisker, points, sample.mean))
         values += [*points, *(whisker or ())]
-    room = 0.05 * (max(values) - min(values)) or 0.01
-    low, high = min(values) - room, max(values) + room
-    marks = [tick for tick in ticks(low, high) if low <= tick <= high]
+    low, high, labels = scale_of(values, 0.05)
     notes = ("rings: one seed each; dot and bar: their mean and one standard deviation, n−1",)
-    labels = tuple(zip(marks, numbers(marks), strict=True))
     return Bars("Bits per byte", tuple(rows), low, high, labels, None, (), notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pgolf.report.against import described
-from pgolf.report.html.charts import Curve, curves, numbers, ticks
+from pgolf.report.html.charts import Curve, curves, numbers, scale_of, ticks
 from pgolf.report.html.parts import Bar, Bars, BarSpan, Charts, Part, Section
 from pgolf.report.html.subject import SweepPage
 from pgolf.report.sweep import Arm
@@ -71,11 +71,8 @@ def _scores(scored: Sequence[Arm], page: SweepPage) -> Bars:
         label = page.arm_label(arm)
         rows.append(Bar(label, described(sample), (), whisker, points, sample.mean))
         values += [*points, sample.mean]
-    room = 0.15 * (max(values) - min(values)) or 0.01
-    low, high = min(values) - room, max(values) + room
-    marks = [tick for tick in ticks(low, high) if low <= tick <= high]
+    low, high, labels = scale_of(values, 0.15)
     notes = ("rings: one seed each; dot and bar: their mean and its 95 % interval, cut where it leaves the picture",)
-    labels = tuple(zip(marks, numbers(marks), strict=True))
     return Bars("Bits per byte", tuple(rows), low, high, labels, None, (), notes)
 
 
