@@ -194,7 +194,11 @@ def _kind(parts: Sequence[str]) -> str | None:
         hint = typing.get_type_hints(hint).get(part) if is_dataclass(hint) else None
     inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
     if inner and type(None) in typing.get_args(hint):
-        return f"{_KINDS.get(inner[0])} or null"
+        return f"{_kind_of(inner[0])} or null"
+    return _kind_of(hint)
+
+
+def _kind_of(hint: Any) -> str | None:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return "one of " + ", ".join(member.name for member in hint)
     return _KINDS.get(hint)

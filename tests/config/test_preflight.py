@@ -43,6 +43,7 @@ def complaints(*words, sweeps=True):
         ("seed=1,x", "seed: 'x' is not a whole number"),
         ("train.grad_clip=high", "train.grad_clip: 'high' is not a number or null"),
         ("overwrite=maybe", "overwrite: 'maybe' is not true or false"),
+        ("stop_after=prequnt", "stop_after: 'prequnt' is not one of prequant, dev or null"),
         ("device=gpu", "device: 'gpu' is not one of auto, cpu, cuda"),
         ("size.recurrent_layers=[a]", "size.recurrent_layers: ['a'] "),
         ("choices.arch=baseline", "choices.arch: the top level takes seed, "),
