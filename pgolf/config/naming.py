@@ -26,8 +26,17 @@ _MAX_WORD = 40
 
 
 def config_hash(cfg: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of what the run reads of the composed config: see ``pgolf.config.content``."""
-    return hashlib.sha256(json.dumps(content(cfg), sort_keys=True, default=str).encode()).hexdigest()
+    """SHA-256 (hex) of what the run reads of the composed config: see ``pgolf.config.content``. 1 and 1.0 are one."""
+    return hashlib.sha256(json.dumps(_numbers(content(cfg)), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _numbers(value: Any) -> Any:
+    """``value`` with every whole number as an int: a command line and a file may write one number in two ways."""
+    if isinstance(value, Mapping):
+        return {key: _numbers(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbers(child) for child in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def run_name(cfg: Mapping[str, Any], choices: Mapping[str, Any]) -> str:

@@ -97,6 +97,13 @@ def test_anything_that_changes_the_computation_changes_the_name():
     assert len(names) == 6
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("schedule.floor=0", "schedule.floor=0.0"), ("train.grad_clip=1", "train.grad_clip=1.0")]
+)
+def test_a_number_written_in_two_ways_is_one_run(one, other):
+    assert name(one) == name(other)
+
+
 def test_the_hash_does_not_depend_on_key_order():
     cfg = settings(compose())
     assert config_hash(cfg) == config_hash(dict(reversed(cfg.items())))

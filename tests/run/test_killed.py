@@ -78,12 +78,33 @@ def whole(tmp_path_factory):
     ids=["ten kills", "three stops"],
 )
 def test_a_run_stopped_at_random_steps_ends_in_the_same_artifact_and_weights(numbers, tmp_path, whole):
-    draw, at = random.Random(len(numbers)), 0
-    for index, number in enumerate(numbers):
-        child = started(tmp_path, *["resume=true"] * (index > 0))
+    draw, at, moments = random.Random(len(numbers)), 0, []
+    for _ in numbers:
         at += draw.randint(1, STEPS // len(numbers))
-        stop(child, tmp_path, min(at, STEPS), number)
-    result, folder = ended(started(tmp_path, "resume=true"), tmp_path)
+        moments.append(min(at, STEPS))
+    ends_as_the_whole(whole, tmp_path, zip(moments, numbers, strict=True))
+
+
+TAUGHT = ("distillation=two_phase", "distillation.share=0.5")
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    root = tmp_path_factory.mktemp("taught")
+    return ended(started(root, *TAUGHT), root)
+
+
+def test_a_run_killed_while_its_teacher_trains_and_after_ends_in_the_same_artifact(tmp_path, taught):
+    told = lines(taught[1].parents[2])
+    assert sum("teacher_loss" in line for line in told) == sum("train_loss" in line for line in told) == STEPS // 2
+    moments = (3, 11, STEPS // 2 - 1, STEPS // 2, STEPS // 2 + 2)
+    ends_as_the_whole(taught, tmp_path, [(at, signal.SIGKILL) for at in moments], *TAUGHT)
+
+
+def ends_as_the_whole(whole, tmp_path, stops, *words):
+    for index, (at, number) in enumerate(stops):
+        stop(started(tmp_path, *words, *["resume=true"] * (index > 0)), tmp_path, at, number)
+    result, folder = ended(started(tmp_path, *words, "resume=true"), tmp_path)
     expected, there = whole
     assert result["artifact"]["sha256"] == expected["artifact"]["sha256"]
     assert result["scores"]["final"]["val_bpb"] == expected["scores"]["final"]["val_bpb"]

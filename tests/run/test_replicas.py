@@ -120,12 +120,22 @@ def test_a_follower_that_is_killed_ends_the_run_with_the_reason(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_losses_of_one(tmp_path):
-    losses = []
+@pytest.mark.parametrize(
+    ("more", "kinds"),
+    [
+        ((), ["train_loss"]),
+        (("hook=[anomaly,checkpoint,validate,wallclock,burst]", "hook.burst.below_lr_scale=0.9"), ["train_loss"]),
+        (("distillation=two_phase",), ["teacher_loss", "train_loss"]),
+    ],
+    ids=["plain", "burst", "teacher"],
+)
+def test_two_processes_have_the_losses_of_one(tmp_path, more, kinds):
+    exact = ("optimizer.ns_dtype=float32", "train.precision=fp32", "train.accumulation=2")
     for words in (("train.processes=2",), ("train.processes=1", "rerun=true")):
-        exact = ("optimizer.ns_dtype=float32", "train.precision=fp32", "train.accumulation=2")
-        assert started(tmp_path, *exact, *words).wait(600) == 0
-    for metrics in sorted(tmp_path.glob("*/seed=*/metrics.jsonl")):
-        rows = map(json.loads, metrics.read_text().splitlines())
-        losses.append([row["train_loss"] for row in rows if "train_loss" in row])
-    assert len(losses) == 2 and losses[0] == pytest.approx(losses[1], abs=1e-4)
+        assert started(tmp_path, *exact, *more, *words).wait(600) == 0, (tmp_path / "log").read_text()
+    one, two = ([*map(json.loads, path.open())] for path in sorted(tmp_path.glob("*/seed=*/metrics.jsonl")))
+    for kind in kinds:
+        losses, others = ([row[kind] for row in rows if kind in row] for rows in (one, two))
+        assert len(losses) > 5 and losses == pytest.approx(others, abs=1e-4)
+    scores = [json.loads(path.read_text())["scores"] for path in sorted(tmp_path.glob("*/seed=*/result.json"))]
+    assert scores[0]["prequant"]["val_bpb"] == pytest.approx(scores[1]["prequant"]["val_bpb"], abs=1e-4)
