@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def measure(sweep: SweepFile, runs: Sequence[Path]) -> int:
     """
     assert sweep.by != "train"
     console, ends = Console(), list[JobEnd]()
-    total = len(runs) * len(sweep.jobs)
+    watch = _Watch(console, ends, len(runs) * len(sweep.jobs))
     for run in runs:
         if not (run / ARTIFACT).is_file():
             raise RunError(f"{run}: no artifact in it; pgolf sweep takes folders of finished runs")
@@ -83,7 +83,7 @@ def measure(sweep: SweepFile, runs: Sequence[Path]) -> int:
             console.line(f"kept {len(sweep.jobs) - len(left)} of {len(sweep.jobs)} measurements in {place}")
         if left:
             how = _compared if sweep.by == "compare" else _requantized
-            for job, found, seconds in how(sweep, run, left, console, ends, total):
+            for job, found, seconds in how(sweep, run, left, watch):
                 if isinstance(found, UserError):
                     complain(found)
                     end = JobEnd(len(ends), names[job], str(run), found.exit_status, FAILED, str(found), seconds)
@@ -98,6 +98,20 @@ def measure(sweep: SweepFile, runs: Sequence[Path]) -> int:
     for line in summary(ends):
         console.line(line)
     return max(end.status for end in ends)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What is told of the ``total`` jobs, of which ``ends`` have ended."""
+
+    console: Console
+    ends: Sequence[JobEnd]
+    total: int
+
+    def begin(self, text: str, paced: bool) -> None:
+        """A line before the next; ``paced``: those that have ended foretell how long the rest takes."""
+        took = [end for end in self.ends if end.outcome == FINISHED] if paced else []
+        self.console.line(heading(len(self.ends), self.total, took, 1, text))
 
 
 Found = tuple[tuple[str, ...], "tuple[Score, int | None] | UserError", float]
@@ -115,14 +129,7 @@ def _told(score: Score) -> str:
     return f"claims {score.claimed_bpb:.4f}, mean Σp {score.sum_p_mean:.3f}, renormalised {score.renormalised_bpb:.4f}"
 
 
-def _compared(
-    sweep: SweepFile,
-    run: Path,
-    jobs: Sequence[tuple[str, ...]],
-    console: Console,
-    ends: Sequence[JobEnd],
-    total: int,
-) -> Iterator[Found]:
+def _compared(sweep: SweepFile, run: Path, jobs: Sequence[tuple[str, ...]], watch: _Watch) -> Iterator[Found]:
     """The artifact of ``run`` by each evaluation; those of one network pass come together."""
     loaded = container.read(run / ARTIFACT)
     beside: dict[str, list[tuple[tuple[str, ...], Any]]] = {}
@@ -135,7 +142,7 @@ def _compared(
             nodes = overrides_of(words, loaded.header)
             evaluation = evaluation_from(loaded, overrides=nodes)
             if dataset is None:
-                with console.progress("prepare") as told:
+                with watch.console.progress("prepare") as told:
                     dataset = prepare_dataset(words.settings, told, FixedTokenizer(from_blob(loaded.tokenizer_blob)))
         except UserError as error:
             yield job, error, 0.0
@@ -147,9 +154,9 @@ def _compared(
         stream_N = dataset.stream("dev", sweep.tokens)
         bytes_N = dataset.sidecar_target_bytes("dev", sweep.tokens)
         begun = time.monotonic()
-        console.line(heading(len(ends), total, [], 1, f"{len(together)} evaluations of {run} beside each other"))
+        watch.begin(f"{len(together)} evaluations of {run} beside each other", paced=False)
         try:
-            with console.progress("dev", unit="tokens") as told:
+            with watch.console.progress("dev", unit="tokens") as told:
                 scores = compare(
                     [evaluation for _, evaluation in together],
                     stream_N,
@@ -187,25 +194,17 @@ class _Quiet(Recorder):
         return self.console.progress(label, unit=unit)
 
 
-def _requantized(
-    sweep: SweepFile,
-    run: Path,
-    jobs: Sequence[tuple[str, ...]],
-    console: Console,
-    ends: Sequence[JobEnd],
-    total: int,
-) -> Iterator[Found]:
+def _requantized(sweep: SweepFile, run: Path, jobs: Sequence[tuple[str, ...]], watch: _Watch) -> Iterator[Found]:
     """The weights of ``run`` by each quantizer, packed in memory and scored from what was packed."""
     parent, code_bytes = read_parent(run), int((read_result(run)["artifact"] or {})["bytes_code"])
     dataset = model = None
     for job in jobs:
         begun = time.monotonic()
-        took = [end for end in ends if end.outcome == FINISHED]
-        console.line(heading(len(ends), total, took, 1, f"{run} {sweep.label(job)}"))
+        watch.begin(f"{run} {sweep.label(job)}", paced=True)
         try:
             ((cfg, _),) = requantize_words(run, [*job, *sweep.beside])
             check(cfg, trains=False)
-            recorder = _Quiet(cfg, console)
+            recorder = _Quiet(cfg, watch.console)
             recorder.code_bytes = code_bytes
             if dataset is None:
                 dataset = stages.prepare(recorder)
