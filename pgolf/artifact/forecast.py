@@ -11,7 +11,7 @@ from pgolf.core.errors import OverBudget
 from pgolf.core.make import make
 from pgolf.core.protocols import Model
 from pgolf.quant.forecast import forecast_packed
-from pgolf.quant.target import COARSEST, factor_for
+from pgolf.quant.target import COARSEST, aimed_at, factor_for
 
 _FIXED = "the legacy floor's step is fixed, so bytes follow the size of the weights"
 
@@ -95,7 +95,7 @@ def forecast(
     target, counts = quantizer.target_bytes, cfg["ngram"].get("packed_bytes", 0)
     if target is not None and k_factor is None:
         fixed = bytes_code + counts + (tokenizer or 0) * budget["count_tokenizer"]
-        k_factor = factor_for(quantizer, lambda factor: sum(tensors(factor).values()), target - fixed)
+        k_factor = factor_for(quantizer, lambda factor: sum(tensors(factor).values()), aimed_at(target) - fixed)
     return Forecast(
         bytes_by_name=forecast_packed(quantizer, compressor, specs, shapes) if k_factor is None else tensors(k_factor),
         bytes_code=bytes_code,

@@ -94,6 +94,11 @@ def factor_for(quantizer: Targets, estimate: Callable[[float], float], wanted: f
     return _where(estimate, wanted, _finest(quantizer), COARSEST)
 
 
+def aimed_at(target_bytes: int) -> float:
+    """Bytes in the middle of what is near enough."""
+    return target_bytes * (1 - CLOSE / 2)
+
+
 def _finest(quantizer: Targets) -> float:
     return min(1.0, FINEST_K / quantizer.smallest_k)
 
@@ -112,7 +117,7 @@ def hit_target(
     """
     over, fits = finest, COARSEST  # the factor sought lies between; neither end need have been packed
     best: Hit[Packed] | None = None
-    aim = target_bytes * (1 - CLOSE / 2)
+    aim = aimed_at(target_bytes)
     packed: list[tuple[float, int]] = []  # (estimate, bytes)
     tried: set[float] = set()
     for packed_times in range(1, _MOST_PACKED + 1):

@@ -59,7 +59,7 @@ def test_the_tokenizer_is_exact_and_every_tensor_has_its_bytes(words):
 def test_where_a_size_is_asked_for_it_is_foretold_by_the_k_that_it_takes():
     cfg, model = tiny_settings("quant=fitted_gptq", "quant.target_bytes=75000"), tiny_model()
     found = forecast(cfg, model, CODE, None)
-    assert found.bytes_total == pytest.approx(75_000, abs=50) and 0.1 < found.k_factor < COARSEST
+    assert 74_950 < found.bytes_total <= 75_000 and 0.1 < found.k_factor < COARSEST
     coarser = forecast(cfg, model, CODE, None, k_factor=2 * found.k_factor)
     on_grid = sum(p.numel() for n, p in model.named_parameters() if p.ndim == 2 and "skip" not in n)
     assert found.bytes_total - coarser.bytes_total == pytest.approx(on_grid / 8, rel=0.1)  # a bit a weight
