@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from textwrap import wrap
+from textwrap import TextWrapper
 
 from rich.text import Text
 
 _NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?([eE][-+]?\d+)?( ?%)?|[-+]?(nan|inf)|")
+
+
+class _Wrapper(TextWrapper):
+    """Words end at spaces, and behind a plus: the parts of a method are joined by it."""
+
+    wordsep_simple_re = re.compile(r"([\t\n\x0b\x0c\r ]+)|(?<=\+)(?=\w)")
 
 
 def columns(
@@ -33,7 +39,7 @@ def wrapped(lines: Sequence[Text], texts: Sequence[str], width: int, *, gap: int
     left = max((line.cell_len for line in lines), default=0) + gap
     out: list[Text] = []
     for line, text in zip(lines, texts, strict=True):
-        rows = wrap(text, max(width - left, 30), break_on_hyphens=False) or [""]
+        rows = _Wrapper(max(width - left, 30), break_on_hyphens=False).wrap(text) or [""]
         first = line.copy()
         if rows[0]:
             first.append(" " * (left - line.cell_len) + rows[0])
