@@ -13,6 +13,7 @@ from pgolf.arch.table import HEADER, model_table
 from pgolf.artifact.forecast import Forecast, forecast
 from pgolf.artifact.ledger import ledger_table, ledger_text
 from pgolf.bundle.script import make_bundle
+from pgolf.core.launcher import process_facts
 from pgolf.core.make import make
 from pgolf.core.protocols import Model
 from pgolf.core.results import Artifact
@@ -24,7 +25,10 @@ from pgolf.track.console import Console
 
 
 def print_model(cfg: Mapping[str, Any]) -> tuple[float, int]:
-    """Print the composed model's table and end; nothing is trained, fetched or written, but by a sweep the folders."""
+    """Print the composed model's table and end; nothing is trained, fetched or written, but by a sweep the folders. Of
+    several processes the first prints."""
+    if process_facts().rank:
+        return math.nan, 0
     with torch.device("meta"):
         model = make(cfg["arch"], vocab_size=vocab_size(cfg["tokenizer"]), bos_id=BOS_ID)
     show_model(Console(), cfg, model, len(make_bundle(cfg).script), None)
