@@ -146,7 +146,7 @@ def rehearse(recorder: Recorder, dataset: Dataset, evaluation: Evaluation) -> No
         return
     seconds = found.total_seconds
     text = (
-        f"evaluation about {seconds:.0f} s of {allowed:g} allowed, by {found.tried:,} targets in {found.seconds:.1f} s"
+        f"evaluation at least about {seconds:.0f} s of {allowed:g} allowed, by {found.tried:,} targets in {found.seconds:.1f} s"
     )
     if seconds > PATIENCE * allowed:
         raise OverBudget(
