@@ -17,6 +17,7 @@ from pgolf.report.table import Table, number, signed, whole
 
 PUBLISHED_COLUMNS = ("words", "val_bpb", "source")
 _MOST_WORDS = 4
+_MOST_OTHERS = 24  # a candidate for the base is held against; all pairs of thousands take hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ def read_published(path: Path) -> list[PublishedRow]:
 
 def base_of(found: Sequence[Experiment], configs: Mapping[str, Mapping[str, Any]], wanted: str) -> Experiment:
     """The experiment that the others are compared with: the one whose name holds ``wanted``, or whose config the words
-    in it hold for; by default the one that differs from the others in the fewest places. Raises RunError."""
+    in it hold for; by default the one that differs from the others in the fewest places, of many from ``_MOST_OTHERS``
+    spread over them. Raises RunError."""
     if wanted:
         fitting = [one for one in found if _is_meant(one, configs, wanted)]
         if len(fitting) != 1:
@@ -61,7 +63,8 @@ def base_of(found: Sequence[Experiment], configs: Mapping[str, Mapping[str, Any]
     known = [one for one in found if one.key in configs and one.bpb is not None] or list(found)
     if len(known) < 3:
         return known[0]
-    return min(known, key=lambda one: sum(_places(configs.get(one.key), configs.get(other.key)) for other in known))
+    others = [configs.get(other.key) for other in known[:: -(-len(known) // _MOST_OTHERS)]]
+    return min(known, key=lambda one: sum(_places(configs.get(one.key), other) for other in others))
 
 
 def _is_meant(one: Experiment, configs: Mapping[str, Mapping[str, Any]], wanted: str) -> bool:

@@ -145,9 +145,8 @@ def rehearse(recorder: Recorder, dataset: Dataset, evaluation: Evaluation) -> No
     if found is None:
         return
     seconds = found.total_seconds
-    text = (
-        f"evaluation at least about {seconds:.0f} s of {allowed:g} allowed, by {found.tried:,} targets in {found.seconds:.1f} s"
-    )
+    by = f"by {found.tried:,} targets in {found.seconds:.1f} s"
+    text = f"evaluation at least about {seconds:.0f} s of {allowed:g} allowed, {by}"
     if seconds > PATIENCE * allowed:
         raise OverBudget(
             f"{text}; it is ended after {PATIENCE} times what is allowed. Give it more budget.eval_seconds"

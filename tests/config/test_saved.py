@@ -18,6 +18,11 @@ def test_what_only_steers_and_the_seed_are_no_difference():
     assert shown(config(), config(seed=7, run_root="/else", notes="x", machine={"hardware": "other"})) == []
 
 
+def test_a_number_written_in_two_ways_is_no_difference():
+    assert shown(config(optimizer__matrix_lr=1), config(optimizer__matrix_lr=1.0)) == []
+    assert shown(config(optimizer__matrix_lr=1), config(optimizer__matrix_lr=True)) != []
+
+
 def test_an_option_stands_for_what_lies_in_it():
     changed = config(choices__mixer="tree", mixer={"_target_": "x", "rate": 0.1}, optimizer__matrix_lr=0.03)
     assert shown(config(), changed) == [("mixer", "none", "tree"), ("optimizer.matrix_lr", "0.02", "0.03")]

@@ -1,8 +1,12 @@
 """Differences to a base, with intervals, and beside them what was published."""
 
+from dataclasses import replace
+
 import pytest
 
+from pgolf.config.saved import differences
 from pgolf.core.errors import ConfigError, RunError
+from pgolf.report import ablation as ablation_module
 from pgolf.report.ablation import PublishedRow, ablation_table, base_of, read_published
 from pgolf.report.experiments import experiments
 from pgolf.report.gather import gather
@@ -34,6 +38,17 @@ def test_changes_are_named_by_their_words_and_only_shown_where_the_interval_miss
     assert rate["difference"] == "+0.00000" and rate["shown"] == "not shown"
     low, high = (float(end) for end in rate["95 % interval"].split(" … "))
     assert low < 0 < high
+
+
+def test_the_base_of_many_is_found_without_holding_all_against_all(three, monkeypatch):
+    found, configs = three
+    (base,) = [one for one in found if one.name == "b"]
+    rates = {f"{step:02d}": config(optimizer__matrix_lr=step) for step in range(1, 200)}
+    many = [base, *(replace(base, name=name, key=name) for name in rates)]
+    asked = []
+    monkeypatch.setattr(ablation_module, "differences", lambda a, b: asked.append(a) or differences(a, b))
+    assert base_of(many, {**configs, **rates}, "") in many
+    assert 0 < len(asked) <= 25 * len(many)
 
 
 def test_the_base_can_be_named_by_name_or_words(three):
