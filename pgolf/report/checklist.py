@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,14 +139,15 @@ def _runs_alone(folder: Path) -> Check:
     rule = "the script runs in this folder, with nothing of pgolf installed beside it"
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", SCRIPT_NAME, "--help"],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=HELP_SECONDS,
-        )
+        with tempfile.TemporaryDirectory(prefix="pgolf-record-") as kernels:  # they are no part of the record
+            done = subprocess.run(
+                [sys.executable, "-I", SCRIPT_NAME, "--help"],
+                cwd=folder,
+                env=environment | {"NUMBA_CACHE_DIR": kernels},
+                capture_output=True,
+                text=True,
+                timeout=HELP_SECONDS,
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Check(rule, False, f"--help did not end: {error}")
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -25,10 +25,15 @@ from tests.report.making import write_run
 
 ABOUT = About("A. N. Author", "author", "short", "What it is.", "2026-03-31")
 SCORES = {1: 1.21, 2: 1.22, 3: 1.23}
-# As a bundled script has them, and no more of it than that it says how it is used.
+# As a bundled script has them, and no more of it than that it says how it is used and keeps a kernel that it compiles.
 MODULES = {
     "pgolf.core.threads": "def bound_spinning():0",
-    "pgolf.run.bundled": "import sys,numpy\ndef main(cfg):print('usage:',sys.argv);return'--help'not in sys.argv",
+    "pgolf.run.bundled": (
+        "import os,sys,numpy\n"
+        "def main(cfg):\n"
+        " open(os.environ.get('NUMBA_CACHE_DIR','.')+'/kernel.nbi','w').close()\n"
+        " print('usage:',sys.argv);return'--help'not in sys.argv"
+    ),
 }
 
 
@@ -105,6 +110,7 @@ def test_a_record_holds_every_seed_and_its_script_runs_there(runs, tmp_path):
     assert [rule for rule in rest if "budget" not in rule] == [], rest
     names = {path.name for path in out.iterdir()}
     assert {"README.md", "submission.json", "train_gpt.py", "requirements.txt", "config.yaml"} <= names
+    assert "kernel.nbi" not in names
     for seed in SCORES:
         assert {f"train_seed{seed}.log", f"artifact_seed{seed}.pgolf", f"result_seed{seed}.json"} <= names
     node = read(out / "submission.json")
