@@ -103,6 +103,8 @@ def settings_with(path, option):
         put(cfg, group_of(mate), its)
     if path == "ttt" and trait(cfg[path], "apart", False):
         put(cfg, group_of("eval"), "documents")
+    if path == "ttt" and cfg[path].get("unadapted_expert"):
+        put(cfg, group_of("mixer"), "tree")
     return cfg
 
 
@@ -135,6 +137,7 @@ def test_an_option_composed_beside_others_is_what_it_is_alone(group, option):
     extra = ["budget.train_steps=50"] * (group.path == "hook")
     found = settings_with(group.path, option)
     extra += ["eval=documents"] * (group.path == "ttt" and trait(found["ttt"], "apart", False))
+    extra += ["mixer=tree"] * (group.path == "ttt" and bool(found["ttt"].get("unadapted_expert")))
     alone = tiny_settings(*beneath(group), f"{group.path}={value}", *extra)
     assert {**found, "choices": None} == {**alone, "choices": None}
 
