@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -83,7 +84,8 @@ def experiments(entries: Iterable[ReportedRun], expected: Sequence[int] = ()) ->
             which = f"is {key}" if found[0].claimed else f"has the hash {key[:12]}…"
             remarks.append(f"{names.count(name)} configs have this name; this one {which}")
         made.append(Experiment(name, key, tuple(runs), _refusal(runs), tuple(remarks)))
-    return [replace(one, remarks=(*one.remarks, *_missing(one, made, expected))) for one in made]
+    wanted = set(expected) or _usual_seeds(made)
+    return [replace(one, remarks=(*one.remarks, *_missing(one, wanted))) for one in made]
 
 
 def _without_copies(runs: Sequence[ReportedRun]) -> list[ReportedRun]:
@@ -129,14 +131,15 @@ def _remarks(runs: Sequence[ReportedRun]) -> Iterable[str]:
             yield f"{run.label}: {note}"
 
 
-def _missing(one: Experiment, all_of_them: Sequence[Experiment], expected: Sequence[int]) -> Iterable[str]:
-    """Seeds that were asked for, or that most of what is compared has, and that do not count here."""
-    wanted: set[int] = set(expected)
-    if not wanted:
-        others = [set(other.seeds) for other in all_of_them if not other.claimed]
-        wanted = {
-            s for s in set().union(*others) if s is not None and 2 * sum(s in other for other in others) > len(others)
-        }
+def _usual_seeds(found: Sequence[Experiment]) -> set[int]:
+    """Those that most of what is compared has."""
+    ours = [set(one.seeds) for one in found if not one.claimed]
+    times = Counter(seed for seeds in ours for seed in seeds if seed is not None)
+    return {seed for seed, count in times.items() if 2 * count > len(ours)}
+
+
+def _missing(one: Experiment, wanted: set[int]) -> Iterable[str]:
+    """Seeds that were wanted, and that do not count here."""
     missing = sorted(wanted - set(one.seeds)) if not one.claimed else []
     if missing:
         yield f"missing: seed {', '.join(map(str, missing))}"
