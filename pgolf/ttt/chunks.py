@@ -280,9 +280,11 @@ class ChunkTrained:
         total = self.facts.ranks.summed(self._all_gradients(lane, mine, weights), weights)
         whole = self.cadence // min(self.cadence, self.chunks.window)
         with torch.no_grad():
-            for gradient in total:
-                gradient.div_(whole)
-            self._stepped(weights, list(total), rate)
+            # Each in memory of its own: as a part of another rank's message it may begin anywhere, and a product of a
+            # matrix that does has other bits.
+            gradients = [gradient / whole for gradient in total]
+            del total
+            self._stepped(weights, gradients, rate)
 
     def _stepped(self, weights: Sequence[Tensor], gradients: list[Tensor], rate: float) -> None:
         """The rule's step with gradients of the loss, clipped in place, and the way back."""

@@ -1,5 +1,7 @@
 """Repeated visits get matrices of their own, which start as copies and change apart."""
 
+import copy
+
 import pytest
 import torch
 
@@ -30,6 +32,20 @@ def test_untying_keeps_the_outputs_and_gives_independent_matrices():
         again.mlp.down.weight.add_(1.0)
     assert torch.equal(first.mlp.down.weight, kept)
     assert not torch.allclose(model.logits(ids()), before)
+
+
+def test_a_shared_matrix_has_the_sum_of_the_gradients_of_its_copies():
+    """So that at one rate descent moves what is tied about twice as far (spec ttt §4)."""
+    tied = stir(tiny_model(WORD))
+    untied = copy.deepcopy(tied)
+    untie_recurrence(untied)
+    for model in (tied, untied):
+        model.loss(ids(), ids(seed=1)).backward()
+    for i in (2, 3):
+        layers = tied.layers[i], untied.layers[i], untied.own_layers[f"{i}_1"]
+        for shared, first, again in zip(*(layer.parameters() for layer in layers), strict=True):
+            assert first.grad.any() and again.grad.any() and not torch.allclose(first.grad, again.grad)
+            torch.testing.assert_close(shared.grad, first.grad + again.grad, rtol=1e-4, atol=1e-7)
 
 
 def test_untying_twice_is_untying_once():

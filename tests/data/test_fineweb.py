@@ -462,6 +462,13 @@ def test_what_a_folder_lacks_is_named(with_model, tmp_path):
     refused("no such folder")
 
 
+def test_validation_that_begins_in_the_middle_of_a_document_is_refused(with_model, tmp_path):
+    path = with_model / shard_name("val", 0)
+    write_shard(path, read_shard(path)[1:].copy())
+    with pytest.raises(DataError, match=r"fineweb_val_000000\.bin: does not begin with BOS \(id 1\)"):
+        fineweb(path=str(with_model)).prepare(sp320(), tmp_path / "cache", 10, silent)
+
+
 def test_a_shard_changed_in_its_folder_is_an_error_that_deletes_nothing_of_the_users(with_model, tmp_path):
     source = fineweb(path=str(with_model))
     first = source.prepare(sp320(), tmp_path / "cache", 10, silent)

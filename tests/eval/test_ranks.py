@@ -14,7 +14,7 @@ import torch
 from pgolf.core.errors import ConfigError, RankLost, RanksDisagree, UserError
 from pgolf.core.make import make
 from pgolf.core.prediction import Facts
-from pgolf.core.ranks import ONE, share
+from pgolf.core.ranks import ONE, OneRank, share
 from pgolf.eval.coder import Enough, Informed
 from pgolf.eval.evaluation import apart, check_ranks, rows_are_whole
 from pgolf.eval.evaluator import Evaluator
@@ -33,7 +33,17 @@ SETTINGS = {
     "documents": {"window": 24, "stride": 8, "batch_documents": 3, "batch_windows": 2},
     "none": {},
     "sgd": {"chunk_tokens": 32, "window": 16, "momentum": 0.5},
+    "lora": {"chunk_tokens": 32, "window": 16, "restart": False},
     "document_lora": {"chunk_tokens": 8, "lr": 0.01},
+    "phased": {
+        "chunk_tokens": 32,
+        "window": 16,
+        "documents": 2,
+        "phases": 1,
+        "phase_chunk_tokens": 16,
+        "phase_window": 8,
+    },
+    "document_phased": {"chunk_tokens": 8, "documents": 2, "phases": 1, "phase_chunk_tokens": 16, "phase_window": 8},
     "backoff": {"max_order": 3},
 }
 # What is predicted how, adapted how, and what stands behind: "" nothing, "small" two stages of tests.
@@ -45,6 +55,8 @@ CASES = [
     ("streaming", "sgd", "small"),
     ("documents", "none", "small"),
     ("documents", "document_lora", ""),
+    ("sliding", "phased", ""),
+    ("documents", "document_phased", ""),
 ]
 
 
@@ -251,6 +263,27 @@ def test_a_sum_over_ranks_has_the_bits_of_one_rank_that_adds_in_order(alone, tog
     for found in together:
         assert all(map(np.array_equal, found["sums"], alone["sums"]))
         assert np.array_equal(found["nothing"][0], np.zeros(2))
+
+
+class Elsewhere(OneRank):
+    """Its sums lie as the parts of a message do."""
+
+    def summed(self, mine, like):
+        total = super().summed(mine, like)
+        flat_n = torch.cat([torch.zeros(1), *(tensor.flatten() for tensor in total)])[1:]
+        parts = flat_n.split([tensor.numel() for tensor in total])
+        return [part.view(tensor.shape) for part, tensor in zip(parts, total, strict=True)]
+
+
+@pytest.mark.parametrize("ttt", ["sgd", "lora", "phased"])
+def test_where_a_sum_lies_in_memory_changes_no_bit(ttt, model):
+    weights = []
+    for ranks in (ONE, Elsewhere()):
+        evaluator = evaluator_of(model, ranks, "sliding", ttt)
+        prices(evaluator)
+        weights.append([weight.clone() for weight in evaluator.network.network.model.parameters()])
+    assert all(map(torch.equal, *weights))
+    assert not all(map(torch.equal, weights[0], model.parameters()))
 
 
 def test_what_ranks_give_and_tell_may_be_of_any_length(together):

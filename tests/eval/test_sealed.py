@@ -88,6 +88,20 @@ def test_sealed_score_equals_the_score_of_this_process(artifact, evaluation, tok
     assert sealed.peak_bytes > 0 and sealed.seconds > 0 and 0 < sealed.facts["core_share"] <= 1
 
 
+SLOW_TO_BEGIN = """
+import time
+time.sleep(1.0)
+from pgolf.eval.serve import serve
+facts = serve(order, questions, answers)
+"""
+
+
+def test_what_the_counted_code_does_before_its_first_question_is_in_its_seconds(artifact, tokens_N):
+    """As loading and compiling are; #1855's clock began after both."""
+    sealed = score_sealed(artifact, tokens_N, threads=1, source=PackageSource(SLOW_TO_BEGIN))
+    assert sealed.complete and sealed.seconds > 1.0
+
+
 def test_sealed_processes_give_the_same_bits_whatever_their_number_of_threads(artifact, tokens_N, sealed_score):
     other = score_sealed(artifact, tokens_N, threads=3)
     assert np.array_equal(other.nll_nats_N, sealed_score.nll_nats_N)

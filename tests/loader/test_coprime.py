@@ -3,6 +3,7 @@
 import itertools
 import math
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -49,11 +50,34 @@ def test_shards_in_a_draw_rise_with_the_ramp_and_end_with_the_shards_and_windows
     assert len({shard for shard, _ in mixture([1000] * 50).draw(4)}) == 4
 
 
-def test_fuller_shards_are_drawn_more_often():
-    one = mixture([1_000_000, 10_000], mixes=(1, 1, 10**9))
-    counts = np.bincount([one.draw(1)[0][0] for _ in range(400)], minlength=2)
-    expected = 400 * 10_000**0.9 / (10_000**0.9 + 1_000_000**0.9)
-    assert 0 < counts[1] < 4 * expected
+@pytest.mark.parametrize(("ramp", "power"), [(10**9, 0.9), (1, 0.5)], ids=["at first", "after the ramp"])
+def test_fuller_shards_are_drawn_more_often_and_less_so_after_the_ramp(ramp, power):
+    """By windows left to the power of 0.9, which falls to 0.5."""
+    one = mixture([1_000_000, 10_000], mixes=(1, 1, ramp))
+    one.draw(1)
+    counts = np.bincount([one.draw(1)[0][0] for _ in range(2000)], minlength=2)
+    expected = 2000 / (1 + 100**power)
+    assert 0.6 * expected < counts[1] < 1.4 * expected
+
+
+def test_a_draw_takes_one_window_of_each_of_its_shards_in_turn_and_those_of_a_shard_in_no_order():
+    left = [shard for shard, _ in mixture([4000] * 12, mixes=(4, 4, 1)).draw(30)]
+    times = Counter(left)
+    assert len(times) == 4 and len(set(times.values())) > 1
+    for turn in range(max(times.values())):
+        shards = {shard for shard, many in times.items() if many > turn}
+        assert set(left[: len(shards)]) == shards
+        left = left[len(shards) :]
+    walked = [start for _, start in mixture([1000]).draw(60)]
+    assert len({(b - a) // 8 % 124 for a, b in itertools.pairwise(walked)}) > 10, "a walk has one stride"
+
+
+def test_a_rank_takes_every_world_th_window_of_a_draw(tmp_path):
+    slices = write_shards(tmp_path)
+    drawn = rows(loader("coprime", slices))
+    for world in (2, 4, 8):
+        for rank in range(world):
+            assert rows(loader("coprime", slices, world=world, rank=rank)) == drawn[rank::world]
 
 
 def test_shards_shorter_than_a_window_are_left_out():

@@ -42,6 +42,13 @@ def test_every_window_comes_once_before_files_are_entered_anew_at_another_phase(
     assert again[0] > 0 or again[1] > 0
 
 
+def test_files_are_taken_in_proportion_to_the_windows_left(tmp_path):
+    """Of 1,100 windows the smaller file has 100, as of the first 220 about 20."""
+    slices = write_shards(tmp_path, [8_001, 801])
+    seen = rows(loader("shuffled_files", slices, batch_tokens=8), 220)
+    assert 8 < sum(max(row) > 8_001 for row in seen) < 40
+
+
 def test_the_order_is_of_the_rank_and_not_of_the_run(slices):
     assert rows(loader("shuffled_files", slices), 9) == rows(loader("shuffled_files", slices, seed=77), 9)
 

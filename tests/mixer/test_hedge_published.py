@@ -4,13 +4,18 @@ from functools import partial
 import numpy as np
 import pytest
 
+from pgolf.core.make import make
 from tests.mixer.properties import hold_for, mixer, positions
+from tests.proof.making import network_evaluation
+from tests.proof.published.refusal import judged
+
+HERE = "pgolf.mixer.hedge_published.PublishedHedge"
 
 
 def published(experts, ranks=1):
     settings = {"eta": 2.0, "network_logit": 2.0, "quiet_tokens": 20, "batch_tokens": 8}
     settings |= {"ranks": ranks, "rank_tokens": 5}
-    return mixer({"_target_": "pgolf.mixer.hedge_published.PublishedHedge", **settings}, experts)
+    return mixer({"_target_": HERE, **settings}, experts)
 
 
 @pytest.mark.parametrize(("experts", "ranks"), [(0, 1), (2, 1), (1, 3)])
@@ -30,3 +35,10 @@ def test_rows_are_the_published_rules_and_sum_to_more_than_one(experts, ranks, m
                 w_E = w_E * np.exp(-2.0 * np.mean(losses, 0))
                 rank[:] = w_E / w_E.sum(), []
     assert row_IV[20:].sum(-1).min() > 1.01 and all(w_E[-1] > 0.05 for w_E, _ in of_ranks)
+
+
+def test_the_certificate_refuses_it_by_its_sums_though_it_claims_less():
+    settings = {"eta": 0.1, "network_logit": 2.0, "quiet_tokens": 20, "batch_tokens": 8, "ranks": 1, "rank_tokens": 8}
+    claimed, failed, messages = judged(network_evaluation(mixer=make({"_target_": HERE, **settings})))
+    assert claimed < judged(network_evaluation())[0]
+    assert failed == ["a"], messages

@@ -148,9 +148,14 @@ def test_a_head_of_another_width_is_refused_before_training():
     check(settings_of(compose([*words, f"mixer.orders={ORDERS}"])))
 
 
-def test_the_certificate_passes_it():
+def with_head(mixer):
+    """An evaluation over bytes by a model that has the head."""
     words = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "mlp_hidden": 64}
     arch = node("arch", "baseline", [*HEAD, *(f"arch.{key}={value}" for key, value in words.items())])
     network = FixedNetwork(noisy_model(arch, ByteTokenizer.vocab_size, ByteTokenizer.bos_id))
+    return network_evaluation(network, mixer=mixer)
+
+
+def test_the_certificate_passes_it():
     made = make({"_target_": "pgolf.mixer.routed.Routed", "orders": ORDERS, "floor": 0.05, "max_memory_mb": 100})
-    assert not judged(network_evaluation(network, mixer=made))[1]
+    assert not judged(with_head(made))[1]

@@ -12,10 +12,11 @@ from pgolf.core.prediction import Facts
 from pgolf.eval import stage as home
 from pgolf.eval.stage import Chain
 from tests.helpers import tiny_model
-from tests.mixer.test_routed import HEAD, ORDERS, given
+from tests.mixer.test_routed import HEAD, ORDERS, given, with_head
 from tests.mixer.test_routed import driven as all_driven
 from tests.ngram.family import plain, same
 from tests.ngram.test_hashed import PRIMES, Published
+from tests.proof.published.refusal import judged
 
 V, COUNT = 12, 150
 NODE = {
@@ -98,6 +99,12 @@ def test_a_row_does_not_depend_on_what_comes_later():
 def test_what_does_not_fit_is_refused(how, message):
     with pytest.raises(ConfigError, match=message):
         mixer(**how)
+
+
+def test_the_certificate_refuses_it_by_its_sums():
+    made = make({"_target_": "pgolf.mixer.routed_published.PublishedRouted", **NODE})
+    _, failed, messages = judged(with_head(made))
+    assert failed == ["a"], messages
 
 
 def test_the_option_holds_the_published_numbers():

@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 
 from pgolf.core.errors import ConfigError
+from pgolf.core.make import make
+from tests.eval.stages import counts
 from tests.mixer.properties import hold_for, mixer, positions
+from tests.proof.making import network_evaluation
+from tests.proof.published.refusal import judged
 
 SETTINGS = {"share": 0.5, "centre": 2.5, "least": 0.1, "most": 2.0}
 
@@ -29,3 +33,9 @@ def test_a_token_that_the_expert_has_not_seen_keeps_all_that_the_network_gives_i
 def test_without_experts_there_is_nothing_to_mix():
     with pytest.raises(ConfigError, match="surprise_published has nothing to mix"):
         published(0)
+
+
+def test_the_certificate_refuses_it_by_its_sums():
+    made = make({"_target_": "pgolf.mixer.surprise_published.PublishedSurprise", **SETTINGS})
+    _, failed, messages = judged(network_evaluation(ngram=counts(), mixer=made))
+    assert failed == ["a"], messages

@@ -13,6 +13,7 @@ from pgolf.core.errors import DataError, OverBudget, RunError, UserError
 from pgolf.core.events import Event
 from pgolf.core.results import TrainResult
 from pgolf.core.signals import Stopped, heeding_signals
+from pgolf.data.closed import ValidationClosed
 from pgolf.logger.jsonl import Jsonl
 from pgolf.run import record, stages
 from pgolf.run.listeners import ParseableLog, Screen
@@ -140,6 +141,25 @@ def test_a_run_that_breaks_off_anywhere_keeps_what_it_has(where, error, status, 
     assert result["status"] == status and (str(error) or type(error).__name__) in result["reason"] + "KeyboardInterrupt"
     assert ("weights.pt" in files) is (where in TRAINED)
     assert ("artifact.pgolf" in files) is (where in TRAINED[2:])
+
+
+@pytest.mark.parametrize("where", ["build_trainer", "score_weights", "pack_weights", "evaluation_from"])
+def test_whatever_opens_validation_before_the_artifacts_scores_on_dev_stand_ends_the_run(
+    where, tmp_path, cache, monkeypatch
+):
+    honest = getattr(stages, where)
+
+    def peeking(*args, **kwargs):
+        (shard,) = cache.rglob("fineweb_val_000000.bin")
+        shard.read_bytes()
+        return honest(*args, **kwargs)
+
+    monkeypatch.setattr(stages, where, peeking)
+    with pytest.raises(ValidationClosed):
+        start(tmp_path, cache)
+    result, _ = left(tmp_path)
+    assert result["status"] == "failed" and "validation is closed until the artifact's hash" in result["reason"]
+    assert result["scores"]["final"] is None
 
 
 @pytest.mark.parametrize("moment", ["start", "log", "finish"])

@@ -11,6 +11,7 @@ import torch
 from pgolf.cli.main import main
 from pgolf.config.requantize_words import read_words
 from pgolf.core.errors import ConfigError, RunError
+from pgolf.run import stages
 from pgolf.run.requantize import _say_what_the_script_cannot, requantize
 from pgolf.track.experiments import read_rows
 from pgolf.track.measured import place_of, read_measured
@@ -196,3 +197,16 @@ def test_one_combination_that_cannot_be_leaves_the_others_their_turn(run, capsys
     assert requantize(run, words) == 2
     assert "overwrite=true" in capsys.readouterr().err
     assert sum(result(folder)["status"] == "finished" for folder in runs_like(run, "*int5_rtn*/seed=1337")) >= 2
+
+
+def test_whatever_opens_validation_while_weights_are_packed_again_ends_that(run, monkeypatch, capsys):
+    honest = stages.pack_weights
+
+    def peeking(*args, **kwargs):
+        (shard,) = run.parents[2].rglob("fineweb_val_000000.bin")
+        shard.read_bytes()
+        return honest(*args, **kwargs)
+
+    monkeypatch.setattr(stages, "pack_weights", peeking)
+    assert requantize(run, ["quant=int6_rtn", "quant.bits=7", "stop_after=dev"]) == 2
+    assert "validation is closed until the artifact's hash is written" in capsys.readouterr().err

@@ -8,8 +8,10 @@ import threading
 import pytest
 import torch
 
-from pgolf.core.errors import DataError, RankLost, RanksDisagree, TrainingError
+from pgolf.core.errors import ConfigError, DataError, RankLost, RanksDisagree, TrainingError
+from pgolf.core.process import Process
 from pgolf.hook.wallclock import Wallclock
+from pgolf.train.group import together as meet
 from pgolf.train.replicas import ALONE
 from pgolf.train.trainer import Hook
 from pgolf.train.warmup import warm_up
@@ -221,3 +223,9 @@ def test_one_that_is_silent_is_not_waited_for_for_ever(tmp_path):
     threading.Timer(3.0, forked.kill, [1]).start()
     left, _ = forked.answers()
     assert isinstance(left, RankLost) and "silent: Timed out" in str(left)
+
+
+def test_a_device_on_which_processes_cannot_talk_is_refused_before_they_meet():
+    refused = pytest.raises(ConfigError, match=r"device: mps processes cannot train together: .*; it has gloo \(cpu\)")
+    with refused, meet(Process(0, 2, 0, 2, "file:///nowhere/meeting"), torch.device("mps")):
+        pass

@@ -9,6 +9,7 @@ import torch
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Batch
 from pgolf.eval.blocks import Tape
+from pgolf.ttt.chunks import ChunkTrained
 from pgolf.ttt.none import NoAdaptation
 from tests.helpers import BOS, VOCAB
 from tests.proof.making import network_evaluation, pretend_audit, pretend_sealed, stream_of
@@ -76,6 +77,36 @@ def test_only_what_is_named_changes(model, tokens_N):
     }
     scales = {f"controls.{layer}_0.{kind}_scale" for layer in range(2) for kind in ("mixer", "mlp")}
     assert changed == {"layers.1.mixer.q.weight"} | scales
+
+
+@pytest.mark.parametrize("chunk_tokens", [32, 96])
+@pytest.mark.parametrize("method", ["sliding", "streaming"])
+def test_a_row_is_made_once_by_weights_that_have_learnt_all_chunks_before_its_block_and_nothing_after(
+    model, tokens_N, method, chunk_tokens, monkeypatch
+):
+    """Windows side by side and batches of them; what is left after the last whole chunk teaches nobody."""
+    trace, rows, train = [], ChunkTrained.log_probs, ChunkTrained._train
+
+    def predicts(self, batch, wanted=()):
+        trace.extend(("row", block.start, block.stop) for block in batch.blocks)
+        return rows(self, batch, wanted)
+
+    def learns(self, lane, worth_N):
+        trace.append(("learnt", lane.trained, lane.trained + self.cadence))
+        train(self, lane, worth_N)
+
+    monkeypatch.setattr(ChunkTrained, "log_probs", predicts)
+    monkeypatch.setattr(ChunkTrained, "_train", learns)
+    scored(model, tokens_N, sgd(chunk_tokens=chunk_tokens), method=method, workers=2)
+    learnt, made_N = 0, np.zeros(160, dtype=int)
+    for what, start, stop in trace:
+        if what == "learnt":
+            assert start == learnt and made_N[:stop].all(), "before it was scored"
+            learnt = stop
+        else:
+            assert learnt == start // chunk_tokens * chunk_tokens
+            made_N[start:stop] += 1
+    assert (made_N == 1).all() and learnt == (160 - 1) // chunk_tokens * chunk_tokens
 
 
 @pytest.mark.parametrize("method", ["sliding", "streaming"])

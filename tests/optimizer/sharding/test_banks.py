@@ -45,13 +45,34 @@ def test_without_a_reduce_scatter_the_sum_of_all_is_taken_apart(tmp_path, monkey
         assert torch.equal(gathered, expected)
 
 
-def test_the_clip_is_by_the_norm_of_all_shares_and_the_small_tensors():
-    """Else the losses of ``test_two_processes_train_as_one`` would not agree; here that there was something to clip."""
-    trainer = pair.trainer_with("banks", ALONE)
-    trainer.plan = type(trainer.plan)(100.0, 5, 2, None, None)
+def gradients(found, clip=pair.CLIP):
+    """Of a step, once they are averaged and clipped: this process's share of each bank, and the small tensors'."""
+    trainer = pair.trainer_with("banks", found)
+    trainer.plan = type(trainer.plan)(100.0, 5, trainer.plan.accumulation, clip, None)
     trainer.forward_backward()
-    gradients = [p.grad for p in trainer.model.parameters() if p.grad is not None]
-    assert torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients])) > 2 * pair.CLIP
+    muon = trainer.optimizer.muon
+    banked = {id(p) for bank in muon.banks() for p in bank.members}
+    small = [p.grad for p in trainer.parameters if p.grad is not None and id(p) not in banked]
+    return muon.sharding._shares or {bank.key: bank.gradients() for bank in muon.banks()}, small
+
+
+def norm(banks, small):
+    return torch.linalg.vector_norm(torch.stack([gradient.norm() for gradient in (*banks.values(), *small)]))
+
+
+def test_the_clip_is_by_the_norm_of_all_shares_and_the_small_tensors(tmp_path):
+    """Each process has other matrices: by a norm of its own each would be scaled otherwise."""
+    assert norm(*gradients(ALONE, clip=None)) > 2 * pair.CLIP
+    banks, small = gradients(ALONE)
+    torch.testing.assert_close(norm(banks, small), torch.tensor(pair.CLIP), rtol=1e-4, atol=0)
+    for rank, (shares, others) in enumerate(Forked(gradients, tmp_path / "meeting", join=replicas(60.0)).answers()):
+        assert shares.keys() == banks.keys() and len(others) == len(small)
+        for key, share in shares.items():
+            expected = banks[key][rank * len(share) : (rank + 1) * len(share)]
+            torch.testing.assert_close(share[: len(expected)], expected, rtol=1e-5, atol=1e-8)
+            assert not share[len(expected) :].any(), "padding"
+        for mine, expected in zip(others, small, strict=True):
+            torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-8)
 
 
 def test_a_run_that_is_killed_goes_on_from_its_checkpoint_to_the_same_bits():
