@@ -8,6 +8,7 @@ Hurts: evaluation time grows as 1/S; below S = L/8 little is left to gain.
 
 from __future__ import annotations
 
+from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Network
 from pgolf.core.protocols import Model
 from pgolf.core.ranges import PositiveInt
@@ -39,7 +40,12 @@ class Sliding:
         """Fits any."""
 
     def network(self, network: Network, facts: Facts) -> Network:
-        """As it is: every window brings its context."""
+        """As it is: every window brings its context. Raises ConfigError for one that would change within a window."""
+        if network.cadence is not None and self.window % self.stride:
+            raise ConfigError(
+                f"eval.stride: {self.stride} does not divide the window of {self.window} positions, and chunks of what "
+                "adapts would end within one. Choose one that does, or ttt=none"
+            )
         return network
 
     def plan(self, facts: Facts) -> WindowPlan:

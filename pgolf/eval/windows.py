@@ -22,9 +22,11 @@ BATCHES = 8
 
 
 def check_lengths(place: str, window: int, stride: int) -> None:
-    """Raise ConfigError for a stride that does not fit the window."""
-    if stride > window or window % stride:
-        raise ConfigError(f"{place}.stride: {stride} does not divide the window of {window} positions")
+    """Raise ConfigError for a stride that leaves positions out."""
+    if stride > window:
+        raise ConfigError(
+            f"{place}.stride: {stride} is more than the window of {window} positions, and leaves some out"
+        )
 
 
 def check_positions(model: Model, window: int) -> None:

@@ -89,12 +89,12 @@ def window_by_window(model, tokens_N, window, stride):
 # --- scores -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["sliding", "non_overlapping"])
+@pytest.mark.parametrize("stride", [5, STRIDE, WINDOW])
 @pytest.mark.parametrize("tokens", [2, 40, 49, 50, 300])
 @torch.inference_mode()
-def test_scores_have_the_bits_of_one_window_at_a_time(model, method, tokens):
+def test_scores_have_the_bits_of_one_window_at_a_time(model, stride, tokens):
     tokens_N = stream(tokens, VOCAB)
-    made = sliding(WINDOW, STRIDE) if method == "sliding" else non_overlapping(WINDOW)
+    made = sliding(WINDOW, stride) if stride < WINDOW else non_overlapping(WINDOW)
     nll_nats = window_by_window(model, tokens_N, WINDOW, made.stride)
     plan = made.plan(facts(tokens_N))
     scorer = scored(evaluator_of(FixedNetwork(model), tokens_N, plan, vocab_size=VOCAB), tokens_N)
@@ -123,7 +123,7 @@ def test_scores_have_the_same_bits_whatever_the_batch_and_however_many_are_score
     assert np.array_equal(scores(batch_windows, workers), scores(3, 1))
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 5])
 @pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "trainable"])
 def test_windows_that_keep_a_position_or_two_have_the_same_bits_in_any_batch(frozen, stride):
     """A product with a vector is another kernel than one with a matrix; torch makes one of a batch only at times."""
@@ -208,7 +208,7 @@ def test_a_coder_that_is_told_each_token_after_its_row_gets_the_rows_that_score_
     assert all(row_V.dtype == np.float32 and row_V.shape == (VOCAB,) for row_V in coder.row.values())
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 5])
 @pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "trainable"])
 def test_also_where_each_window_keeps_a_position_or_two(frozen, stride):
     tokens_N, model = stream(100, VOCAB), tiny_model().requires_grad_(not frozen)

@@ -193,8 +193,8 @@ def test_a_damaged_artifact_is_the_same_error_as_here(artifact, tokens_N, tmp_pa
 
 def test_settings_that_do_not_fit_are_the_same_error_as_here(artifact, tokens_N):
     """Of their own class, which decides how a command ends."""
-    with pytest.raises(ConfigError, match=r"eval\.stride: 5 does not divide"):
-        score_sealed(artifact, tokens_N, threads=1, overrides={"eval": eval_node(stride=5)})
+    with pytest.raises(ConfigError, match=r"eval\.stride: 999 is more than the window"):
+        score_sealed(artifact, tokens_N, threads=1, overrides={"eval": eval_node(stride=999)})
 
 
 def test_an_artifact_whose_header_does_not_fit_is_the_same_error_as_here(tokens_N, tmp_path):

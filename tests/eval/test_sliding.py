@@ -29,6 +29,17 @@ def test_first_window_scores_all_later_ones_their_last_stride():
     assert plan.batch_blocks == 4
 
 
-def test_stride_that_does_not_divide_the_window_is_a_config_error():
-    with pytest.raises(ConfigError, match=r"eval\.stride: 3 does not divide the window of 8"):
-        make(node(stride=3))
+def test_any_stride_is_taken_unless_the_network_adapts():
+    class Adapting:
+        cadence = 6
+
+    class Fixed:
+        cadence = None
+
+    method, facts = make(node(stride=3)), Facts(vocab_size=11, bos_id=1, stream_tokens=22)
+    fixed = Fixed()
+    assert method.network(fixed, facts) is fixed
+    with pytest.raises(ConfigError, match=r"eval\.stride: 3 does not divide the window of 8 positions"):
+        method.network(Adapting(), facts)
+    with pytest.raises(ConfigError, match=r"eval\.stride: 9 is more than the window of 8"):
+        make(node(stride=9))
