@@ -100,4 +100,4 @@ def test_headers_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ArtifactError, match="metric table"):
         evaluation_from(container.read(write_artifact(tmp_path / "c.pgolf", metric="table")))
     with pytest.raises(ConfigError, match=r"eval\.stride"):
-        evaluation_from(container.read(write_artifact(tmp_path / "d.pgolf", eval=eval_node(stride=5))))
+        evaluation_from(container.read(write_artifact(tmp_path / "d.pgolf", eval=eval_node(stride=999))))
