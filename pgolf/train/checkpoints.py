@@ -26,7 +26,7 @@ from pgolf.core.json_text import parse_json
 from pgolf.track.folder import CHECKPOINTS
 from pgolf.train.replicas import Replicas
 
-VERSION = 1
+VERSION = 2
 PARTS = "optimizers"  # of the state: the optimizer's by rank, where each has a part of it
 _FIRST = re.compile(rb"pgolf checkpoint (\d{1,9})\n([0-9a-f]{64})\n")
 _NAME = re.compile(r"(\d+)(\.trained)?\.ckpt")

@@ -90,8 +90,8 @@ def test_one_of_another_version_is_refused_by_name_not_skipped(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.write(1, {}, STATE, keep=2)
     path = checkpoints.write(2, {}, STATE, keep=2)
-    path.write_bytes(path.read_bytes().replace(b"checkpoint 1\n", b"checkpoint 7\n", 1))
-    with pytest.raises(RunError, match=r"00000002\.ckpt: a checkpoint of version 7; this pgolf reads version 1"):
+    path.write_bytes(path.read_bytes().replace(b"checkpoint 2\n", b"checkpoint 1\n", 1))
+    with pytest.raises(RunError, match=r"00000002\.ckpt: a checkpoint of version 1; this pgolf reads version 2"):
         checkpoints.newest(print)
 
 
@@ -108,7 +108,7 @@ def test_no_code_in_a_foreign_file_runs(tmp_path):
     torch.save({"model": Harmful(str(tmp_path / "harm"))}, content)
     rest = json.dumps({"step": 1, "trained": False}).encode() + b"\n" + content.getvalue()
     path = tmp_path / "00000001.ckpt"
-    path.write_bytes(f"pgolf checkpoint 1\n{hashlib.sha256(rest).hexdigest()}\n".encode() + rest)
+    path.write_bytes(f"pgolf checkpoint 2\n{hashlib.sha256(rest).hexdigest()}\n".encode() + rest)
     with pytest.raises(Torn, match="not what a checkpoint holds"):
         read(path)
     assert not (tmp_path / "harm").exists()
