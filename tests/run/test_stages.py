@@ -243,7 +243,7 @@ def test_a_sweep_runs_every_value(tmp_path):
         ("train.py", ["arch=basline"], "Did you mean 'baseline'?"),
         ("train.py", ["quant.bits=12"], "quant.bits: 12 is out of range: from 2 to 8"),
         ("train.py", ["seed=abc"], "seed"),
-        ("train.py", ["eval=sliding", "eval.stride=100"], "stride"),
+        ("train.py", ["eval=sliding", "eval.stride=1000"], "eval.stride: 1000 is more than the window of 512"),
         ("train.py", ["size.heads=5"], "heads"),
         ("train.py", ["run_root=/dev/null/x"], "/dev/null"),
         ("train.py", ["data=text"], "data.paths"),
