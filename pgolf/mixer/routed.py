@@ -26,6 +26,7 @@ from numba.extending import register_jitable
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Fraction, PositiveInt
 from pgolf.mixer.gates import check_gates, check_orders, order_weights
+from pgolf.ngram.pruning import reserve
 from pgolf.ngram.trie import (
     COUNT,
     COUNTED,
@@ -46,7 +47,6 @@ from pgolf.ngram.trie import (
     follow,
     learn,
     look,
-    reserve,
     tell,
 )
 

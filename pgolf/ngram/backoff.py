@@ -18,6 +18,7 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
+from pgolf.ngram.pruning import reserve
 from pgolf.ngram.trie import (
     KEPT,
     KINDS,
@@ -33,7 +34,6 @@ from pgolf.ngram.trie import (
     learn,
     look,
     price,
-    reserve,
     spread,
     tell,
 )
@@ -82,7 +82,7 @@ class Backoff:
         self.discount, self.max_memory_mb = discount, max_memory_mb
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
-        """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
+        """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts, or not all and some are packed."""
         own_KX = [[self.discount]] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, packed=facts.packed)
         return (Stage("backoff", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),)

@@ -19,6 +19,7 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
+from pgolf.ngram.pruning import reserve
 from pgolf.ngram.trie import (
     KEPT,
     LOWEST,
@@ -32,7 +33,6 @@ from pgolf.ngram.trie import (
     learn,
     look,
     price,
-    reserve,
     spread,
     tell,
 )
@@ -79,7 +79,7 @@ class Dirichlet:
         self.min_order, self.betas, self.max_memory_mb = min_order, betas, max_memory_mb
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
-        """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
+        """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts, or not all and some are packed."""
         own_KX = [[1.0]] * (self.min_order - 2) + [[beta] for beta in self.betas]
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, packed=facts.packed)
         return (Stage("dirichlet", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),)

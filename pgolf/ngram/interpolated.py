@@ -20,6 +20,7 @@ from numba.extending import register_jitable
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveFloat, PositiveInt
+from pgolf.ngram.pruning import reserve
 from pgolf.ngram.trie import (
     COUNTED,
     KEPT,
@@ -34,7 +35,6 @@ from pgolf.ngram.trie import (
     follow,
     look,
     price,
-    reserve,
     spread,
     tell,
 )
@@ -125,7 +125,7 @@ class Interpolated:
         self.prior_share, self.prior_weight = prior_share, prior_weight
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
-        """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
+        """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts at all."""
         own_KX = [[self.prior_share * self.prior_weight, self.prior_weight] * BUCKETS] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
         return (

@@ -19,6 +19,7 @@ import numpy as np
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, Fraction, PositiveInt
+from pgolf.ngram.pruning import reserve
 from pgolf.ngram.trie import (
     COUNT,
     DISTINCT,
@@ -35,7 +36,6 @@ from pgolf.ngram.trie import (
     empty_trie,
     learn,
     look,
-    reserve,
 )
 
 ALPHA, MIN_TOTAL, SURE = range(3)
@@ -84,7 +84,7 @@ class KeepBetter:
         self._own_X = [alpha, min_total, sure]
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
-        """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
+        """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts at all."""
         own_KX = [self._own_X] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
         return (Stage("keep_better", predict, learn, state, SIGNALS, reserve=reserve, learns_from="token"),)

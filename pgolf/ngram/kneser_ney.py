@@ -19,6 +19,7 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
+from pgolf.ngram.pruning import reserve
 from pgolf.ngram.trie import (
     COUNTED,
     DISTINCT,
@@ -41,7 +42,6 @@ from pgolf.ngram.trie import (
     follow,
     look,
     price,
-    reserve,
     spread,
     tell,
 )
@@ -125,7 +125,7 @@ class KneserNey:
         self.discount, self.max_memory_mb = discount, max_memory_mb
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
-        """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
+        """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts at all."""
         own_KX = [[self.discount]] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, columns=BEFORE + 1)
         state.part_K6[:-1, WHICH] = BEFORE

@@ -24,6 +24,7 @@ from numba.extending import register_jitable
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from pgolf.ngram.pruning import reserve
 from pgolf.ngram.trie import (
     COUNT,
     COUNTED,
@@ -42,7 +43,6 @@ from pgolf.ngram.trie import (
     follow,
     learn,
     look,
-    reserve,
     tell,
 )
 
@@ -117,7 +117,7 @@ class SeenOnly:
         self._own_X = [alpha, nll_nats, low, high]
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
-        """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
+        """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts at all."""
         own_KX = [self._own_X] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
         return (Stage("seen_only", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),)

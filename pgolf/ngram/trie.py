@@ -52,6 +52,8 @@ NODES, ENTRIES, HASHED, LEARNT = range(4)
 COUNTED, TOLD, KINDS, NODE, WHERE = range(5)  # found of a context: c, C, d, its node and the token's entry, -1: none
 TAKEN, KEPT, OVER, WHICH, SHARE, KEPT_TOO = range(6)  # of a part; OVER 0: the context says nothing; WHICH number is c
 LOST = 5  # of a node that began with counts of training text: what is of none of its entries; it is kept as well
+CAPACITY, PRUNINGS, DROPPED, FRESH = range(4)  # of a bound; CAPACITY 0: none; FRESH: nothing is left of before
+TEXT = 4  # tokens of text for one of the worst that there is room for: what past tokens take is known
 LOWEST, VOCABULARY, TARGETS = range(3)  # which of the K contexts is the first to predict; what the stream is made of
 
 
@@ -69,6 +71,7 @@ class ContextTrie(NamedTuple):
     part_K6: np.ndarray  # float64: TAKEN, KEPT, OVER, SHARE, KEPT_TOO of each context for the last row, WHICH for all
     own_KX: np.ndarray  # float64: what the technique alone knows
     given_3: np.ndarray  # int64: LOWEST, VOCABULARY, TARGETS
+    bound_4: np.ndarray  # int64: CAPACITY, in tokens of the worst that all fit, PRUNINGS, entries DROPPED, FRESH
 
 
 # What is done for every order is handed the arrays that it needs: of a state, each array would be handed over.
@@ -103,7 +106,7 @@ def find(node_N4, entry_E4, slot_H2, node, token):
 
 
 @register_jitable
-def _enter(entry_E4, slot_H2, size_4, node, entry):
+def enter(entry_E4, slot_H2, size_4, node, entry):
     """Into the hash table."""
     slot = _slot(node, entry_E4[entry, TOKEN], len(slot_H2))
     while slot_H2[slot, ENTRY] != 0:
@@ -131,11 +134,11 @@ def _add(node_N4, entry_E4, slot_H2, size_4, node, token, position):
     node_N4[node, LAST] = entry
     node_N4[node, DISTINCT] = distinct + 1
     if distinct > SCANNED:
-        _enter(entry_E4, slot_H2, size_4, node, entry)
+        enter(entry_E4, slot_H2, size_4, node, entry)
     elif distinct == SCANNED:
         known = np.int64(node_N4[node, FIRST])
         for _ in range(SCANNED + 1):
-            _enter(entry_E4, slot_H2, size_4, node, known)
+            enter(entry_E4, slot_H2, size_4, node, known)
             known = np.int64(entry_E4[known, NEXT])
 
 
@@ -312,6 +315,27 @@ def most_bytes(tokens: int, contexts: int, vocab_size: int, columns: int = 4) ->
     return 2 * (4 * columns * (nodes + entries) + 8 * slots + 8 * past)
 
 
+def bounded_rooms(capacity: int, contexts: int, vocab_size: int) -> tuple[int, int, int, int]:
+    """The sizes of a trie that is pruned: for so many of the worst tokens, or more of text."""
+    nodes, entries, slots, past = rooms(capacity, contexts, vocab_size)
+    return nodes, entries, slots, TEXT * past
+
+
+def bounded_bytes(capacity: int, contexts: int, vocab_size: int, columns: int = 4) -> int:
+    """What that takes, with as much again while it is pruned."""
+    nodes, entries, slots, past = bounded_rooms(capacity, contexts, vocab_size)
+    return 2 * (4 * columns * (nodes + entries) + 8 * slots + 8 * past)
+
+
+def capacity_of(most: int, contexts: int, vocab_size: int, columns: int) -> int:
+    """The largest whose ``bounded_bytes`` are ``most``, or fewer; 0: there is none."""
+    fits, over = 0, most
+    while over - fits > 1:
+        tried = (fits + over) // 2
+        fits, over = (tried, over) if bounded_bytes(tried, contexts, vocab_size, columns) <= most else (fits, tried)
+    return fits
+
+
 def grown(array: np.ndarray, size: int) -> np.ndarray:
     if size == len(array):
         return array
@@ -374,13 +398,23 @@ def empty_trie(
     """Nothing counted but what is ``packed`` (``Facts.packed``), if anything, and no room yet; ``columns`` of nodes and
     entries; ``setting``: where ``max_order`` is from.
 
-    Raises ConfigError for a stream whose counts might not fit.
+    A stream whose counts might not fit is pruned (``pgolf.ngram.pruning``). Raises ConfigError where not even the least
+    fits, or where the counts that might not fit are ``packed``.
     """
-    contexts = max_order - 1
+    contexts, capacity = max_order - 1, 0
     most = most_bytes(facts.targets, contexts, facts.vocab_size, columns)
     if packed is not None:
         most = 2 * begun_bytes(packed.ngrams + contexts * facts.targets, facts.vocab_size, facts.targets)
-    check_memory(facts, max_order, max_memory_mb, most, setting)
+    if packed is None and most > max_memory_mb * 1_000_000:
+        capacity = capacity_of(max_memory_mb * 1_000_000, contexts, facts.vocab_size, columns)
+        least = bounded_bytes(2, contexts, facts.vocab_size, columns)
+        if capacity < 2:
+            raise ConfigError(
+                f"{setting.partition('.')[0]}.max_memory_mb: {max_memory_mb}; counts up to order {max_order} take "
+                f"{math.ceil(least / 1e6):,} MB at the least, however much is forgotten; allow as much"
+            )
+        most = max_memory_mb * 1_000_000
+    check_memory(facts, max_order, max_memory_mb, most, setting, capacity)
     part_K6 = np.zeros((contexts, 6), dtype=np.float64)
     part_K6[:, WHICH] = COUNT
     state = ContextTrie(
@@ -395,6 +429,7 @@ def empty_trie(
         part_K6=part_K6,
         own_KX=np.array(own_KX, dtype=np.float64).reshape(contexts, -1),
         given_3=np.array([min_order - 2, facts.vocab_size, facts.targets], dtype=np.int64),
+        bound_4=np.array([capacity, 0, 0, True], dtype=np.int64),
     )
     return state if packed is None else packed.in_trie(state)
 
@@ -404,14 +439,15 @@ def begun_bytes(entries: int, vocab_size: int, tokens: int) -> int:
     return int(4 * 6 * (vocab_size + entries) + 16 * 2 * entries + 8 * SPARE * entries + 8 * tokens)
 
 
-def check_memory(facts: Facts, max_order: int, max_memory_mb: int, most: int, setting: str = "ngram.max_order") -> None:
-    """Raise ConfigError where ``most`` bytes are too many, or the trie's numbers too small."""
+def check_memory(facts: Facts, max_order: int, max_memory_mb: int, most: int, setting: str, capacity: int = 0) -> None:
+    """Raise ConfigError where ``most`` bytes are too many, or the trie's numbers too small; ``capacity``: of one that
+    is pruned."""
     most_mb = math.ceil(most / 1e6)
     if most_mb > max_memory_mb:
         raise ConfigError(
             f"{setting.partition('.')[0]}.max_memory_mb: {max_memory_mb}; counts up to order {max_order} of "
-            f"{facts.targets:,} tokens can take {most_mb:,} MB, and an evaluation is not begun that may not end; allow "
-            f"as much, or lower {setting}"
+            f"{facts.targets:,} tokens can take {most_mb:,} MB with packed ones, which are not pruned; allow as "
+            f"much, or lower {setting}"
         )
-    if rooms(facts.targets, max_order - 1, facts.vocab_size)[1] >= 2**31:
+    if rooms(capacity or facts.targets, max_order - 1, facts.vocab_size)[1] >= 2**31:
         raise ConfigError(f"{setting}: {max_order} is too much for {facts.targets:,} tokens: more than 2^31 entries")

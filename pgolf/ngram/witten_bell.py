@@ -18,6 +18,7 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
+from pgolf.ngram.pruning import reserve
 from pgolf.ngram.trie import (
     KEPT,
     KINDS,
@@ -32,7 +33,6 @@ from pgolf.ngram.trie import (
     learn,
     look,
     price,
-    reserve,
     spread,
     tell,
 )
@@ -78,7 +78,7 @@ class WittenBell:
         self.min_order, self.max_order, self.max_memory_mb = min_order, max_order, max_memory_mb
 
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
-        """One expert. Raises ConfigError for a stream whose counts might not fit in ``max_memory_mb``."""
+        """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts, or not all and some are packed."""
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, packed=facts.packed)
         return (
             Stage("witten_bell", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),

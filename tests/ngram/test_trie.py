@@ -70,16 +70,18 @@ def test_a_larger_table_holds_what_the_smaller_held():
             assert trie.find(state.node_N4, state.entry_E4, grown_H2, node, token) == entry - 1
 
 
-def test_a_stream_whose_counts_might_not_fit_is_refused_before_it_begins():
+def test_a_stream_whose_counts_might_not_fit_is_bounded_and_one_without_room_for_any_refused():
     fits = trie.most_bytes(1_000_000, 6, 4096)
     assert 404e6 < fits < 405e6  # at order 7 404 bytes a token
     facts = Facts(4096, 1, 1_000_001)
-    assert backoff(max_memory_mb=405).stages(facts)
+    (free,), (bounded,) = backoff(max_memory_mb=405).stages(facts), backoff(max_memory_mb=404).stages(facts)
+    assert free.state.bound_4[trie.CAPACITY] == 0
+    capacity = int(bounded.state.bound_4[trie.CAPACITY])
+    assert trie.bounded_bytes(capacity, 6, 4096) <= 404e6 < trie.bounded_bytes(capacity + 1, 6, 4096)
     with pytest.raises(ConfigError) as refused:
-        backoff(max_memory_mb=404).stages(facts)
+        backoff(max_memory_mb=1).stages(Facts(65_536, 1, 1_000_001))
     assert str(refused.value) == (
-        "ngram.max_memory_mb: 404; counts up to order 7 of 1,000,000 tokens can take 405 MB, and an evaluation is not "
-        "begun that may not end; allow as much, or lower ngram.max_order"
+        "ngram.max_memory_mb: 1; counts up to order 7 take 3 MB at the least, however much is forgotten; allow as much"
     )
 
 
