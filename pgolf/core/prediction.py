@@ -58,12 +58,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Inputs x_context .. x_{stop-1} of a lane; predicts the targets of the positions start .. stop-1."""
+    """Inputs x_context .. x_{stop-1} of a lane; predicts the targets of the positions start .. stop-1. ``plain``: the
+    lane is one that nothing adapts to."""
 
     lane: int
     context: int
     start: int
     stop: int
+    plain: bool = False
 
     @property
     def length(self) -> int:

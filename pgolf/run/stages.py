@@ -44,6 +44,7 @@ from pgolf.data.dataset import Dataset, check_long_enough, load
 from pgolf.eval.evaluation import Evaluation, Terms, evaluation_of, stream_of
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import FixedNetwork
+from pgolf.eval.rehearsal import Replays, rehearse_replays
 from pgolf.eval.rehearsal import rehearse as rehearsal_of
 from pgolf.eval.sampler import sample_text
 from pgolf.eval.sealed import PATIENCE, SealedScore, final_score, score_sealed
@@ -141,17 +142,27 @@ def rehearse(recorder: Recorder, dataset: Dataset, evaluation: Evaluation) -> No
     with recorder.stage("rehearse"):
         text_N, tokens = dataset.stream("dev", limit), dataset.facts["val"].tokens
         evaluation.evaluator(len(text_N))  # dev is scored as validation is
-        found = rehearsal_of(evaluation, text_N, tokens if limit is None else min(tokens, limit))
+        tokens = tokens if limit is None else min(tokens, limit)
+        found = rehearsal_of(evaluation, text_N, tokens)
+        replays = rehearse_replays(evaluation, text_N, tokens)
     if found is None:
         return
     seconds = found.total_seconds
     by = f"by {found.tried:,} targets in {found.seconds:.1f} s"
     text = f"evaluation at least about {seconds:.0f} s of {allowed:g} allowed, {by}"
+    if replays is not None:
+        text = f"{text}; {_fitting(replays, allowed)}"
     if seconds > PATIENCE * allowed:
         raise OverBudget(
             f"{text}; it is ended after {PATIENCE} times what is allowed. Give it more budget.eval_seconds"
         )
     recorder.tell("forecast", f"{text}; its score would not be valid" if seconds > allowed else text, seconds=seconds)
+
+
+def _fitting(replays: Replays, allowed: float) -> str:
+    most = replays.within(allowed)
+    costs = f"{replays.bare_seconds:.0f} s without and {replays.each_seconds:.0f} s for each"
+    return f"of chunks that come again {'not even 0' if most is None else f'ttt.replay={most} at most'} fits, {costs}"
 
 
 def fit(recorder: Recorder, trainer: Trainer, resume: Mapping[str, Any] | None = None) -> TrainResult:
