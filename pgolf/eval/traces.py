@@ -92,13 +92,29 @@ def traces_told(facts: Mapping[str, Any]) -> tuple[SignalTrace, ...]:
         raise UserError(f"the sealed process told traces that are none: {error}") from error
 
 
+def parts_told(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds of each part of a sealed process's work, by its ``facts``. Raises UserError for what is none."""
+    try:
+        found = {_name(name): float(seconds) for name, seconds in facts.get("parts", {}).items()}
+        if not all(0 <= seconds < math.inf for seconds in found.values()):
+            raise ValueError(f"{found} are no seconds")
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"the sealed process told seconds that are none: {error}") from error
+    return found
+
+
+def _name(told: Any) -> str:
+    """It is shown on a terminal, beside the verdict."""
+    name = str(told)
+    if not name.isprintable() or len(name) > MOST_LETTERS:
+        raise ValueError(f"a name of {len(name)} characters, or such as move a cursor: {name[:MOST_LETTERS]!r}")
+    return name
+
+
 def _read(told: Mapping[str, Any]) -> SignalTrace:
     numbers = {name: float(told[name]) for name in ("mean", "deviation", "least", "largest")}
     curve = tuple(None if value is None else float(value) for value in told["curve"])
     known = [value for value in curve if value is not None]
     if len(curve) != BINS or not all(map(math.isfinite, [*numbers.values(), *known])):
         raise ValueError(f"{told['name']!r} has a curve of {len(curve)} numbers, or such as are infinite")
-    name = str(told["name"])
-    if not name.isprintable() or len(name) > MOST_LETTERS:  # it is shown on a terminal, beside the verdict
-        raise ValueError(f"a name of {len(name)} characters, or such as move a cursor: {name[:MOST_LETTERS]!r}")
-    return SignalTrace(name=name, count=int(told["count"]), curve=curve, **numbers)
+    return SignalTrace(name=_name(told["name"]), count=int(told["count"]), curve=curve, **numbers)
