@@ -122,7 +122,8 @@ class Chain:
         width_n = self._widths(signals)
         shape = *own_IV.shape, *width_n
         if shape not in self._buffers:
-            self._buffers[shape] = _Buffers(self._stages, own_IV.shape, _placed(self._sources, width_n))
+            counts_n = [self._counts(index) for index in range(len(self))]
+            self._buffers[shape] = _Buffers(self._stages, own_IV.shape, _placed(self._sources, width_n), counts_n)
         self._now = now = self._buffers[shape]
         now.rows_SIEV[:1] = [np.ascontiguousarray(own_IV)[:, None]]
         for rows_IEV in now.rows_SIEV[1:]:
@@ -168,7 +169,7 @@ class Chain:
 
     def _note(self, index: int, met_I: np.ndarray) -> None:
         """What the stage knew of the tokens that it has just learnt, and the millions of bytes that its state takes."""
-        if self._counts(index) and len(met_I):
+        if len(met_I):
             value_IS = np.stack([met_I >= 0, met_I > 0, np.full(len(met_I), self._bytes[index] / 1e6)], axis=1)
             self._add(index, "met", ("hit", "target_hit", "mb"), value_IS)
 
@@ -239,7 +240,7 @@ class Chain:
             in_IF = np.concatenate([np.zeros((len(own), 0), dtype=np.float32), *given], axis=1, dtype=np.float32)
             p_I, out_IS = p_IE[:, index + 1], np.zeros((len(own), len(stage.signals)), dtype=np.float32)
             assert stage.score is not None
-            met_I = np.zeros(len(own), dtype=np.int64)
+            met_I = np.zeros(len(own) if self._counts(index) else 0, dtype=np.int64)
             with self._counting(index):
                 drive = _compiled_score(stage.score, stage.seen or _unseen, typeof(state))
                 p_I[:] = drive(state, lane_I, np.ascontiguousarray(p_IE[:, : index + 1]), in_IF, token_I, out_IS, met_I)
@@ -339,7 +340,13 @@ class _Buffers:
     The first one's are the network's as they come. A stage writes into the next one's, the last into ``row_IV``.
     """
 
-    def __init__(self, stages: Sequence[Stage], shape: tuple[int, ...], place_SF: Sequence[Sequence[slice]]) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        shape: tuple[int, ...],
+        place_SF: Sequence[Sequence[slice]],
+        counts_n: Sequence[bool],
+    ) -> None:
         size, vocab_size = shape
         shapes = [(size, 1 + index, vocab_size) if index else (0, 1, vocab_size) for index in range(len(stages))]
         self.rows_SIEV = [np.empty(shape, dtype=np.float32) for shape in shapes]
@@ -348,7 +355,7 @@ class _Buffers:
         widths = [places[-1].stop if places else 0 for places in place_SF]
         self.in_SIF = [np.zeros((size, width), dtype=np.float32) for width in widths]
         self.out_SIS = [np.zeros((size, len(stage.signals)), dtype=np.float32) for stage in stages]
-        self.met_SI = [np.zeros(size, dtype=np.int64) for _ in stages]
+        self.met_SI = [np.zeros(size if counts else 0, dtype=np.int64) for counts in counts_n]
         self.lane_I = self.token_I = np.zeros(size, dtype=np.int64)
 
 
@@ -380,7 +387,8 @@ def _drive_plain(
 ):
     if begin > 0:
         learn(state, lane_I[begin - 1], rows_IEV[begin - 1], in_IF[begin - 1], token_I[begin - 1])
-        met_I[begin - 1] = seen(state)
+        if len(met_I):
+            met_I[begin - 1] = seen(state)
     for i in range(begin, len(lane_I)):
         if all_rows or i >= known:
             predict(state, lane_I[i], rows_IEV[i], in_IF[i], to_IEV[i, e], out_IS[i])
@@ -388,14 +396,16 @@ def _drive_plain(
             return  # the token of this row is still to come
         if i + 1 < len(lane_I):
             learn(state, lane_I[i], rows_IEV[i], in_IF[i], token_I[i])
-            met_I[i] = seen(state)
+            if len(met_I):
+                met_I[i] = seen(state)
 
 
 def _score_plain(score, seen, state, lane_I, p_IE, in_IF, token_I, out_IS, met_I):
     p_I = np.empty(len(lane_I), dtype=np.float32)
     for i in range(len(lane_I)):
         p_I[i] = score(state, lane_I[i], p_IE[i], in_IF[i], token_I[i], out_IS[i])
-        met_I[i] = seen(state)
+        if len(met_I):
+            met_I[i] = seen(state)
     return p_I
 
 

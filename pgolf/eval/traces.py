@@ -45,17 +45,19 @@ class Traces:
         """What waits."""
         if not self._waits:
             return
-        value_IS, old, more = np.concatenate(self._waiting).astype(np.float64), self.count, self._waits
+        old, more = self.count, self._waits
+        value_SI = np.ascontiguousarray(np.concatenate(self._waiting).T, dtype=np.float64)
         self._waiting, self._waits = [], 0
         self.count += more
-        mean_S = value_IS.mean(0)
+        mean_S = value_SI.mean(1)
         moved_S = mean_S - self._mean_S
-        self._square_S += ((value_IS - mean_S) ** 2).sum(0) + moved_S**2 * (old * more / self.count)
+        self._square_S += ((value_SI - mean_S[:, None]) ** 2).sum(1) + moved_S**2 * (old * more / self.count)
         self._mean_S += moved_S * (more / self.count)
-        np.minimum(self._least_S, value_IS.min(0), out=self._least_S)
-        np.maximum(self._largest_S, value_IS.max(0), out=self._largest_S)
+        np.minimum(self._least_S, value_SI.min(1), out=self._least_S)
+        np.maximum(self._largest_S, value_SI.max(1), out=self._largest_S)
         bin_I = np.minimum(np.arange(old, self.count) * BINS // self.targets, BINS - 1)
-        np.add.at(self._bin_BS, bin_I, value_IS)
+        begin_b = np.flatnonzero(np.diff(bin_I, prepend=-1))
+        self._bin_BS[bin_I[begin_b]] += np.add.reduceat(value_SI, begin_b, axis=1).T
         self._size_B += np.bincount(bin_I, minlength=BINS)
 
     def fork(self) -> Traces:
