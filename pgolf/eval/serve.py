@@ -44,9 +44,6 @@ def serve(
     return {
         "setup_seconds": setup_seconds,
         "score_seconds": time.perf_counter() - started - setup_seconds,
-        "network_seconds": evaluator.core_share.seconds,
-        "stages_seconds": evaluator.following.seconds,
-        "observing_seconds": evaluator.observing.seconds,
         "core_share": evaluator.core_share.share,
         "parts": {
             "load": load_seconds,
