@@ -50,6 +50,7 @@ from pgolf.eval.sampler import sample_text
 from pgolf.eval.sealed import PATIENCE, SealedScore, final_score, score_sealed
 from pgolf.eval.source import Source
 from pgolf.eval.split import float_evaluation, plain_windows, score_split
+from pgolf.eval.traces import parts_told
 from pgolf.proof.certificate import certify
 from pgolf.proof.context import Context
 from pgolf.proof.profiles import PROFILES
@@ -182,13 +183,6 @@ def fit(recorder: Recorder, trainer: Trainer, resume: Mapping[str, Any] | None =
     _tell_share(recorder, "train", trainer.core_share.share)
     recorder.tell("trained", step=trained.steps, result=trained, memory=peak_memory(recorder.device))
     return trained
-
-
-def _parts(facts: Mapping[str, Any]) -> str:
-    """What an evaluation's time went into; its threads work beside each other, and their seconds add up to more."""
-    names = {"setup": "set-up", "network": "network", "stages": "stages and prices", "observing": "memory and learning"}
-    told = {text: facts.get(f"{name}_seconds") for name, text in names.items()}
-    return ", ".join(f"{text} {seconds:.1f} s" for text, seconds in told.items() if isinstance(seconds, float))
 
 
 # A thread that has work all the time gets less of a core than this only where others want it too.
@@ -369,7 +363,8 @@ def score_final(
             source=source,
             progress=progress,
         )
-    recorder.tell("evaluate", _parts(sealed.facts))
+    parts = parts_told(sealed.facts)
+    recorder.tell("evaluate", ", ".join(f"{part} {seconds:.1f} s" for part, seconds in parts.items()), parts=parts)
     _tell_share(recorder, "evaluate", sealed.facts.get("core_share"))
     target_bytes_N = dataset.sidecar_target_bytes("val", limit)
     score = final_score(terms, stream_N, sealed, limit is not None, target_bytes_N)
