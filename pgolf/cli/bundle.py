@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pgolf.core.command import guarded, home
+from pgolf.core.command import guarded, home, run_folder
 
 
 def add_parser(subparsers: Any) -> None:
@@ -15,7 +15,7 @@ def add_parser(subparsers: Any) -> None:
         help="a finished run as one script, with its artifact, requirements and README",
         description="Writes a self-contained train_gpt.py that trains, and scores the artifact beside it.",
     )
-    parser.add_argument("folder", type=home, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
+    parser.add_argument("folder", type=run_folder, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
     parser.add_argument("out", type=home, metavar="OUT", help="a new or empty folder")
     parser.add_argument(
         "--ascii",

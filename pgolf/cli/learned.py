@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pgolf.core.command import guarded, home
+from pgolf.core.command import guarded, run_folder
 
 
 def add_parser(subparsers: Any) -> None:
@@ -15,7 +15,7 @@ def add_parser(subparsers: Any) -> None:
         help="print what a run has learned of its gates, lanes, skip weights and gains, by layer",
         description="Reads weights.pt of a run, also of one that broke off. --only shows what has a text in its name.",
     )
-    parser.add_argument("folder", type=home, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
+    parser.add_argument("folder", type=run_folder, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
     parser.add_argument("--only", default="", metavar="TEXT", help="such as lanes, q_gain, skip")
     parser.set_defaults(run=guarded("learned", _run))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pgolf.core.command import guarded, home
+from pgolf.core.command import guarded, home, run_folder
 
 
 def add_parser(subparsers: Any) -> None:
@@ -19,7 +19,7 @@ def add_parser(subparsers: Any) -> None:
             "install 'pgolf[plot]'."
         ),
     )
-    parser.add_argument("folder", type=home, metavar="RUN", help="a run folder, runs/<name>/seed=<n>, or a .csv")
+    parser.add_argument("folder", type=run_folder, metavar="RUN", help="a run folder, runs/<name>/seed=<n>, or a .csv")
     parser.add_argument("out", type=home, metavar="OUT", help="the picture: .svg, .png or .pdf")
     parser.set_defaults(run=guarded("plot", _run))
 

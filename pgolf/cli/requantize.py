@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pgolf.core.command import guarded, home
+from pgolf.core.command import guarded, run_folder
 
 
 def add_parser(subparsers: Any) -> None:
@@ -16,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
         description="Takes the words of train.py that concern what comes after training: quant, compressor, eval, "
         "ttt, ngram, mixer and their keys. Commas sweep; stop_after=dev scores dev only, and validation stays closed.",
     )
-    parser.add_argument("folder", type=home, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
+    parser.add_argument("folder", type=run_folder, metavar="RUN", help="a run folder, runs/<name>/seed=<n>")
     parser.add_argument("words", nargs="*", metavar="WORD", help="quant=int6_rtn quant.bits=5 compressor=lzma ...")
     parser.set_defaults(run=guarded("requantize", _run))
 

@@ -78,7 +78,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Differen
     before, after = (dict(_leaves(_read_by_run(cfg), "")) for cfg in (old, new))
     for key in [*before, *(key for key in after if key not in before)]:
         was, now = before.get(key, _MISSING), after.get(key, _MISSING)
-        if was != now and not _one_number(was, now) and not key.startswith(inside):
+        if was != now and not one_number(was, now) and not key.startswith(inside):
             changed.append(Difference(key, was, now))
     return changed
 
@@ -93,11 +93,11 @@ def holds(cfg: Mapping[str, Any], word: str) -> bool:
     except yaml.YAMLError as error:
         raise ConfigError(f"{word!r}: its value cannot be read ({' '.join(str(error).split())})") from error
     found = value_at(cfg, key)
-    return found in (typed, wanted) or (found is not None and _one_number(found, wanted))
+    return found in (typed, wanted) or (found is not None and one_number(found, wanted))
 
 
-def _one_number(one: str, other: str) -> bool:
-    """Whether both are the same number, as 0 and 0.0 are."""
+def one_number(one: str, other: str) -> bool:
+    """Whether both texts are the same number, as 0 and 0.0 are."""
     return _number(one) == _number(other) is not None
 
 

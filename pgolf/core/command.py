@@ -76,3 +76,13 @@ def home(value: str) -> Path:
         return Path(value).expanduser()
     except RuntimeError:  # no such user
         return Path(value)
+
+
+def run_folder(value: str) -> Path:
+    """``value`` as ``home`` has it; of the folder of all seeds, where there is one, that seed's. An argparse type."""
+    place = home(value)
+    seeds = sorted(place.glob("seed=*/"))
+    if len(seeds) > 1:
+        known = ", ".join(seed.name for seed in seeds)
+        raise argparse.ArgumentTypeError(f"{place} holds {known}; name one of them, such as {seeds[0]}")
+    return seeds[0] if seeds else place

@@ -58,12 +58,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Inputs x_context .. x_{stop-1} of a lane; predicts the targets of the positions start .. stop-1."""
+    """Inputs x_context .. x_{stop-1} of a lane; predicts the targets of the positions start .. stop-1. ``plain``: the
+    lane is one that nothing adapts to."""
 
     lane: int
     context: int
     start: int
     stop: int
+    plain: bool = False
 
     @property
     def length(self) -> int:
@@ -184,7 +186,8 @@ class Stage:
     ``score``, where there is one, does the work of both for the price of the token alone: what ``predict`` would have
     written for it, from what the rows before say of it, and then ``learn``. ``price`` does as much where that needs the
     whole rows before it, and writes none. ``after``: a stage right before this one. ``traces``: of signals and needs,
-    those whose course over the stream goes into the record.
+    those whose course over the stream goes into the record. ``seen(state)``: of the token that was learnt last, how
+    often it had followed the context that ``order`` is of, -1 where none was known; makes traces of its own.
     ``learns_from``: what ``learn`` goes by beside the state. ``token``: lane and token alone; ``rows``: the rows and
     signals that it is given as well; ``predict``: also what ``predict`` has left in the state for it at this position.
     But for the last, ``predict`` is left out where nobody wants its row. ``dear_rows``: whole rows cost so much more
@@ -204,6 +207,7 @@ class Stage:
     traces: tuple[str, ...] = ()
     learns_from: LearnsFrom = "predict"
     dear_rows: bool = False
+    seen: Callable[..., int] | None = None
 
 
 def has_price(stage: Stage) -> bool:

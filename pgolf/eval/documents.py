@@ -85,6 +85,6 @@ class DocumentPlan:
         while lanes := [lane for lane in range(first, first + beside) if tape.begin(lane)]:
             while lanes:
                 stop = start + self.stride
-                yield [Span(lane, max(0, stop - self.window), start, stop) for lane in lanes]
+                yield [Span(lane, max(0, stop - self.window), start, stop, tape.plain(lane)) for lane in lanes]
                 lanes, start = [lane for lane in lanes if tape.goes_on(lane)], stop
             first, start = first + beside, 0

@@ -66,6 +66,18 @@ class Evaluator:
         """Whether anything changes with the tokens."""
         return self.network.learns or bool(self.chain)
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What each part has worked so far. Parts work beside each other, and the network in several threads."""
+        of_stages = self.chain.seconds
+        prices = max(self.following.seconds - sum(of_stages.values()), 0.0)  # rows that are coded were not followed
+        return {
+            "network": self.core_share.seconds,
+            **of_stages,
+            "prices": prices,
+            "observe": self.observing.seconds,
+        }
+
     def run(self, coder: Coder, first_tokens: Sequence[int], progress: Progress | None = None) -> Tape:
         """Predict the stream for ``coder``; ``first_tokens`` are those of the lanes, which nobody predicts, or what is
         told of lanes that end with a token. Raises RankLost, RanksDisagree."""
@@ -98,7 +110,7 @@ class Evaluator:
         return twin
 
     def _round(self, blocks: Sequence[Span], tape: Tape, coder: Coder) -> None:
-        self._behind.put(lambda: self.chain.reserve(sum(block.keep for block in blocks)))
+        self._behind.put(lambda: self._reserve(sum(block.keep for block in blocks)))
         ready: list[tuple[Span, ...]] = []
         written: dict[tuple[Span, ...], int] = {}  # rows of these that were handed over one by one
         for group in in_lockstep(blocks):
@@ -115,6 +127,10 @@ class Evaluator:
                 if self.network.replayed:
                     self.network.log_probs(batch, self.chain.wanted)
                 self._observe(batch, tape)
+
+    def _reserve(self, tokens: int) -> None:
+        with self.following.counting():
+            self.chain.reserve(tokens)
 
     def _check(self, group: Sequence[Span], tape: Tape) -> None:
         """Each block goes on where its lane has come to."""

@@ -131,5 +131,6 @@ def settings_passed_on() -> dict[str, str]:
 
 def _copy(folder: Path, to: Path) -> None:
     """The files of a folder and of those in it, as they are; a link stays one, and leads nowhere from a process that
-    may not read its end."""
-    shutil.copytree(folder, to, symlinks=True, dirs_exist_ok=True)
+    may not read its end. Not those that numba is still writing: while the first of several ranks says its plan the
+    others compile, and such a file may be gone, under its own name, before it is copied."""
+    shutil.copytree(folder, to, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.tmp.*"))

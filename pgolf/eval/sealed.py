@@ -215,7 +215,11 @@ class Telling:
             raise Refused("said what its plan is, again")
         targets, said, bits = len(self._tokens_N) - 1, message["lane_starts"], float(message["side_bits"])
         if isinstance(said, Mapping):
-            self._ending = Ending(int(said["token"]), targets, int(said["beside"]), bool(said["longest_first"]))
+            token, beside, longest_first = int(said["token"]), int(said["beside"]), bool(said["longest_first"])
+            within = said.get("within")  # of which counted scripts made before there was such a thing say nothing
+            least, most = map(int, within or (0, 0))
+            how = (least, most) if within is not None else None
+            self._ending = Ending(token, targets, beside, longest_first, how)
             cut = self._ending.cut(self._tokens_N)
             starts, size_L = tuple(cut.start_D.tolist()), cut.size_D
             told, free, side_bits = np.array(cut.told, dtype=np.int64), 0.0, bits + cut.side_bits

@@ -34,6 +34,7 @@ def serve(
     torch.set_num_threads(1)  # batches run side by side instead, order["threads"] of them
     evaluation = evaluation_from(read(Path(order["artifact"])), device=order["device"], overrides=order["overrides"])
     ranks = order.get("group", ONE)
+    load_seconds = time.perf_counter() - started
     evaluation = alter(replace(evaluation, workers=order["threads"], ranks=ranks))
     evaluator = evaluation.evaluator(order["stream_tokens"])
     setup_seconds = time.perf_counter() - started
@@ -43,10 +44,13 @@ def serve(
     return {
         "setup_seconds": setup_seconds,
         "score_seconds": time.perf_counter() - started - setup_seconds,
-        "network_seconds": evaluator.core_share.seconds,
-        "stages_seconds": evaluator.following.seconds,
-        "observing_seconds": evaluator.observing.seconds,
         "core_share": evaluator.core_share.share,
+        "parts": {
+            "load": load_seconds,
+            "compile": evaluator.chain.compile_seconds,
+            "prepare": setup_seconds - load_seconds - evaluator.chain.compile_seconds,
+            **evaluator.seconds,
+        },
         "learns": evaluator.learns,
         "traces": [asdict(trace) for trace in evaluator.chain.traces],
     }

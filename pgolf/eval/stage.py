@@ -10,6 +10,10 @@ and, where no row is wanted, a third may do the work of both for the price of on
     score(state, lane, p_E, in_F, token, out_S) -> p    what the row would have had for the token; then learn it
     price(state, lane, rows_EV, in_F, token, out_S) -> p    the same, where that takes the whole rows before it
 
+Right after a token is learnt, a stage that counts may be asked what it knew of it:
+
+    seen(state) -> c    how often the token had followed the context that ``order`` tells of; -1: none was known
+
 Where nobody wants a row, ``predict`` is left out as well, unless ``learn`` goes on from it: a stage says so by its
 ``learns_from``, which is taken at its word: a test shows of every option that it may be.
 
@@ -27,7 +31,9 @@ Shapes: I positions in the order of prediction, E rows in (the network's first),
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from types import CodeType, FunctionType
@@ -55,12 +61,15 @@ class Chain:
     def __init__(self, stages: Sequence[Stage], offers: Sequence[str], targets: int | None = None) -> None:
         """``targets``: how many there will be, where traces of the signals are wanted."""
         self._stages, self._targets = list(stages), targets
-        self._traces: list[Traces | None] = [None] * len(stages)
+        self._traces: list[dict[str, Traces]] = [{} for _ in stages]
         self._states = [_copied(stage.state) for stage in stages]
+        self._bytes, self._seconds = [_bytes(state) for state in self._states], [0.0] * len(stages)
+        began = time.perf_counter()
         self._kernels = [
-            _compiled(stage.predict, stage.learn, typeof(state))
+            _compiled(stage.predict, stage.learn, stage.seen or _unseen, typeof(state))
             for stage, state in zip(stages, self._states, strict=True)
         ]
+        self.compile_seconds = time.perf_counter() - began
         self._sources, self.wanted = _bound(stages, offers)
         self._read = _read(stages)
         self._buffers: dict[tuple[int, ...], _Buffers] = {}
@@ -84,7 +93,23 @@ class Chain:
         """Make room for so many more tokens."""
         for index, stage in enumerate(self._stages):
             if stage.reserve is not None:
-                self._states[index] = stage.reserve(self._states[index], tokens)
+                with self._counting(index):
+                    old, new = self._states[index], stage.reserve(self._states[index], tokens)
+                self._states[index], self._bytes[index] = new, _bytes((*old, *new))
+
+    @contextmanager
+    def _counting(self, index: int) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._seconds[index] += time.perf_counter() - began
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Of each stage, what it has worked so far; of stages of one name together."""
+        found: dict[str, float] = {}
+        for stage, seconds in zip(self._stages, self._seconds, strict=True):
+            found[stage.name] = found.get(stage.name, 0.0) + seconds
+        return found
 
     def take(
         self, own_IV: np.ndarray, signals: Mapping[str, np.ndarray], lane_I: np.ndarray, token_I: np.ndarray
@@ -97,7 +122,8 @@ class Chain:
         width_n = self._widths(signals)
         shape = *own_IV.shape, *width_n
         if shape not in self._buffers:
-            self._buffers[shape] = _Buffers(self._stages, own_IV.shape, _placed(self._sources, width_n))
+            counts_n = [self._counts(index) for index in range(len(self))]
+            self._buffers[shape] = _Buffers(self._stages, own_IV.shape, _placed(self._sources, width_n), counts_n)
         self._now = now = self._buffers[shape]
         now.rows_SIEV[:1] = [np.ascontiguousarray(own_IV)[:, None]]
         for rows_IEV in now.rows_SIEV[1:]:
@@ -121,8 +147,10 @@ class Chain:
         stop = min(known + 1, len(now.lane_I))
         rows_IEV, in_IF, out_IS = now.rows_SIEV[index], now.in_SIF[index], now.out_SIS[index]
         to_IEV, e = (now.rows_SIEV[index + 1], index + 1) if index + 1 < len(self) else (now.row_IV[:, None], 0)
-        drive, _ = self._kernels[index]
-        drive(self._states[index], now.lane_I, rows_IEV, in_IF, now.token_I, to_IEV, e, out_IS, begin, known, all_rows)
+        drive, state, met_I = self._kernels[index][0], self._states[index], now.met_SI[index]
+        with self._counting(index):
+            drive(state, now.lane_I, rows_IEV, in_IF, now.token_I, to_IEV, e, out_IS, met_I, begin, known, all_rows)
+        self._note(index, met_I[max(begin - 1, 0) : min(known, len(now.lane_I) - 1)])
         first = begin if all_rows else known
         if first >= stop:
             return
@@ -131,6 +159,26 @@ class Chain:
         for column in range(out_IS.shape[1]):
             self._pass_on(index, column, _wide(out_IS[first:stop, column]), first, stop)
         self._trace(index, out_IS[first:stop], in_IF[first:stop], now.place_SF[index])
+        if self._counts(index):
+            off_I = np.abs(to_IEV[first:stop, e].sum(-1) - 1)
+            self._add(index, "off", ("off",), off_I[:, None])
+
+    def _counts(self, index: int) -> bool:
+        """Whether what the stage knew of each token is traced."""
+        return self._targets is not None and self._stages[index].seen is not None
+
+    def _note(self, index: int, met_I: np.ndarray) -> None:
+        """What the stage knew of the tokens that it has just learnt, and the millions of bytes that its state takes."""
+        if len(met_I):
+            value_IS = np.stack([met_I >= 0, met_I > 0, np.full(len(met_I), self._bytes[index] / 1e6)], axis=1)
+            self._add(index, "met", ("hit", "target_hit", "mb"), value_IS)
+
+    def _add(self, index: int, kind: str, names: Sequence[str], value_IS: np.ndarray) -> None:
+        of_stage, name, targets = self._traces[index], self._stages[index].name, self._targets
+        assert targets is not None
+        if kind not in of_stage:
+            of_stage[kind] = Traces([f"{name}.{what}" for what in names], targets)
+        of_stage[kind].add(value_IS)
 
     def _trace(self, index: int, out_IS: np.ndarray, in_IF: np.ndarray, place_F: Sequence[slice]) -> None:
         """Note what the stage wrote and read."""
@@ -140,17 +188,14 @@ class Chain:
         column = {name: out_IS[:, s, None] for s, name in enumerate(stage.signals)}
         column = {name: in_IF[:, place] for name, place in zip(stage.needs, place_F, strict=True)} | column
         told = {name: column[name] for name in stage.traces}
-        traces = self._traces[index]
-        if traces is None:
-            wide = {name: value_IW.shape[1] for name, value_IW in told.items()}
-            names = [f"{name}_{w}" if wide[name] > 1 else name for name in told for w in range(wide[name])]
-            traces = self._traces[index] = Traces([f"{stage.name}.{name}" for name in names], self._targets)
-        traces.add(np.concatenate(list(told.values()), axis=1))
+        wide = {name: value_IW.shape[1] for name, value_IW in told.items()}
+        names = [f"{name}_{w}" if wide[name] > 1 else name for name in told for w in range(wide[name])]
+        self._add(index, "signals", names, np.concatenate(list(told.values()), axis=1))
 
     @property
     def traces(self) -> tuple[SignalTrace, ...]:
         """Of what was driven so far."""
-        return tuple(trace for traces in self._traces if traces is not None for trace in traces.found())
+        return tuple(trace for of_stage in self._traces for traces in of_stage.values() for trace in traces.found())
 
     def finish(self, count: int | None = None) -> None:
         """Learn the last token; ``count``: of so many positions, where the others are not to come after all."""
@@ -160,9 +205,13 @@ class Chain:
     def _finish(self, index: int, count: int | None = None) -> None:
         now = self._now
         assert now is not None
-        last, learn = (len(now.lane_I) if count is None else count) - 1, self._kernels[index][1]
-        in_F = now.in_SIF[index][last]
-        learn(self._states[index], now.lane_I[last], now.rows_SIEV[index][last], in_F, now.token_I[last])
+        last, (_, learn, seen) = (len(now.lane_I) if count is None else count) - 1, self._kernels[index]
+        in_F, state, met_I = now.in_SIF[index][last], self._states[index], now.met_SI[index]
+        with self._counting(index):
+            learn(state, now.lane_I[last], now.rows_SIEV[index][last], in_F, now.token_I[last])
+        if self._counts(index):
+            met_I[last] = seen(state)
+            self._note(index, met_I[last : last + 1])
 
     @property
     def row_IV(self) -> np.ndarray:
@@ -191,8 +240,11 @@ class Chain:
             in_IF = np.concatenate([np.zeros((len(own), 0), dtype=np.float32), *given], axis=1, dtype=np.float32)
             p_I, out_IS = p_IE[:, index + 1], np.zeros((len(own), len(stage.signals)), dtype=np.float32)
             assert stage.score is not None
-            drive = _compiled_score(stage.score, typeof(state))
-            p_I[:] = drive(state, lane_I, np.ascontiguousarray(p_IE[:, : index + 1]), in_IF, token_I, out_IS)
+            met_I = np.zeros(len(own) if self._counts(index) else 0, dtype=np.int64)
+            with self._counting(index):
+                drive = _compiled_score(stage.score, stage.seen or _unseen, typeof(state))
+                p_I[:] = drive(state, lane_I, np.ascontiguousarray(p_IE[:, : index + 1]), in_IF, token_I, out_IS, met_I)
+            self._note(index, met_I)
             self._trace(index, out_IS, in_IF, _beside([value_IW.shape[1] for value_IW in given]))
             told |= {(index, column): _wide(out_IS[:, column]) for column in range(out_IS.shape[1])}
         return p_IE[:, -1].copy()
@@ -219,9 +271,12 @@ class Chain:
             self._drive(index, 0, len(token_I))
             self._finish(index)
         p_IE[:, : last + 1] = now.rows_SIEV[last][np.arange(len(token_I)), :, token_I]
-        drive = _compiled_score(stage.price, typeof(state), True)
-        p_IE[:, last + 1] = drive(state, lane_I, now.rows_SIEV[last], now.in_SIF[last], token_I, now.out_SIS[last])
-        self._trace(last, now.out_SIS[last], now.in_SIF[last], now.place_SF[last])
+        in_IF, out_IS, met_I = now.in_SIF[last], now.out_SIS[last], now.met_SI[last]
+        with self._counting(last):
+            drive = _compiled_score(stage.price, stage.seen or _unseen, typeof(state), True)
+            p_IE[:, last + 1] = drive(state, lane_I, now.rows_SIEV[last], in_IF, token_I, out_IS, met_I)
+        self._note(last, met_I)
+        self._trace(last, out_IS, in_IF, now.place_SF[last])
         columns = ((index, column) for index in range(last + 1) for column in range(now.out_SIS[index].shape[1]))
         return {(index, column): _wide(now.out_SIS[index][:, column]) for index, column in columns}
 
@@ -229,7 +284,8 @@ class Chain:
         twin = object.__new__(Chain)
         twin.__dict__.update(self.__dict__)
         twin._states = [_copied(state) for state in self._states]
-        twin._traces = [None if traces is None else traces.fork() for traces in self._traces]
+        twin._traces = [{kind: traces.fork() for kind, traces in of_stage.items()} for of_stage in self._traces]
+        twin._bytes, twin._seconds = [*self._bytes], [*self._seconds]
         twin._buffers, twin._now = {}, None
         return twin
 
@@ -272,6 +328,11 @@ def _copied(state: Any) -> Any:
     return type(state)(*(array.copy() for array in state))
 
 
+def _bytes(arrays: Sequence[np.ndarray]) -> int:
+    """Of different arrays."""
+    return sum({id(array): array.nbytes for array in arrays}.values())
+
+
 class _Buffers:
     """What the stages read and write for I positions; kept, since fresh memory costs as much as the work in it.
 
@@ -279,7 +340,13 @@ class _Buffers:
     The first one's are the network's as they come. A stage writes into the next one's, the last into ``row_IV``.
     """
 
-    def __init__(self, stages: Sequence[Stage], shape: tuple[int, ...], place_SF: Sequence[Sequence[slice]]) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        shape: tuple[int, ...],
+        place_SF: Sequence[Sequence[slice]],
+        counts_n: Sequence[bool],
+    ) -> None:
         size, vocab_size = shape
         shapes = [(size, 1 + index, vocab_size) if index else (0, 1, vocab_size) for index in range(len(stages))]
         self.rows_SIEV = [np.empty(shape, dtype=np.float32) for shape in shapes]
@@ -288,6 +355,7 @@ class _Buffers:
         widths = [places[-1].stop if places else 0 for places in place_SF]
         self.in_SIF = [np.zeros((size, width), dtype=np.float32) for width in widths]
         self.out_SIS = [np.zeros((size, len(stage.signals)), dtype=np.float32) for stage in stages]
+        self.met_SI = [np.zeros(size if counts else 0, dtype=np.int64) for counts in counts_n]
         self.lane_I = self.token_I = np.zeros(size, dtype=np.int64)
 
 
@@ -314,9 +382,13 @@ def _bound(stages: Sequence[Stage], offers: Sequence[str]) -> tuple[list[list[tu
     return sources, wanted
 
 
-def _drive_plain(predict, learn, state, lane_I, rows_IEV, in_IF, token_I, to_IEV, e, out_IS, begin, known, all_rows):
+def _drive_plain(
+    predict, learn, seen, state, lane_I, rows_IEV, in_IF, token_I, to_IEV, e, out_IS, met_I, begin, known, all_rows
+):
     if begin > 0:
         learn(state, lane_I[begin - 1], rows_IEV[begin - 1], in_IF[begin - 1], token_I[begin - 1])
+        if len(met_I):
+            met_I[begin - 1] = seen(state)
     for i in range(begin, len(lane_I)):
         if all_rows or i >= known:
             predict(state, lane_I[i], rows_IEV[i], in_IF[i], to_IEV[i, e], out_IS[i])
@@ -324,44 +396,70 @@ def _drive_plain(predict, learn, state, lane_I, rows_IEV, in_IF, token_I, to_IEV
             return  # the token of this row is still to come
         if i + 1 < len(lane_I):
             learn(state, lane_I[i], rows_IEV[i], in_IF[i], token_I[i])
+            if len(met_I):
+                met_I[i] = seen(state)
 
 
-def _score_plain(score, state, lane_I, p_IE, in_IF, token_I, out_IS):
+def _score_plain(score, seen, state, lane_I, p_IE, in_IF, token_I, out_IS, met_I):
     p_I = np.empty(len(lane_I), dtype=np.float32)
     for i in range(len(lane_I)):
         p_I[i] = score(state, lane_I[i], p_IE[i], in_IF[i], token_I[i], out_IS[i])
+        if len(met_I):
+            met_I[i] = seen(state)
     return p_I
 
 
+def _unseen(state):
+    return -1
+
+
 @cache
-def _compiled(predict: Callable[..., None], learn: Callable[..., None], state: Any) -> tuple[Any, Any]:
-    """(drive, learn) for these kernels and this type of state."""
+def _compiled(
+    predict: Callable[..., None], learn: Callable[..., None], seen: Callable[..., int], state: Any
+) -> tuple[Any, Any, Any]:
+    """(drive, learn, seen) for these kernels and this type of state."""
     if not isinstance(kernel(_nothing), Dispatcher):  # the compiler is switched off
-        return lambda *rest: _drive_plain(predict, learn, *rest), learn
+        return lambda *rest: _drive_plain(predict, learn, seen, *rest), learn, seen
     line, lines, blocks, number = types.float32[::1], types.float32[:, ::1], types.float32[:, :, ::1], types.int64
     told = types.void(state, number, lines, line, line, line)
     taught = types.void(state, number, lines, line, number)
     driven = types.void(
-        types.FunctionType(told), types.FunctionType(taught),
-        state, types.int64[::1], blocks, lines, types.int64[::1], blocks, number, lines, number, number,
-        types.boolean,
+        types.FunctionType(told), types.FunctionType(taught), types.FunctionType(number(state)),
+        state, types.int64[::1], blocks, lines, types.int64[::1], blocks, number, lines, types.int64[::1],
+        number, number, types.boolean,
     )  # fmt: skip
-    predicts, learns = kernel(predict, told), kernel(learn, taught)
+    predicts, learns, sees = kernel(predict, told), kernel(learn, taught), _seeing(seen, state)
     drive = kernel(_named(_drive_plain, state), driven)
-    return lambda *rest: drive(predicts, learns, *rest), learns
+    return lambda *rest: drive(predicts, learns, sees, *rest), learns, sees
 
 
 @cache
-def _compiled_score(score: Callable[..., float], state: Any, from_rows: bool = False) -> Any:
+def _compiled_score(score: Callable[..., float], seen: Callable[..., int], state: Any, from_rows: bool = False) -> Any:
     """What drives ``score``, or ``price`` ``from_rows``, with this type of state; returns the probabilities."""
     if not isinstance(kernel(_nothing), Dispatcher):
-        return lambda *rest: _score_plain(score, *rest)
+        return lambda *rest: _score_plain(score, seen, *rest)
     line, lines, blocks, number = types.float32[::1], types.float32[:, ::1], types.float32[:, :, ::1], types.int64
     before, all_before = (lines, blocks) if from_rows else (line, lines)
-    priced = types.float32(state, number, before, line, number, line)
-    driven = line(types.FunctionType(priced), state, types.int64[::1], all_before, lines, types.int64[::1], lines)
-    scores, drive = kernel(score, priced), kernel(_named(_score_plain, state), driven)
-    return lambda *rest: drive(scores, *rest)
+    priced, whole = types.float32(state, number, before, line, number, line), types.int64[::1]
+    driven = line(
+        types.FunctionType(priced),
+        types.FunctionType(number(state)),
+        state,
+        whole,
+        all_before,
+        lines,
+        whole,
+        lines,
+        whole,
+    )
+    scores, sees = kernel(score, priced), _seeing(seen, state)
+    drive = kernel(_named(_score_plain, state), driven)
+    return lambda *rest: drive(scores, sees, *rest)
+
+
+@cache
+def _seeing(seen: Callable[..., int], state: Any) -> Any:
+    return kernel(_named(seen, state), types.int64(state))
 
 
 def _named(function: Any, state: Any) -> FunctionType:

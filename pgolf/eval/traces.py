@@ -45,17 +45,19 @@ class Traces:
         """What waits."""
         if not self._waits:
             return
-        value_IS, old, more = np.concatenate(self._waiting).astype(np.float64), self.count, self._waits
+        old, more = self.count, self._waits
+        value_SI = np.ascontiguousarray(np.concatenate(self._waiting).T, dtype=np.float64)
         self._waiting, self._waits = [], 0
         self.count += more
-        mean_S = value_IS.mean(0)
+        mean_S = value_SI.mean(1)
         moved_S = mean_S - self._mean_S
-        self._square_S += ((value_IS - mean_S) ** 2).sum(0) + moved_S**2 * (old * more / self.count)
+        self._square_S += ((value_SI - mean_S[:, None]) ** 2).sum(1) + moved_S**2 * (old * more / self.count)
         self._mean_S += moved_S * (more / self.count)
-        np.minimum(self._least_S, value_IS.min(0), out=self._least_S)
-        np.maximum(self._largest_S, value_IS.max(0), out=self._largest_S)
+        np.minimum(self._least_S, value_SI.min(1), out=self._least_S)
+        np.maximum(self._largest_S, value_SI.max(1), out=self._largest_S)
         bin_I = np.minimum(np.arange(old, self.count) * BINS // self.targets, BINS - 1)
-        np.add.at(self._bin_BS, bin_I, value_IS)
+        begin_b = np.flatnonzero(np.diff(bin_I, prepend=-1))
+        self._bin_BS[bin_I[begin_b]] += np.add.reduceat(value_SI, begin_b, axis=1).T
         self._size_B += np.bincount(bin_I, minlength=BINS)
 
     def fork(self) -> Traces:
@@ -92,13 +94,29 @@ def traces_told(facts: Mapping[str, Any]) -> tuple[SignalTrace, ...]:
         raise UserError(f"the sealed process told traces that are none: {error}") from error
 
 
+def parts_told(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds of each part of a sealed process's work, by its ``facts``. Raises UserError for what is none."""
+    try:
+        found = {_name(name): float(seconds) for name, seconds in facts.get("parts", {}).items()}
+        if not all(0 <= seconds < math.inf for seconds in found.values()):
+            raise ValueError(f"{found} are no seconds")
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"the sealed process told seconds that are none: {error}") from error
+    return found
+
+
+def _name(told: Any) -> str:
+    """It is shown on a terminal, beside the verdict."""
+    name = str(told)
+    if not name.isprintable() or len(name) > MOST_LETTERS:
+        raise ValueError(f"a name of {len(name)} characters, or such as move a cursor: {name[:MOST_LETTERS]!r}")
+    return name
+
+
 def _read(told: Mapping[str, Any]) -> SignalTrace:
     numbers = {name: float(told[name]) for name in ("mean", "deviation", "least", "largest")}
     curve = tuple(None if value is None else float(value) for value in told["curve"])
     known = [value for value in curve if value is not None]
     if len(curve) != BINS or not all(map(math.isfinite, [*numbers.values(), *known])):
         raise ValueError(f"{told['name']!r} has a curve of {len(curve)} numbers, or such as are infinite")
-    name = str(told["name"])
-    if not name.isprintable() or len(name) > MOST_LETTERS:  # it is shown on a terminal, beside the verdict
-        raise ValueError(f"a name of {len(name)} characters, or such as move a cursor: {name[:MOST_LETTERS]!r}")
-    return SignalTrace(name=name, count=int(told["count"]), curve=curve, **numbers)
+    return SignalTrace(name=_name(told["name"]), count=int(told["count"]), curve=curve, **numbers)

@@ -38,7 +38,8 @@ class BucketedWeights(NamedTuple):
 
 
 @register_jitable
-def _bucket(edge_FM, buckets_F, in_F):
+def bucket_of(edge_FM, buckets_F, in_F):
+    """Where each signal lies between its edges, as one number."""
     bucket = np.int64(0)
     for f in range(len(buckets_F)):
         place = 0
@@ -57,15 +58,32 @@ def _sum(logit_E):
 
 
 @register_jitable
-def _teach(logit_E, p_E, rate):
-    """One step of gradient ascent on the logarithm of what the mixture gives to what came."""
+def totals(logit_E, p_E):
+    """(the sum of the weights before they are divided by it, what the mixture gives to what came)."""
     total, mixed = _sum(logit_E), 0.0
     for e in range(len(logit_E)):
         mixed += math.exp(logit_E[e]) * np.float64(p_E[e])
-    mixed /= total
+    return total, mixed / total
+
+
+@register_jitable
+def step(logit, p, rate, total, mixed):
+    """Of an expert's logit."""
+    return rate * (math.exp(logit) / total) * (np.float64(p) / mixed - 1.0)
+
+
+@register_jitable
+def stepped(logit, by):
+    """Where no weight comes to nothing."""
+    return min(max(logit + by, -MOST_LOGIT), MOST_LOGIT)
+
+
+@register_jitable
+def _teach(logit_E, p_E, rate):
+    """One step of gradient ascent on the logarithm of what the mixture gives to what came."""
+    total, mixed = totals(logit_E, p_E)
     for e in range(1, len(logit_E)):
-        step = rate * (math.exp(logit_E[e]) / total) * (np.float64(p_E[e]) / mixed - 1.0)
-        logit_E[e] = min(max(logit_E[e] + step, -MOST_LOGIT), MOST_LOGIT)
+        logit_E[e] = stepped(logit_E[e], step(logit_E[e], p_E[e], rate, total, mixed))
 
 
 @register_jitable
@@ -74,9 +92,9 @@ def _tell(logit_E, total, out_S):
         out_S[e] = math.exp(logit_E[e]) / total
 
 
-def predict(state, lane, rows_EV, in_F, row_V, out_S):
-    """The mixture by the weights of this bucket, and these."""
-    logit_E = state.logit_BE[_bucket(state.edge_FM, state.buckets_F, in_F)]
+@register_jitable
+def mix(logit_E, rows_EV, row_V, out_S):
+    """The mixture by these logits, and its weights."""
     total = _sum(logit_E)
     _tell(logit_E, total, out_S)
     weight = np.float32(1.0 / total)
@@ -88,20 +106,32 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
             row_V[v] += weight * rows_EV[e, v]
 
 
-def learn(state, lane, rows_EV, in_F, token):
-    """Move the weights that were used towards those who expected the token."""
-    logit_E = state.logit_BE[_bucket(state.edge_FM, state.buckets_F, in_F)]
-    _teach(logit_E, rows_EV[:, token], state.rate_1[0])
-
-
-def score(state, lane, p_E, in_F, token, out_S):
-    """The token's entry of the row, to the bit, without the row; then learn it."""
-    logit_E = state.logit_BE[_bucket(state.edge_FM, state.buckets_F, in_F)]
+@register_jitable
+def mixed_price(logit_E, p_E, out_S):
+    """The token's entry of the mixture, to the bit, and the weights."""
     total = _sum(logit_E)
     _tell(logit_E, total, out_S)
     p = np.float32(1.0 / total) * p_E[0]
     for e in range(1, len(logit_E)):
         p += np.float32(math.exp(logit_E[e]) / total) * p_E[e]
+    return p
+
+
+def predict(state, lane, rows_EV, in_F, row_V, out_S):
+    """The mixture by the weights of this bucket, and these."""
+    mix(state.logit_BE[bucket_of(state.edge_FM, state.buckets_F, in_F)], rows_EV, row_V, out_S)
+
+
+def learn(state, lane, rows_EV, in_F, token):
+    """Move the weights that were used towards those who expected the token."""
+    logit_E = state.logit_BE[bucket_of(state.edge_FM, state.buckets_F, in_F)]
+    _teach(logit_E, rows_EV[:, token], state.rate_1[0])
+
+
+def score(state, lane, p_E, in_F, token, out_S):
+    """The token's entry of the row, to the bit, without the row; then learn it."""
+    logit_E = state.logit_BE[bucket_of(state.edge_FM, state.buckets_F, in_F)]
+    p = mixed_price(logit_E, p_E, out_S)
     _teach(logit_E, p_E, state.rate_1[0])
     return p
 

@@ -47,6 +47,7 @@ from pgolf.ngram.trie import (
     follow,
     learn,
     look,
+    seen,
     tell,
 )
 
@@ -138,4 +139,5 @@ class Routed:
             reserve=reserve,
             traces=traces,
             learns_from="token",
+            seen=seen,
         )

@@ -52,7 +52,7 @@ GATE, FLOOR = range(2)  # of an order's own numbers: its place among the gates, 
 def _context(state, lane, k):
     """(hash, count) of order k's context, a count of 0 where it is not to be asked."""
     given_9 = state.given_9
-    if state.own_KX[k, GATE] > 0 and state.size_2[COUNTED] >= given_9[START]:
+    if state.own_KX[k, GATE] > 0 and state.size_3[COUNTED] >= given_9[START]:
         hashed = context_hash(state.past_LT[lane], given_9[SHORTEST] + k - 1, state.by_P, given_9)
         if hashed >= 0:
             count = np.int64(state.context_KB[k, hashed & ((1 << given_9[BITS]) - 1)])

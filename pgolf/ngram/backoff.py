@@ -34,6 +34,7 @@ from pgolf.ngram.trie import (
     learn,
     look,
     price,
+    seen,
     spread,
     tell,
 )
@@ -85,4 +86,8 @@ class Backoff:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts, or not all and some are packed."""
         own_KX = [[self.discount]] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, packed=facts.packed)
-        return (Stage("backoff", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),)
+        return (
+            Stage(
+                "backoff", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token", seen=seen
+            ),
+        )

@@ -26,7 +26,7 @@ from pgolf.core.prediction import Facts
 MOST_ORDER = 16
 LEAST = np.float32(1e-30)  # of a row's entry
 
-WAITING, COUNTED = range(2)
+WAITING, COUNTED, MET = range(3)
 SHORTEST, BITS, POLYNOMIAL, STRADDLES, START, VOCABULARY, RANKS, TURN, TARGETS = range(9)
 
 
@@ -36,7 +36,7 @@ class HashedCounters(NamedTuple):
     waiting_CK2: np.ndarray  # int32: the buckets of context and pair that are to be counted, -1: none
     past_LT: np.ndarray  # int64: the lane's last tokens, the newest last; -1: none
     fresh_L: np.ndarray  # int64: how many of them this chunk has
-    size_2: np.ndarray  # int64: how many tokens are WAITING, COUNTED
+    size_3: np.ndarray  # int64: how many tokens are WAITING, COUNTED; MET: see ``seen``
     least_K: np.ndarray  # int64: of a context's count, to be taken for seen
     own_KX: np.ndarray  # float64: what the technique alone knows
     by_P: np.ndarray  # int64: what tokens are multiplied with
@@ -78,30 +78,50 @@ def table(place, k, orders, given_9):
 @register_jitable
 def table_now(state, k):
     """That of the token to come."""
-    return table(state.size_2[WAITING] + state.size_2[COUNTED], k, len(state.least_K), state.given_9)
+    return table(state.size_3[WAITING] + state.size_3[COUNTED], k, len(state.least_K), state.given_9)
 
 
 @register_jitable
-def decided(state, lane, out_S):
-    """(place of the order that decides or -1: none does, its hash, its count)."""
+def _decides(state, lane):
     given_9 = state.given_9
-    out_S[0], out_S[1], out_S[2] = 1, 0, 0
-    if state.size_2[COUNTED] >= given_9[START]:
+    if state.size_3[COUNTED] >= given_9[START]:
         for k in range(len(state.least_K) - 1, -1, -1):
             order = given_9[SHORTEST] + k
             hashed = context_hash(state.past_LT[lane], order - 1, state.by_P, given_9)
             if hashed >= 0:
                 count = np.int64(state.context_KB[table_now(state, k), hashed & ((1 << given_9[BITS]) - 1)])
                 if count >= state.least_K[k]:
-                    out_S[0], out_S[1] = order, count
                     return np.int64(k), hashed, count
     return np.int64(-1), np.int64(-1), np.int64(0)
 
 
 @register_jitable
+def decided(state, lane, out_S):
+    """(place of the order that decides or -1: none does, its hash, its count)."""
+    k, hashed, count = _decides(state, lane)
+    out_S[0], out_S[1], out_S[2] = (state.given_9[SHORTEST] + k if k >= 0 else 1), count, 0
+    return k, hashed, count
+
+
+@register_jitable
+def note(state, k, hashed, token):
+    """For ``seen``; ``k``: what has ``decided``."""
+    met = np.int64(-1)
+    if k >= 0:
+        bucket = pair_bucket(hashed, state.given_9[SHORTEST] + k - 1, token, state.by_P, state.given_9)
+        met = np.int64(state.pair_KB[table_now(state, k), bucket])
+    state.size_3[MET] = met
+
+
+def seen(state):
+    """See ``Stage``, of the context that decides, strangers in its bucket among its tokens."""
+    return state.size_3[MET]
+
+
+@register_jitable
 def count_in_chunks(state, lane, token):
     """Note the token's buckets, and count all that wait when the chunk is full, or its rank has no more."""
-    given_9, past_T, waiting = state.given_9, state.past_LT[lane], state.size_2[WAITING]
+    given_9, past_T, waiting = state.given_9, state.past_LT[lane], state.size_3[WAITING]
     for k in range(len(state.least_K)):
         length = given_9[SHORTEST] + k - 1
         hashed = context_hash(past_T, length, state.by_P, given_9)
@@ -114,23 +134,25 @@ def count_in_chunks(state, lane, token):
         past_T[t] = past_T[t + 1]
     past_T[len(past_T) - 1] = token
     state.fresh_L[lane] += 1
-    state.size_2[WAITING] += 1
-    counted, orders = state.size_2[COUNTED], len(state.least_K)
+    state.size_3[WAITING] += 1
+    counted, orders = state.size_3[COUNTED], len(state.least_K)
     last = table(counted + waiting, 0, orders, given_9) != table_now(state, 0) and given_9[TURN] == 0
-    if state.size_2[WAITING] == len(state.waiting_CK2) or last:
+    if state.size_3[WAITING] == len(state.waiting_CK2) or last:
         for c in range(waiting + 1):
             for k in range(orders):
                 if state.waiting_CK2[c, k, 0] >= 0:
                     at = table(counted + c, k, orders, given_9)
                     state.context_KB[at, state.waiting_CK2[c, k, 0]] += 1
                     state.pair_KB[at, state.waiting_CK2[c, k, 1]] += 1
-        state.size_2[COUNTED] += waiting + 1
-        state.size_2[WAITING] = 0
+        state.size_3[COUNTED] += waiting + 1
+        state.size_3[WAITING] = 0
         state.fresh_L[:] = 0
 
 
 def learn(state, lane, rows_EV, in_F, token):
     """Count the token with its chunk."""
+    k, hashed, _ = _decides(state, lane)
+    note(state, k, hashed, token)
     count_in_chunks(state, lane, token)
 
 
@@ -218,7 +240,7 @@ class Counters:
             np.zeros((waiting, self.orders, 2), dtype=np.int32),
             np.full((facts.lanes, self.max_order - 1), -1, dtype=np.int64),
             np.zeros(facts.lanes, dtype=np.int64),
-            np.zeros(2, dtype=np.int64),
+            np.array([0, 0, -1], dtype=np.int64),
             np.array(least, dtype=np.int64),
             np.array(own_KX, dtype=np.float64),
             np.array(by, dtype=np.int64),

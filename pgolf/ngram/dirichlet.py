@@ -33,6 +33,7 @@ from pgolf.ngram.trie import (
     learn,
     look,
     price,
+    seen,
     spread,
     tell,
 )
@@ -82,4 +83,16 @@ class Dirichlet:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts, or not all and some are packed."""
         own_KX = [[1.0]] * (self.min_order - 2) + [[beta] for beta in self.betas]
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, packed=facts.packed)
-        return (Stage("dirichlet", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),)
+        return (
+            Stage(
+                "dirichlet",
+                predict,
+                learn,
+                state,
+                SIGNALS,
+                score=score,
+                reserve=reserve,
+                learns_from="token",
+                seen=seen,
+            ),
+        )

@@ -35,8 +35,10 @@ from pgolf.ngram.counters import (
     count_in_chunks,
     decided,
     learn,
+    note,
     pair_bucket,
     reserve,
+    seen,
     table_now,
 )
 
@@ -73,6 +75,7 @@ def score(state, lane, p_E, in_F, token, out_S):
     else:
         bucket = pair_bucket(hashed, state.given_9[SHORTEST] + k - 1, token, state.by_P, state.given_9)
         p = _ratio(state.pair_KB[table_now(state, k), bucket], count, state.own_KX[0, CLIPPED] > 0)
+    note(state, k, hashed, token)
     count_in_chunks(state, lane, token)
     return p
 
@@ -123,4 +126,8 @@ class Hashed:
         """One expert."""
         state = self.counters.state(facts, [self._own_X] * self.counters.orders)
         signals = ("order", "total", "distinct")
-        return (Stage("hashed", predict, learn, state, signals, score=score, reserve=reserve, learns_from="token"),)
+        return (
+            Stage(
+                "hashed", predict, learn, state, signals, score=score, reserve=reserve, learns_from="token", seen=seen
+            ),
+        )

@@ -30,8 +30,10 @@ from pgolf.ngram.counters import (
     context_hash,
     count_in_chunks,
     learn,
+    note,
     pair_bucket,
     reserve,
+    seen,
 )
 from pgolf.ngram.trie import check_betas
 
@@ -69,12 +71,14 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's claim, to the bit, without the row; then count it."""
     out_S[0], out_S[1], out_S[2] = 1, 0, 0
-    p = p_E[0]
+    p, longest, longest_hash = p_E[0], -1, np.int64(-1)
     for k in range(len(state.least_K)):
         hashed, count = _seen(state, lane, k)
         if count > 0:
+            longest, longest_hash = k, hashed
             out_S[0], out_S[1] = state.given_9[SHORTEST] + k, count
             p = max(_step(state, k, hashed, count, token, p), LEAST)
+    note(state, longest, longest_hash, token)
     count_in_chunks(state, lane, token)
     return p
 
@@ -118,6 +122,14 @@ class HashedDirichlet:
         signals = ("order", "total", "distinct")
         return (
             Stage(
-                "hashed_dirichlet", predict, learn, state, signals, score=score, reserve=reserve, learns_from="token"
+                "hashed_dirichlet",
+                predict,
+                learn,
+                state,
+                signals,
+                score=score,
+                reserve=reserve,
+                learns_from="token",
+                seen=seen,
             ),
         )

@@ -20,7 +20,7 @@ import numpy as np
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
-from pgolf.ngram.counters import LEAST, MOST_ORDER, SHORTEST, Counters, decided, learn, pair_bucket, reserve
+from pgolf.ngram.counters import LEAST, MOST_ORDER, SHORTEST, Counters, decided, learn, pair_bucket, reserve, seen
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
@@ -86,5 +86,6 @@ class HashedGathered:
                 ("order", "total", "distinct"),
                 reserve=reserve,
                 learns_from="token",
+                seen=seen,
             ),
         )

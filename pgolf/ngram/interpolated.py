@@ -35,6 +35,7 @@ from pgolf.ngram.trie import (
     follow,
     look,
     price,
+    seen,
     spread,
     tell,
 )
@@ -129,5 +130,15 @@ class Interpolated:
         own_KX = [[self.prior_share * self.prior_weight, self.prior_weight] * BUCKETS] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
         return (
-            Stage("interpolated", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="rows"),
+            Stage(
+                "interpolated",
+                predict,
+                learn,
+                state,
+                SIGNALS,
+                score=score,
+                reserve=reserve,
+                learns_from="rows",
+                seen=seen,
+            ),
         )

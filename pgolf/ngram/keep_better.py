@@ -36,6 +36,7 @@ from pgolf.ngram.trie import (
     empty_trie,
     learn,
     look,
+    met,
 )
 
 ALPHA, MIN_TOTAL, SURE = range(3)
@@ -63,6 +64,11 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
                 entry = entry_E4[entry, NEXT]
 
 
+def seen(state):
+    """See ``Stage``, of the longest context that may speak."""
+    return met(state, state.own_KX[0, MIN_TOTAL])
+
+
 class KeepBetter:
     """See the module."""
 
@@ -87,4 +93,4 @@ class KeepBetter:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts at all."""
         own_KX = [self._own_X] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
-        return (Stage("keep_better", predict, learn, state, SIGNALS, reserve=reserve, learns_from="token"),)
+        return (Stage("keep_better", predict, learn, state, SIGNALS, reserve=reserve, learns_from="token", seen=seen),)

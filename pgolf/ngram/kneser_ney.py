@@ -42,6 +42,7 @@ from pgolf.ngram.trie import (
     follow,
     look,
     price,
+    seen,
     spread,
     tell,
 )
@@ -129,4 +130,16 @@ class KneserNey:
         own_KX = [[self.discount]] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, columns=BEFORE + 1)
         state.part_K6[:-1, WHICH] = BEFORE
-        return (Stage("kneser_ney", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),)
+        return (
+            Stage(
+                "kneser_ney",
+                predict,
+                learn,
+                state,
+                SIGNALS,
+                score=score,
+                reserve=reserve,
+                learns_from="token",
+                seen=seen,
+            ),
+        )

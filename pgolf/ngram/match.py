@@ -30,7 +30,7 @@ GROWTH = 1.5  # of the past, when it is full
 TOKEN, BEFORE, AFTER = range(3)  # of a token learnt: positions of its lane's last and next, -1: none (yet)
 PLACE, LENGTH = range(2)  # of a lane's match; PLACE -1: none
 HAD, USED = range(2)
-SHORTEST, LONGEST, LEARNT = range(3)
+SHORTEST, LONGEST, LEARNT, MET = range(4)  # MET: see ``seen``
 
 
 class MatchModel(NamedTuple):
@@ -39,7 +39,7 @@ class MatchModel(NamedTuple):
     end_L: np.ndarray  # int64: position of the lane's last token, -1: none
     match_L2: np.ndarray  # int64
     tally_B2: np.ndarray  # float64: how often the match HAD the token, of how often it was USED
-    size_3: np.ndarray  # int64
+    size_4: np.ndarray  # int64
 
 
 @register_jitable
@@ -77,30 +77,31 @@ def _slot(past_T3, position, length, slots):
 @register_jitable
 def _go_on(state, lane, token, own):
     """Note whether the match was right, and find the next; ``own``: what the network gave the token."""
-    past_T3, match_L2, size_3 = state.past_T3, state.match_L2, state.size_3
+    past_T3, match_L2, size_4 = state.past_T3, state.match_L2, state.size_4
     expected, length = _expected(past_T3, match_L2, lane), match_L2[lane, LENGTH]
+    size_4[MET] = -1 if expected < 0 else int(expected == token)
     if expected >= 0:
         if expected == token:
             share = state.tally_B2[length, HAD] / state.tally_B2[length, USED]
             state.tally_B2[length, HAD] += share / (share + (1.0 - share) * own)
         state.tally_B2[length, USED] += 1.0
-    position, last = size_3[LEARNT], state.end_L[lane]
-    size_3[LEARNT] = position + 1
+    position, last = size_4[LEARNT], state.end_L[lane]
+    size_4[LEARNT] = position + 1
     past_T3[position, TOKEN], past_T3[position, BEFORE], past_T3[position, AFTER] = token, last, -1
     if last >= 0:
         past_T3[last, AFTER] = position
     state.end_L[lane] = position
     if expected == token:
         match_L2[lane, PLACE] = past_T3[match_L2[lane, PLACE], AFTER]
-        match_L2[lane, LENGTH] = min(length + 1, size_3[LONGEST])
+        match_L2[lane, LENGTH] = min(length + 1, size_4[LONGEST])
     else:
         match_L2[lane, PLACE], match_L2[lane, LENGTH] = -1, 0
-    slot = _slot(past_T3, position, size_3[SHORTEST], len(state.slot_H))
+    slot = _slot(past_T3, position, size_4[SHORTEST], len(state.slot_H))
     if slot >= 0:
         place = np.int64(state.slot_H[slot]) - 1
         state.slot_H[slot] = position + 1
-        found = _length(past_T3, place, position, size_3[LONGEST])
-        if found >= max(size_3[SHORTEST], match_L2[lane, LENGTH]):
+        found = _length(past_T3, place, position, size_4[LONGEST])
+        if found >= max(size_4[SHORTEST], match_L2[lane, LENGTH]):
             match_L2[lane, PLACE], match_L2[lane, LENGTH] = place, found
 
 
@@ -141,9 +142,14 @@ def score(state, lane, p_E, in_F, token, out_S):
     return p
 
 
+def seen(state):
+    """See ``Stage``, of the match."""
+    return state.size_4[MET]
+
+
 def reserve(state: MatchModel, tokens: int) -> MatchModel:
     """Room for so many more tokens."""
-    needed, held = int(state.size_3[LEARNT]) + tokens, len(state.past_T3)
+    needed, held = int(state.size_4[LEARNT]) + tokens, len(state.past_T3)
     if needed <= held:
         return state
     past_T3 = np.full((max(needed, int(GROWTH * held)), 3), -1, dtype=np.int32)
@@ -183,7 +189,9 @@ class Match:
             end_L=np.full(facts.lanes, -1, dtype=np.int64),
             match_L2=match_L2,
             tally_B2=np.array([[self.prior_share * self.prior_weight, self.prior_weight]] * (self.max_length + 1)),
-            size_3=np.array([self.min_length, self.max_length, 0], dtype=np.int64),
+            size_4=np.array([self.min_length, self.max_length, 0, -1], dtype=np.int64),
         )
         signals = ("order", "total", "distinct")
-        return (Stage("match", predict, learn, state, signals, score=score, reserve=reserve, learns_from="rows"),)
+        return (
+            Stage("match", predict, learn, state, signals, score=score, reserve=reserve, learns_from="rows", seen=seen),
+        )

@@ -43,7 +43,7 @@ LEVELS = 16  # of nearness above 0
 LEAST_VARIANCE = 1e-6  # of a number that has not moved yet
 
 HAD, USED = range(2)
-LEARNT, FOUND, LEVEL, CANDIDATES = range(4)
+LEARNT, FOUND, LEVEL, CANDIDATES, MET = range(5)
 M1, M2, M4 = 0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F
 
 
@@ -56,7 +56,7 @@ class NeighbourCache(NamedTuple):
     sum_2D: np.ndarray  # float64, of all states so far and of their squares
     tally_B2: np.ndarray  # float64
     setting_2: np.ndarray  # float64: beta, the product of a q with itself
-    size_4: np.ndarray  # int64: LEARNT; of the last row FOUND and LEVEL; CANDIDATES
+    size_5: np.ndarray  # int64: LEARNT; of the last row FOUND and LEVEL; CANDIDATES; MET: see ``seen``
     # of the last row, which ``learn`` goes on with:
     query_D: np.ndarray  # int64
     sign_W: np.ndarray  # int64
@@ -72,7 +72,7 @@ class NeighbourCache(NamedTuple):
 @register_jitable
 def _ask(state, hidden_D):
     """The state as it is compared, into ``query_D`` and ``sign_W``."""
-    sum_2D, query_D, sign_W, before = state.sum_2D, state.query_D, state.sign_W, max(state.size_4[LEARNT], 1)
+    sum_2D, query_D, sign_W, before = state.sum_2D, state.query_D, state.sign_W, max(state.size_5[LEARNT], 1)
     even_D, square = state.even_D, 1e-30
     for d in range(len(query_D)):
         mean = sum_2D[0, d] / before
@@ -134,13 +134,13 @@ def _product(key_D, query_D):
 def _find(state):
     """The nearest, into ``place_K`` and ``product_K``: how many there are."""
     place_K, product_K, apart_N = state.place_K, state.product_K, state.apart_N
-    count = min(state.size_4[LEARNT], len(apart_N))
+    count = min(state.size_5[LEARNT], len(apart_N))
     for n in range(count):
         apart_N[n] = 0
     sign_WN, sign_W = state.sign_WN, state.sign_W
     for w in range(0, len(sign_W), 3):
         _compare(sign_WN[w], sign_WN[w + 1], sign_WN[w + 2], sign_W[w], sign_W[w + 1], sign_W[w + 2], apart_N, count)
-    most = _threshold(apart_N, state.sampled_n, count, state.size_4[CANDIDATES])
+    most = _threshold(apart_N, state.sampled_n, count, state.size_5[CANDIDATES])
     found = 0
     for n in range(count):
         if apart_N[n] > most:
@@ -160,10 +160,10 @@ def _find(state):
 @register_jitable
 def _vote(state, hidden_D, out_S):
     """Everything about the row but the row; returns the votes' share of it."""
-    token_N, place_K, vote_K, size_4 = state.token_N, state.place_K, state.vote_K, state.size_4
+    token_N, place_K, vote_K, size_5 = state.token_N, state.place_K, state.vote_K, state.size_5
     _ask(state, hidden_D)
     found = _find(state)
-    size_4[FOUND], size_4[LEVEL], total = found, 0, 0.0
+    size_5[FOUND], size_5[LEVEL], total = found, 0, 0.0
     out_S[0], out_S[1], out_S[2] = 1, found, 0
     if found == 0:
         return 0.0
@@ -179,7 +179,7 @@ def _vote(state, hidden_D, out_S):
     for k in range(found):
         vote_K[k] /= total
     level = int(min(max(math.floor(LEVELS * state.product_K[0] / one), 0), LEVELS))
-    size_4[LEVEL] = level
+    size_5[LEVEL] = level
     out_S[0] = level + 1
     return state.tally_B2[level, HAD] / state.tally_B2[level, USED]
 
@@ -187,16 +187,19 @@ def _vote(state, hidden_D, out_S):
 @register_jitable
 def _keep(state, hidden_D, token, own):
     """Note how right the votes were, and keep the state with its token. ``own``: what the network gave the token."""
-    size_4, tally_B2 = state.size_4, state.tally_B2
-    if size_4[FOUND] > 0:
-        level, right = size_4[LEVEL], 0.0
-        for k in range(size_4[FOUND]):
+    size_5, tally_B2 = state.size_5, state.tally_B2
+    size_5[MET] = -1
+    if size_5[FOUND] > 0:
+        level, right, met = size_5[LEVEL], 0.0, 0
+        for k in range(size_5[FOUND]):
             if state.token_N[state.place_K[k]] == token:
                 right += state.vote_K[k]
+                met += 1
+        size_5[MET] = met
         share = tally_B2[level, HAD] / tally_B2[level, USED]
         tally_B2[level, HAD] += share * right / (share * right + (1.0 - share) * own)
         tally_B2[level, USED] += 1.0
-    place = size_4[LEARNT] % len(state.token_N)
+    place = size_5[LEARNT] % len(state.token_N)
     for d in range(len(state.query_D)):
         state.key_ND[place, d] = state.query_D[d]
         state.sum_2D[0, d] += hidden_D[d]
@@ -204,7 +207,7 @@ def _keep(state, hidden_D, token, own):
     for w in range(len(state.sign_W)):
         state.sign_WN[w, place] = state.sign_W[w]
     state.token_N[place] = token
-    size_4[LEARNT] += 1
+    size_5[LEARNT] += 1
 
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
@@ -213,7 +216,7 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
     left = np.float32(1.0 - share)
     for v in range(len(row_V)):
         row_V[v] = left * rows_EV[0, v]
-    for k in range(state.size_4[FOUND]):
+    for k in range(state.size_5[FOUND]):
         row_V[state.token_N[state.place_K[k]]] += np.float32(share * state.vote_K[k])
 
 
@@ -226,11 +229,16 @@ def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, to the bit, without the row; then keep it."""
     share = _vote(state, in_F, out_S)
     p = np.float32(1.0 - share) * p_E[0]
-    for k in range(state.size_4[FOUND]):
+    for k in range(state.size_5[FOUND]):
         if state.token_N[state.place_K[k]] == token:
             p += np.float32(share * state.vote_K[k])
     _keep(state, in_F, token, np.float64(p_E[0]))
     return p
+
+
+def seen(state):
+    """See ``Stage``, of the votes."""
+    return state.size_5[MET]
 
 
 class Neighbours:
@@ -268,7 +276,7 @@ class Neighbours:
             sum_2D=np.zeros((2, width)),
             tally_B2=np.array([[self.prior_share * self.prior_weight, self.prior_weight]] * (LEVELS + 1)),
             setting_2=np.array([self.beta, width * (MOST / DEVIATIONS) ** 2]),
-            size_4=np.array([0, 0, 0, self.candidates], dtype=np.int64),
+            size_5=np.array([0, 0, 0, self.candidates, -1], dtype=np.int64),
             query_D=np.zeros(width, dtype=np.int64),
             sign_W=np.zeros(words, dtype=np.int64),
             place_K=np.zeros(self.neighbours, dtype=np.int64),
@@ -278,4 +286,4 @@ class Neighbours:
             apart_N=np.zeros(positions, dtype=np.int16),
             sampled_n=np.zeros(width + 1, dtype=np.int32),
         )
-        return (Stage("neighbours", predict, learn, state, SIGNALS, needs=("mlp_in",), score=score),)
+        return (Stage("neighbours", predict, learn, state, SIGNALS, needs=("mlp_in",), score=score, seen=seen),)

@@ -24,6 +24,7 @@ from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, NonNegativeInt, PositiveFloat, PositiveInt
 
 MULTIPLIERS = (36313, 27191)  # P_0, P_1
+WAITING, MET = range(2)
 LENGTH, ROWS, CHUNK, LEAST = range(4)
 
 
@@ -31,7 +32,7 @@ class CountedRows(NamedTuple):
     count_RV: np.ndarray  # int32
     total_R: np.ndarray  # int64
     waiting_C2: np.ndarray  # int64: row and token that are to be counted; a row of -1: none
-    waiting_1: np.ndarray  # int64: how many
+    size_2: np.ndarray  # int64: how many of these are WAITING; MET: see ``seen``
     past_L2: np.ndarray  # int64: the lane's last tokens, the newest last; -1: none
     added_1: np.ndarray  # float64: δ
     given_4: np.ndarray  # int64: tokens of a context, rows, tokens of a chunk, least total
@@ -77,17 +78,18 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
 
 @register_jitable
 def _count(state, lane, token):
-    waiting = state.waiting_1[0]
-    state.waiting_C2[waiting, 0], state.waiting_C2[waiting, 1] = _row(state, lane), token
+    waiting, row = state.size_2[WAITING], _row(state, lane)
+    state.size_2[MET] = state.count_RV[row, token] if row >= 0 and state.total_R[row] > 0 else -1
+    state.waiting_C2[waiting, 0], state.waiting_C2[waiting, 1] = row, token
     state.past_L2[lane, 0], state.past_L2[lane, 1] = state.past_L2[lane, 1], token
-    state.waiting_1[0] += 1
-    if state.waiting_1[0] == state.given_4[CHUNK]:
+    state.size_2[WAITING] += 1
+    if state.size_2[WAITING] == state.given_4[CHUNK]:
         for c in range(state.given_4[CHUNK]):
             row = state.waiting_C2[c, 0]
             if row >= 0:
                 state.count_RV[row, state.waiting_C2[c, 1]] += 1
                 state.total_R[row] += 1
-        state.waiting_1[0] = 0
+        state.size_2[WAITING] = 0
 
 
 def learn(state, lane, rows_EV, in_F, token):
@@ -102,6 +104,11 @@ def score(state, lane, p_E, in_F, token, out_S):
     p = p_E[0] if row < 0 else _share(state, row, token, state.count_RV.shape[1])
     _count(state, lane, token)
     return p
+
+
+def seen(state):
+    """See ``Stage``, of the row."""
+    return state.size_2[MET]
 
 
 def reserve(state: CountedRows, tokens: int) -> CountedRows:
@@ -152,6 +159,7 @@ class RowCounts:
                 score=score,
                 reserve=reserve,
                 learns_from="token",
+                seen=seen,
             )
             for length, name in enumerate(names)
         )
@@ -162,7 +170,7 @@ class RowCounts:
             count_RV=np.zeros((0, facts.vocab_size), dtype=np.int32),
             total_R=np.zeros(0, dtype=np.int64),
             waiting_C2=np.full((self.chunk_tokens, 2), -1, dtype=np.int64),
-            waiting_1=np.zeros(1, dtype=np.int64),
+            size_2=np.array([0, -1], dtype=np.int64),
             past_L2=np.full((facts.lanes, 2), -1, dtype=np.int64),
             added_1=np.array([self.added[length]], dtype=np.float64),
             given_4=np.array([length, rows, self.chunk_tokens, self.least_total], dtype=np.int64),

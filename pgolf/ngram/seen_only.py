@@ -43,6 +43,7 @@ from pgolf.ngram.trie import (
     follow,
     learn,
     look,
+    seen,
     tell,
 )
 
@@ -120,4 +121,16 @@ class SeenOnly:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts at all."""
         own_KX = [self._own_X] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
-        return (Stage("seen_only", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),)
+        return (
+            Stage(
+                "seen_only",
+                predict,
+                learn,
+                state,
+                SIGNALS,
+                score=score,
+                reserve=reserve,
+                learns_from="token",
+                seen=seen,
+            ),
+        )

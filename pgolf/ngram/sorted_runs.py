@@ -81,10 +81,9 @@ def _context(past_T, length, bits):
 
 
 @register_jitable
-def _look(state, lane, token, out_S):
+def _look(state, lane, token):
     """What is known of the lane's contexts, and of the token where there is one; returns how many orders know any."""
     bits, found_K4, known = state.given_3[BITS], state.found_K4, 0
-    out_S[0], out_S[1], out_S[2] = 1, 0, 0
     for k in range(len(found_K4)):
         found_K4[k, TOTAL], found_K4[k, DISTINCT], found_K4[k, COUNTED] = 0.0, 0.0, 0.0
         low = _context(state.past_LT[lane], state.given_3[SHORTEST] - 1 + k, bits)
@@ -105,8 +104,15 @@ def _look(state, lane, token, out_S):
         if found_K4[k, TOTAL] == 0:
             break
         known = k + 1
-        out_S[0], out_S[1], out_S[2] = state.given_3[SHORTEST] + k, found_K4[k, TOTAL], found_K4[k, DISTINCT]
     return known
+
+
+@register_jitable
+def _tell(state, known, out_S):
+    out_S[0], out_S[1], out_S[2] = 1, 0, 0
+    if known > 0:
+        found_4 = state.found_K4[known - 1]
+        out_S[0], out_S[1], out_S[2] = state.given_3[SHORTEST] + known - 1, found_4[TOTAL], found_4[DISTINCT]
 
 
 @register_jitable
@@ -124,7 +130,8 @@ def _wait(state, lane, token):
 
 def predict(state, lane, rows_EV, in_F, row_V, out_S):
     """The row; and ``order``, ``total``, ``distinct`` of the longest context that was seen, 1, 0, 0 where none was."""
-    known, found_K4, discount = _look(state, lane, -1, out_S), state.found_K4, state.discount_1[0]
+    known, found_K4, discount = _look(state, lane, -1), state.found_K4, state.discount_1[0]
+    _tell(state, known, out_S)
     share, mask = 1.0, (np.int64(1) << state.given_3[BITS]) - 1
     for k in range(known - 1, -1, -1):
         found_K4[k, SHARE] = share / found_K4[k, TOTAL]
@@ -141,19 +148,31 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
 
 
 def learn(state, lane, rows_EV, in_F, token):
-    """The token waits for its chunk."""
+    """The token waits for its chunk; what is known of it now, ``seen`` tells."""
+    _look(state, lane, token)
     _wait(state, lane, token)
 
 
 def score(state, lane, p_E, in_F, token, out_S):
     """The token's entry of the row, without the row; then it waits for its chunk."""
-    known, found_K4, discount = _look(state, lane, token, out_S), state.found_K4, state.discount_1[0]
+    known, found_K4, discount = _look(state, lane, token), state.found_K4, state.discount_1[0]
+    _tell(state, known, out_S)
     p = np.float64(p_E[0])
     for k in range(known):
         kept = discount * found_K4[k, DISTINCT] * p
         p = (max(found_K4[k, COUNTED] - discount, 0.0) + kept) / found_K4[k, TOTAL]
     _wait(state, lane, token)
     return max(np.float32(p), LEAST)
+
+
+def seen(state):
+    """See ``Stage``, of the longest context that was seen."""
+    met = np.int64(-1)
+    for k in range(len(state.found_K4)):
+        if state.found_K4[k, TOTAL] == 0:
+            break
+        met = np.int64(state.found_K4[k, COUNTED])
+    return met
 
 
 class SortedRun(NamedTuple):
@@ -294,5 +313,15 @@ class SortedRunsBackoff:
         )
         counting = partial(reserve, device=facts.device)
         return (
-            Stage("sorted_runs", predict, learn, state, SIGNALS, score=score, reserve=counting, learns_from="token"),
+            Stage(
+                "sorted_runs",
+                predict,
+                learn,
+                state,
+                SIGNALS,
+                score=score,
+                reserve=counting,
+                learns_from="token",
+                seen=seen,
+            ),
         )

@@ -30,6 +30,7 @@ from pgolf.ngram.trie import (
     follow,
     learn,
     look,
+    met,
     price,
     spread,
     tell,
@@ -66,6 +67,11 @@ def score(state, lane, p_E, in_F, token, out_S):
     return price(state.found_K5, state.part_K6, lowest, p_E[0])
 
 
+def seen(state):
+    """See ``Stage``, of the context that decides."""
+    return met(state, state.own_KX[0, MIN_TOTAL])
+
+
 class StrictBackoff:
     """See the module."""
 
@@ -90,4 +96,8 @@ class StrictBackoff:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts, or not all and some are packed."""
         own_KX = [[self.alpha, self.min_total]] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, packed=facts.packed)
-        return (Stage("strict", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),)
+        return (
+            Stage(
+                "strict", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token", seen=seen
+            ),
+        )

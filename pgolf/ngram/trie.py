@@ -225,6 +225,21 @@ def tell(found_K5, lowest, least, out_S):
 
 
 @register_jitable
+def met(state, least):
+    """How often the last token had followed the longest context seen ``least`` times; -1: none was."""
+    found_K5 = state.found_K5
+    for k in range(len(found_K5) - 1, state.given_3[LOWEST] - 1, -1):
+        if found_K5[k, TOLD] >= least:
+            return np.int64(found_K5[k, COUNTED])
+    return np.int64(-1)
+
+
+def seen(state):
+    """See ``Stage``, of any context that was seen."""
+    return met(state, 1)
+
+
+@register_jitable
 def _left(part_K6, lowest):
     """What all contexts leave to the network; ``SHARE`` is what the longer ones leave to each."""
     share = 1.0

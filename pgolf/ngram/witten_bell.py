@@ -33,6 +33,7 @@ from pgolf.ngram.trie import (
     learn,
     look,
     price,
+    seen,
     spread,
     tell,
 )
@@ -81,5 +82,15 @@ class WittenBell:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts, or not all and some are packed."""
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, packed=facts.packed)
         return (
-            Stage("witten_bell", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token"),
+            Stage(
+                "witten_bell",
+                predict,
+                learn,
+                state,
+                SIGNALS,
+                score=score,
+                reserve=reserve,
+                learns_from="token",
+                seen=seen,
+            ),
         )

@@ -234,6 +234,9 @@ class Run(Recorder):
             self._save_config()
         elif event.name == "checkpoint":
             self.ledger.inside("checkpoint", facts["seconds"])
+        elif event.name == "evaluate":
+            for part, seconds in facts["parts"].items():
+                self.ledger.part("evaluate", part, seconds)
         elif event.name in ("busy", "share"):
             self.cpu_share[facts["stage"]] = facts["share"]
         elif event.name == "anomaly":

@@ -62,6 +62,9 @@ class Rescore(Recorder):
         if event.name == "certified":
             self.certificate, score = event.facts["certificate"], event.facts["score"]
             self.score = replace(score, valid=score.valid and not self.over_cap)
+        elif event.name == "evaluate":
+            for part, seconds in event.facts["parts"].items():
+                self.ledger.part("evaluate", part, seconds)
         self.screen.hear(event)
 
     def result(self, name: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 from pgolf.config.compose import read_config
 from pgolf.config.content import content
 from pgolf.config.naming import config_hash
+from pgolf.config.saved import one_number
 from pgolf.core.errors import CannotResume, RunError, UserError
 from pgolf.core.process import peak_memory
 from pgolf.core.results import TrainResult
@@ -193,8 +194,9 @@ def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator
     """Each key that a run reads and whose value differs, with both; the seed too."""
     one, other = (dict(_flat({**content(cfg), "seed": cfg["seed"]})) for cfg in (ours, theirs))
     for key in (*one, *(key for key in other if key not in one)):
-        if one.get(key) != other.get(key):
-            yield f"{key}: {one.get(key, 'absent')} here, {other.get(key, 'absent')} there"
+        ours_now, theirs_then = one.get(key, "absent"), other.get(key, "absent")
+        if ours_now != theirs_then and not one_number(ours_now, theirs_then):
+            yield f"{key}: {ours_now} here, {theirs_then} there"
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:

@@ -200,9 +200,18 @@ def _adaptation_rules(built: _Built) -> None:
     facts = Facts(vocab_size(built.cfg["tokenizer"]), BOS_ID, stream_tokens=2, lanes=method.lanes)
     facts = replace(facts, apart=apart(method.plan(facts)))
     ttt = make(built.cfg["ttt"])
+    if trait(built.cfg["eval"], "gates", False) and not _apart(built.cfg["ttt"]):
+        raise ConfigError(
+            f"eval: {method.name} tells which documents are adapted to, and this ttt adapts to none of them apart; "
+            "choose ttt=document_lora, or eval=documents"
+        )
     network = ttt.wrap(method.network(weights_for(ttt, FixedNetwork(model)), facts), facts)
     check_cadence(method, network)
     check_ranks(method, network, facts.apart, built.cfg["eval_ranks"])
+
+
+def _apart(node: Mapping[str, Any]) -> bool:
+    return trait(node, "apart", False) or ("of" in node and _apart(node["of"]))
 
 
 def _attention_rules(built: _Built) -> None:

@@ -26,6 +26,8 @@ from pgolf.track.earlier import kept
 
 Objective = Callable[[Sequence[str]], float]
 WORDS, RUNG = "words", "budget.train_steps"
+_NO_AXES = "hydra.sweeper.params=null"  # a trial's words are its own; Hydra's sweeper knows no interval
+_HOPELESS = 3  # first trials of which all failed: so will the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,19 @@ class Trial:
 
 
 def search(plan: SearchPlan, folder: Path, objective: Objective, say: Callable[[str], None] = print) -> list[Trial]:
-    """Run what is left of ``plan``; ``folder`` holds its file. Raises ConfigError, and RunError without Optuna."""
+    """Run what is left of ``plan``; ``folder`` holds its file. Raises ConfigError; RunError without Optuna, and where
+    nothing but failures came of the first trials."""
     optuna = _optuna()
     if not plan.axes:
         raise ConfigError(f"{plan.name}: nothing to search: no axis has more than one value")
     study = _study(optuna, plan, folder)
     _enqueue_unfinished(optuna, study, say)
     while (left := plan.trials - _ended(optuna, study)) > 0:
+        if _all_failed(study):
+            raise RunError(
+                f"{plan.name}: the first {_HOPELESS} trials failed, and so would the others. Mend what they were "
+                f"stopped by, and move {_file(plan, folder)} aside"
+            )
         trial = study.ask()
         words = [f"{axis.key}={_drawn(trial, axis)}" for axis in plan.axes]
         trial.set_user_attr(WORDS, words)
@@ -98,7 +106,7 @@ def _run(
 
 def _study(optuna: Any, plan: SearchPlan, folder: Path) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{plan.name}.search"
+    path = _file(plan, folder)
     storages = optuna.storages
     storage = storages.JournalStorage(storages.journal.JournalFileBackend(str(path)))
     pruner = (
@@ -126,6 +134,15 @@ def _study(optuna: Any, plan: SearchPlan, folder: Path) -> Any:
         raise ConfigError(f"{path}: holds a search over another space; move it aside, or name this one otherwise")
     study.set_user_attr("plan", text)
     return study
+
+
+def _file(plan: SearchPlan, folder: Path) -> Path:
+    return folder / f"{plan.name}.search"
+
+
+def _all_failed(study: Any) -> bool:
+    states = [trial.state for trial in trials_of(study)]
+    return len(states) >= _HOPELESS and set(states) == {"failed"}
 
 
 def _trials_there(optuna: Any, storage: Any, name: str) -> Sequence[Any]:
@@ -181,7 +198,7 @@ def by_train_py(script: Path, sweep: SweepFile) -> Objective:
 
     def objective(words: Sequence[str]) -> float:
         cfg = sweep.settings(words)
-        command = [sys.executable, str(script), "-cd", str(sweep.path.parent), "-cn", sweep.name]
+        command = [sys.executable, str(script), "-cd", str(sweep.path.parent), "-cn", sweep.name, _NO_AXES]
         status = subprocess.run([*command, *words, *sweep.beside], check=False).returncode
         if status < 0 or status - 128 in HEEDED:
             raise KeyboardInterrupt

@@ -44,11 +44,13 @@ from pgolf.data.dataset import Dataset, check_long_enough, load
 from pgolf.eval.evaluation import Evaluation, Terms, evaluation_of, stream_of
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.eval.network import FixedNetwork
+from pgolf.eval.rehearsal import Replays, rehearse_replays
 from pgolf.eval.rehearsal import rehearse as rehearsal_of
 from pgolf.eval.sampler import sample_text
 from pgolf.eval.sealed import PATIENCE, SealedScore, final_score, score_sealed
 from pgolf.eval.source import Source
 from pgolf.eval.split import float_evaluation, plain_windows, score_split
+from pgolf.eval.traces import parts_told
 from pgolf.proof.certificate import certify
 from pgolf.proof.context import Context
 from pgolf.proof.profiles import PROFILES
@@ -141,17 +143,27 @@ def rehearse(recorder: Recorder, dataset: Dataset, evaluation: Evaluation) -> No
     with recorder.stage("rehearse"):
         text_N, tokens = dataset.stream("dev", limit), dataset.facts["val"].tokens
         evaluation.evaluator(len(text_N))  # dev is scored as validation is
-        found = rehearsal_of(evaluation, text_N, tokens if limit is None else min(tokens, limit))
+        tokens = tokens if limit is None else min(tokens, limit)
+        found = rehearsal_of(evaluation, text_N, tokens)
+        replays = rehearse_replays(evaluation, text_N, tokens)
     if found is None:
         return
     seconds = found.total_seconds
     by = f"by {found.tried:,} targets in {found.seconds:.1f} s"
     text = f"evaluation at least about {seconds:.0f} s of {allowed:g} allowed, {by}"
+    if replays is not None:
+        text = f"{text}; {_fitting(replays, allowed)}"
     if seconds > PATIENCE * allowed:
         raise OverBudget(
             f"{text}; it is ended after {PATIENCE} times what is allowed. Give it more budget.eval_seconds"
         )
     recorder.tell("forecast", f"{text}; its score would not be valid" if seconds > allowed else text, seconds=seconds)
+
+
+def _fitting(replays: Replays, allowed: float) -> str:
+    most = replays.within(allowed)
+    costs = f"{replays.bare_seconds:.0f} s without and {replays.each_seconds:.0f} s for each"
+    return f"of chunks that come again {'not even 0' if most is None else f'ttt.replay={most} at most'} fits, {costs}"
 
 
 def fit(recorder: Recorder, trainer: Trainer, resume: Mapping[str, Any] | None = None) -> TrainResult:
@@ -171,13 +183,6 @@ def fit(recorder: Recorder, trainer: Trainer, resume: Mapping[str, Any] | None =
     _tell_share(recorder, "train", trainer.core_share.share)
     recorder.tell("trained", step=trained.steps, result=trained, memory=peak_memory(recorder.device))
     return trained
-
-
-def _parts(facts: Mapping[str, Any]) -> str:
-    """What an evaluation's time went into; its threads work beside each other, and their seconds add up to more."""
-    names = {"setup": "set-up", "network": "network", "stages": "stages and prices", "observing": "memory and learning"}
-    told = {text: facts.get(f"{name}_seconds") for name, text in names.items()}
-    return ", ".join(f"{text} {seconds:.1f} s" for text, seconds in told.items() if isinstance(seconds, float))
 
 
 # A thread that has work all the time gets less of a core than this only where others want it too.
@@ -358,7 +363,8 @@ def score_final(
             source=source,
             progress=progress,
         )
-    recorder.tell("evaluate", _parts(sealed.facts))
+    parts = parts_told(sealed.facts)
+    recorder.tell("evaluate", ", ".join(f"{part} {seconds:.1f} s" for part, seconds in parts.items()), parts=parts)
     _tell_share(recorder, "evaluate", sealed.facts.get("core_share"))
     target_bytes_N = dataset.sidecar_target_bytes("val", limit)
     score = final_score(terms, stream_N, sealed, limit is not None, target_bytes_N)

@@ -1,4 +1,11 @@
-"""Seconds by stage of a run, and which limit of the budget each stage is held against."""
+"""Seconds by stage of a run, and which limit of the budget each stage is held against.
+
+``stage/part`` is what a stage, one of the others, says that a part of it took; its seconds are in the stage's already.
+Those of ``evaluate`` are told by the process that scores: ``load`` (artifact to model), ``compile`` (kernels of the
+experts and the mixer), ``prepare`` (what else comes before the first question: plans, copies, tables), ``network``
+(forward passes), each expert and the mixer by its name, ``prices`` (rows handed on, priced and summed) and ``observe``
+(memory, learning). Its threads work beside each other, so that parts may add up to more than their stage.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +20,17 @@ CHARGED_TO: Mapping[str, str] = {
     "calibrate": "train_seconds",
     "evaluate": "eval_seconds",
 }
+
+
+def stage_of(line: str, ledger: Mapping[str, float]) -> str:
+    """Whose part a line of the ledger is; itself where it is a stage."""
+    stage, slash, _ = line.partition("/")
+    return stage if slash and stage in ledger else line
+
+
+def stages_alone(ledger: Mapping[str, float]) -> dict[str, float]:
+    """Without the parts, whose seconds would count twice."""
+    return {line: seconds for line, seconds in ledger.items() if stage_of(line, ledger) == line}
 
 
 def spent(ledger: Mapping[str, float], limit: str) -> float:
@@ -80,6 +98,10 @@ class StageLedger:
         """Add seconds measured elsewhere."""
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
+    def part(self, stage: str, name: str, seconds: float) -> None:
+        """Of a stage's time, so much went into that part; it stays the stage's."""
+        self.add(f"{stage}/{name}", seconds)
+
     def inside(self, name: str, seconds: float) -> None:
         """Of the time just spent in the open stage, so many belong to ``name``."""
         self._charge()
@@ -90,7 +112,7 @@ class StageLedger:
     @property
     def total(self) -> float:
         """Seconds of all stages together."""
-        return sum(self.as_dict().values())
+        return sum(stages_alone(self.as_dict()).values())
 
     def spent(self, limit: str) -> float:
         """Seconds charged to one limit of the budget so far."""

@@ -2,7 +2,7 @@
 
 Every key is always there; a stage that was not reached is null. Beyond decisions 18 it holds ``status`` and
 ``reason``, what ended the training, and the two facts without which ``bytes_total`` cannot be read: the
-label of the code bytes and whether the tokenizer is counted.
+label of the code bytes and whether the tokenizer is counted. ``ledger``: see ``pgolf.track.ledger``.
 """
 
 from __future__ import annotations

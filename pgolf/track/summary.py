@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pgolf.core.command import read_overrides
 from pgolf.core.results import Artifact, Certificate, ProbeResult
-from pgolf.track.ledger import CHARGED_TO, within
+from pgolf.track.ledger import CHARGED_TO, stage_of, stages_alone, within
 from pgolf.track.meter import course, meter
 from pgolf.track.result import COMPLETE
 from pgolf.track.tabular import columns, wrapped
@@ -174,6 +174,9 @@ def _time(result: Mapping[str, Any]) -> list[Text]:
         return []
     rows: list[list[object]] = []
     for stage, seconds in ledger.items():
+        if stage_of(stage, ledger) != stage:
+            rows.append([f"  {stage.partition('/')[2]}", f"{seconds:.1f}", "", ""])
+            continue
         limit = CHARGED_TO.get(stage, "")
         allowed = budget.get(limit)
         over = allowed is not None and not within(result, limit)
@@ -183,7 +186,8 @@ def _time(result: Mapping[str, Any]) -> list[Text]:
         note = Text.assemble(("over the budget   ", "bold red"), facts) if over else Text(facts)
         shown = "" if allowed is None else f"{float(allowed):.1f}"
         rows.append([stage, f"{seconds:.1f}", shown, note])
-    rows.append(["total", f"{sum(ledger.values()):.1f}", "", duration(sum(ledger.values()))])
+    total = sum(stages_alone(ledger).values())
+    rows.append(["total", f"{total:.1f}", "", duration(total)])
     heading = Text("seconds", style="bold")
     if budget.get("name"):
         heading.append(f"   budget {budget['name']}", style="not bold dim")

@@ -133,6 +133,18 @@ class DocumentAdapted:
 
     @torch.inference_mode()
     def log_probs(self, batch: Batch, wanted: Sequence[str] = ()) -> Rows:
+        plain_B = self._plain(batch)
+        if not plain_B.any():
+            return self._adapted(batch, wanted)
+        with self.parts.through(None):
+            rows = self.network.log_probs(_of(batch, plain_B), wanted)
+        if plain_B.all():
+            return rows
+        others = self._adapted(_of(batch, ~plain_B), wanted)
+        signals = {name: _merged(plain_B, rows.signals[name], others.signals[name]) for name in wanted}
+        return Rows(_merged(plain_B, rows.logp_BKV, others.logp_BKV), signals)
+
+    def _adapted(self, batch: Batch, wanted: Sequence[str]) -> Rows:
         adapters = None
         if self.down and self._steps(batch.blocks[0].start):
             lane_B = self._lanes(batch)
@@ -154,6 +166,7 @@ class DocumentAdapted:
             return
         ranks, lane_B = self.facts.ranks, self._lanes(batch)
         goes_on_B = (tokens_BK[:, -1] != self.facts.bos_id) & (owner(ranks, lane_B) == ranks.rank)
+        goes_on_B &= ~self._plain(batch)
         lane_B = lane_B[goes_on_B]
         if not len(lane_B):
             return
@@ -183,6 +196,10 @@ class DocumentAdapted:
 
     def _lanes(self, batch: Batch) -> Tensor:
         return torch.tensor([block.lane % self.facts.lanes for block in batch.blocks], device=self.facts.device)
+
+    def _plain(self, batch: Batch) -> Tensor:
+        """Of which blocks the document has no adapters."""
+        return torch.tensor([block.plain for block in batch.blocks], device=self.facts.device)
 
     def _steps(self, tokens: int) -> int:
         """How many were taken when so many tokens of a document had been scored."""
@@ -301,6 +318,19 @@ class Parts:
     def _added(self, x_BTI: Tensor, y_BTO: Tensor) -> Tensor:
         adapters = getattr(self._now, "adapters", None)
         return y_BTO if adapters is None else adapters.added(x_BTI, y_BTO)
+
+
+def _of(batch: Batch, kept_B: Tensor) -> Batch:
+    """Some blocks of the batch."""
+    blocks = tuple(block for block, kept in zip(batch.blocks, kept_B.tolist(), strict=True) if kept)
+    return Batch(blocks, batch.inputs_BT[kept_B], batch.keep)
+
+
+def _merged(plain_B: Tensor, plain_bX: Tensor, others_bX: Tensor) -> Tensor:
+    """What belongs to the blocks of one kind and of the other, as they lie in the batch."""
+    merged_BX = plain_bX.new_empty(len(plain_B), *plain_bX.shape[1:])
+    merged_BX[plain_B], merged_BX[~plain_B] = plain_bX, others_bX
+    return merged_BX
 
 
 def _begun(number: int, rank: int, width: int) -> Tensor:

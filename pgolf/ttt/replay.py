@@ -4,7 +4,7 @@ Formula: as ``sgd``; when the n-th chunk (from 0) has been scored, first ``repla
 ``epochs`` steps each at its rate, numbers ``⌊n·frac((n·replay + j)·φ)⌋``, j = 1 … ``replay``, φ the golden ratio:
 spread evenly over all that was scored, and the same for whoever has the text so far. Then its own.
 How much is replayed is a number of chunks and no time: a decoder that stopped by its clock would have other weights.
-What an evaluation has seconds for follows from two forecasts, of 0 and of 1 (``pgolf.eval.rehearsal``).
+What an evaluation has seconds for is said before each run (``pgolf.eval.rehearsal``) and by ``dry_run=true``.
 Source: replay of experience (Lin 1992); none of the published evaluations has it.
 Bytes: 0.8 kB of code. In memory also all of the text so far, 8 bytes for each token and as much again for contexts.
 Time: ``1 + replay`` times the steps of ``sgd``.

@@ -50,7 +50,7 @@ OF_A_PROCESS = ("settles_twice", "tail_again", "file_reader", "socket_opener", "
 WITH_COUNTS = ("in_chunk_peeker", "learn_first", "memo", "target_aware", "unnormalised")
 MODIFIED = ("in_chunk_peeker",)
 # What only a network that looks back shows, and need not gain; and all that is tried on one.
-OF_A_WINDOW = ("window_from_the_end",)
+OF_A_WINDOW = ("window_from_the_end", "documents_by_length")
 OF_A_TRANSFORMER = (*OF_A_WINDOW, "in_chunk_peeker", "smear_ahead", "two_pass")
 
 

@@ -8,13 +8,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgolf.cli.main import main
-from pgolf.core.command import OVERRIDES_NAME, at_least, encoding_problems, home, overrides_text, read_overrides
+from pgolf.core.command import (
+    OVERRIDES_NAME,
+    at_least,
+    encoding_problems,
+    home,
+    overrides_text,
+    read_overrides,
+    run_folder,
+)
 
 
 def test_a_path_may_start_at_home(monkeypatch):
     monkeypatch.setenv("HOME", "/somewhere")
     assert str(home("~/x")) == "/somewhere/x" and str(home("a/~")) == "a/~"
     assert str(home("~nobody-here/x")) == "~nobody-here/x"
+
+
+def test_the_folder_of_one_seed_stands_for_it_and_of_several_they_are_named(tmp_path, capsys):
+    seed = tmp_path / "name/seed=7"
+    assert run_folder(str(tmp_path / "name")) == tmp_path / "name", "what is not there is for the command to say"
+    seed.mkdir(parents=True)
+    assert run_folder(str(tmp_path / "name")) == run_folder(str(seed)) == seed
+    (tmp_path / "name/seed=7.r2").mkdir()
+    with pytest.raises(SystemExit):
+        main(["learned", str(tmp_path / "name")])
+    assert f"name holds seed=7, seed=7.r2; name one of them, such as {seed}" in capsys.readouterr().err
 
 
 def test_a_count_is_a_whole_number_that_is_not_below_the_least(capsys):

@@ -48,8 +48,8 @@ def learn_place(state, lane, rows_EV, in_F, token):
 
 @pytest.fixture(autouse=True)
 def nothing_is_compiled(monkeypatch):
-    def plain(predict, learn, state):
-        return (lambda *rest: home._drive_plain(predict, learn, *rest)), learn
+    def plain(predict, learn, seen, state):
+        return (lambda *rest: home._drive_plain(predict, learn, seen, *rest)), learn, seen
 
     monkeypatch.setattr(home, "_compiled", plain)
 

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ import torch
 from pgolf.config.compose import node
 from pgolf.core.errors import RankLost
 from pgolf.core.ranks import ONE, share
-from pgolf.eval import evaluation as home
 from pgolf.eval import home as forking
 from pgolf.eval.frames import send
 from pgolf.eval.links import Link, LinkedRanks, last_words
@@ -154,19 +154,19 @@ def test_two_ranks_that_see_no_future_have_what_one_has_scored(artifact, tokens_
 
 
 @pytest.mark.slow  # compiles kernels in two processes; what the judge makes of it is tested beside the judge
-def test_targets_are_priced_alone_where_the_stream_is_too_long_for_rows(
-    evaluation, artifact, tokens_N, alone, monkeypatch
-):
+def test_targets_are_priced_alone_where_the_stream_is_too_long_for_rows(evaluation, artifact, tokens_N):
     program = f"from pgolf.eval import evaluation; evaluation.MOST_ENTRIES = 0; {SERVE}"
     counts = {"ngram": node("ngram", "backoff", ["ngram.max_order=2"]), "mixer": node("mixer", "bucketed")}
     source, how = PackageSource(program), {"ranks": 2, "threads": 2}
-    monkeypatch.setattr(home, "MOST_ENTRIES", 0)
     priced = score_sealed(artifact, tokens_N, source=source, overrides=counts, **how)
     assert not np.isnan(priced.nll_nats_N).any() and np.isnan(priced.sum_p_N).all()
     score = final_score(evaluation, tokens_N, priced, subset=False)
     assert np.isfinite(score.val_bpb) and np.isnan([score.sum_p_mean, score.renormalised_bpb]).all()
-    monkeypatch.undo()
-    assert np.isnan(final_score(evaluation, tokens_N, priced, subset=False).val_bpb), "whole rows were to be made"
+    told = list(priced.facts["parts"])
+    assert told == ["load", "compile", "prepare", "network", "backoff", "bucketed", "prices", "observe"]
+    assert [trace.name for trace in score.traces][:3] == ["backoff.hit", "backoff.target_hit", "backoff.mb"]
+    some_N = np.where(np.arange(len(tokens_N) - 1) < 5, 1.0, np.nan)
+    assert np.isnan(final_score(evaluation, tokens_N, replace(priced, sum_p_N=some_N), subset=False).val_bpb)
 
 
 def test_a_rank_that_is_killed_ends_the_evaluation_by_name_and_leaves_no_process(artifact, tokens_N, monkeypatch):

@@ -6,9 +6,12 @@ import pytest
 
 from pgolf.core.errors import ConfigError
 from pgolf.eval import rehearsal
-from pgolf.eval.rehearsal import WORTH_TARGETS, rehearse
+from pgolf.eval.rehearsal import WORTH_TARGETS, Replays, rehearse, rehearse_replays
+from pgolf.ttt.chunks import ChunkTrained
 from tests.eval.stages import mean
 from tests.eval.test_evaluation import evaluation, method, stream
+from tests.proof.making import network_evaluation
+from tests.ttt.making import adaptation, sgd
 
 
 class Alone:
@@ -36,3 +39,51 @@ def test_a_short_stream_is_scored_sooner_than_tried_but_must_be_possible():
     assert rehearse(evaluation(), TEXT_N, WORTH_TARGETS) is None
     with pytest.raises(ConfigError, match="needs the signal 'total', which nobody offers"):
         rehearse(evaluation(mixer=Alone()), TEXT_N, WORTH_TARGETS)
+
+
+CHUNK = 16
+
+
+def replaying(count):
+    numbers = {"chunk_tokens": CHUNK, "window": CHUNK, "lr": 0.01, "replay": count}
+    return network_evaluation(ttt=adaptation("replay", **numbers))
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """A clock that goes on by a second with each chunk that is trained on, and by a hundredth when it is looked at."""
+    clock, train = [0.0], ChunkTrained._train
+
+    def counting(self, lane, worth_N):
+        clock[0] += 1.0
+        train(self, lane, worth_N)
+
+    def looked_at():
+        clock[0] += 0.01
+        return clock[0]
+
+    monkeypatch.setattr(ChunkTrained, "_train", counting)
+    monkeypatch.setattr(rehearsal, "perf_counter", looked_at)
+    monkeypatch.setattr(rehearsal, "LEAST_STEPS", 20)  # what is settled lies a step behind or not
+
+
+@pytest.mark.usefixtures("steps")
+@pytest.mark.parametrize("asked", [0, 1, 5])
+def test_what_a_chunk_that_comes_again_costs_follows_whatever_number_is_asked_for(asked):
+    found = rehearse_replays(replaying(asked), TEXT_N, TOKENS)
+    chunks = (TOKENS - 1) / CHUNK
+    assert found.bare_seconds == pytest.approx(chunks, rel=0.15)
+    assert found.each_seconds == pytest.approx(chunks, rel=0.15)
+    whole = rehearse(replaying(asked), TEXT_N, TOKENS).total_seconds
+    assert whole == pytest.approx(found.bare_seconds + asked * found.each_seconds, rel=0.2)
+
+
+def test_so_many_come_again_as_fit_the_seconds():
+    found = Replays(bare_seconds=30.0, each_seconds=20.0)
+    assert [found.within(seconds) for seconds in (29.9, 30, 49, 50, 300)] == [None, 0, 0, 1, 13]
+
+
+def test_nothing_is_said_of_what_replays_none_or_is_short():
+    assert rehearse_replays(evaluation(), TEXT_N, TOKENS) is None
+    assert rehearse_replays(network_evaluation(ttt=sgd()), TEXT_N, TOKENS) is None
+    assert rehearse_replays(replaying(1), TEXT_N, WORTH_TARGETS) is None

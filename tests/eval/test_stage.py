@@ -66,9 +66,9 @@ def same(arrays, others):
     return len(arrays) == len(others) and all(np.array_equal(a, b) for a, b in zip(arrays, others, strict=True))
 
 
-def plain(predict, learn, state):
+def plain(predict, learn, seen, state):
     """What drives stages where nothing is compiled."""
-    return (lambda *rest: home._drive_plain(predict, learn, *rest)), learn
+    return (lambda *rest: home._drive_plain(predict, learn, seen, *rest)), learn, seen
 
 
 def test_the_row_of_a_chain_is_its_last_stages():
@@ -255,7 +255,9 @@ def test_pricing_alone_gives_the_bits_of_plain_python(monkeypatch):
     own_IV, signals, lane_I, token_I = positions(20)
     given_positions = own_IV[np.arange(20), token_I], {"entropy": signals["entropy"]}, lane_I, token_I
     compiled = Chain(pricing_stages(), OFFERS).score(*given_positions)
-    monkeypatch.setattr(home, "_compiled_score", lambda score, state: lambda *rest: home._score_plain(score, *rest))
+    monkeypatch.setattr(
+        home, "_compiled_score", lambda score, seen, state: lambda *rest: home._score_plain(score, seen, *rest)
+    )
     assert np.array_equal(Chain(pricing_stages(), OFFERS).score(*given_positions), compiled)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pgolf.core.errors import UserError
 from pgolf.eval.stage import Chain
-from pgolf.eval.traces import BINS, Traces, traces_told
+from pgolf.eval.traces import BINS, Traces, parts_told, traces_told
 from tests.mixer.properties import COUNT, OFFERS, chain_of, driven, mixer, positions
 
 HEDGE = {"_target_": "pgolf.mixer.hedge.Hedge", "eta": 1.0, "epsilon": 0.01, "network_logit": 2.0}
@@ -87,3 +87,18 @@ def test_what_a_process_tells_cannot_draw_over_the_verdict_or_end_the_judge(lie)
     driven(chain, given)
     with pytest.raises(UserError, match="the sealed process told traces that are none"):
         traces_told({"traces": [asdict(chain.traces[0]) | lie]})
+
+
+def test_seconds_that_a_process_tells_are_taken_as_they_are_and_refused_where_they_are_none():
+    assert parts_told({"parts": {"load": 1, "tree": 0.5}}) == {"load": 1.0, "tree": 0.5} and parts_told({}) == {}
+    for wrong in (
+        {"load": -1},
+        {"load": float("nan")},
+        {"load": 1e999},
+        {"a\x1b[2A": 1},
+        {"a" * 81: 1},
+        {"a": None},
+        [1],
+    ):
+        with pytest.raises(UserError, match="the sealed process told seconds that are none"):
+            parts_told({"parts": wrong})

@@ -154,8 +154,8 @@ def _a_fork_learns_apart(chain, given):
 
 
 def _compiled_is_plain(stage, given, row_IV, monkeypatch):
-    def plain(predict, learn, state):
-        return (lambda *rest: home._drive_plain(predict, learn, *rest)), learn
+    def plain(predict, learn, seen, state):
+        return (lambda *rest: home._drive_plain(predict, learn, seen, *rest)), learn, seen
 
     with monkeypatch.context() as patch:
         patch.setattr(home, "_compiled", plain)

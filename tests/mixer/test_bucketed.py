@@ -175,8 +175,8 @@ def test_a_token_alone_is_priced_to_the_bit_as_its_row_would_and_learnt_alike():
     assert len(np.unique(rows._states[1].logit_BE[:, 1])) > 10
 
 
-def plain(predict, learn, state):
-    return (lambda *rest: home._drive_plain(predict, learn, *rest)), learn
+def plain(predict, learn, seen, state):
+    return (lambda *rest: home._drive_plain(predict, learn, seen, *rest)), learn, seen
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -243,8 +243,8 @@ def test_what_is_learnt_of_a_tokens_path_is_what_its_row_said():
         assert not left_over.any()
 
 
-def plain(predict, learn, state):
-    return (lambda *rest: home._drive_plain(predict, learn, *rest)), learn
+def plain(predict, learn, seen, state):
+    return (lambda *rest: home._drive_plain(predict, learn, seen, *rest)), learn, seen
 
 
 def test_compiled_kernels_give_the_bits_of_plain_python(monkeypatch):

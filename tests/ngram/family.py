@@ -106,9 +106,9 @@ def content(state):
     return [state.node_N4[:nodes], state.entry_E4[:entries], state.past_T2[:learnt], *state[4:]]
 
 
-def plain(predict, learn, state):
+def plain(predict, learn, seen, state):
     """For ``pgolf.eval.stage._compiled``: the kernels as they are."""
-    return (lambda *rest: home._drive_plain(predict, learn, *rest)), learn
+    return (lambda *rest: home._drive_plain(predict, learn, seen, *rest)), learn, seen
 
 
 def chain_of(target, vocab_size, tokens, lanes=1, **settings):

@@ -9,9 +9,14 @@ import pytest
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.prediction import Facts
+from pgolf.eval.sliding import Sliding
 from pgolf.eval.stage import Chain
 from pgolf.ngram import pruning, trie
+from pgolf.ngram.backoff import Backoff
+from tests.eval.stages import mean
+from tests.eval.test_decoder import reads_what_was_written
 from tests.ngram.family import driven, positions, same
+from tests.proof.making import network_evaluation, stream_of
 
 OPTIONS = {
     "backoff.Backoff": {"max_order": 5, "discount": 0.5},
@@ -166,3 +171,19 @@ def test_a_bound_that_holds_no_round_is_refused_with_the_least_that_does():
     with pytest.raises(ConfigError, match=rf"a round of 60 tokens can take {-(-least // 10**6)} MB even where all"):
         chain.reserve(ROUND)
     assert chain_of(capacity=ROUND + 1).reserve(ROUND) is None
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_decoder_prunes_where_the_encoder_did(lanes):
+    class Bounded(Backoff):
+        def stages(self, facts):
+            (stage,) = super().stages(facts)
+            stage.state.bound_4[trie.CAPACITY] = 150
+            return (stage,)
+
+    ngram = Bounded(min_order=2, max_order=4, discount=0.5, max_memory_mb=100)
+    plan = Sliding(window=32, stride=8, batch_windows=1, lanes=lanes, official_truncation=False)
+    tokens_N = stream_of(network_evaluation())[:700]
+    evaluator = network_evaluation(method=plan, ngram=ngram, mixer=mean()).evaluator(len(tokens_N))
+    reads_what_was_written(evaluator, tokens_N)
+    assert evaluator.chain._states[0].bound_4[trie.PRUNINGS] > 1

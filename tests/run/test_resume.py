@@ -186,10 +186,10 @@ def test_what_was_odd_before_is_still_in_the_result_of_a_run_that_is_resumed(tmp
 
 def test_with_another_config_the_nearest_unfinished_run_is_named_with_the_keys_that_differ(tmp_path, unfinished):
     unfinished("seed=3", "train.grad_clip=0.5")
-    near = unfinished("seed=2")
+    near = unfinished("seed=2", "schedule.floor=0.0")
     unfinished("seed=2", "optimizer.matrix_lr=0.01", status="finished")
     with pytest.raises(RunError) as caught:
-        asked(tmp_path, "seed=2", "optimizer.matrix_lr=0.01", "quant.bits=4")
+        asked(tmp_path, "seed=2", "optimizer.matrix_lr=0.01", "quant.bits=4", "schedule.floor=0")
     assert str(caught.value).endswith(
         f"The nearest unfinished one is {near}, which differs in optimizer.matrix_lr: 0.01 here, 0.02 there; "
         "quant.bits: 4 here, 5 there"

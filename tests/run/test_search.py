@@ -1,11 +1,16 @@
 """A search draws from its space, ends poor trials early by the rungs, and goes on where a killed one was."""
 
+import json
 import math
+import re
+import subprocess
+import sys
 
 import pytest
+import yaml
 
 from pgolf.config.space import Axis, space_of
-from pgolf.core.errors import ConfigError
+from pgolf.core.errors import ConfigError, RunError
 
 pytest.importorskip("optuna")
 
@@ -102,3 +107,46 @@ def test_a_search_over_another_space_is_not_mixed_in(tmp_path):
     search(SearchPlan("s", SPACE, (), trials=1), tmp_path, loss, quiet)
     with pytest.raises(ConfigError, match="another space"):
         search(SearchPlan("s", SPACE[:2], (), trials=1), tmp_path, loss, quiet)
+
+
+def test_where_nothing_but_failures_come_the_search_ends(tmp_path):
+    done = []
+
+    def broken(words):
+        done.append(words)
+        return math.inf
+
+    for _ in range(2):
+        with pytest.raises(RunError, match=r"s: the first 3 trials failed.* move .*s\.search aside"):
+            search(SearchPlan("s", SPACE, (), trials=9), tmp_path, broken, quiet)
+    assert len(done) == 3, "and none more when it is asked again"
+
+
+def test_trials_are_runs_of_train_py(tmp_path):
+    """Random drawing and halving with what a user types."""
+    sweep = tmp_path / "short.yaml"
+    axes = {"optimizer.matrix_lr": "tag(log,interval(0.01,0.04))", "optimizer.matrix_weight_decay": "0,0.02"}
+    sweep.write_text(
+        "# Question: does a search run?\n"
+        + yaml.safe_dump(
+            {
+                "defaults": ["config", {"override hook": ["checkpoint"]}, {"override quant": "none"}, "_self_"],
+                "sweep": "short",
+                "stop_after": "prequant",
+                "study": {"by": "search", "score": "prequant", "trials": 2, "rungs": [1, 2], "factor": 2},
+                "hydra": {"mode": "MULTIRUN", "sweeper": {"params": axes}},
+            }
+        )
+    )
+    tiny = ["size=tiny", "data=tiny", "tokenizer=bytes", "eval=non_overlapping", "ngram=none", "mixer=none"]
+    words = [*tiny, "logger=[jsonl]", "train.compile=never", f"run_root={tmp_path / 'runs'}"]
+    command = [sys.executable, "-m", "pgolf", "search", str(sweep), *words]
+    first = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert first.returncode == 0, first.stdout + first.stderr
+    scores = re.findall(r"^  ([\d.]+) after (\d) steps?$", first.stdout, re.M)
+    assert [steps for _, steps in scores].count("1") == 2 and "2" in dict((s, n) for n, s in scores)
+    runs = list((tmp_path / "runs").glob("*/seed=*/result.json"))
+    found = {json.loads(run.read_text())["scores"]["prequant"]["val_bpb"] for run in runs}
+    assert {f"{bpb:.4f}" for bpb in found} == {score for score, _ in scores}
+    again = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert again.returncode == 0 and "trial 1" not in again.stdout, "all of it is kept"

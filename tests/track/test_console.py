@@ -185,6 +185,21 @@ def test_summary_of_a_run_that_never_trained(sample):
     assert "interrupted" in stream.getvalue() and "Ctrl-C" in stream.getvalue()
 
 
+def test_parts_of_a_stage_stand_under_it_and_in_no_total(sample):
+    def told(result):
+        stream = io.StringIO()
+        Console(stream=stream).summary(result, None, None, None)
+        return re.sub(" +", " ", stream.getvalue())
+
+    made = sample()
+    ledger = made.result["ledger"]
+    parts = {"evaluate": ledger["evaluate"], "evaluate/network": 88.8, "evaluate/tree": 7.7}
+    text = told(made.result | {"ledger": ledger | parts})
+    assert re.search(r"\n network 88\.8", text) and re.search(r"\n tree 7\.7", text)
+    total = re.search(r"\n *total .*", told(made.result)).group()
+    assert f"{sum(ledger.values()):.1f}" in total and total in text
+
+
 def test_narrow_encodings_and_closed_streams_end_nothing(sample):
     made = sample()
     raw = io.BytesIO()

@@ -1,6 +1,6 @@
 import pytest
 
-from pgolf.track.ledger import StageLedger, within
+from pgolf.track.ledger import StageLedger, stage_of, stages_alone, within
 
 
 class Clock:
@@ -77,3 +77,23 @@ def test_evaluation_is_as_long_as_its_score_says():
     assert not within(result, "eval_seconds")
     assert within(result | {"scores": {"final": {"seconds": 29.7}}}, "eval_seconds")
     assert not within(result | {"scores": {"final": {"seconds": 30.1}}}, "eval_seconds")
+
+
+def test_what_a_part_of_a_stage_took_is_told_and_counts_in_no_sum():
+    clock = Clock()
+    ledger = StageLedger(budget={"eval_seconds": 60}, clock=clock)
+    with ledger.stage("evaluate"):
+        clock.now += 10
+    ledger.part("evaluate", "network", 14.0)  # two threads
+    ledger.part("evaluate", "tree", 3.0)
+    ledger.part("evaluate", "tree", 1.0)
+    assert ledger.as_dict() == {"evaluate": 10, "evaluate/network": 14.0, "evaluate/tree": 4.0}
+    assert ledger.total == 10 and ledger.left("eval_seconds") == 50
+    assert within({"budget": {"eval_seconds": 10.0}, "ledger": ledger.as_dict(), "train": None}, "eval_seconds")
+
+
+def test_a_slash_alone_makes_no_part():
+    ledger = {"a/b": 1.0, "train": 2.0, "train/c/d": 3.0, "train/": 4.0, "/train": 5.0}
+    assert [stage_of(line, ledger) for line in ledger] == ["a/b", "train", "train", "train", "/train"]
+    assert stages_alone(ledger) == {"a/b": 1.0, "train": 2.0, "/train": 5.0}
+    assert stages_alone({"prepare": 1.0, "evaluate": 2.0}) == {"prepare": 1.0, "evaluate": 2.0}, "as runs were before"

@@ -7,11 +7,11 @@ from tests.proof.making import DOCUMENTS, context_of, pretend_audit, pretend_sea
 TEXT = [text[:110] for text in DOCUMENTS]
 
 
-def judged(evaluation, places=60):
+def judged(evaluation, places=60, text=TEXT):
     """(nats claimed, letters of the probes that refuse it, messages)."""
-    tokens_N = stream_of(evaluation, TEXT)
+    tokens_N = stream_of(evaluation, text)
     sealed = pretend_sealed(evaluation, tokens_N)
     audit = pretend_audit(evaluation, tokens_N, sealed, places=places)
-    certificate = certify(context_of(evaluation, TEXT, sealed=sealed, audit=audit, tokens_N=tokens_N))
+    certificate = certify(context_of(evaluation, text, sealed=sealed, audit=audit, tokens_N=tokens_N))
     failed = [probe for probe in certificate.probes if not probe.passed]
     return float(sealed.nll_nats_N.sum()), [probe.letter for probe in failed], [probe.message for probe in failed]

@@ -191,3 +191,17 @@ def test_a_place_for_no_page_is_refused_by_name(tmp_path, capsys, name, message)
     (tmp_path / "folder.html").mkdir()
     assert main(["report", str(tmp_path / "x"), "--html", str(tmp_path / name)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_parts_of_evaluation_have_bars_and_are_in_no_sum(tmp_path):
+    """Of a run and, beside another, of a set."""
+    before, after = write_full(tmp_path / "before"), write_full(tmp_path / "after")
+    path = after / "result.json"
+    result = json.loads(path.read_text())
+    result["ledger"] |= {"evaluate/network": 9000.0, "evaluate/backoff": 3.5}
+    path.write_text(json.dumps(result))
+    one, other = page_of(before), page_of(after)
+    total = re.search(r"[\d,.]+ s in all, [^<]*", one).group()
+    assert total in other and "evaluate/network" in other and "9,000.0 s" in other and "is a part of its stage" in other
+    assert "is a part of its stage" not in one
+    assert "9,0" not in page_of(before, write_run(tmp_path / "third", "z", 3, 1.25), after)

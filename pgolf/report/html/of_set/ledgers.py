@@ -8,7 +8,7 @@ from pgolf.core.errors import RunError
 from pgolf.report.html.charts import numbers, ticks
 from pgolf.report.html.parts import Bar, Bars, BarSpan, Key, Section
 from pgolf.report.html.subject import RunPage, SetPage, seconds_by_stage
-from pgolf.track.ledger import CHARGED_TO
+from pgolf.track.ledger import CHARGED_TO, stages_alone
 
 PLACE = 60
 MOST_RUNS = 120
@@ -61,7 +61,8 @@ def _rows(
 
 def _seconds(run: RunPage) -> dict[str, float]:
     found = dict.fromkeys(_TIMES, 0.0)
-    for stage, seconds in seconds_by_stage(run) if run.result is not None else []:
+    ledger = dict(seconds_by_stage(run)) if run.result is not None else {}
+    for stage, seconds in stages_alone(ledger).items():
         found[CHARGED_TO.get(stage, "")] += seconds
     return {name: seconds for name, seconds in found.items() if seconds}
 
