@@ -557,8 +557,7 @@ class Tree:
         if most_mb > self.max_memory_mb:
             raise ConfigError(
                 f"mixer.max_memory_mb: {self.max_memory_mb}; counts up to order {self.max_order} of {tokens:,} "
-                f"tokens can take {most_mb:,} MB, and an evaluation is not begun that may not end; allow as much, or "
-                "lower mixer.max_order"
+                f"tokens can take {most_mb:,} MB and are not pruned; allow as much, or lower mixer.max_order"
             )
         if rooms(tokens, contexts, vocab_size)[0] >= 2**31:
             raise ConfigError(

@@ -296,7 +296,7 @@ class SortedRunsBackoff:
         if needed_mb > self.max_memory_mb:
             raise ConfigError(
                 f"ngram.max_memory_mb: {self.max_memory_mb}; sorted runs of {orders} orders of {facts.targets:,} "
-                f"tokens can take {needed_mb:,} MB; allow as much, or lower ngram.max_order"
+                f"tokens can take {needed_mb:,} MB and are not pruned; allow as much, or lower ngram.max_order"
             )
         state = SortedRuns(
             key_KR=np.zeros((orders, 0), dtype=np.int64),

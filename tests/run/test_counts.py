@@ -37,13 +37,15 @@ def test_a_run_with_counts_and_a_mixer_ends_certified(words, named, tmp_path):
     assert facts["scores"]["dev"]["val_bpb"] < facts["scores"]["roundtrip"]["val_bpb"] - 0.5
 
 
-def test_a_memory_that_holds_no_counts_is_refused_before_training_and_a_small_one_is_enough(tmp_path):
-    words = "data=tiny", "tokenizer=bytes", "ngram=backoff", "mixer=bucketed", "ngram.max_memory_mb=1"
-    cfg = tiny_settings(*words, "ngram.max_order=12", "eval=non_overlapping", "eval.batch_windows=64")
+def test_counts_that_might_not_fit_are_pruned_or_refused_before_training(tmp_path):
+    cfg = tiny_settings("data=tiny", "tokenizer=bytes", "ngram=backoff", "mixer=bucketed", "ngram.max_memory_mb=1")
     dataset = stages.prepare_dataset({**cfg, "cache_dir": str(tmp_path)}, lambda *told: None)
     recorder = Recorder(cfg, Process(rank=0, world=1))
     evaluation = stages.composed(recorder, dataset, build_model(cfg, dataset, recorder.device))
-    with pytest.raises(ConfigError, match=r"max_memory_mb: a round of [\d,]+ tokens can take \d+ MB"):
-        stages.rehearse(recorder, dataset, evaluation)
-    cfg["ngram"]["max_order"] = 4
     stages.rehearse(recorder, dataset, evaluation)
+    cfg = tiny_settings("data=tiny", "tokenizer=bytes", "ngram=none", "mixer=tree", "mixer.max_memory_mb=1")
+    evaluation = stages.composed(Recorder(cfg, recorder.process), dataset, build_model(cfg, dataset, recorder.device))
+    with pytest.raises(
+        ConfigError, match=r"mixer\.max_memory_mb: 1; counts up to order \d of [\d,]+ tokens .* not pruned"
+    ):
+        stages.rehearse(recorder, dataset, evaluation)
