@@ -175,6 +175,16 @@ def test_published_logs_alone_are_a_page(tmp_path):
     assert "1.107743" in text and "claimed" in text
 
 
+def test_a_published_claim_counts_for_none_of_our_runs_and_stands_on_no_axis_with_them(tmp_path, capsys):
+    write_seeds(tmp_path, "x", [1.20, 1.21])
+    log, out = tmp_path / "train.log", tmp_path / "page.html"
+    log.write_text("seed:42\nfinal_int6_sliding_window_exact val_loss:1.86650000 val_bpb:1.10774252 stride:64\n")
+    assert main(["report", str(tmp_path / "x"), "--import-log", str(log), "--html", str(out)]) == 0
+    text = " ".join(Markup(out.read_text()).text.split())
+    assert "runs that count 2 of 2" in text and "published claims 1" in text
+    assert "1.10774, n=1" not in text and "1.20500" in text
+
+
 def test_the_command_writes_the_page_beside_the_text(tmp_path, capsys):
     write_seeds(tmp_path, "x", [1.20, 1.21, 1.22])
     out = tmp_path / "page.html"

@@ -24,7 +24,9 @@ def section(page: SetPage) -> Section | None:
 
 
 def _picture(page: SetPage) -> Bars | None:
-    shown = [(one, one.bpb) for one in page.experiments if one.bpb is not None]
+    """Ours; where there are none, published claims, whose texts are others."""
+    ours = [one for one in page.experiments if not one.claimed]
+    shown = [(one, one.bpb) for one in ours or page.experiments if one.bpb is not None]
     if not shown:
         return None
     rows, values = [], []

@@ -15,7 +15,8 @@ def section(page: SetPage) -> Section:
 
 
 def _parts(page: SetPage) -> Iterator[Part]:
-    runs = page.report.runs
+    runs = [run for run in page.report.runs if not run.claimed]
+    claims = len(page.report.runs) - len(runs)
     counted = [run for run in runs if not run.excluded]
     left_out = len(runs) - len(counted)
     facts = [
@@ -25,6 +26,8 @@ def _parts(page: SetPage) -> Iterator[Part]:
             "runs that do not", f"{left_out:,}", "each named at the end" if left_out else "", "warn" if left_out else ""
         ),
     ]
+    if claims:
+        facts.append(Fact("published claims", f"{claims:,}", "proved by nobody here", "warn"))
     if page.report.problems:
         facts.append(Fact("remarks on folders", f"{len(page.report.problems):,}", "each named at the end", "warn"))
     known = [one for one in page.report.ours if one.bpb is not None]
