@@ -40,7 +40,6 @@ from pgolf.ngram.counters import (
     HashedCounters,
     context_hash,
     count_in_chunks,
-    learn,
     pair_bucket,
     reserve,
 )
@@ -108,6 +107,11 @@ def predict(state, lane, rows_EV, in_F, row_V, out_S):
             for v in range(len(row_V)):
                 both = pair_B[pair_bucket(hashed, length, v, state.by_P, state.given_9)]
                 row_V[v] += weight * np.float32(min(both, count) / count)
+
+
+def learn(state, lane, rows_EV, in_F, token):
+    """Count the token with its chunk."""
+    count_in_chunks(state, lane, token)
 
 
 def score(state, lane, p_E, in_F, token, out_S):
