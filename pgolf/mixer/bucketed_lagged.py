@@ -6,8 +6,9 @@ Source: for counts by chunks (``ngram=sorted_runs``), whose weights are to wait 
 positions of a chunk may be mixed at once. Chunks of both begin with the stream: counts wait for the end of a round as
 well, so that they are the same where rounds end with chunks.
 Bytes: none. Memory: 16 bytes for each expert and bucket. Time: as ``bucketed``, and O(E B) a chunk.
-Hurts: what a chunk has taught comes too late for the chunk; sums of many steps go too far where ``rate`` is that of
-single ones.
+Measured: the first 65,536 tokens of dev, a default laptop artifact, ngram=sorted_runs, bits per byte: 1.1655 as
+``bucketed``; at a tenth of the rate 1.1695, at a hundredth 1.1734.
+Hurts: what a chunk has taught comes too late for the chunk.
 """
 
 # E rows, the network's first; V vocabulary, F signals in, M edges of the signal that has most, B buckets, S signals out
