@@ -165,6 +165,18 @@ def test_summary_shows_what_a_mixer_went_by_over_the_stream(sample):
     assert course[0] == min(course) and course[1] == max(course) and len(set(course[2:])) == 1
 
 
+def test_what_stays_the_same_but_for_rounding_is_a_level_line_and_what_is_tiny_no_zero(sample):
+    made, stream = sample(), io.StringIO()
+    curve = [5.708 * (1 + 1e-16 * (i % 3)) for i in range(64)]
+    level = {"name": "trie.mb", "mean": 5.708, "deviation": 0.0, "least": 5.708, "largest": 5.708, "curve": curve}
+    tiny = {"name": "trie.off", "mean": 2e-8, "deviation": 1e-8, "least": 0.0, "largest": 3e-7, "curve": curve}
+    made.result["scores"]["final"]["traces"] = [level, tiny]
+    Console(stream=stream).summary(made.result, None, None, None)
+    rows = {line.split()[0]: line.split()[1:] for line in stream.getvalue().splitlines() if "trie." in line}
+    assert rows["trie.mb"][:4] == ["5.708", "0.000", "5.708", "5.708"] and len(set(rows["trie.mb"][4])) == 1
+    assert rows["trie.off"][:4] == ["2e-08", "1e-08", "0.000", "3e-07"]
+
+
 def test_summary_labels_subset_over_cap_and_failed_probe(sample):
     stream = io.StringIO()
     made = sample(subset=True, over=4312, broken=True, seconds=310.0, status="over_cap", reason="too big")
