@@ -32,6 +32,8 @@ PACKED_MATE = ("mixer", "tree")  # whose counts begin with those of ngram=packed
 # Options that refuse to live in the default model, with the reason their message gives.
 REFUSES = {
     ("arch/attention", "flex"): "cannot train on a CPU",
+    ("eval", "documents_gated"): "this ttt adapts to none of them apart; choose ttt=document_lora",
+    ("eval", "pr687_documents"): "this ttt adapts to none of them apart; choose ttt=document_lora",
     ("loader", "documents"): "choose arch/attention=packed",
     ("loader", "documents_pr1530"): "choose arch/attention=packed",
     ("mixer", "confidence_pr187"): "confidence: needs the signal 'moved'",

@@ -4,5 +4,5 @@ An option that does nothing says so by its class attribute ``neutral``, one whos
 ``ngram=packed`` by ``starts_packed`` (bool; False where it has none): rules between groups ask for them.
 
 Every module is a word of the command line, leaves apart. Contract: ``pgolf.eval.evaluation.Counts``.
-Leaves: ``counters``, ``packed_counts``, ``packed_start``, ``packing``, ``trie``.
+Leaves: ``counters``, ``packed_counts``, ``packed_start``, ``packing``, ``pruning``, ``trie``.
 """
