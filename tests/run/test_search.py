@@ -123,7 +123,7 @@ def test_where_nothing_but_failures_come_the_search_ends(tmp_path):
 
 
 def test_trials_are_runs_of_train_py(tmp_path):
-    """Random drawing and halving with what a user types."""
+    """With what a user types."""
     sweep = tmp_path / "short.yaml"
     axes = {"optimizer.matrix_lr": "tag(log,interval(0.01,0.04))", "optimizer.matrix_weight_decay": "0,0.02"}
     sweep.write_text(
@@ -133,7 +133,7 @@ def test_trials_are_runs_of_train_py(tmp_path):
                 "defaults": ["config", {"override hook": ["checkpoint"]}, {"override quant": "none"}, "_self_"],
                 "sweep": "short",
                 "stop_after": "prequant",
-                "study": {"by": "search", "score": "prequant", "trials": 2, "rungs": [1, 2], "factor": 2},
+                "study": {"by": "search", "score": "prequant", "trials": 2, "rungs": [2]},
                 "hydra": {"mode": "MULTIRUN", "sweeper": {"params": axes}},
             }
         )
@@ -143,10 +143,10 @@ def test_trials_are_runs_of_train_py(tmp_path):
     command = [sys.executable, "-m", "pgolf", "search", str(sweep), *words]
     first = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert first.returncode == 0, first.stdout + first.stderr
-    scores = re.findall(r"^  ([\d.]+) after (\d) steps?$", first.stdout, re.M)
-    assert [steps for _, steps in scores].count("1") == 2 and "2" in dict((s, n) for n, s in scores)
+    scores = re.findall(r"^  ([\d.]+) after 2 steps$", first.stdout, re.M)
+    assert len(scores) == 2
     runs = list((tmp_path / "runs").glob("*/seed=*/result.json"))
     found = {json.loads(run.read_text())["scores"]["prequant"]["val_bpb"] for run in runs}
-    assert {f"{bpb:.4f}" for bpb in found} == {score for score, _ in scores}
+    assert sorted(f"{bpb:.4f}" for bpb in found) == sorted(scores)
     again = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert again.returncode == 0 and "trial 1" not in again.stdout, "all of it is kept"
