@@ -99,7 +99,7 @@ def _fits(state: ContextTrie, size_n: list[int], fresh: bool, tokens: int) -> bo
     if fresh and all(few <= size for few, size in zip(rooms(learnt + tokens, contexts, vocab_size), held, strict=True)):
         return True
     added = 2 * contexts * tokens  # as in an unbounded one
-    more = nodes + contexts * tokens, entries + min(RUN * added, entries + 2 * added)
+    more = nodes + (contexts - 1) * tokens, entries + min(RUN * added, entries + 2 * added)  # the longest have no nodes
     slots = int(SPARE * min(hashed + (SCANNED + 1) * added, entries + added)) + 1
     return more[0] <= held[0] and more[1] <= held[1] and slots <= held[2]
 
