@@ -89,6 +89,14 @@ def test_what_a_process_tells_cannot_draw_over_the_verdict_or_end_the_judge(lie)
         traces_told({"traces": [asdict(chain.traces[0]) | lie]})
 
 
+def test_no_more_traces_are_taken_than_a_score_could_have():
+    given = positions()
+    chain = traced(given)
+    driven(chain, given)
+    with pytest.raises(UserError, match="1,001 of them, of 1,000 at most"):
+        traces_told({"traces": [asdict(chain.traces[0])] * 1001})
+
+
 def test_seconds_that_a_process_tells_are_taken_as_they_are_and_refused_where_they_are_none():
     assert parts_told({"parts": {"load": 1, "tree": 0.5}}) == {"load": 1.0, "tree": 0.5} and parts_told({}) == {}
     for wrong in (
@@ -97,6 +105,8 @@ def test_seconds_that_a_process_tells_are_taken_as_they_are_and_refused_where_th
         {"load": 1e999},
         {"a\x1b[2A": 1},
         {"a" * 81: 1},
+        {" ": 1},
+        {f"part {number}": 1 for number in range(65)},
         {"a": None},
         [1],
     ):
