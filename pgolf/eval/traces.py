@@ -65,7 +65,8 @@ class Traces:
         return copy.deepcopy(self)
 
     def found(self) -> list[SignalTrace]:
-        """None of a stream of which nothing was predicted."""
+        """None of a stream of which nothing was predicted, or of numbers that are not finite: what came of these, the
+        score says."""
         self._reduce()
         if not self.count:
             return []
@@ -84,6 +85,7 @@ class Traces:
                 ),
             )
             for s, name in enumerate(self.names)
+            if np.isfinite([self._mean_S[s], self._square_S[s], self._least_S[s], self._largest_S[s]]).all()
         ]
 
 

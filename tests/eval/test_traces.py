@@ -89,6 +89,15 @@ def test_what_a_process_tells_cannot_draw_over_the_verdict_or_end_the_judge(lie)
         traces_told({"traces": [asdict(chain.traces[0]) | lie]})
 
 
+def test_of_rows_that_are_no_numbers_nothing_is_traced_that_the_judge_would_refuse():
+    """An adaptation that has diverged: the certificate says so, and not that its process lies."""
+    traces, value_IS = Traces(["off", "hit"], COUNT), np.ones((COUNT, 2), dtype=np.float32)
+    value_IS[COUNT // 2 :, 0] = np.nan
+    traces.add(value_IS)
+    (found,) = traces_told({"traces": [asdict(trace) for trace in traces.found()]})
+    assert (found.name, found.count, found.mean) == ("hit", COUNT, 1.0)
+
+
 def test_no_more_traces_are_taken_than_a_score_could_have():
     given = positions()
     chain = traced(given)
