@@ -92,6 +92,7 @@ class Ending:
         plain_D = [flag >> place & 1 > 0 for flag in told[digits:] for place in range(_FLAGS)][:count]
         if (
             len(told) != digits + flags
+            or not all(0 < number <= self.targets for number in numbers[:2])
             or sorted(numbers[2:]) != list(range(count * self.longest_first))
             or list(told[digits:]) != _packed(plain_D)
         ):

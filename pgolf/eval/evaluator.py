@@ -102,6 +102,12 @@ class Evaluator:
         if done != targets:
             raise ValueError(f"eval: the plan predicted {done} of {targets} targets")
 
+    def check_room(self, first_tokens: Sequence[int]) -> None:
+        """Raise ConfigError where a stage would have no room for the first round; ``first_tokens``: as of ``run``."""
+        tape = tape_of(self.plan.lane_starts, first_tokens, self.facts.targets)
+        blocks = next(_within_cadence(next(iter(self.plan.rounds(tape))), self.network.cadence))
+        self.chain.fork().reserve(sum(block.keep for block in blocks))
+
     def fork(self) -> Evaluator:
         """An independent evaluator in the same state."""
         twin = object.__new__(Evaluator)

@@ -66,13 +66,14 @@ def rehearse(evaluation: Evaluation, text_N: np.ndarray, stream_tokens: int) -> 
 
     Its evaluator is made in any case: raises ConfigError for what does not go together or has no room.
     """
-    evaluator = evaluation.evaluator(stream_tokens)
+    evaluator, tokens_N = evaluation.evaluator(stream_tokens), np.resize(text_N, stream_tokens)
     if stream_tokens <= WORTH_TARGETS:
+        evaluator.check_room(Informed(tokens_N, evaluator.plan.lane_starts).first_tokens)
         return None
     chunk = (evaluator.network.cadence or 0) * evaluator.facts.lanes
     # The first step is none to go by: it wakes the backward pass, and nothing can come again before it.
     before = chunk if 2 * chunk < evaluator.facts.targets else 0
-    coder = _Timed(np.resize(text_N, stream_tokens), evaluator.plan.lane_starts, before, LEAST_STEPS * max(1, chunk))
+    coder = _Timed(tokens_N, evaluator.plan.lane_starts, before, LEAST_STEPS * max(1, chunk))
     evaluator.run(coder, coder.first_tokens)
     return Rehearsal(evaluator.facts.targets, coder.tried, coder.seconds) if coder.tried else None
 

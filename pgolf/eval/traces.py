@@ -20,6 +20,7 @@ from pgolf.core.results import SignalTrace
 
 BINS = 64
 MOST_LETTERS = 80  # of a name that a sealed process tells
+MOST_TRACES, MOST_PARTS = 1000, 64  # that it tells; each part is a line beside the verdict
 TOGETHER = 1024  # positions that are reduced at a time, since each time costs more than they do
 
 
@@ -64,7 +65,8 @@ class Traces:
         return copy.deepcopy(self)
 
     def found(self) -> list[SignalTrace]:
-        """None of a stream of which nothing was predicted."""
+        """None of a stream of which nothing was predicted, or of numbers that are not finite: what came of these, the
+        score says."""
         self._reduce()
         if not self.count:
             return []
@@ -83,13 +85,14 @@ class Traces:
                 ),
             )
             for s, name in enumerate(self.names)
+            if np.isfinite([self._mean_S[s], self._square_S[s], self._least_S[s], self._largest_S[s]]).all()
         ]
 
 
 def traces_told(facts: Mapping[str, Any]) -> tuple[SignalTrace, ...]:
     """Those that a sealed process told among its ``facts``. Raises UserError for what is none."""
     try:
-        return tuple(_read(told) for told in facts.get("traces", ()))
+        return tuple(_read(told) for told in _few(facts.get("traces", ()), MOST_TRACES))
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"the sealed process told traces that are none: {error}") from error
 
@@ -97,7 +100,7 @@ def traces_told(facts: Mapping[str, Any]) -> tuple[SignalTrace, ...]:
 def parts_told(facts: Mapping[str, Any]) -> dict[str, float]:
     """Seconds of each part of a sealed process's work, by its ``facts``. Raises UserError for what is none."""
     try:
-        found = {_name(name): float(seconds) for name, seconds in facts.get("parts", {}).items()}
+        found = {_name(name): float(seconds) for name, seconds in _few(facts.get("parts", {}), MOST_PARTS).items()}
         if not all(0 <= seconds < math.inf for seconds in found.values()):
             raise ValueError(f"{found} are no seconds")
     except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
@@ -105,10 +108,16 @@ def parts_told(facts: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
+def _few(told: Any, most: int) -> Any:
+    if len(told) > most:
+        raise ValueError(f"{len(told):,} of them, of {most:,} at most")
+    return told
+
+
 def _name(told: Any) -> str:
     """It is shown on a terminal, beside the verdict."""
     name = str(told)
-    if not name.isprintable() or len(name) > MOST_LETTERS:
+    if not name.strip() or not name.isprintable() or len(name) > MOST_LETTERS:
         raise ValueError(f"a name of {len(name)} characters, or such as move a cursor: {name[:MOST_LETTERS]!r}")
     return name
 

@@ -20,14 +20,16 @@ from typing import Any
 
 from pgolf.config.space import Axis
 from pgolf.config.sweep_file import SweepFile
-from pgolf.core.errors import ConfigError, RunError
+from pgolf.core.errors import CertificateError, ConfigError, OverBudget, RunError
 from pgolf.core.signals import HEEDED
 from pgolf.track.earlier import kept
 
-Objective = Callable[[Sequence[str]], float]
+Objective = Callable[[Sequence[str]], float]  # infinity: a run that does not count; not a number: none at all
 WORDS, RUNG = "words", "budget.train_steps"
 _NO_AXES = "hydra.sweeper.params=null"  # a trial's words are its own; Hydra's sweeper knows no interval
-_HOPELESS = 3  # first trials of which all failed: so will the others
+_HOPELESS = 3  # first trials of which nothing came at all: nor will it of the others
+_BROKEN = "broken"
+_VERDICTS = (OverBudget.exit_status, CertificateError.exit_status)  # of a run, on its words
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,16 @@ class Trial:
 
 def search(plan: SearchPlan, folder: Path, objective: Objective, say: Callable[[str], None] = print) -> list[Trial]:
     """Run what is left of ``plan``; ``folder`` holds its file. Raises ConfigError; RunError without Optuna, and where
-    nothing but failures came of the first trials."""
+    the first trials all broke off. Those that ended over their cap are no reason: others may be under it."""
     optuna = _optuna()
     if not plan.axes:
         raise ConfigError(f"{plan.name}: nothing to search: no axis has more than one value")
     study = _study(optuna, plan, folder)
     _enqueue_unfinished(optuna, study, say)
     while (left := plan.trials - _ended(optuna, study)) > 0:
-        if _all_failed(study):
+        if _all_broken(study):
             raise RunError(
-                f"{plan.name}: the first {_HOPELESS} trials failed, and so would the others. Mend what they were "
+                f"{plan.name}: the first {_HOPELESS} trials broke off, and so would the others. Mend what they were "
                 f"stopped by, and move {_file(plan, folder)} aside"
             )
         trial = study.ask()
@@ -82,6 +84,7 @@ def search(plan: SearchPlan, folder: Path, objective: Objective, say: Callable[[
         elif math.isfinite(value):
             study.tell(trial, value)
         else:
+            trial.set_user_attr(_BROKEN, math.isnan(value))
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
     return trials_of(study)
 
@@ -140,9 +143,10 @@ def _file(plan: SearchPlan, folder: Path) -> Path:
     return folder / f"{plan.name}.search"
 
 
-def _all_failed(study: Any) -> bool:
-    states = [trial.state for trial in trials_of(study)]
-    return len(states) >= _HOPELESS and set(states) == {"failed"}
+def _all_broken(study: Any) -> bool:
+    again = {trial.user_attrs.get("again") for trial in study.trials}
+    ended = [trial for trial in study.trials if trial.state.is_finished() and trial.number not in again]
+    return len(ended) >= _HOPELESS and all(trial.user_attrs.get(_BROKEN, False) for trial in ended)
 
 
 def _trials_there(optuna: Any, storage: Any, name: str) -> Sequence[Any]:
@@ -203,7 +207,9 @@ def by_train_py(script: Path, sweep: SweepFile) -> Objective:
         if status < 0 or status - 128 in HEEDED:
             raise KeyboardInterrupt
         found = kept(cfg)
-        return math.inf if found is None else found.objective
+        if found is not None:
+            return found.objective
+        return math.inf if status in _VERDICTS else math.nan
 
     return objective
 

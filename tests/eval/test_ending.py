@@ -76,7 +76,8 @@ def test_what_is_told_is_charged_and_one_lane_after_the_other_wants_nothing():
 
 
 def test_who_is_told_something_else_is_refused():
-    for told in ((), (0, 4), (0, 4, 0), (0, 4, 0, 1, 0, 0)):
+    none, many, empty, long = (0, 0, 0, 1), (9, 0, 0, 1), (0, 4, 0, 0), (0, 4, 9, 0)  # lanes; targets of the last one
+    for told in ((), (0, 4), (0, 4, 0), (0, 4, 0, 1, 0, 0), none, many, empty, long):
         with pytest.raises(ValueError):
             ending().tape(told)
     with pytest.raises(ValueError, match="were told of lanes"):

@@ -7,8 +7,11 @@ import pytest
 from pgolf.core.errors import ConfigError
 from pgolf.eval import rehearsal
 from pgolf.eval.rehearsal import WORTH_TARGETS, Replays, rehearse, rehearse_replays
+from pgolf.ngram.backoff import Backoff
+from pgolf.ngram.trie import CAPACITY
 from pgolf.ttt.chunks import ChunkTrained
 from tests.eval.stages import mean
+from tests.eval.test_documents import documents
 from tests.eval.test_evaluation import evaluation, method, stream
 from tests.proof.making import network_evaluation
 from tests.ttt.making import adaptation, sgd
@@ -39,6 +42,25 @@ def test_a_short_stream_is_scored_sooner_than_tried_but_must_be_possible():
     assert rehearse(evaluation(), TEXT_N, WORTH_TARGETS) is None
     with pytest.raises(ConfigError, match="needs the signal 'total', which nobody offers"):
         rehearse(evaluation(mixer=Alone()), TEXT_N, WORTH_TARGETS)
+
+
+@pytest.mark.parametrize("how", [method(lanes=3), documents(3, 16, 8)], ids=["windows", "documents"])
+def test_a_bound_that_holds_no_round_of_a_short_stream_is_refused_before_anything_is_trained(how):
+    class Bounded(Backoff):
+        capacity = 0
+
+        def stages(self, facts):
+            (stage,) = super().stages(facts)
+            stage.state.bound_4[CAPACITY] = self.capacity
+            return (stage,)
+
+    ngram = Bounded(min_order=2, max_order=4, discount=0.5, max_memory_mb=100)
+    asked = evaluation(method=how, ngram=ngram, mixer=mean())
+    for ngram.capacity in (0, 10_000):
+        assert rehearse(asked, TEXT_N, 5_000) is None
+    ngram.capacity = 20
+    with pytest.raises(ConfigError, match=r"max_memory_mb: a round of .* tokens can take"):
+        rehearse(asked, TEXT_N, 5_000)
 
 
 CHUNK = 16

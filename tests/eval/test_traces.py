@@ -89,6 +89,23 @@ def test_what_a_process_tells_cannot_draw_over_the_verdict_or_end_the_judge(lie)
         traces_told({"traces": [asdict(chain.traces[0]) | lie]})
 
 
+def test_of_rows_that_are_no_numbers_nothing_is_traced_that_the_judge_would_refuse():
+    """An adaptation that has diverged: the certificate says so, and not that its process lies."""
+    traces, value_IS = Traces(["off", "hit"], COUNT), np.ones((COUNT, 2), dtype=np.float32)
+    value_IS[COUNT // 2 :, 0] = np.nan
+    traces.add(value_IS)
+    (found,) = traces_told({"traces": [asdict(trace) for trace in traces.found()]})
+    assert (found.name, found.count, found.mean) == ("hit", COUNT, 1.0)
+
+
+def test_no_more_traces_are_taken_than_a_score_could_have():
+    given = positions()
+    chain = traced(given)
+    driven(chain, given)
+    with pytest.raises(UserError, match="1,001 of them, of 1,000 at most"):
+        traces_told({"traces": [asdict(chain.traces[0])] * 1001})
+
+
 def test_seconds_that_a_process_tells_are_taken_as_they_are_and_refused_where_they_are_none():
     assert parts_told({"parts": {"load": 1, "tree": 0.5}}) == {"load": 1.0, "tree": 0.5} and parts_told({}) == {}
     for wrong in (
@@ -97,6 +114,8 @@ def test_seconds_that_a_process_tells_are_taken_as_they_are_and_refused_where_th
         {"load": 1e999},
         {"a\x1b[2A": 1},
         {"a" * 81: 1},
+        {" ": 1},
+        {f"part {number}": 1 for number in range(65)},
         {"a": None},
         [1],
     ):

@@ -132,6 +132,22 @@ def test_rows_sum_to_one_and_prices_are_theirs_across_prunings(target):
     assert same(rows._states[0], alone._states[0])
 
 
+def test_counts_of_pairs_alone_are_not_forgotten_whole():
+    """Their nodes are there from the beginning: none need be added for a round to fit."""
+    (stage,) = Backoff(min_order=2, max_order=2, discount=0.5, max_memory_mb=100).stages(Facts(VOCAB, 1, COUNT + 1))
+    stage.state.bound_4[trie.CAPACITY] = 200
+    chain, left, pruned = Chain([stage], ()), [], 0
+    _, _, lane_I, token_I = positions(COUNT, VOCAB)
+    for start in range(0, COUNT, 10):
+        chain.reserve(10)
+        state, part = chain._states[0], slice(start, start + 10)
+        if state.bound_4[trie.PRUNINGS] > pruned:
+            pruned = state.bound_4[trie.PRUNINGS]
+            left.append(int(state.node_N4[:, trie.DISTINCT].sum()))
+        chain.score(np.full(10, 1 / VOCAB, dtype=np.float32), {}, lane_I[part], token_I[part])
+    assert len(left) > 2 and min(left) > 20
+
+
 def test_a_fork_prunes_apart():
     chain, given = chain_of(), positions(COUNT, VOCAB)
     driven(chain, given, ROUND)

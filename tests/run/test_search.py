@@ -109,17 +109,28 @@ def test_a_search_over_another_space_is_not_mixed_in(tmp_path):
         search(SearchPlan("s", SPACE[:2], (), trials=1), tmp_path, loss, quiet)
 
 
-def test_where_nothing_but_failures_come_the_search_ends(tmp_path):
+def test_where_the_first_trials_break_off_the_search_ends(tmp_path):
     done = []
 
     def broken(words):
         done.append(words)
-        return math.inf
+        return math.nan
 
     for _ in range(2):
-        with pytest.raises(RunError, match=r"s: the first 3 trials failed.* move .*s\.search aside"):
+        with pytest.raises(RunError, match=r"s: the first 3 trials broke off.* move .*s\.search aside"):
             search(SearchPlan("s", SPACE, (), trials=9), tmp_path, broken, quiet)
     assert len(done) == 3, "and none more when it is asked again"
+
+
+def test_where_the_first_trials_are_over_their_cap_others_are_tried(tmp_path):
+    done = []
+
+    def over_at_first(words):
+        done.append(words)
+        return loss(words) if len(done) > 4 else math.inf
+
+    trials = search(SearchPlan("s", SPACE, (), trials=6), tmp_path, over_at_first, quiet)
+    assert [trial.state for trial in trials] == ["failed"] * 4 + ["complete"] * 2
 
 
 def test_trials_are_runs_of_train_py(tmp_path):
