@@ -81,7 +81,7 @@ def home(value: str) -> Path:
 def run_folder(value: str) -> Path:
     """``value`` as ``home`` has it; of the folder of all seeds, where there is one, that seed's. An argparse type."""
     place = home(value)
-    seeds = sorted(place.glob("seed=*/"))
+    seeds = sorted(found for found in place.glob("seed=*") if found.is_dir())
     if len(seeds) > 1:
         known = ", ".join(seed.name for seed in seeds)
         raise argparse.ArgumentTypeError(f"{place} holds {known}; name one of them, such as {seeds[0]}")
