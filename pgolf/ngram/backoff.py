@@ -18,14 +18,13 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
-from pgolf.ngram.pruning import reserve
+from pgolf.ngram.pruning import counting
 from pgolf.ngram.trie import (
     KEPT,
     KINDS,
     LOWEST,
     MOST_ORDER,
     OVER,
-    SIGNALS,
     TAKEN,
     TOLD,
     check_orders,
@@ -34,7 +33,6 @@ from pgolf.ngram.trie import (
     learn,
     look,
     price,
-    seen,
     spread,
     tell,
 )
@@ -86,8 +84,4 @@ class Backoff:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts, or not all and some are packed."""
         own_KX = [[self.discount]] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, packed=facts.packed)
-        return (
-            Stage(
-                "backoff", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token", seen=seen
-            ),
-        )
+        return counting("backoff", predict, learn, state, score=score)

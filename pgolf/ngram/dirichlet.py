@@ -19,13 +19,12 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
-from pgolf.ngram.pruning import reserve
+from pgolf.ngram.pruning import counting
 from pgolf.ngram.trie import (
     KEPT,
     LOWEST,
     MOST_ORDER,
     OVER,
-    SIGNALS,
     TOLD,
     check_betas,
     empty_trie,
@@ -33,7 +32,6 @@ from pgolf.ngram.trie import (
     learn,
     look,
     price,
-    seen,
     spread,
     tell,
 )
@@ -83,16 +81,4 @@ class Dirichlet:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts, or not all and some are packed."""
         own_KX = [[1.0]] * (self.min_order - 2) + [[beta] for beta in self.betas]
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, packed=facts.packed)
-        return (
-            Stage(
-                "dirichlet",
-                predict,
-                learn,
-                state,
-                SIGNALS,
-                score=score,
-                reserve=reserve,
-                learns_from="token",
-                seen=seen,
-            ),
-        )
+        return counting("dirichlet", predict, learn, state, score=score)

@@ -20,7 +20,7 @@ from numba.extending import register_jitable
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveFloat, PositiveInt
-from pgolf.ngram.pruning import reserve
+from pgolf.ngram.pruning import counting
 from pgolf.ngram.trie import (
     COUNTED,
     KEPT,
@@ -28,14 +28,12 @@ from pgolf.ngram.trie import (
     LOWEST,
     MOST_ORDER,
     OVER,
-    SIGNALS,
     TOLD,
     check_orders,
     empty_trie,
     follow,
     look,
     price,
-    seen,
     spread,
     tell,
 )
@@ -129,16 +127,4 @@ class Interpolated:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts at all."""
         own_KX = [[self.prior_share * self.prior_weight, self.prior_weight] * BUCKETS] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
-        return (
-            Stage(
-                "interpolated",
-                predict,
-                learn,
-                state,
-                SIGNALS,
-                score=score,
-                reserve=reserve,
-                learns_from="rows",
-                seen=seen,
-            ),
-        )
+        return counting("interpolated", predict, learn, state, score=score, learns_from="rows")

@@ -19,7 +19,7 @@ import numpy as np
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, Fraction, PositiveInt
-from pgolf.ngram.pruning import reserve
+from pgolf.ngram.pruning import counting
 from pgolf.ngram.trie import (
     COUNT,
     DISTINCT,
@@ -29,7 +29,6 @@ from pgolf.ngram.trie import (
     MOST_ORDER,
     NEXT,
     NODE,
-    SIGNALS,
     TOKEN,
     TOLD,
     check_orders,
@@ -93,4 +92,4 @@ class KeepBetter:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts at all."""
         own_KX = [self._own_X] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
-        return (Stage("keep_better", predict, learn, state, SIGNALS, reserve=reserve, learns_from="token", seen=seen),)
+        return counting("keep_better", predict, learn, state, seen=seen)

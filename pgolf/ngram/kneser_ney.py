@@ -19,7 +19,7 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
-from pgolf.ngram.pruning import reserve
+from pgolf.ngram.pruning import counting
 from pgolf.ngram.trie import (
     COUNTED,
     DISTINCT,
@@ -32,7 +32,6 @@ from pgolf.ngram.trie import (
     NODE,
     NODES,
     OVER,
-    SIGNALS,
     TAKEN,
     TOLD,
     WHERE,
@@ -42,7 +41,6 @@ from pgolf.ngram.trie import (
     follow,
     look,
     price,
-    seen,
     spread,
     tell,
 )
@@ -130,16 +128,4 @@ class KneserNey:
         own_KX = [[self.discount]] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, columns=BEFORE + 1)
         state.part_K6[:-1, WHICH] = BEFORE
-        return (
-            Stage(
-                "kneser_ney",
-                predict,
-                learn,
-                state,
-                SIGNALS,
-                score=score,
-                reserve=reserve,
-                learns_from="token",
-                seen=seen,
-            ),
-        )
+        return counting("kneser_ney", predict, learn, state, score=score)

@@ -20,12 +20,14 @@ n-gram may be counted twice.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numba.extending import register_jitable
 
 from pgolf.core.compiled import compiled
 from pgolf.core.errors import ConfigError
+from pgolf.core.prediction import LearnsFrom, Stage
 from pgolf.ngram.trie import (
     CAPACITY,
     COUNT,
@@ -43,6 +45,7 @@ from pgolf.ngram.trie import (
     PRUNINGS,
     RUN,
     SCANNED,
+    SIGNALS,
     SPARE,
     TOTAL,
     VOCABULARY,
@@ -51,10 +54,27 @@ from pgolf.ngram.trie import (
     bounded_rooms,
     enter,
     rooms,
+    seen,
 )
 from pgolf.ngram.trie import reserve as unbounded
 
 BEFORE = 4  # what else a technique counts of nodes and entries, in further columns: a node's is the sum of its entries'
+
+
+def counting(
+    name: str,
+    predict: Callable[..., None],
+    learn: Callable[..., None],
+    state: ContextTrie,
+    *,
+    score: Callable[..., float] | None = None,
+    seen: Callable[..., int] = seen,
+    learns_from: LearnsFrom = "token",
+) -> tuple[Stage, ...]:
+    """One expert over a trie, which is pruned where it has to be."""
+    return (
+        Stage(name, predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from=learns_from, seen=seen),
+    )
 
 
 def reserve(state: ContextTrie, tokens: int) -> ContextTrie:

@@ -24,7 +24,7 @@ from numba.extending import register_jitable
 from pgolf.core.errors import ConfigError
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
-from pgolf.ngram.pruning import reserve
+from pgolf.ngram.pruning import counting
 from pgolf.ngram.trie import (
     COUNT,
     COUNTED,
@@ -35,7 +35,6 @@ from pgolf.ngram.trie import (
     MOST_ORDER,
     NEXT,
     NODE,
-    SIGNALS,
     TOKEN,
     TOLD,
     check_orders,
@@ -43,7 +42,6 @@ from pgolf.ngram.trie import (
     follow,
     learn,
     look,
-    seen,
     tell,
 )
 
@@ -121,16 +119,4 @@ class SeenOnly:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts at all."""
         own_KX = [self._own_X] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX)
-        return (
-            Stage(
-                "seen_only",
-                predict,
-                learn,
-                state,
-                SIGNALS,
-                score=score,
-                reserve=reserve,
-                learns_from="token",
-                seen=seen,
-            ),
-        )
+        return counting("seen_only", predict, learn, state, score=score)

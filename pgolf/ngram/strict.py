@@ -17,13 +17,12 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
-from pgolf.ngram.pruning import reserve
+from pgolf.ngram.pruning import counting
 from pgolf.ngram.trie import (
     KEPT,
     LOWEST,
     MOST_ORDER,
     OVER,
-    SIGNALS,
     TOLD,
     check_orders,
     empty_trie,
@@ -96,8 +95,4 @@ class StrictBackoff:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts, or not all and some are packed."""
         own_KX = [[self.alpha, self.min_total]] * (self.max_order - 1)
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, own_KX, packed=facts.packed)
-        return (
-            Stage(
-                "strict", predict, learn, state, SIGNALS, score=score, reserve=reserve, learns_from="token", seen=seen
-            ),
-        )
+        return counting("strict", predict, learn, state, score=score, seen=seen)

@@ -18,14 +18,13 @@ from numba.extending import register_jitable
 
 from pgolf.core.prediction import Facts, Stage
 from pgolf.core.ranges import Between, PositiveInt
-from pgolf.ngram.pruning import reserve
+from pgolf.ngram.pruning import counting
 from pgolf.ngram.trie import (
     KEPT,
     KINDS,
     LOWEST,
     MOST_ORDER,
     OVER,
-    SIGNALS,
     TOLD,
     check_orders,
     empty_trie,
@@ -33,7 +32,6 @@ from pgolf.ngram.trie import (
     learn,
     look,
     price,
-    seen,
     spread,
     tell,
 )
@@ -81,16 +79,4 @@ class WittenBell:
     def stages(self, facts: Facts) -> tuple[Stage, ...]:
         """One expert. Raises ConfigError where ``max_memory_mb`` hold no counts, or not all and some are packed."""
         state = empty_trie(facts, self.min_order, self.max_order, self.max_memory_mb, packed=facts.packed)
-        return (
-            Stage(
-                "witten_bell",
-                predict,
-                learn,
-                state,
-                SIGNALS,
-                score=score,
-                reserve=reserve,
-                learns_from="token",
-                seen=seen,
-            ),
-        )
+        return counting("witten_bell", predict, learn, state, score=score)

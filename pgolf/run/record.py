@@ -235,8 +235,7 @@ class Run(Recorder):
         elif event.name == "checkpoint":
             self.ledger.inside("checkpoint", facts["seconds"])
         elif event.name == "evaluate":
-            for part, seconds in facts["parts"].items():
-                self.ledger.part("evaluate", part, seconds)
+            self.ledger.parts("evaluate", facts["parts"])
         elif event.name in ("busy", "share"):
             self.cpu_share[facts["stage"]] = facts["share"]
         elif event.name == "anomaly":

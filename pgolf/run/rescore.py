@@ -63,8 +63,7 @@ class Rescore(Recorder):
             self.certificate, score = event.facts["certificate"], event.facts["score"]
             self.score = replace(score, valid=score.valid and not self.over_cap)
         elif event.name == "evaluate":
-            for part, seconds in event.facts["parts"].items():
-                self.ledger.part("evaluate", part, seconds)
+            self.ledger.parts("evaluate", event.facts["parts"])
         self.screen.hear(event)
 
     def result(self, name: str) -> dict[str, Any]:

@@ -98,9 +98,10 @@ class StageLedger:
         """Add seconds measured elsewhere."""
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
-    def part(self, stage: str, name: str, seconds: float) -> None:
-        """Of a stage's time, so much went into that part; it stays the stage's."""
-        self.add(f"{stage}/{name}", seconds)
+    def parts(self, stage: str, seconds: Mapping[str, float]) -> None:
+        """Of a stage's time, so much went into each of these; it stays the stage's."""
+        for name, some in seconds.items():
+            self.add(f"{stage}/{name}", some)
 
     def inside(self, name: str, seconds: float) -> None:
         """Of the time just spent in the open stage, so many belong to ``name``."""

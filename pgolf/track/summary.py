@@ -202,7 +202,7 @@ def _traces(score: Mapping[str, Any] | None, unicode: bool) -> list[Text]:
     rows: list[list[object]] = [
         [
             trace["name"],
-            *(_short(trace[what]) for what in ("mean", "deviation", "least", "largest")),
+            *(short(trace[what], 3) for what in ("mean", "deviation", "least", "largest")),
             course(trace["curve"], _COURSE_WIDTH, unicode),
         ]
         for trace in traces[:_MOST_TRACES]
@@ -211,10 +211,6 @@ def _traces(score: Mapping[str, Any] | None, unicode: bool) -> list[Text]:
     if len(traces) > _MOST_TRACES:
         heading.append(f"   {len(traces) - _MOST_TRACES} more in result.json", style="not bold dim")
     return [heading, *columns(rows, ["", "mean", "deviation", "least", "largest", "over the stream"], gap=2)]
-
-
-def _short(value: float) -> str:
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.0e}"
 
 
 def _training(train: Mapping[str, Any]) -> str:

@@ -38,9 +38,9 @@ def fact(name: str, value: Any) -> str:
     return f"{words} {value:,}" if isinstance(value, int) else f"{words} {short(value)}"
 
 
-def short(value: float) -> str:
-    """Four decimals for the size of a loss, otherwise four digits."""
-    return f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
+def short(value: float, decimals: int = 4) -> str:
+    """Four ``decimals`` for the size of a loss, otherwise four digits."""
+    return f"{value:.{decimals}f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.{decimals}g}"
 
 
 def percent(fraction: float) -> str:

@@ -84,9 +84,8 @@ def test_what_a_part_of_a_stage_took_is_told_and_counts_in_no_sum():
     ledger = StageLedger(budget={"eval_seconds": 60}, clock=clock)
     with ledger.stage("evaluate"):
         clock.now += 10
-    ledger.part("evaluate", "network", 14.0)  # two threads
-    ledger.part("evaluate", "tree", 3.0)
-    ledger.part("evaluate", "tree", 1.0)
+    ledger.parts("evaluate", {"network": 14.0, "tree": 3.0})  # two threads
+    ledger.parts("evaluate", {"tree": 1.0})
     assert ledger.as_dict() == {"evaluate": 10, "evaluate/network": 14.0, "evaluate/tree": 4.0}
     assert ledger.total == 10 and ledger.left("eval_seconds") == 50
     assert within({"budget": {"eval_seconds": 10.0}, "ledger": ledger.as_dict(), "train": None}, "eval_seconds")

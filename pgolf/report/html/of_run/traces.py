@@ -11,6 +11,7 @@ from pgolf.report.html.charts import Curve, curves
 from pgolf.report.html.parts import Charts, Section
 from pgolf.report.html.subject import RunPage
 from pgolf.report.table import Table, whole
+from pgolf.track.words import short
 
 PLACE = 70
 MOST_CHARTS = 48
@@ -44,15 +45,11 @@ def section(page: RunPage) -> Section | None:
     if len(traces) > MOST_CHARTS:
         notes.append(f"{len(traces) - MOST_CHARTS} more stand in the table alone")
     rows = [
-        (trace.name, whole(trace.count), *("" if v is None else _short(v) for v in trace.numbers.values()))
+        (trace.name, whole(trace.count), *("" if v is None else short(v) for v in trace.numbers.values()))
         for trace in traces
     ]
     table = Table("", ("signal", "positions", *_NUMBERS), tuple(rows))
     return Section("Mixing and counts over the stream", (Charts(tuple(charts), (), tuple(notes)), table))
-
-
-def _short(value: float) -> str:
-    return f"{value:.4f}" if value == 0 or abs(value) >= 0.00005 else f"{value:.0e}"
 
 
 class _Trace:
