@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-_LEVEL = 1e-9  # of the values' size: no more than rounding
+LEVEL = 1e-9  # of the values' size: no more than rounding
 
 
 def meter(fraction: float | None, width: int, unicode: bool, elapsed: float = 0.0, style: str = "cyan") -> Text:
@@ -38,7 +38,7 @@ def course(values: Sequence[float | None], width: int, unicode: bool) -> str:
         means.append(sum(known) / len(known) if known else None)
     least, largest = (pick([mean for mean in means if mean is not None], default=0.0) for pick in (min, max))
     spread = largest - least
-    if spread <= _LEVEL * max(abs(least), abs(largest)):
+    if spread <= LEVEL * max(abs(least), abs(largest)):
         spread = math.inf  # the same all along, but for rounding
     return "".join(
         " " if mean is None else steps[int((mean - least) / spread * (len(steps) - 1) + 0.5)] for mean in means

@@ -13,7 +13,7 @@ from rich.text import Text
 from pgolf.core.command import read_overrides
 from pgolf.core.results import Artifact, Certificate, ProbeResult
 from pgolf.track.ledger import CHARGED_TO, stage_of, stages_alone, within
-from pgolf.track.meter import course, meter
+from pgolf.track.meter import LEVEL, course, meter
 from pgolf.track.result import COMPLETE
 from pgolf.track.tabular import columns, wrapped
 from pgolf.track.words import count, duration, short
@@ -202,7 +202,7 @@ def _traces(score: Mapping[str, Any] | None, unicode: bool) -> list[Text]:
     rows: list[list[object]] = [
         [
             trace["name"],
-            *(short(trace[what], 3) for what in ("mean", "deviation", "least", "largest")),
+            *_numbers(*(trace[what] for what in ("mean", "deviation", "least", "largest"))),
             course(trace["curve"], _COURSE_WIDTH, unicode),
         ]
         for trace in traces[:_MOST_TRACES]
@@ -211,6 +211,12 @@ def _traces(score: Mapping[str, Any] | None, unicode: bool) -> list[Text]:
     if len(traces) > _MOST_TRACES:
         heading.append(f"   {len(traces) - _MOST_TRACES} more in result.json", style="not bold dim")
     return [heading, *columns(rows, ["", "mean", "deviation", "least", "largest", "over the stream"], gap=2)]
+
+
+def _numbers(*values: float) -> list[str]:
+    """What is no more than the rounding of the largest is none."""
+    level = LEVEL * max(map(abs, values))
+    return [short(value if abs(value) > level else 0.0, 3) for value in values]
 
 
 def _training(train: Mapping[str, Any]) -> str:

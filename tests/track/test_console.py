@@ -168,7 +168,7 @@ def test_summary_shows_what_a_mixer_went_by_over_the_stream(sample):
 def test_what_stays_the_same_but_for_rounding_is_a_level_line_and_what_is_tiny_no_zero(sample):
     made, stream = sample(), io.StringIO()
     curve = [5.708 * (1 + 1e-16 * (i % 3)) for i in range(64)]
-    level = {"name": "trie.mb", "mean": 5.708, "deviation": 0.0, "least": 5.708, "largest": 5.708, "curve": curve}
+    level = {"name": "trie.mb", "mean": 5.708, "deviation": 1.8e-15, "least": 5.708, "largest": 5.708, "curve": curve}
     tiny = {"name": "trie.off", "mean": 2e-8, "deviation": 1e-8, "least": 0.0, "largest": 3e-7, "curve": curve}
     made.result["scores"]["final"]["traces"] = [level, tiny]
     Console(stream=stream).summary(made.result, None, None, None)
