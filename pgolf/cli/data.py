@@ -1,17 +1,18 @@
-"""``pgolf data fetch | prepare | inspect | audit``. Nothing heavy is imported before a command runs."""
+"""``pgolf data fetch | prepare | inspect | audit | export | rivals``. Nothing heavy is imported before one runs."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pgolf.core.command import at_least, guarded, home
 
+SPLIT_NAMES = ("train", "dev", "val")  # as data.dataset.SPLITS, which a parser does not import
 _TOKENS_BEFORE = 4096
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Any) -> None:
     """Add ``data`` and its commands; each sets ``run(args) -> exit status``."""
-    data = subparsers.add_parser("data", help="fetch, prepare, inspect and audit corpora")
-    commands = data.add_subparsers(dest="data_command", required=True, metavar="fetch|prepare|inspect|audit")
+    data = subparsers.add_parser("data", help="fetch, prepare, inspect, audit and export corpora")
+    commands = data.add_subparsers(dest="data_command", required=True)
 
     fetch = commands.add_parser("fetch", help="download a published corpus")
     fetch.add_argument(
@@ -33,7 +34,6 @@ def add_parser(subparsers: Any) -> None:
 
     prepare = commands.add_parser("prepare", help="tokenize a corpus into shards")
     prepare.add_argument("source", help="an option of the group data: sotu, text, tiny, fineweb, fineweb_docs")
-    prepare.add_argument("--paths", nargs="+", help="for data=text: globs of .txt, .txt.gz, .txt.xz, .jsonl")
     prepare.add_argument(
         "--workers", type=at_least(1), default=1, help="processes that tokenize; the shards are the same"
     )
@@ -47,19 +47,39 @@ def add_parser(subparsers: Any) -> None:
         "not been. Exit status 1 where they disagree.",
     )
     audit.add_argument("source", help="an option of the group data")
-    audit.add_argument("--paths", nargs="+", help="for data=text: globs of .txt, .txt.gz, .txt.xz, .jsonl")
     audit.add_argument(
         "--documents",
         type=home,
         metavar="JSONL",
         help="for published shards: docs_selected.jsonl, whose first documents are validation",
     )
-    audit.add_argument("--splits", nargs="+", choices=("train", "dev", "val"), default=["val", "dev"])
+    audit.add_argument("--splits", nargs="+", choices=SPLIT_NAMES, default=["val", "dev"])
     audit.add_argument("--normalised", action="store_true", help="also name documents that differ by normalisation")
     audit.add_argument("--json", type=home, metavar="FILE", help="write a line for every document")
     audit.set_defaults(run=guarded("data", _run_audit), workers=1)
 
-    for command in (fetch, prepare, audit):
+    export = commands.add_parser(
+        "export", help="write the text of a split, its documents back to back, as 'pgolf compress' reads it"
+    )
+    export.add_argument("source", help="an option of the group data that has text: sotu, text, tiny, fineweb_docs")
+    export.add_argument("out", type=home, metavar="OUT", help="the file to write")
+    export.add_argument("--split", choices=SPLIT_NAMES, default="val", help="(default: val)")
+    export.set_defaults(run=guarded("data", _run_export))
+
+    rivals = commands.add_parser(
+        "rivals",
+        help="what general-purpose compressors make of a split, alone and when they have read the training text",
+        description="Bytes and bits per byte of xz, zstd, brotli and PPMd. Primed: of training text and split together "
+        "less those of training text alone, so a decoder owns the whole training text. PPMd needs the extra: pip "
+        "install 'pgolf[bench]'.",
+    )
+    rivals.add_argument("source", help="an option of the group data that has text: sotu, text, tiny, fineweb_docs")
+    rivals.add_argument("--split", choices=SPLIT_NAMES[1:], default="val", help="(default: val)")
+    rivals.set_defaults(run=guarded("data", _run_rivals))
+
+    for command in (prepare, audit, export, rivals):
+        command.add_argument("--paths", nargs="+", help="for data=text: globs of .txt, .txt.gz, .txt.xz, .jsonl")
+    for command in (fetch, prepare, audit, export, rivals):
         command.add_argument("--tokenizer", help="an option of the group tokenizer, such as bpe4096 or sp1024")
         command.add_argument("--cache-dir", type=home, default=Path(".cache"), help="where results are kept")
         command.add_argument(
@@ -88,15 +108,17 @@ def _progress(label: str) -> Iterator[ConsoleProgress]:
         yield progress
 
 
-def _build(args: argparse.Namespace, extra: Sequence[str] = ()) -> tuple[Any, Any]:
+def _build(args: argparse.Namespace) -> tuple[Any, Any]:
     """(source, tokenizer recipe) as train.py would build them. Raises ConfigError listing every problem."""
     from pgolf.config.check import bind_problems
     from pgolf.config.compose import checked
     from pgolf.config.groups import group_of
+    from pgolf.config.words import quoted
     from pgolf.core.errors import ConfigError
     from pgolf.core.make import make
 
-    words = [*args.overrides, *extra]
+    paths = getattr(args, "paths", None)
+    words = [*args.overrides, *([f"data.paths=[{','.join(map(quoted, paths))}]"] if paths else [])]
     tokenizer = args.tokenizer or ("sp1024" if args.source == "fineweb" else "bpe4096")
     for_source = [word for word in words if not word.startswith("tokenizer.")]
     for_tokenizer = [word for word in words if not word.startswith("data.")]
@@ -136,12 +158,10 @@ def _prepared(args: argparse.Namespace) -> tuple[Any, Any]:
     from contextlib import ExitStack
 
     from pgolf.config.compose import checked
-    from pgolf.config.words import quoted
     from pgolf.data.base import TextSource
     from pgolf.data.parallel import ParallelEncode
 
-    extra = [f"data.paths=[{','.join(map(quoted, args.paths))}]"] if args.paths else []
-    source, recipe = _build(args, extra)
+    source, recipe = _build(args)
     about_size = [word for word in args.overrides if word.startswith(("size=", "size."))]
     shard_tokens = int(checked(about_size)["size"]["shard_tokens"])
     with ExitStack() as stack:
@@ -220,6 +240,50 @@ class _Totals:
     def line(self, split: str) -> str:
         shown = " ".join(f"{'-' if value is None else f'{value:,}':>14}" for value in self.bytes.values())
         return f"{split:<6} {self.documents:>10,} {shown} {self.faults:>7,}"
+
+
+def _run_export(args: argparse.Namespace) -> None:
+    import hashlib
+
+    from pgolf.cli.compress import refuse_place
+    from pgolf.core.atomic import write_bytes_atomic
+
+    text, documents = _text(args, args.split)
+    refuse_place(args.out)
+    write_bytes_atomic(args.out, text)
+    print(f"{args.source}, {args.split}: {documents:,} documents, {len(text):,} bytes, sha256", end=" ")
+    print(hashlib.sha256(text).hexdigest())
+
+
+def _run_rivals(args: argparse.Namespace) -> None:
+    from pgolf.data.rivals import missing, rivals
+
+    training, _ = _text(args, "train")
+    text, documents = _text(args, args.split)
+    print(
+        f"{args.source}, {args.split}: {documents:,} documents, {len(text):,} bytes; training {len(training):,} bytes"
+    )
+    print(f"{'':<16} {'alone':>12} {'bits/byte':>10} {'primed':>12} {'bits/byte':>10}")
+    for name, alone_bytes, primed_bytes in rivals(training, text):
+        cells = (f"{size:>12,} {8 * size / len(text):>10.4f}" for size in (alone_bytes, primed_bytes))
+        print(f"{name:<16} {' '.join(cells)}", flush=True)
+    for name in missing():
+        print(f"{name:<16} not measured: pip install 'pgolf[bench]'")
+
+
+def _text(args: argparse.Namespace, split: str) -> tuple[bytes, int]:
+    """(bytes of a split's documents back to back, how many). Raises DataError where there is none at hand."""
+    from pgolf.core.errors import DataError
+
+    source, recipe = _build(args)
+    if not source.has_text:
+        raise DataError(f"data={args.source}: published shards come without text; sotu, text, fineweb_docs have it")
+    with _progress("fetch") as progress:
+        source.fetch(recipe, args.cache_dir, progress)
+    documents = [text.encode() for _, text in source.documents(split)]
+    if not documents:
+        raise DataError(f"data={args.source}: {split} has no document")
+    return b"".join(documents), len(documents)
 
 
 def _run_inspect(args: argparse.Namespace) -> None:

@@ -244,3 +244,36 @@ def test_fewer_than_one_worker_is_refused(capsys):
     with pytest.raises(SystemExit):
         run("prepare", "tiny", "--workers", "0")
     assert "--workers: 0 is out of range: at least 1" in capsys.readouterr().err
+
+
+def test_export_writes_the_documents_of_a_split_back_to_back(tmp_path, capsys):
+    texts = [f"document {index}\n" * 5 for index in range(21)]
+    for index, text in enumerate(texts):
+        (tmp_path / f"{index:02d}.txt").write_text(text)
+    words = ["export", "text", "--cache-dir", tmp_path / "cache", "--paths", f"{tmp_path}/*.txt"]
+    for split, chosen in (("val", (9, 19)), ("dev", (4, 14)), ("train", (0, 1, 2, 3, 5, 6, 7, 8))):
+        out = tmp_path / f"{split}.out"
+        here = [words[0], words[1], out, *words[2:]]
+        assert run(*here, *([] if split == "val" else ["--split", split])) == 0
+        assert out.read_text().startswith("".join(texts[index] for index in chosen))
+        assert hashlib.sha256(out.read_bytes()).hexdigest() in capsys.readouterr().out
+    assert (tmp_path / "val.out").read_text() == texts[9] + texts[19]
+
+
+def test_export_and_rivals_refuse_what_has_no_text_or_no_place(tmp_path, capsys):
+    assert run("export", "fineweb", tmp_path / "out", "--cache-dir", tmp_path) == 2
+    assert "published shards come without text" in capsys.readouterr().err
+    assert run("export", "tiny", tmp_path, "--cache-dir", tmp_path) == 2
+    assert "is no file that could be written" in capsys.readouterr().err
+    (tmp_path / "one.txt").write_text("only one document")
+    assert run("rivals", "text", "--cache-dir", tmp_path, "--paths", f"{tmp_path}/one.txt") == 2
+    assert "val has no document" in capsys.readouterr().err
+
+
+def test_rivals_prints_bytes_alone_and_primed(tmp_path, capsys):
+    assert run("rivals", "tiny", "--cache-dir", tmp_path, "--set", "data.document_count=20") == 0
+    out = capsys.readouterr().out
+    alone, alone_bits, primed, primed_bits = re.search(r"^xz 9e +(\S+) +(\S+) +(\S+) +(\S+)$", out, re.M).groups()
+    size = int(re.search(r"documents, ([\d,]+) bytes;", out)[1].replace(",", ""))
+    for count, bits in ((alone, alone_bits), (primed, primed_bits)):
+        assert float(bits) == pytest.approx(8 * int(count.replace(",", "")) / size, abs=1e-4)
