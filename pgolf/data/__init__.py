@@ -2,5 +2,5 @@
 
 Every module is a word of the command line, leaves apart. Contract: ``pgolf.data.base.Source``. Leaves: ``audit``,
 ``byte_audit``, ``closed``, ``dataset``, ``documents``, ``hub``, ``near``, ``parallel``, ``prepare``, ``published``,
-``shards``.
+``rivals``, ``shards``.
 """
