@@ -4,5 +4,5 @@ A *recipe* (what ``tokenizer=...`` builds) makes a tokenizer for one corpus; the
 in the artifact as a blob (``pgolf.tokenizer.blob``).
 
 Every module is a word of the command line, leaves apart. Contract: ``pgolf.tokenizer.recipe.Recipe``. Leaves:
-``blob``, ``fixed``, ``letter_case``, ``model_proto``, ``recipe``, ``tables``.
+``blob``, ``fixed``, ``letter_case``, ``model_proto``, ``pieces``, ``recipe``, ``tables``.
 """

@@ -18,7 +18,7 @@ from pgolf.core.json_text import parse_json
 from pgolf.core.registry import module_named, stems
 from pgolf.tokenizer.recipe import PortableTokenizer
 
-_LEAVES = ("blob", "fixed", "letter_case", "model_proto", "recipe", "tables")
+_LEAVES = ("blob", "fixed", "letter_case", "model_proto", "pieces", "recipe", "tables")
 
 
 def pack(header: Mapping[str, Any], body: bytes) -> bytes:

@@ -17,7 +17,7 @@ from pgolf.tokenizer.recipe import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from pgolf.tokenizer.tables import PieceKind
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
-_BPE = 2
+_MODEL_TYPES = {"unigram": 1, "bpe": 2}
 
 
 def _varint(value: int) -> bytes:
@@ -37,10 +37,11 @@ def _block(field: int, payload: bytes) -> bytes:
     return _varint(field << 3 | 2) + _varint(len(payload)) + payload
 
 
-def write_model(pieces: Iterable[tuple[str, int, float]]) -> bytes:
-    """A serialised BPE model with identity normalisation and no dummy prefix.
+def write_model(pieces: Iterable[tuple[str, int, float]], model_type: Literal["unigram", "bpe"] = "bpe") -> bytes:
+    """A serialised model with identity normalisation and no dummy prefix.
 
-    ``pieces`` are (text, type, score) by id; BPE merges the pair whose result has the highest score.
+    ``pieces`` are (text, type, score) by id; BPE merges the pair whose result has the highest score, unigram takes the
+    pieces of the highest sum.
     """
     out = bytearray()
     count = 0
@@ -48,7 +49,7 @@ def write_model(pieces: Iterable[tuple[str, int, float]]) -> bytes:
         piece = _block(1, text.encode()) + _varint(2 << 3 | 5) + struct.pack("<f", score) + _number(3, kind)
         out += _block(1, piece)
         count += 1
-    trainer = _number(3, _BPE) + _number(4, count) + _number(35, 1)
+    trainer = _number(3, _MODEL_TYPES[model_type]) + _number(4, count) + _number(35, 1)
     for field, value in ((40, UNK_ID), (41, BOS_ID), (42, EOS_ID), (43, PAD_ID)):
         trainer += _number(field, value)
     normalizer = _block(1, b"identity") + _number(3, 0) + _number(4, 0) + _number(5, 1)

@@ -8,35 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgolf.core.errors import DataError
-from pgolf.data.tiny import Tiny
 from pgolf.tokenizer.blob import from_blob
 from pgolf.tokenizer.bpe import BPE, BPETokenizer
-
-TRICKY = [
-    "",
-    " ",
-    "\u2581",
-    "a\u2581 b\u2581\u2581",
-    " \u2581 ",
-    "\x00x\x01\x7f",
-    "<0x41><s></s><pad><unk>",
-    "é😀 e\u0301 \u200d\ufeff",
-    "a\r\nb\rc\n\n\nd\n",
-    "  lead and trail  ",
-    "\ufffd \u2047 \u2585",
-    "\t\t\tx",
-    "\ue001\ue004",
-]
+from tests.tokenizer.hard_texts import ODD_TEXTS, TRICKY, texts
 
 
 def recipe(vocab_size=400, **changed):
     numbers = {"character_coverage": 0.9995, "split_digits": False, "symbols": ["\n\n"], "train_bytes": 10**8}
     return BPE(vocab_size=vocab_size, **(numbers | changed))
-
-
-def texts():
-    tiny = Tiny(document_count=20, document_bytes=1500, text_seed=0)
-    return (text for _, text in tiny.documents("train"))
 
 
 @pytest.fixture(scope="module")
@@ -129,20 +108,6 @@ def test_folder_in_place_of_the_cached_tokenizer_is_an_error(tmp_path):
     path.mkdir()
     with pytest.raises(DataError, match=f"{path}: cannot be read"):
         recipe().build(texts, tmp_path, "a")
-
-
-ODD_TEXTS = {
-    "few words": (4096, ["a few words only"]),
-    "one letter": (300, ["aaaa"]),
-    "spaces": (300, ["   "]),
-    "no break spaces": (300, ["\u00a0\u00a0 \u200b"]),
-    "many characters": (400, ["".join(map(chr, range(0x4E00, 0x4E00 + 900)))]),
-    "more than any vocabulary": (400, ["".join(map(chr, range(0x20000, 0x20000 + 66000)))]),
-    "control characters": (300, ["\x00\x01\n\t\x7f"]),
-    "reserved characters": (300, ["\u2581\u2585"]),
-    "only symbols": (300, ["\n\n\n\n"]),
-    "nothing": (300, []),
-}
 
 
 @pytest.mark.parametrize(("size", "found"), ODD_TEXTS.values(), ids=ODD_TEXTS)
