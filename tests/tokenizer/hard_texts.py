@@ -1,4 +1,4 @@
-"""Texts that are hard on tokenizers learned from text, and one to learn from."""
+"""Texts that are hard on tokenizers learned from text, one to learn from, and settings to learn with."""
 
 from pgolf.data.tiny import Tiny
 
@@ -35,3 +35,8 @@ ODD_TEXTS = {
 def texts():
     tiny = Tiny(document_count=20, document_bytes=1500, text_seed=0)
     return (text for _, text in tiny.documents("train"))
+
+
+def settings_for(vocab_size, **changed):
+    numbers = {"character_coverage": 0.9995, "split_digits": False, "symbols": ["\n\n"], "train_bytes": 10**8}
+    return {"vocab_size": vocab_size, **numbers, **changed}
