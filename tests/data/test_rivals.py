@@ -1,7 +1,6 @@
 """General-purpose compressors as marks: what a training text is worth to each, and that none is left out silently."""
 
 import random
-from importlib.util import find_spec
 
 import pytest
 
@@ -27,7 +26,7 @@ def test_a_text_that_was_read_before_costs_little_and_a_new_one_of_the_same_word
         assert 0.2 * new[name].alone_bytes < new[name].primed_bytes < new[name].alone_bytes, name
 
 
-@pytest.mark.skipif(not find_spec("pyppmd"), reason="needs pyppmd")
+@pytest.mark.skipif(bool(missing()), reason="needs pgolf[bench]")
 def test_ppmd_reads_on_past_its_least_memory():
     """It would begin anew where its memory is full, and forget the training text."""
     training = random.Random(3).randbytes(400_000)
