@@ -248,7 +248,7 @@ def _run_export(args: argparse.Namespace) -> None:
     from pgolf.cli.compress import refuse_place
     from pgolf.core.atomic import write_bytes_atomic
 
-    text, documents = _text(args, args.split)
+    text, documents = _text(args, _source_of_text(args), args.split)
     refuse_place(args.out)
     write_bytes_atomic(args.out, text)
     print(f"{args.source}, {args.split}: {documents:,} documents, {len(text):,} bytes, sha256", end=" ")
@@ -258,8 +258,9 @@ def _run_export(args: argparse.Namespace) -> None:
 def _run_rivals(args: argparse.Namespace) -> None:
     from pgolf.data.rivals import missing, rivals
 
-    training, _ = _text(args, "train")
-    text, documents = _text(args, args.split)
+    source = _source_of_text(args)
+    training, _ = _text(args, source, "train")
+    text, documents = _text(args, source, args.split)
     print(
         f"{args.source}, {args.split}: {documents:,} documents, {len(text):,} bytes; training {len(training):,} bytes"
     )
@@ -271,8 +272,8 @@ def _run_rivals(args: argparse.Namespace) -> None:
         print(f"{name:<16} not measured: pip install 'pgolf[bench]'")
 
 
-def _text(args: argparse.Namespace, split: str) -> tuple[bytes, int]:
-    """(bytes of a split's documents back to back, how many). Raises DataError where there is none at hand."""
+def _source_of_text(args: argparse.Namespace) -> Any:
+    """The source, with all its text at hand. Raises DataError for one without."""
     from pgolf.core.errors import DataError
 
     source, recipe = _build(args)
@@ -280,10 +281,18 @@ def _text(args: argparse.Namespace, split: str) -> tuple[bytes, int]:
         raise DataError(f"data={args.source}: published shards come without text; sotu, text, fineweb_docs have it")
     with _progress("fetch") as progress:
         source.fetch(recipe, args.cache_dir, progress)
-    documents = [text.encode() for _, text in source.documents(split)]
+    return source
+
+
+def _text(args: argparse.Namespace, source: Any, split: str) -> tuple[bytes, int]:
+    """(bytes of a split's documents back to back, how many). Raises DataError where there is none."""
+    from pgolf.core.errors import DataError
+    from pgolf.data.base import raw_documents
+
+    documents = raw_documents(source, args.cache_dir, split)
     if not documents:
         raise DataError(f"data={args.source}: {split} has no document")
-    return b"".join(documents), len(documents)
+    return "".join(documents).encode(), len(documents)
 
 
 def _run_inspect(args: argparse.Namespace) -> None:

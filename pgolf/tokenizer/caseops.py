@@ -25,6 +25,7 @@ from pgolf.core.errors import DataError
 from pgolf.core.ranges import Between
 from pgolf.tokenizer.bpe import BPE, BPETokenizer
 from pgolf.tokenizer.letter_case import BREAK, CONTROLS, ESC, MARKS, escaped, transform, undo_marks
+from pgolf.tokenizer.pieces import PieceTokenizer
 from pgolf.tokenizer.recipe import FIRST_BYTE_ID, Texts, encodable, require_ids
 from pgolf.tokenizer.tables import raw_lengths
 
@@ -35,7 +36,7 @@ class CaseOpsTokenizer:
     kind: ClassVar[str] = "caseops"
     metric: Literal["raw", "table"] = "raw"
 
-    def __init__(self, *, name: str, inner: BPETokenizer) -> None:
+    def __init__(self, *, name: str, inner: PieceTokenizer) -> None:
         if inner.symbols[: len(CONTROLS)] != tuple(CONTROLS):
             raise DataError(f"{name}: the vocabulary's first symbols are not the controls of case")
         self.name, self.inner = name, inner

@@ -15,7 +15,7 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -135,7 +135,9 @@ class LearnedRecipe:
         if len(set(self.symbols)) < len(self.symbols):
             raise DataError(f"tokenizer.symbols: {list(self.symbols)} names one string twice")
 
-    def build(self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None) -> Any:
+    def build(
+        self, train_texts: Texts, cache_dir: Path, fingerprint: str, published_model: Path | None = None
+    ) -> PieceTokenizer:
         """The tokenizer learned from ``train_texts``, kept under ``cache_dir`` by content.
 
         Raises DataError if the text is too small for the vocabulary or holds no space.

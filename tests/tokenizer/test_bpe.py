@@ -32,13 +32,6 @@ def test_common_words_and_paragraph_breaks_are_single_tokens(tokenizer):
     assert tokenizer.encode("\n\n").tolist() == [260]
 
 
-def test_text_without_a_space_still_has_the_space_piece(tmp_path):
-    tokenizer = recipe(270, symbols=[]).build(lambda: iter(["abcabcab" * 50 + "defg"]), tmp_path, "x")
-    assert tokenizer.decode(tokenizer.encode("ab c")) == "ab c"
-    stream = np.concatenate([[1], tokenizer.encode("ab c")])
-    assert tokenizer.byte_lengths(stream).sum() == 4
-
-
 def test_vocabulary_without_space_piece_is_refused():
     with pytest.raises(DataError, match="no standalone space piece"):
         BPETokenizer(name="x", symbols=[], pieces=["a", "b"])

@@ -128,6 +128,13 @@ def test_what_reading_raises_is_not_mistaken_for_a_refusal(recipe, tmp_path, rai
     assert caught.value is raised
 
 
+def test_text_without_a_space_still_has_the_space_piece(recipe, tmp_path):
+    learned = recipe(269, symbols=[]).build(lambda: iter(["abcabcab" * 50 + "defg"]), tmp_path, "x")
+    assert learned.decode(learned.encode("ab c")) == "ab c"
+    stream = np.concatenate([[1], learned.encode("ab c")])
+    assert learned.byte_lengths(stream).sum() == 4
+
+
 def test_lone_surrogates_are_refused_with_their_place(tokenizer):
     with pytest.raises(DataError, match="character 2 is a lone surrogate"):
         tokenizer.encode("ab\ud800")

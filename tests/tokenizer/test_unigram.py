@@ -46,8 +46,3 @@ def test_a_blob_cut_short_is_refused(tokenizer):
         from_blob(header + b"\n" + body[:300])
     with pytest.raises(DataError, match="damaged"):
         from_blob(pack({"kind": "unigram"}, body))
-
-
-def test_text_without_a_space_still_has_the_space_piece(tmp_path):
-    learned = recipe(269, symbols=[]).build(lambda: iter(["abcabcab" * 50 + "defg"]), tmp_path, "x")
-    assert learned.decode(learned.encode("ab c")) == "ab c"
