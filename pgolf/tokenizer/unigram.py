@@ -81,6 +81,8 @@ class UnigramTokenizer(PieceTokenizer):
         for kept, length in zip(shared.tolist(), lengths.tolist(), strict=True):
             pieces.append(pieces[-1][:kept] + text[place : place + length])
             place += length
+        if place != len(text) or len(set(pieces)) != len(pieces):
+            raise DataError("tokenizer: the blob of kind 'unigram' is damaged (pieces and their lengths disagree)")
         return cls(
             name=header["name"],
             symbols=header["symbols"],

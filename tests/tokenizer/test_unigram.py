@@ -46,3 +46,12 @@ def test_a_blob_cut_short_is_refused(tokenizer):
         from_blob(header + b"\n" + body[:300])
     with pytest.raises(DataError, match="damaged"):
         from_blob(pack({"kind": "unigram"}, body))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda body: body[:-5], lambda body: body + b"more", lambda body: body[:-1] + b"\xff"]
+)
+def test_a_blob_whose_pieces_are_not_those_of_its_lengths_is_refused(tokenizer, damage):
+    header, _, body = tokenizer.to_blob().partition(b"\n")
+    with pytest.raises(DataError, match="damaged"):
+        from_blob(header + b"\n" + damage(body))
