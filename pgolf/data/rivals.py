@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 _PPMD_ORDERS = (6, 16)
 _LEAST_WINDOW_LOG, _MOST_WINDOW_LOG = 20, 30
-_BYTES_A_SYMBOL = (
-    48  # of PPMd's memory, so that it need not begin anew; at order 16 on 11 MB twice as much gives the same
-)
+# Of PPMd's memory, so that it need not begin anew; at order 16 on 11 MB twice as much gives the same.
+_BYTES_A_SYMBOL = 48
 _LEAST_MEMORY, _MOST_MEMORY = 1 << 24, (1 << 32) - 1024  # bytes; PPMd addresses with 32 bits
 
 Compressor = Callable[[bytes], bytes]
