@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -183,14 +184,34 @@ def compile_loss(trainer: Trainer, mode: str, seconds: float) -> str | None:
     assert isinstance(trainer.loss, Loss), "build_trainer made it"
     parts: list[Loss | Hook] = [trainer.loss, *trainer.hooks]
     for part in parts:
-        part.compile_model_part(partial(torch.compile, dynamic=False))
+        part.compile_model_part(partial(torch.compile, dynamic=False, options=compiler_options(trainer.device)))
     try:
         warm_up(trainer, seconds)
     except torch._dynamo.exc.TorchDynamoException as error:
-        first = str(error).strip().splitlines()[0]
+        reason = _said_by_the_compiler(error)
         if mode == "always":
-            raise ConfigError(f"train.compile: always was asked for, but compiling failed: {first}") from error
+            raise ConfigError(f"train.compile: always was asked for, but compiling failed: {reason}") from error
         for part in parts:
             part.compile_model_part(lambda eager: eager)
-        return first
+        return reason
     return None
+
+
+def compiler_options(device: torch.device) -> dict[str, str | int | bool] | None:
+    """What Inductor is told beside its defaults.
+
+    On a GPU it may not fuse reductions over rows with those over columns, as in the backward pass of a norm with a
+    gain: torch 2.11 ends there in an assertion of its own (#1204 at record size) or takes more registers than there are
+    (pytorch #176131, #179494).
+    """
+    import torch._inductor.config as inductor
+
+    name = "mix_order_reduction"
+    return {f"triton.{name}": False} if device.type == "cuda" and hasattr(inductor.triton, name) else None
+
+
+def _said_by_the_compiler(error: Exception) -> str:
+    """Its first line, and where in torch it gave up, as an assertion alone tells nothing."""
+    first = str(error).strip().splitlines()[0]
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{first.rstrip(': ')} in {place.name}, line {place.lineno} of {place.filename}"

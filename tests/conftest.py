@@ -15,6 +15,9 @@ composing.remember()
 
 
 def pytest_configure(config):
+    chosen = config.option.markexpr
+    if "gpu" not in chosen or "not gpu" in chosen:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is tested is a CPU's, its bits too, on whichever machine
     if hasattr(config, "cache"):  # it can be switched off
         composing.keep(config.cache.mkdir("composed"))
     warm.lend()

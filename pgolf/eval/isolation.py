@@ -263,6 +263,9 @@ def _landlock(libc: Any, reach: Reach) -> int:
     _allow(libc, rules, reach.readable, handled & reading)
     _allow(libc, rules, reach.writable, handled & (reading | _WRITE | _TRUNCATE | _REMOVE | _MAKE))
     _allow(libc, rules, [os.devnull, *reach.devices], handled & (reading | _WRITE | _TRUNCATE | _IOCTL))
+    if reach.devices:
+        # CUDA's driver gives its threads names, files of /proc, and does not start where it may not.
+        _allow(libc, rules, ["/proc/self/task"], handled & (_READ | _WRITE | _TRUNCATE))
     refused = libc.syscall(_RESTRICT_SELF, ctypes.c_int(rules), ctypes.c_uint32(0))
     os.close(rules)
     return 0 if refused else version

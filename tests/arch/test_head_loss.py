@@ -37,6 +37,32 @@ def test_value_and_gradients_equal_the_written_out_loss(monkeypatch, visits, chu
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("cap", [2.0, 30.0, 80.0])
+def test_on_cuda_compiled_and_in_chunks_value_and_gradients_equal_the_written_out_loss(cap):
+    x, table, targets = inputs()
+    expected = plain(x, table, targets, cap)
+    expected_grads = torch.autograd.grad(3 * expected, (x, table))
+    x, table = (t.detach().cuda().requires_grad_() for t in (x, table))
+    for loss in (capped_cross_entropy, torch.compile(capped_cross_entropy, dynamic=False)):
+        found = loss(x, table, targets.cuda(), cap)
+        torch.testing.assert_close(found.cpu(), expected)
+        for a, b in zip(torch.autograd.grad(3 * found, (x, table)), expected_grads, strict=True):
+            torch.testing.assert_close(a.cpu(), b, rtol=1e-4, atol=1e-6)
+
+
+def test_what_a_gpu_compiles_equals_the_written_out_loss():
+    x, table, targets = inputs()
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = (
+            f(x.bfloat16(), table.bfloat16(), targets, 30.0) for f in (head_loss.written_out, capped_cross_entropy)
+        )
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    grads = [torch.autograd.grad(loss, (x, table)) for loss in (found, expected)]
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-2, atol=1e-4)
+
+
 def test_the_largest_cap_stays_finite():
     x, table, targets = inputs(scale=1e4)
     loss = capped_cross_entropy(x, table, targets, head_loss.LARGEST_CAP)

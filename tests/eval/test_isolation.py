@@ -1,5 +1,6 @@
 """What the kernel refuses a sealed process, whatever Python's audit hook would say: the hook is switched off here."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -236,6 +237,40 @@ def test_what_did_not_hold_is_not_in_the_label(tmp_path, missing):
     label, *_ = alone(tmp_path, f"isolation.{missing} = lambda *rest: False")
     names = {"_new_namespaces": "network namespace", "_own_root": "own root", "_filter_calls": "seccomp"}
     assert names[missing] not in label
+
+
+NAMING = """
+import ctypes, os, sys, threading
+from pgolf.eval import isolation
+secret, scratch, *devices = sys.argv[1:]
+print(isolation.isolate(isolation.Reach((), (scratch,), tuple(devices), secret), os.getppid()))
+end = threading.Event()
+thread = threading.Thread(target=end.wait)
+thread.start()
+libc = ctypes.CDLL(None, use_errno=True)
+libc.fopen.restype = ctypes.c_void_p
+print(libc.pthread_setname_np(ctypes.c_ulong(thread.ident), b"named"))
+print(0 if libc.fopen(b"/proc/self/task/%d/comm" % thread.native_id, b"w") else ctypes.get_errno())
+for path in (f"/proc/{os.getppid()}/comm", f"/proc/{os.getppid()}/task/{os.getppid()}/comm", "/proc/self/environ"):
+    try:
+        open(path, "r+").close()
+        print("opened")
+    except (PermissionError, FileNotFoundError):
+        print("refused")
+end.set()
+"""
+
+
+@needs_linux
+@pytest.mark.parametrize(("devices", "naming"), [((os.devnull,), "0"), ((), str(errno.EACCES))])
+def test_a_gpus_driver_may_name_its_threads_and_nobody_elses(tmp_path, devices, naming):
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "scratch").mkdir()
+    words = [sys.executable, "-c", NAMING, tmp_path / "secret", tmp_path / "scratch", *devices]
+    label, *named = subprocess.run(words, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    if "landlock" not in label:
+        pytest.skip(f"this kernel: {label}")
+    assert named == [naming, naming, "refused", "refused", "refused"]
 
 
 @needs_linux

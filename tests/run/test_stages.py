@@ -146,6 +146,25 @@ def test_eval_reproduces_the_final_score_from_the_artifact_alone(finished, tmp_p
     assert again["certificate"]["passed"]
 
 
+@pytest.mark.gpu
+def test_on_cuda_a_run_is_certified_and_a_cpu_scores_its_artifact_alike(tmp_path):
+    scored = ["data=tiny", "size=tiny", "budget=smoke", "budget.subset_tokens=2048"]
+    out, err = start("train.py", *TINY, "device=cuda", tmp=tmp_path).communicate(timeout=300)
+    folder = only_run(tmp_path)
+    facts, certificate = result(folder), json.loads((folder / "certificate.json").read_text())
+    assert facts["status"] == "finished" and facts["certificate"]["passed"], out + err
+    assert "seccomp" in json.dumps(certificate)
+    found = {}
+    for device in ("cuda", "cpu"):
+        again = tmp_path / f"{device}.json"
+        words = [f"artifact={folder / 'artifact.pgolf'}", f"out={again}", f"device={device}", *scored]
+        said = start("eval.py", *words, tmp=tmp_path).communicate(timeout=300)
+        found[device] = json.loads(again.read_text())["score"]["val_bpb"]
+        assert json.loads(again.read_text())["certificate"]["passed"], said
+    assert found["cuda"] == pytest.approx(facts["scores"]["final"]["val_bpb"], abs=1e-5)
+    assert found["cpu"] == pytest.approx(found["cuda"], abs=1e-4)
+
+
 @pytest.mark.slow  # test_rescore.py shows it without a process
 def test_eval_prints_what_the_command_line_overrides(finished, tmp_path):
     tmp, folder, _ = finished
