@@ -9,7 +9,8 @@ at BOS alone, as in ``documents``.
 Source: variable-length attention, #1530 onward; spec data §4.4.
 Cost in bytes: none. Cost in step time: ``kernel: blocked`` takes, for each block of queries, ``longest`` keys before
 it, whatever the row's length: about (longest + block) / (T + block) · 2 times the pairs of windows of T. ``flex``, on
-CUDA, skips what lies between segments. Hurts: as ``documents``; and rows longer than ``longest`` alone gain by it.
+CUDA, skips what lies between segments; ``auto`` is that there and ``blocked`` elsewhere. Hurts: as ``documents``; and
+rows longer than ``longest`` alone gain by it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Segments(Kernel):
     takes_rows = True
 
     def __init__(
-        self, *, dims: Dims, kernel: Literal["blocked", "flex"], longest: PositiveInt, block: PositiveInt
+        self, *, dims: Dims, kernel: Literal["auto", "blocked", "flex"], longest: PositiveInt, block: PositiveInt
     ) -> None:
         super().__init__(dims=dims)
         self.kernel, self.longest, self.block = kernel, longest, block
@@ -48,13 +49,14 @@ class Segments(Kernel):
             if _SHARED not in shared:
                 shared[_SHARED] = document_mask(document_index(context.ids_BT, bos_id))
             return fused(q_BTHK, k_BTGK, v_BTGK, shared[_SHARED])
+        flex = self.kernel == "flex" or (self.kernel == "auto" and q_BTHK.is_cuda)
         if _SHARED not in shared:
             segment_BT = segment_starts(context.ids_BT, bos_id, self.longest)
-            if self.kernel == "flex":
+            if flex:
                 shared[_SHARED] = block_mask(segment_BT)
             else:
                 shared[_SHARED] = tuple(biases(q_BTHK, k_BTGK.size(2), self.block, segment_BT, self.longest))
-        if self.kernel == "flex":
+        if flex:
             from pgolf.arch.attention.flex import flexible
 
             return flexible(q_BTHK, k_BTGK, v_BTGK, shared[_SHARED])
