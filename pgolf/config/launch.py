@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,43 @@ def may_sweep(argv: Sequence[str]) -> bool:
     return any(
         word in flags or word.startswith(("hydra.mode=", *(f"{flag}=" for flag in _CONFIG_FLAGS))) for word in argv
     )
+
+
+def primary_config(flags: Sequence[str]) -> tuple[str, Path | None]:
+    """What Hydra composes from: a name, and the folder where it lies if not in ``conf/``. ``flags``: Hydra's, with
+    their values. Raises ConfigError where it is not there."""
+    told: dict[str, str] = {}
+    for flag, after in zip(flags, (*flags, "")[1:], strict=True):
+        name, given, value = flag.partition("=")
+        if name in _CONFIG_FLAGS:
+            told[_CONFIG_FLAGS[_CONFIG_FLAGS.index(name) | 1]] = value if given else after
+    if "--config-path" in told or "--config-name" not in told:
+        return "config", None
+    name = told["--config-name"].removesuffix(".yaml")
+    folders = [conf_dir(), *([Path(told["--config-dir"])] if "--config-dir" in told else [])]
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(f"--config-dir: there is no folder {folder}")
+        if (folder / f"{name}.yaml").is_file():
+            return name, folder
+    known = sorted(path.stem for path in folders[-1].glob("*.yaml"))
+    raise ConfigError(
+        f"--config-name: no {name}.yaml in {' or '.join(map(str, folders))}.{did_you_mean(name, known)} "
+        f"There are {', '.join(known)}."
+    )
+
+
+def _of_each_job(word: str, late: Collection[str]) -> str:
+    """Hydra composes a sweep without its axes before it composes the jobs: what is there with one of these alone must
+    be an axis too, of one value."""
+    key, _, value = word.partition("=")
+    return f"{key}=choice({value})" if key in late and value else word
+
+
+def axes(cfg: DictConfig) -> list[str]:
+    """The words of the sweep that a config is, if it is one."""
+    params = cfg.hydra.sweeper.get("params") or {}
+    return [f"{key}={value}" for key, value in params.items()]
 
 
 def note_status(status: int) -> None:
@@ -148,7 +185,12 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     """``launch`` without what turns errors and signals into a status: nothing is left behind when those pass."""
     (words, flags), plain = sorted_words(argv), not may_sweep(argv)
     require_launcher(words)
-    overrides = preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)), sweeps=not plain)
+    primary = primary_config(flags)
+    swept = axes(compose((), *primary)) if not plain else ()
+    late: set[str] = set()
+    overrides = preflight(
+        words, conf_dir(), lambda chosen: settings(compose(chosen, *primary)), sweeps=not plain, swept=swept, late=late
+    )
     shows = any(word.partition("=")[0] in _SHOWING_FLAGS for word in argv)
     if plain:  # now what Hydra would complain about in words of its own
         composed = settings(compose(words))
@@ -158,7 +200,7 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     if not shows:
         require_folder(root)
     elsewhere = any(word.startswith("hydra/launcher=submitit") for word in words) and root.is_dir()
-    sys.argv[1:] = [*words, *flags]  # Hydra's argparse wants the words in one piece
+    sys.argv[1:] = [*(_of_each_job(word, late) for word in words), *flags]  # its argparse wants words in one piece
     # Jobs on other machines see the run root, and not this one's temporary files.
     with tempfile.TemporaryDirectory(prefix="pgolf-", dir=root.resolve() if elsewhere else None) as folder:
         statuses = Path(folder) / "statuses"

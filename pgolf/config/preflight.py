@@ -92,12 +92,16 @@ def preflight(
     *,
     sweeps: bool = True,
     several: str = "-m of train.py",
+    swept: Sequence[str] = (),
+    late: set[str] | None = None,
 ) -> list[Override]:
     """Check every override among the command-line ``words``.
 
-    ``config`` gives the composed config for some words; it is called at most once, with those about groups, once
-    these are known to be right. ``sweeps`` is False where a word may have one value only. Returns the parsed
-    overrides. Raises ConfigError with all problems at once.
+    ``config`` gives the composed config for some words. It is called once these are known to be right, with those about
+    groups; and for each option of a sweep over the group of a setting that is not there without. ``sweeps`` is False
+    where a word may have one value only. ``swept``: words of a sweep file, which are taken to be right. ``late`` is
+    told the settings that are there with the options of a sweep alone. Returns the parsed overrides. Raises ConfigError
+    with all problems at once.
     """
     overrides = parse(words)
     problems: list[str] = list(_child_problems(conf, overrides))
@@ -124,8 +128,12 @@ def preflight(
         else:
             keys.append(override)
     if keys:
-        composed = {key: node for key, node in config(right).items() if key != "choices"}  # ours, for the record
+        given = {override.key_or_group for override in overrides}
+        axes = [axis for axis in parse(swept) if axis.key_or_group not in given and group_of(axis.key_or_group)]
+        composed = _Composed(config, right, [*axes, *(word for word in overrides if word.is_discrete_sweep())])
         problems += _key_problems(conf, keys, composed, misspelt)
+        if late is not None:
+            late |= composed.late
     if problems:
         raise ConfigError(problems)
     return overrides
@@ -140,17 +148,63 @@ def _one_value(override: Override, several: str) -> str:
     )
 
 
-def _key_problems(
-    conf: Path, keys: Sequence[Override], composed: Mapping[str, Any], misspelt: set[str]
-) -> Iterator[str]:
+class _Composed:
+    """The config of some words, and with each option of the groups that are swept over.
+
+    ``late``: the settings that are there with these alone.
+    """
+
+    def __init__(
+        self, config: Callable[[list[str]], Mapping[str, Any]], words: list[str], axes: Sequence[Override]
+    ) -> None:
+        self.words, self.late = words, set[str]()
+        self.fixed = [str(axis.input_line) for axis in axes if not axis.is_sweep_override()]  # axes of one value
+        self.axes = [axis for axis in axes if axis.is_discrete_sweep() and group_of(axis.key_or_group)]
+        self._config, self._found = config, dict[tuple[str, ...], Mapping[str, Any]]()
+
+    def of(self, *more: str) -> Mapping[str, Any]:
+        """With more words."""
+        if more not in self._found:
+            composed = self._config([*self.words, *more])
+            self._found[more] = {
+                key: node for key, node in composed.items() if key != "choices"
+            }  # ours, for the record
+        return self._found[more]
+
+    def key_problem(self, dotted: str, adding: bool) -> str | None:
+        """None if the key is there, or is with every option of a sweep over its group or over experiments."""
+        problem = _key_problem(self.of(), dotted, adding)
+        if not problem:
+            return None
+        for words in self._choices(dotted.partition(".")[0]):
+            found = [_key_problem(self.of(*self.fixed, *word), dotted, adding) for word in words]
+            if not any(found):
+                self.late.add(dotted)
+                return None
+            wrong = [" ".join(word) for word, problem in zip(words, found, strict=True) if problem]
+            problem = found[-1]
+            if len(wrong) < len(words):
+                problem = f"{dotted}: {' and '.join(wrong)}, of this sweep, has no such setting"
+        return problem
+
+    def _choices(self, root: str) -> Iterator[list[tuple[str, ...]]]:
+        """What jobs may choose beside the axes of one value, by axis."""
+        if self.fixed:
+            yield [()]
+        for axis in self.axes:
+            if axis.key_or_group.partition("/")[0] in (root, "experiment"):
+                yield [(f"{axis.get_key_element()}={value}",) for value in axis.sweep_string_iterator()]
+
+
+def _key_problems(conf: Path, keys: Sequence[Override], composed: _Composed, misspelt: set[str]) -> Iterator[str]:
     for override in keys:
         key = override.key_or_group
         root = key.partition(".")[0]
         if root in misspelt:
             continue  # what it would name is not what was composed
-        adding = (override.is_add() or override.is_force_add()) and root in composed and root not in FACTS
-        problem = _key_problem(composed, key, adding)
-        if problem and (others := _options_with(conf, key)):
+        adding = (override.is_add() or override.is_force_add()) and root in composed.of() and root not in FACTS
+        problem = composed.key_problem(key, adding)
+        if problem and "of this sweep" not in problem and (others := _options_with(conf, key)):
             problem += f" It is a setting of {' and '.join(others)}."
         if problem and "." not in key:
             guess = did_you_mean(key, [group.path for group in GROUPS])

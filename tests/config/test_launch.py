@@ -4,11 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pgolf.config.compose import conf_dir
-from pgolf.config.launch import _launch, may_sweep, sorted_words
+from pgolf.config.launch import _launch, may_sweep, primary_config, sorted_words
 from tests import warm
 
 ROOT = conf_dir().parent
@@ -28,6 +29,9 @@ def run(*words, flags=(), env=None):
         (["quant.bits=${nope}"], "pgolf: quant.bits: Interpolation key 'nope' not found"),
         (["quant.bits=${by_size:5}"], "pgolf: quant.bits: by_size: 1 values"),
         (["notes='???'"], "pgolf: notes: Missing mandatory value"),
+        (["-cd", "sweeps", "-cn", "sedes"], "pgolf: --config-name: no sedes.yaml in "),
+        (["-cd", "sweps", "-cn=seeds"], "pgolf: --config-dir: there is no folder sweps"),
+        (["-cd", "sweeps", "-cn", "ttt_rate", "ttt.rate=1"], "pgolf: ttt.rate: ttt takes chunk_tokens, "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -68,12 +72,29 @@ def test_what_may_sweep(argv, expected):
     assert may_sweep(argv) == expected
 
 
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], ("config", None)),
+        (["-m"], ("config", None)),
+        (["-cd", "sweeps"], ("config", None)),
+        (["-cd", "sweeps", "-cn", "seeds"], ("seeds", Path("sweeps"))),
+        (["--config-name=seeds.yaml", "--config-dir=sweeps", "-m"], ("seeds", Path("sweeps"))),
+        (["-cn", "config"], ("config", conf_dir())),
+        (["-cp", "elsewhere", "-cn", "config"], ("config", None)),
+    ],
+)
+def test_what_hydra_composes_from(flags, expected, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert primary_config(flags) == expected
+
+
 SWEEP = f"""
 import hydra, sys
 from pgolf.config.launch import launch, run_job
 from pgolf.track.earlier import earlier
 def job(cfg, words):
-    print("seed", cfg["seed"])
+    print("seed", cfg["seed"], "ttt", cfg["ttt"].get("lr"), cfg["choices"]["ttt"])
     return 0.0, 0
 @hydra.main(version_base="1.3", config_path={str(ROOT / "conf")!r}, config_name="config")
 def main(cfg):
@@ -90,6 +111,12 @@ def test_a_range_sweeps_without_asserts_and_docstrings_too(tmp_path):
 
 
 @pytest.mark.slow  # compiles torch without docstrings where nobody has
+def test_a_setting_that_only_the_options_of_a_sweep_have_is_given_to_each(tmp_path):
+    done = run("-c", SWEEP, "size=tiny", "-m", "ttt=sgd,dynamic", "ttt.lr=0.25", f"run_root={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert "ttt 0.25 sgd" in done.stdout and "ttt 0.25 dynamic" in done.stdout
+
+
 def test_train_py_sweeps_a_range_without_asserts_and_docstrings_too(tmp_path):
     words = ["print_model=true", "size=tiny", "-m", "seed=range(1,3)", f"run_root={tmp_path}"]
     done = run("train.py", *words, flags=["-OO"])

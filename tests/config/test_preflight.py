@@ -125,3 +125,25 @@ def test_hydra_flags_are_no_overrides():
 
 def test_a_group_without_settings_says_so():
     assert complaints("data.nope=1") == ("data.nope: data has no settings as chosen.",)
+
+
+def checked(*words, swept=()):
+    """The settings that are there with the options of a sweep alone."""
+    late = set()
+    preflight(words, conf_dir(), lambda chosen: settings(compose(chosen)), swept=swept, late=late)
+    return late
+
+
+def test_a_setting_may_be_that_of_every_option_of_a_sweep():
+    assert checked("ttt=sgd,dynamic", "ttt.lr=0.1", "seed=1,2") == {"ttt.lr"}
+    assert checked("ttt=sgd", "ttt.lr=0.1,0.2") == set()
+    assert checked("ttt.lr=0.1", swept=["ttt=sgd", "seed=1,2"]) == {"ttt.lr"}
+    assert checked("ttt=dynamic", "ttt.keep=0.1", swept=["ttt=none,sgd"]) == set()  # the axis is replaced
+    assert checked("experiment=pr1026_eval,pr1204_eval", "eval.stride=64") == {"eval.stride"}
+
+
+def test_one_that_some_of_its_options_have_not_is_answered_with_those():
+    (problem,) = complaints("ttt=none,sgd", "ttt.lr=0.1")
+    assert problem == "ttt.lr: ttt=none, of this sweep, has no such setting"
+    (problem,) = complaints("ttt=dynamic,sgd", "ttt.rlate=0.1")
+    assert "ttt takes chunk_tokens" in problem
