@@ -8,6 +8,7 @@ config for keys. It changes nothing and composes nothing that Hydra would not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,9 @@ def _one_value(override: Override, several: str) -> str:
     )
 
 
+_MOST_COMPOSED = 32  # combinations of a sweep, a third of a second each; the jobs compose them all
+
+
 class _Composed:
     """The config of some words, and with each option of the groups that are swept over.
 
@@ -172,28 +176,26 @@ class _Composed:
         return self._found[more]
 
     def key_problem(self, dotted: str, adding: bool) -> str | None:
-        """None if the key is there, or is with every option of a sweep over its group or over experiments."""
+        """None if the key is there, with every option of the sweeps over its group and over experiments."""
         problem = _key_problem(self.of(), dotted, adding)
-        if not problem:
-            return None
-        for words in self._choices(dotted.partition(".")[0]):
-            found = [_key_problem(self.of(*self.fixed, *word), dotted, adding) for word in words]
-            if not any(found):
-                self.late.add(dotted)
-                return None
-            wrong = [" ".join(word) for word, problem in zip(words, found, strict=True) if problem]
-            problem = found[-1]
-            if len(wrong) < len(words):
-                problem = f"{dotted}: {' and '.join(wrong)}, of this sweep, has no such setting"
-        return problem
+        choices = self._choices(dotted.partition(".")[0])
+        if not choices:
+            return problem
+        found = [_key_problem(self.of(*self.fixed, *words), dotted, adding) for words in choices]
+        wrong = [" ".join(words) for words, problem in zip(choices, found, strict=True) if problem]
+        if wrong and len(wrong) < len(choices):
+            return f"{dotted}: {', '.join(wrong)} of this sweep {'has' if len(wrong) == 1 else 'have'} no such setting"
+        if problem and not wrong:
+            self.late.add(dotted)
+        return found[-1]
 
-    def _choices(self, root: str) -> Iterator[list[tuple[str, ...]]]:
-        """What jobs may choose beside the axes of one value, by axis."""
-        if self.fixed:
-            yield [()]
-        for axis in self.axes:
-            if axis.key_or_group.partition("/")[0] in (root, "experiment"):
-                yield [(f"{axis.get_key_element()}={value}",) for value in axis.sweep_string_iterator()]
+    def _choices(self, root: str) -> list[tuple[str, ...]]:
+        """What jobs choose that may have a say in whether a setting is there, beside the axes of one value."""
+        axes = [axis for axis in self.axes if axis.key_or_group.partition("/")[0] in (root, "experiment")]
+        if not axes and not self.fixed:
+            return []
+        values = [[f"{axis.get_key_element()}={value}" for value in axis.sweep_string_iterator()] for axis in axes]
+        return list(islice(product(*values), _MOST_COMPOSED))
 
 
 def _key_problems(conf: Path, keys: Sequence[Override], composed: _Composed, misspelt: set[str]) -> Iterator[str]:
@@ -204,7 +206,7 @@ def _key_problems(conf: Path, keys: Sequence[Override], composed: _Composed, mis
             continue  # what it would name is not what was composed
         adding = (override.is_add() or override.is_force_add()) and root in composed.of() and root not in FACTS
         problem = composed.key_problem(key, adding)
-        if problem and "of this sweep" not in problem and (others := _options_with(conf, key)):
+        if problem and " of this sweep ha" not in problem and (others := _options_with(conf, key)):
             problem += f" It is a setting of {' and '.join(others)}."
         if problem and "." not in key:
             guess = did_you_mean(key, [group.path for group in GROUPS])

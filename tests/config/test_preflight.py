@@ -139,11 +139,14 @@ def test_a_setting_may_be_that_of_every_option_of_a_sweep():
     assert checked("ttt=sgd", "ttt.lr=0.1,0.2") == set()
     assert checked("ttt.lr=0.1", swept=["ttt=sgd", "seed=1,2"]) == {"ttt.lr"}
     assert checked("ttt=dynamic", "ttt.keep=0.1", swept=["ttt=none,sgd"]) == set()  # the axis is replaced
+    assert checked("arch=baseline,pr187", "arch/mlp=leaky_relu2,gated", "arch.mlp.slope=0.3") == {"arch.mlp.slope"}
     assert checked("experiment=pr1026_eval,pr1204_eval", "eval.stride=64") == {"eval.stride"}
 
 
 def test_one_that_some_of_its_options_have_not_is_answered_with_those():
     (problem,) = complaints("ttt=none,sgd", "ttt.lr=0.1")
-    assert problem == "ttt.lr: ttt=none, of this sweep, has no such setting"
+    assert problem == "ttt.lr: ttt=none of this sweep has no such setting"
+    (problem,) = complaints("quant=int5_gptq,int8_rtn,int6_rtn", "quant.damping=0.1")  # which the default has
+    assert problem == "quant.damping: quant=int8_rtn, quant=int6_rtn of this sweep have no such setting"
     (problem,) = complaints("ttt=dynamic,sgd", "ttt.rlate=0.1")
     assert "ttt takes chunk_tokens" in problem
