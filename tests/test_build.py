@@ -9,6 +9,8 @@ from pgolf.core.errors import ConfigError
 from pgolf.qat.base import Loss
 from tests.train.rig import rig
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # torch's own
+
 
 def gives_up(compiled):
     """A compiler whose product ends in an assertion without a word, as torch's scheduler can."""
