@@ -186,7 +186,7 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     (words, flags), plain = sorted_words(argv), not may_sweep(argv)
     require_launcher(words)
     primary = primary_config(flags)
-    swept = axes(compose((), *primary)) if not plain else ()
+    swept = axes(compose((), *primary)) if primary[1] else ()
     late: set[str] = set()
     overrides = preflight(
         words, conf_dir(), lambda chosen: settings(compose(chosen, *primary)), sweeps=not plain, swept=swept, late=late

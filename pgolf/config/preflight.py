@@ -110,6 +110,7 @@ def preflight(
         problems += [_one_value(override, several) for override in overrides if override.is_sweep_override()]
     keys: list[Override] = []
     right: list[str] = []
+    several_right: list[Override] = []  # groups that are swept over
     misspelt: set[str] = set()  # roots of groups whose option is wrong
     for override in overrides:
         name = override.key_or_group
@@ -124,6 +125,8 @@ def preflight(
                 misspelt.add(name.partition("/")[0])
             if not wrong and not override.is_sweep_override():
                 right.append(str(override.input_line))
+            elif not wrong and override.is_discrete_sweep():
+                several_right.append(override)
         elif "/" in name:
             problems.append(_group_problem(name))
         else:
@@ -131,7 +134,7 @@ def preflight(
     if keys:
         given = {override.key_or_group for override in overrides}
         axes = [axis for axis in parse(swept) if axis.key_or_group not in given and group_of(axis.key_or_group)]
-        composed = _Composed(config, right, [*axes, *(word for word in overrides if word.is_discrete_sweep())])
+        composed = _Composed(config, right, [*axes, *several_right])
         problems += _key_problems(conf, keys, composed, misspelt)
         if late is not None:
             late |= composed.late
@@ -163,31 +166,35 @@ class _Composed:
     ) -> None:
         self.words, self.late = words, set[str]()
         self.fixed = [str(axis.input_line) for axis in axes if not axis.is_sweep_override()]  # axes of one value
-        self.axes = [axis for axis in axes if axis.is_discrete_sweep() and group_of(axis.key_or_group)]
-        self._config, self._found = config, dict[tuple[str, ...], Mapping[str, Any]]()
+        self.axes = [axis for axis in axes if axis.is_discrete_sweep()]
+        self._config, self._found = config, dict[tuple[str, ...], dict[str, Any]]()
 
     def of(self, *more: str) -> Mapping[str, Any]:
         """With more words."""
         if more not in self._found:
-            composed = self._config([*self.words, *more])
-            self._found[more] = {
-                key: node for key, node in composed.items() if key != "choices"
-            }  # ours, for the record
+            self._found[more] = dict(self._config([*self.words, *more]))
+            self._found[more].pop("choices", None)  # ours, for the record
         return self._found[more]
 
     def key_problem(self, dotted: str, adding: bool) -> str | None:
         """None if the key is there, with every option of the sweeps over its group and over experiments."""
-        problem = _key_problem(self.of(), dotted, adding)
-        choices = self._choices(dotted.partition(".")[0])
+        problem, root = _key_problem(self.of(), dotted, adding), dotted.partition(".")[0]
+        choices = self._choices(root) if problem or group_of(root) else []
         if not choices:
             return problem
-        found = [_key_problem(self.of(*self.fixed, *words), dotted, adding) for words in choices]
+        found = [self._with(words, dotted, adding) for words in choices]
         wrong = [" ".join(words) for words, problem in zip(choices, found, strict=True) if problem]
         if wrong and len(wrong) < len(choices):
             return f"{dotted}: {', '.join(wrong)} of this sweep {'has' if len(wrong) == 1 else 'have'} no such setting"
         if problem and not wrong:
             self.late.add(dotted)
         return found[-1]
+
+    def _with(self, words: Sequence[str], dotted: str, adding: bool) -> str | None:
+        try:
+            return _key_problem(self.of(*self.fixed, *words), dotted, adding)
+        except ConfigError:  # one job's, which tells it and stops no other
+            return None
 
     def _choices(self, root: str) -> list[tuple[str, ...]]:
         """What jobs choose that may have a say in whether a setting is there, beside the axes of one value."""

@@ -150,3 +150,5 @@ def test_one_that_some_of_its_options_have_not_is_answered_with_those():
     assert problem == "quant.damping: quant=int8_rtn, quant=int6_rtn of this sweep have no such setting"
     (problem,) = complaints("ttt=dynamic,sgd", "ttt.rlate=0.1")
     assert "ttt takes chunk_tokens" in problem
+    (problem,) = complaints("experiment=pr1204,pr1205", "arch.layers=3")
+    assert problem.startswith("experiment: no 'pr1205' in conf/experiment")
