@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -26,7 +27,7 @@ from pgolf.config import schema
 from pgolf.config.compose import compose, conf_dir, settings
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
-from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, EarlierRuns, Job, sweep_job
+from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, EarlierRuns, Job, axes_of, sweep_job
 from pgolf.core.command import complain, home
 from pgolf.core.errors import ConfigError, UserError, did_you_mean
 from pgolf.core.jobs import FINISHED, JobEnd, append_end, read_ends, summary
@@ -90,17 +91,11 @@ def primary_config(flags: Sequence[str]) -> tuple[str, Path | None]:
     )
 
 
-def _of_each_job(word: str, late: Collection[str]) -> str:
+def _of_each_job(word: str, override: Override, late: Collection[str]) -> str:
     """Hydra composes a sweep without its axes before it composes the jobs: what is there with one of these alone must
     be an axis too, of one value."""
     key, _, value = word.partition("=")
-    return f"{key}=choice({value})" if key in late and value else word
-
-
-def axes(cfg: DictConfig) -> list[str]:
-    """The words of the sweep that a config is, if it is one."""
-    params = cfg.hydra.sweeper.get("params") or {}
-    return [f"{key}={value}" for key, value in params.items()]
+    return f"{key}=choice({value})" if key in late and value and not override.is_sweep_override() else word
 
 
 def note_status(status: int) -> None:
@@ -186,7 +181,7 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     (words, flags), plain = sorted_words(argv), not may_sweep(argv)
     require_launcher(words)
     primary = primary_config(flags)
-    swept = axes(compose((), *primary)) if primary[1] else ()
+    swept = axes_of(compose((), *primary).hydra.sweeper.get("params") or {}) if primary[1] else ()
     late: set[str] = set()
     overrides = preflight(
         words, conf_dir(), lambda chosen: settings(compose(chosen, *primary)), sweeps=not plain, swept=swept, late=late
@@ -200,7 +195,8 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     if not shows:
         require_folder(root)
     elsewhere = any(word.startswith("hydra/launcher=submitit") for word in words) and root.is_dir()
-    sys.argv[1:] = [*(_of_each_job(word, late) for word in words), *flags]  # its argparse wants words in one piece
+    for_hydra = [_of_each_job(word, override, late) for word, override in zip(words, overrides, strict=True)]
+    sys.argv[1:] = [*for_hydra, *flags]  # its argparse wants the words in one piece
     # Jobs on other machines see the run root, and not this one's temporary files.
     with tempfile.TemporaryDirectory(prefix="pgolf-", dir=root.resolve() if elsewhere else None) as folder:
         statuses = Path(folder) / "statuses"

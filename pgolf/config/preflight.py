@@ -134,8 +134,8 @@ def preflight(
     if keys:
         given = {override.key_or_group for override in overrides}
         axes = [axis for axis in parse(swept) if axis.key_or_group not in given and group_of(axis.key_or_group)]
-        composed = _Composed(config, right, [*axes, *several_right])
-        problems += _key_problems(conf, keys, composed, misspelt)
+        composed = _Composed(conf, config, right, [*axes, *several_right])
+        problems += _key_problems(keys, composed, misspelt)
         if late is not None:
             late |= composed.late
     if problems:
@@ -162,9 +162,9 @@ class _Composed:
     """
 
     def __init__(
-        self, config: Callable[[list[str]], Mapping[str, Any]], words: list[str], axes: Sequence[Override]
+        self, conf: Path, config: Callable[[list[str]], Mapping[str, Any]], words: list[str], axes: Sequence[Override]
     ) -> None:
-        self.words, self.late = words, set[str]()
+        self.conf, self.words, self.late = conf, words, set[str]()
         self.fixed = [str(axis.input_line) for axis in axes if not axis.is_sweep_override()]  # axes of one value
         self.axes = [axis for axis in axes if axis.is_discrete_sweep()]
         self._config, self._found = config, dict[tuple[str, ...], dict[str, Any]]()
@@ -181,14 +181,18 @@ class _Composed:
         problem, root = _key_problem(self.of(), dotted, adding), dotted.partition(".")[0]
         choices = self._choices(root) if problem or group_of(root) else []
         if not choices:
-            return problem
+            return self._advised(problem, dotted)
         found = [self._with(words, dotted, adding) for words in choices]
         wrong = [" ".join(words) for words, problem in zip(choices, found, strict=True) if problem]
         if wrong and len(wrong) < len(choices):
             return f"{dotted}: {', '.join(wrong)} of this sweep {'has' if len(wrong) == 1 else 'have'} no such setting"
         if problem and not wrong:
             self.late.add(dotted)
-        return found[-1]
+        return self._advised(found[-1], dotted)
+
+    def _advised(self, problem: str | None, dotted: str) -> str | None:
+        others = _options_with(self.conf, dotted) if problem else []
+        return f"{problem} It is a setting of {' and '.join(others)}." if others else problem
 
     def _with(self, words: Sequence[str], dotted: str, adding: bool) -> str | None:
         try:
@@ -205,7 +209,7 @@ class _Composed:
         return list(islice(product(*values), _MOST_COMPOSED))
 
 
-def _key_problems(conf: Path, keys: Sequence[Override], composed: _Composed, misspelt: set[str]) -> Iterator[str]:
+def _key_problems(keys: Sequence[Override], composed: _Composed, misspelt: set[str]) -> Iterator[str]:
     for override in keys:
         key = override.key_or_group
         root = key.partition(".")[0]
@@ -213,8 +217,6 @@ def _key_problems(conf: Path, keys: Sequence[Override], composed: _Composed, mis
             continue  # what it would name is not what was composed
         adding = (override.is_add() or override.is_force_add()) and root in composed.of() and root not in FACTS
         problem = composed.key_problem(key, adding)
-        if problem and " of this sweep ha" not in problem and (others := _options_with(conf, key)):
-            problem += f" It is a setting of {' and '.join(others)}."
         if problem and "." not in key:
             guess = did_you_mean(key, [group.path for group in GROUPS])
             problem = problem.split(". Did you mean")[0].rstrip(".") + "." + guess if guess else problem

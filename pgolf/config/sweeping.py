@@ -57,8 +57,12 @@ class EarlierRuns(Protocol):
 
 def jobs_of(params: Mapping[str, Any], words: Sequence[str]) -> list[list[str]]:
     """The words of every job of a grid, in order: of a sweep file's axes ``params``, and a command line, which wins."""
-    axes = [f"{key}={value}" for key, value in params.items()]
-    return [list(job) for job in BasicSweeper.split_arguments(parse([*axes, *words]), None)[0]]
+    return [list(job) for job in BasicSweeper.split_arguments(parse([*axes_of(params), *words]), None)[0]]
+
+
+def axes_of(params: Mapping[str, Any]) -> list[str]:
+    """The axes of a sweep file as words."""
+    return [f"{key}={value}" for key, value in params.items()]
 
 
 def told_apart(jobs: Sequence[Sequence[str]], words: Sequence[str]) -> list[str]:

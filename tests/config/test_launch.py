@@ -110,13 +110,15 @@ def test_a_range_sweeps_without_asserts_and_docstrings_too(tmp_path):
     assert re.findall(r"^seed \d", done.stdout, re.MULTILINE) == ["seed 1", "seed 2"]
 
 
-@pytest.mark.slow  # compiles torch without docstrings where nobody has
-def test_a_setting_that_only_the_options_of_a_sweep_have_is_given_to_each(tmp_path):
-    done = run("-c", SWEEP, "size=tiny", "-m", "ttt=sgd,dynamic", "ttt.lr=0.25", f"run_root={tmp_path}")
+@pytest.mark.parametrize(("word", "values"), [("0.25", ["0.25"]), ("1,2", ["1", "2"]), ("range(1,3)", ["1", "2"])])
+def test_a_setting_that_only_the_options_of_a_sweep_have_is_given_to_each(tmp_path, word, values):
+    done = run("-c", SWEEP, "size=tiny", "-m", "ttt=sgd,dynamic", f"ttt.lr={word}", f"run_root={tmp_path}")
     assert done.returncode == 0, done.stderr
-    assert "ttt 0.25 sgd" in done.stdout and "ttt 0.25 dynamic" in done.stdout
+    expected = [(value, option) for option in ("sgd", "dynamic") for value in values]
+    assert re.findall(r"ttt (\S+) (\w+)$", done.stdout, re.MULTILINE) == expected
 
 
+@pytest.mark.slow  # compiles torch without docstrings where nobody has
 def test_train_py_sweeps_a_range_without_asserts_and_docstrings_too(tmp_path):
     words = ["print_model=true", "size=tiny", "-m", "seed=range(1,3)", f"run_root={tmp_path}"]
     done = run("train.py", *words, flags=["-OO"])
