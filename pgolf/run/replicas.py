@@ -64,9 +64,21 @@ def trains_in(cfg: Mapping[str, Any]) -> Process:
             f"{process.world} × {micro} × {train['window']}; train.accumulation={train['accumulation']} is that of one "
             "process"
         )
-    if process.world > 1 and choose_device(cfg["device"]).type == "mps":
-        raise ConfigError(f"device: mps is one device, and {process.world} processes would share it; take one process")
+    if process.world > 1:
+        _check_devices(choose_device(cfg["device"]), process)
     return process
+
+
+def _check_devices(device: torch.device, process: Process) -> None:
+    """Raises ConfigError where processes would share a device."""
+    if device.type == "mps":
+        raise ConfigError(f"device: mps is one device, and {process.world} processes would share it; take one process")
+    started_here = not process.meeting  # torchrun and srun know their machines
+    if device.type == "cuda" and started_here and (devices := torch.cuda.device_count()) < process.world:
+        raise ConfigError(
+            f"train.processes: {process.world}, and torch sees {devices} CUDA devices here, where each process "
+            "wants one; fewer processes, or device=cpu, whose cores they share"
+        )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from pgolf.core.errors import ConfigError, RankLost
 from pgolf.core.process import Process
@@ -48,6 +49,16 @@ def test_processes_are_those_asked_for_or_those_that_were_started(monkeypatch):
     assert trains_in(cfg_of()) == trains_in(cfg_of(processes=2)) == Process(1, 2, 1, 2, "env://")
     with pytest.raises(ConfigError, match=r"train.processes: 4, but what started this process says 2"):
         trains_in(cfg_of(processes=4))
+
+
+def test_processes_that_would_share_a_gpu_are_refused_before_anything_starts(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=r"train.processes: 2, and torch sees 1 CUDA devices .*device=cpu"):
+        trains_in(cfg_of(processes=2) | {"device": "auto"})
+    assert trains_in(cfg_of(processes=2) | {"device": "cpu"}).world == 2
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert trains_in(cfg_of(processes=2) | {"device": "auto"}).world == 2
 
 
 @pytest.mark.parametrize(
