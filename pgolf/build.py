@@ -34,6 +34,7 @@ from pgolf.train.moment import RunLength
 from pgolf.train.replicas import ALONE, Replicas, micro_steps
 from pgolf.train.trainer import Hook, Plan, Runtime, ScoreDev, Trainer
 from pgolf.train.warmup import warm_up
+from pgolf.warm_start.base import WarmStart
 
 # Below these, compiling a laptop-sized model costs more than it saves (measured: 30-60 s cold, steps 1.5-1.9x faster).
 COMPILE_PAYS_SECONDS = 120
@@ -109,6 +110,8 @@ def build_trainer(
     if followers.listeners:
         hooks.append(followers)
     hooks += prepared.hooks
+    warm_start: WarmStart = make(cfg["warm_start"])
+    hooks += warm_start.attach(dataset)
     runtime = Runtime(
         optimizer=make(cfg["optimizer"], model=WithTerms(model, beside) if beside else model),
         schedule=schedule,

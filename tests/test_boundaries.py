@@ -22,6 +22,7 @@ FLOORS = (
     *("proof", "eval", "artifact"),
     *(
         "qat",
+        "warm_start",
         "curriculum",
         "distillation",
         "auxiliary",

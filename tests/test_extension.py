@@ -31,6 +31,7 @@ PATTERNS = {
     "arch/attention": "sdpa",
     "arch/init": "zero_proj",
     "arch/addon": "skip_gate",
+    "warm_start": "none",
     "optimizer": "muon_adamw",
     "optimizer/orthogonal": "newton_schulz",
     "optimizer/normalize": "none",

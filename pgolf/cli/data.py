@@ -28,12 +28,17 @@ def add_parser(subparsers: Any) -> None:
 
     fetch = commands.add_parser("fetch", help="download a published corpus")
     fetch.add_argument(
-        "source", nargs="?", default="fineweb", help="an option of the group data: fineweb, fineweb_docs"
+        "source",
+        nargs="?",
+        default="fineweb",
+        help="an option of the group data: fineweb, fineweb_caseops, fineweb_docs",
     )
     fetch.set_defaults(run=guarded("data", _run_fetch))
 
     prepare = commands.add_parser("prepare", help="tokenize a corpus into shards")
-    prepare.add_argument("source", help="an option of the group data: sotu, text, tiny, fineweb, fineweb_docs")
+    prepare.add_argument(
+        "source", help="an option of the group data: sotu, text, tiny, fineweb, fineweb_caseops, fineweb_docs"
+    )
     prepare.add_argument(
         "--workers", type=at_least(1), default=1, help="processes that tokenize; the shards are the same"
     )

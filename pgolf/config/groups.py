@@ -47,6 +47,7 @@ GROUPS: tuple[Group, ...] = (
     Group("arch/attention", runtime=("dims",), frame="pgolf.arch.attention.layer.Attention"),
     Group("arch/init"),
     Group("arch/addon", many=True),
+    Group("warm_start"),
     Group("optimizer", runtime=("model",)),
     Group("optimizer/orthogonal", runtime=("dtype",)),
     Group("optimizer/normalize"),

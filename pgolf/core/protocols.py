@@ -107,6 +107,8 @@ class Model(Protocol):
 
     active: str
     training: bool
+    embedding: nn.Parameter
+    """[V, D]; scores words too where the head is tied."""
     terms: Sequence[nn.Module]
     """What training makes of the loss (``pgolf.auxiliary.base.Term``), set by whoever builds a trainer; no part of
     the model, of its parameters or of its state."""
