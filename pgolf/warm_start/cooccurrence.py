@@ -1,18 +1,20 @@
 """The embedding starts as singular vectors of which words stand beside which in the training text.
 
-``C_ij = Σ_d (how often word j came d places after word i) / d``, d = 1 … ``distance``; r and c are its sums by row and
-by column. ``PPMI(C)_ij = max(0, ln(C_ij · Σ_k c_k^s / (r_i · c_j^s)))``, s = ``smoothing``. ``[PPMI(C), PPMI(Cᵀ)]``,
-what follows a word and what goes before it, with row i times ``√(n_i / (n_i + half_count))`` for a word that came n_i
-times, is ``U S Wᵀ`` in its first D directions. ``U S^power``, its axes turned at random so that each holds as much, and
+``C_ij``: how often word j came d places after word i; r and c are its sums by row and by column.
+``P(C)_ij = max(0, ln(C_ij · Σ_k c_k^s / (r_i · c_j^s)) − shift)``, s = ``smoothing``, 0 where C_ij is: with shift 0
+positive pointwise mutual information. Side by side stand, for each d up to ``distance``, P(C) / d and P(Cᵀ) / d, what
+comes after a word and what before; row i is shrunk by ``√(n_i / (n_i + half_count))`` for a word that came n_i times.
+This is ``U S Wᵀ`` in its first D directions. ``U S^power``, its axes turned at random so that each holds as much, and
 scaled to a standard deviation of ``std``, is added to what arch/init has drawn.
-Source: Levy, Goldberg and Dagan 2015 (Improving distributional similarity: PPMI, its smoothing of 0.75, the power
-of S); Halko, Martinsson and Tropp 2011 for the singular vectors (``torch.svd_lowrank``). For a tied embedding in a
-language model: no source known.
-Cost in bytes: none but its code. Cost in time: seconds of the training budget (V = 4,096 and 2.3 M tokens: 3), and
-memory of 8·V² bytes, three times over. Hurts: not known to; a first step from logits that already mean something.
+Source: Levy and Goldberg 2014 and Levy, Goldberg and Dagan 2015 (shifted PPMI, smoothed contexts, the power of S);
+Halko, Martinsson and Tropp 2011 for the singular vectors (``torch.svd_lowrank``). As the start of a language model's
+tied embedding: no source known.
+Cost in bytes: none but its code. Cost in time: seconds of the training budget (V = 4,096 and 2.3 M tokens: SECONDS),
+and memory of 8·V²·distance bytes. Hurts: the first steps start from logits that are sure of something else, and
+are over a plain start's loss for about the first 20 steps.
 """
 
-# Shapes: N tokens, P pairs of words that stood together, V vocab, D model, Q directions sought
+# Shapes: N tokens, P pairs of words that stood together, V vocab, B blocks side by side, D model, Q directions sought
 
 from __future__ import annotations
 
@@ -34,22 +36,21 @@ BEYOND, ROUNDS = 16, 2
 
 
 def pairs(tokens_N: np.ndarray, vocab_size: int, distance: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns (int64 [P]) and weights (fp32 [P]) of C where it is not 0."""
+    """Rows, columns (int64 [P]) and counts (fp32 [P]) of C where it is not 0."""
     tokens_N = tokens_N.astype(np.int64)
-    c_VV = torch.zeros(vocab_size * vocab_size)
-    for d in range(1, distance + 1):
-        codes, counts = np.unique(tokens_N[:-d] * vocab_size + tokens_N[d:], return_counts=True)
-        c_VV[torch.from_numpy(codes)] += torch.from_numpy(counts).float() / d
-    found_P = c_VV.nonzero().squeeze(1)
-    return found_P // vocab_size, found_P % vocab_size, c_VV[found_P]
+    codes_P, counts_P = np.unique(tokens_N[:-distance] * vocab_size + tokens_N[distance:], return_counts=True)
+    codes = torch.from_numpy(codes_P)
+    return codes // vocab_size, codes % vocab_size, torch.from_numpy(counts_P).float()
 
 
-def ppmi(rows_P: Tensor, columns_P: Tensor, weights_P: Tensor, vocab_size: int, smoothing: float) -> Tensor:
-    """Positive pointwise mutual information in nats, fp32 [P], of the matrix with these entries."""
-    by_row_V = torch.zeros(vocab_size).index_add_(0, rows_P, weights_P)
-    by_column_V = torch.zeros(vocab_size).index_add_(0, columns_P, weights_P) ** smoothing
+def information(
+    rows_P: Tensor, columns_P: Tensor, counts_P: Tensor, vocab_size: int, smoothing: float, shift: float
+) -> Tensor:
+    """``P`` of the matrix with these entries, at them: nats, fp32 [P]."""
+    by_row_V = torch.zeros(vocab_size).index_add_(0, rows_P, counts_P)
+    by_column_V = torch.zeros(vocab_size).index_add_(0, columns_P, counts_P) ** smoothing
     expected_P = by_row_V[rows_P] * by_column_V[columns_P] / by_column_V.sum()
-    return (weights_P / expected_P).log_().clamp_min_(0.0)
+    return (counts_P / expected_P).log_().sub_(shift).clamp_min_(0.0)
 
 
 class Cooccurrence(WarmStart):
@@ -60,13 +61,14 @@ class Cooccurrence(WarmStart):
         *,
         distance: PositiveInt,
         smoothing: Fraction,
+        shift: float,
         half_count: NonNegativeFloat,
         power: Fraction,
         std: PositiveFloat,
         most_tokens: PositiveInt,
     ) -> None:
-        self.distance, self.smoothing, self.half_count = distance, smoothing, half_count
-        self.power, self.std, self.most_tokens = power, std, most_tokens
+        self.distance, self.smoothing, self.shift = distance, smoothing, shift
+        self.half_count, self.power, self.std, self.most_tokens = half_count, power, std, most_tokens
 
     def attach(self, dataset: Dataset) -> Sequence[Hook]:
         return (StartEmbedding(self, dataset),)
@@ -74,15 +76,15 @@ class Cooccurrence(WarmStart):
     def table(self, tokens_N: np.ndarray, vocab_size: int, width: int) -> Tensor:
         """What is added to the embedding: fp32 [V, D], random turns from torch's generator; zeros where nothing stood
         beside anything."""
-        before_P, after_P, weights_P = pairs(tokens_N, vocab_size, self.distance)
         counts_V = torch.from_numpy(np.bincount(tokens_N, minlength=vocab_size)).float()
         shrink_V = (counts_V / (counts_V + self.half_count).clamp_min(1.0)).sqrt()
-        beside_V2V = torch.zeros(vocab_size, 2 * vocab_size)
-        following_P = ppmi(before_P, after_P, weights_P, vocab_size, self.smoothing)
-        beside_V2V[before_P, after_P] = following_P * shrink_V[before_P]
-        preceding_P = ppmi(after_P, before_P, weights_P, vocab_size, self.smoothing)
-        beside_V2V[after_P, vocab_size + before_P] = preceding_P * shrink_V[after_P]
-        u_VQ, s_Q, _ = torch.svd_lowrank(beside_V2V, q=min(width + BEYOND, vocab_size), niter=ROUNDS)
+        beside_VBV = torch.zeros(vocab_size, 2 * self.distance, vocab_size)
+        for d in range(1, self.distance + 1):
+            before_P, after_P, counts_P = pairs(tokens_N, vocab_size, d)
+            for side, (rows_P, columns_P) in enumerate(((before_P, after_P), (after_P, before_P))):
+                told_P = information(rows_P, columns_P, counts_P, vocab_size, self.smoothing, self.shift)
+                beside_VBV[rows_P, 2 * d - 2 + side, columns_P] = told_P * shrink_V[rows_P] / d
+        u_VQ, s_Q, _ = torch.svd_lowrank(beside_VBV.flatten(1), q=min(width + BEYOND, vocab_size), niter=ROUNDS)
         kept = min(width, len(s_Q))
         turn_DD = torch.linalg.qr(torch.randn(width, width)).Q
         table_VD = (u_VQ[:, :kept] * s_Q[:kept] ** self.power) @ turn_DD[:kept]
