@@ -18,7 +18,7 @@ from pgolf.artifact.header import TOKENIZER
 from pgolf.bundle.script import SCRIPT_NAME
 from pgolf.config.compose import node
 from pgolf.report.against import LEAST_SEEDS, Comparison
-from pgolf.track.ledger import CHARGED_TO, spent, within
+from pgolf.track.ledger import spent, within
 from pgolf.track.textlog import parse_log
 
 HELP_SECONDS = 300.0  # for a script to say how it is used; it imports torch
@@ -162,7 +162,7 @@ def _seconds(seeds: Sequence[SeedFiles], limit: str, what: str) -> Check:
         took = (
             result["scores"]["final"]["seconds"]
             if limit == "eval_seconds"
-            else spent({**_charged(result["ledger"]), "train": result["train"]["seconds"]}, limit)
+            else spent({**result["ledger"], "train": result["train"]["seconds"]}, limit)
         )
         told.append(took)
         if not within(result, limit):
@@ -170,10 +170,6 @@ def _seconds(seeds: Sequence[SeedFiles], limit: str, what: str) -> Check:
     allowed = seeds[0].result["budget"][limit]
     text = f"of {allowed:g} s: {', '.join(late)}" if late else f"at most {max(told):,.1f} of {allowed:g} s"
     return Check(f"{what} within its time", not late, text, 3)
-
-
-def _charged(ledger: Mapping[str, float]) -> dict[str, float]:
-    return {stage: seconds for stage, seconds in ledger.items() if stage in CHARGED_TO}
 
 
 def _all_seeds(seeds: Sequence[SeedFiles], rule: str, letters: str) -> Check:

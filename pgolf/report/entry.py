@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.core.errors import RunError
-from pgolf.track.ledger import CHARGED_TO, spent, within
+from pgolf.track.ledger import spent, within
 from pgolf.track.result import COMPLETE, SCORE_NAMES
 
 _TOO_LARGE = 2**63
@@ -243,8 +243,7 @@ def _notes(fields: Fields, which: str) -> Iterator[str]:
     yield from _anomalies(fields)
     train, budget, ledger = fields.result["train"], fields.mapping("budget") or {}, fields.mapping("ledger") or {}
     if train and not _in_time(fields, "train_seconds"):
-        charged = {stage: seconds for stage, seconds in ledger.items() if stage in CHARGED_TO}
-        took = spent({**charged, "train": train["seconds"]}, "train_seconds")
+        took = spent({**ledger, "train": train["seconds"]}, "train_seconds")
         fixed = "; the number of its steps was fixed" if budget.get("train_steps") else ""
         yield f"training took {took:,.1f} s of {budget['train_seconds']:g} allowed{fixed}"
     if "audit hook" in ((fields.result["certificate"] or {}).get("isolation") or "") and which == "final":

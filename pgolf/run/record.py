@@ -41,7 +41,7 @@ from pgolf.track.experiments import TABLE_NAME, append_row, check_table, row_fro
 from pgolf.track.folder import RunFolder
 from pgolf.track.git import git_facts
 from pgolf.track.jsonable import to_json, to_plain
-from pgolf.track.ledger import StageLedger, within
+from pgolf.track.ledger import FREE_BUILD_SECONDS, StageLedger, long_build, within
 from pgolf.track.result import COMPLETE, ModelFacts, RunFacts, Status, build_result, write_result
 from pgolf.train.checkpoints import Checkpoints
 from pgolf.train.replicas import ALONE, Replicas, micro_steps
@@ -350,9 +350,10 @@ class Run(Recorder):
         facts = {"seconds": train.seconds, "ms_per_step": train.ms_per_step}
         if within({"budget": budget, "train": facts, "ledger": ledger}, "train_seconds"):
             return ""
-        calibration = ledger.get("calibrate", 0.0)
+        calibration, build = ledger.get("calibrate", 0.0), long_build(ledger)
+        beyond = f", the build {build:.1f} s beyond the {FREE_BUILD_SECONDS:g} that are free" if build else ""
         return (
-            f"training took {train.seconds:.1f} s and its calibration {calibration:.1f} s, more than the "
+            f"training took {train.seconds:.1f} s and its calibration {calibration:.1f} s{beyond}, more than the "
             f"{budget['train_seconds']:g} allowed and one step, so the score is not valid"
         )
 

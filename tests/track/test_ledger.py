@@ -1,6 +1,6 @@
 import pytest
 
-from pgolf.track.ledger import StageLedger, stage_of, stages_alone, within
+from pgolf.track.ledger import FREE_BUILD_SECONDS, StageLedger, spent, stage_of, stages_alone, within
 
 
 class Clock:
@@ -96,3 +96,12 @@ def test_a_slash_alone_makes_no_part():
     assert [stage_of(line, ledger) for line in ledger] == ["a/b", "train", "train", "train", "/train"]
     assert stages_alone(ledger) == {"a/b": 1.0, "train": 2.0, "/train": 5.0}
     assert stages_alone({"prepare": 1.0, "evaluate": 2.0}) == {"prepare": 1.0, "evaluate": 2.0}, "as runs were before"
+
+
+def test_a_build_that_lasts_is_training_by_another_name():
+    train = {"seconds": 290.0, "ms_per_step": 100.0}
+    budget = {"train_seconds": 300}
+    for build, fits in ((0.0, True), (FREE_BUILD_SECONDS, True), (29.9, True), (31.0, False), (74.0, False)):
+        ledger = {"build": build, "train": 999.0}
+        assert within({"ledger": ledger, "budget": budget, "train": train}, "train_seconds") is fits
+    assert spent({"build": 74.0, "evaluate": 5.0}, "eval_seconds") == 5.0
