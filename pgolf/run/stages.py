@@ -90,8 +90,10 @@ def prepare(
 
 def validation_closed(recorder: Recorder, dataset: Dataset) -> AbstractContextManager[None]:
     """Around everything that makes weights: what opens validation inside ends the run."""
-    pieces = (*dataset.shards["val"], *dataset.sidecars.get("val", ()))
-    return closed([*(piece.path for piece in pieces), *make(recorder.cfg["data"]).raw_places()])
+    pieces = [piece.path for piece in (*dataset.shards["val"], *dataset.sidecars.get("val", ()))]
+    homes = {dataset.directory.parent, *(path.parent.parent for path in pieces)}
+    others = [path for home in homes for path in home.glob("*/*_val_*")]  # the same text by another tokenizer
+    return closed([*pieces, *others, *make(recorder.cfg["data"]).raw_places()])
 
 
 def build(recorder: Recorder, dataset: Dataset) -> Trainer:

@@ -1,9 +1,13 @@
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from pgolf.build import prepare_dataset
 from pgolf.data.closed import ValidationClosed, closed
+from pgolf.run import stages
+from tests.helpers import tiny_settings
 
 
 @pytest.fixture
@@ -52,3 +56,20 @@ def test_an_error_inside_opens_it_again(files):
     with pytest.raises(KeyError), closed([files / "val"]):
         raise KeyError
     (files / "val" / "one.bin").read_bytes()
+
+
+def test_while_a_run_trains_its_validation_is_closed_in_every_tokenizers_shards(tmp_path):
+    cfg = tiny_settings("data=tiny", "tokenizer=bytes") | {"cache_dir": str(tmp_path)}
+    other = prepare_dataset(tiny_settings("data=tiny", "tokenizer=bpe1024") | {"cache_dir": str(tmp_path)}, quiet)
+    dataset = prepare_dataset(cfg, quiet)
+    assert other.directory != dataset.directory
+    with stages.validation_closed(SimpleNamespace(cfg=cfg), dataset):
+        dataset.stream("train"), other.stream("train"), other.stream("dev")
+        for one in (dataset, other):
+            with pytest.raises(ValidationClosed):
+                one.stream("val")
+    other.stream("val")
+
+
+def quiet(*_):
+    """Progress that nobody watches."""
