@@ -109,9 +109,10 @@ def libraries_in_use() -> dict[str, list[str]]:
     if not folders:
         return {}
     try:
-        mapped = {line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+        lines = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
     except OSError:
         return {}
+    mapped = {fields[-1] for fields in lines if "x" in fields[1]}  # a file that holds code, not one that is only read
     used = {folder: [p for p in _libraries_in(folder) if os.path.realpath(p) in mapped] for folder in folders}
     return {folder: paths for folder, paths in used.items() if paths}
 

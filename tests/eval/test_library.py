@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pgolf
@@ -99,6 +100,8 @@ def test_of_a_library_path_only_what_is_loaded_from_there_is_a_library(tmp_path,
     (tmp_path / "libown.so.1").symlink_to(own.name)
     monkeypatch.setenv("LD_LIBRARY_PATH", f"{tmp_path / 'none'}:{tmp_path}")
     assert libraries_in_use() == {}
+    text = np.memmap(tmp_path / "libprior.so.1")
+    assert libraries_in_use() == {} and len(text)
     ctypes.CDLL(str(own))
     assert {path for path in shared_libraries() if path.startswith(str(tmp_path))} == {str(own), str(own)[:-2]}
     assert list(libraries_in_use()) == [str(tmp_path)]
