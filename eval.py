@@ -32,6 +32,7 @@ def main(argv: list[str]) -> int:
         print(HELP)
         return 0
     from pgolf.config.eval_words import SEVERAL, read_several, read_words
+    from pgolf.config.options import only_options
     from pgolf.core.command import complain
     from pgolf.core.errors import UserError
     from pgolf.core.signals import exit_status, heeding_signals
@@ -40,6 +41,7 @@ def main(argv: list[str]) -> int:
     bound_spinning()
     try:
         with heeding_signals():
+            only_options()
             several = read_several(argv) if set(argv) & set(SEVERAL) else {}
             words = None if several else read_words(argv)
             from pgolf.eval.sealed import check_sealed

@@ -9,6 +9,7 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 import pytest
 
+from pgolf.config.options import only_options
 from tests import composing, warm
 
 composing.remember()
@@ -21,6 +22,7 @@ def pytest_configure(config):
     if hasattr(config, "cache"):  # it can be switched off
         composing.keep(config.cache.mkdir("composed"))
     warm.lend()
+    only_options()  # as whoever trains or judges has it
 
 
 @pytest.fixture(autouse=True)

@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> None:
     """Print the tables. Raises ConfigError for heads that do not divide and for an unknown size."""
     import torch
 
-    from pgolf.config.compose import conf_dir
+    from pgolf.config.options import conf_dir
     from pgolf.config.preflight import option_exists
     from pgolf.core.errors import ConfigError
 

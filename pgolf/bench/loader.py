@@ -135,7 +135,8 @@ class LoaderSession:
 
 def loader_nodes(words: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """Every option of the group, by name, without its thread."""
-    from pgolf.config.compose import checked, conf_dir
+    from pgolf.config.compose import checked
+    from pgolf.config.options import conf_dir
     from pgolf.config.preflight import options
 
     names = options(conf_dir(), "loader")

@@ -285,7 +285,7 @@ def _sweep(runs: int) -> float:
     """Raises UserError where it fails."""
     import resource
 
-    from pgolf.config.compose import conf_dir
+    from pgolf.config.options import conf_dir
     from pgolf.core.errors import UserError
 
     seeds = ",".join(str(seed) for seed in range(1, runs + 1))

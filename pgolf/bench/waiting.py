@@ -52,7 +52,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from pgolf.config.compose import conf_dir
+    from pgolf.config.options import conf_dir
     from pgolf.config.preflight import option_exists
 
     option_exists(conf_dir(), "size", arguments.size)

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 
 import pgolf.cli
-from pgolf.core.command import encoding_problems
+from pgolf.config.options import only_options
+from pgolf.core.command import complain, encoding_problems
+from pgolf.core.errors import UserError
 from pgolf.core.registry import modules_of
 from pgolf.core.signals import exit_status, heeding_signals
 from pgolf.core.streams import harmless_streams
@@ -51,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(f"pgolf: {problem}" for problem in problems), file=sys.stderr)
         return 2
     args = parsed(argv)
+    try:
+        only_options()
+    except UserError as error:
+        complain(error)
+        return error.exit_status
     try:
         with heeding_signals():
             return int(args.run(args))

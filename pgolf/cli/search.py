@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from pgolf.config.compose import conf_dir
+    from pgolf.config.options import conf_dir
     from pgolf.config.sweep_file import read_sweep
     from pgolf.core.errors import ConfigError
     from pgolf.report.table import Table

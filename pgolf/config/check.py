@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pgolf.config.groups import GROUPS, Group
 from pgolf.config.schema import Certify
 from pgolf.core.errors import ConfigError, did_you_mean
-from pgolf.core.make import target_of
+from pgolf.core.make import named, target_of
 from pgolf.core.ranges import Between, Word
 
 CERTIFY_ORDER = [profile.name for profile in Certify]
@@ -101,7 +101,7 @@ def bind_problems(node: Mapping[str, Any], group: Group, place: str) -> Iterator
         return
     hints, parameters = _contract(target)
     if group.frame is not None:
-        frame_hints, frame = _contract(target_of({"_target_": group.frame}))
+        frame_hints, frame = _contract(named(group.frame))
         hints, parameters = frame_hints | hints, parameters | frame
     parameters = {name: p for name, p in parameters.items() if name not in group.runtime}
     given = {key: value for key, value in node.items() if key != "_target_"}

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-import pgolf
 from pgolf.config import schema
+from pgolf.config.options import conf_dir
 from pgolf.config.origins import addon_origins
 from pgolf.config.preflight import option_exists, preflight
 from pgolf.config.readonly import thaw
@@ -22,14 +22,6 @@ from pgolf.config.words import parse, quoted
 from pgolf.core.command import home
 from pgolf.core.errors import ConfigError, RunError
 from pgolf.core.json_text import MAX_DEPTH, too_deep
-
-
-def conf_dir() -> Path:
-    """The ``conf/`` folder beside the package. Raises ConfigError where pgolf is installed without it."""
-    folder = Path(pgolf.__file__).resolve().parent.parent / "conf"
-    if not (folder / "config.yaml").is_file():
-        raise ConfigError(f"no config.yaml in {folder}; pgolf runs from a checkout, installed with 'pip install -e .'")
-    return folder
 
 
 def plain(node: Any) -> Any:

@@ -50,7 +50,8 @@ def read_words(argv: Sequence[str], several: str = SEVERAL[0]) -> EvalWords:
     Raises ConfigError for what eval.py does not take.
     """
     from pgolf.config.by_size import scales
-    from pgolf.config.compose import compose, conf_dir, settings
+    from pgolf.config.compose import compose, settings
+    from pgolf.config.options import conf_dir
     from pgolf.config.preflight import preflight
     from pgolf.config.words import place
     from pgolf.core.command import encoding_problems
@@ -95,8 +96,8 @@ def read_words(argv: Sequence[str], several: str = SEVERAL[0]) -> EvalWords:
 
 def _beside_experiment(words: Sequence[str]) -> list[str]:
     """Of a whole recipe the evaluation alone is taken: its text, budget and size are as without it."""
-    from pgolf.config.compose import conf_dir
     from pgolf.config.defaults import root_choices
+    from pgolf.config.options import conf_dir
 
     given = {word.partition("=")[0] for word in words}
     if EXPERIMENT not in given:

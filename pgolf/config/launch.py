@@ -24,7 +24,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pgolf.config import schema
-from pgolf.config.compose import compose, conf_dir, settings
+from pgolf.config.compose import compose, settings
+from pgolf.config.options import conf_dir, only_options
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
 from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, EarlierRuns, Job, axes_of, sweep_job
@@ -111,6 +112,7 @@ def run_job(job: Job, cfg: DictConfig, earlier: Callable[[Any], EarlierRuns]) ->
     ``job(settings, overrides)`` returns (objective, exit status). A UserError becomes a message and a status.
     ``earlier(settings)``: what there is already of a job of a sweep.
     """
+    only_options()  # a job may have a process of its own
     hydra = HydraConfig.get()
     overrides = [str(word) for word in hydra.overrides.task]
     if hydra.mode is RunMode.MULTIRUN:
@@ -178,6 +180,7 @@ def launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
 
 def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     """``launch`` without what turns errors and signals into a status: nothing is left behind when those pass."""
+    only_options()
     (words, flags), plain = sorted_words(argv), not may_sweep(argv)
     require_launcher(words)
     primary = primary_config(flags)

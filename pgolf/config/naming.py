@@ -12,10 +12,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pgolf.config.compose import conf_dir
 from pgolf.config.content import STEERING_HOOKS, content
 from pgolf.config.defaults import child_choices, experiment_choices, root_choices
 from pgolf.config.groups import GROUPS, Group
+from pgolf.config.options import conf_dir
 
 # Named always and in this order; every other group, between quantizer and budget, where it is not the default.
 _FIRST, _LAST = ("arch", "tokenizer", "quant"), "budget"

@@ -9,11 +9,12 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from pgolf.config.compose import compose, conf_dir, read_config, settings
+from pgolf.config.compose import compose, read_config, settings
 from pgolf.config.content import STEERING
 from pgolf.config.defaults import experiment_choices
 from pgolf.config.eval_words import EXPERIMENT, OVERRIDABLE
 from pgolf.config.groups import group_of
+from pgolf.config.options import conf_dir
 from pgolf.config.preflight import options, preflight
 from pgolf.config.readonly import read_only, thaw
 from pgolf.config.schema import register

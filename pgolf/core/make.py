@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any
 
 from pgolf.core.errors import ConfigError
 
+# The targets that may be built, once ``only`` was told; a bundled script, which has its own config alone, knows none.
+_options: Collection[str] | None = None
+
+
+def only(targets: Collection[str] | None) -> None:
+    """From now on nothing but ``targets`` is built in this process, whatever a file names; None: all of pgolf."""
+    global _options
+    _options = targets
+
 
 def target_of(node: Mapping[str, Any], place: str = "") -> Callable[..., Any]:
-    """Import what ``node['_target_']`` names. Only ``pgolf.*`` is accepted.
+    """Import what ``node['_target_']`` names. Only ``pgolf.*`` is accepted, and of it only what ``only`` was told.
 
     Raises ConfigError for a missing, foreign or non-existent target.
     """
@@ -18,13 +27,20 @@ def target_of(node: Mapping[str, Any], place: str = "") -> Callable[..., Any]:
     where = f"{place}: " if place else ""
     if not isinstance(target, str):
         raise ConfigError(f"{where}no _target_ in {dict(node)!r}")
-    module_name, _, attribute = target.rpartition(".")
-    if not target.startswith("pgolf.") or not module_name:
+    if not target.startswith("pgolf."):
         raise ConfigError(f"{where}_target_ {target!r} is not a pgolf class; only pgolf.* can be built")
+    if _options is not None and target not in _options:
+        raise ConfigError(f"{where}_target_ {target!r} is no option: no file of conf/ names it")
     try:
-        return getattr(import_module(module_name), attribute)
+        return named(target)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{where}_target_ {target!r} cannot be imported: {error}") from error
+
+
+def named(target: str) -> Callable[..., Any]:
+    """What a dotted name of our own stands for. Raises ImportError, AttributeError."""
+    module, _, attribute = target.rpartition(".")
+    return getattr(import_module(module), attribute)
 
 
 def trait(node: Mapping[str, Any], name: str, default: Any) -> Any:

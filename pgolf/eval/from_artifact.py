@@ -22,6 +22,7 @@ from pgolf.tokenizer.recipe import PortableTokenizer
 
 HEADER_KEYS = ("arch", "route", "vocab_size", "bos_id", "eval", "ttt", "ngram", "mixer", "metric")
 OVERRIDABLE = ("eval", "ttt", "ngram", "mixer")
+BUILT = ("arch", *OVERRIDABLE)
 
 
 class LoadedArtifact(Protocol):
@@ -169,4 +170,21 @@ def _settings(header: Mapping[str, Any], overrides: Mapping[str, Mapping[str, An
     foreign = [key for key in overrides if key not in OVERRIDABLE]
     if foreign:
         raise ConfigError(f"{', '.join(foreign)}: fixed by the artifact; {', '.join(OVERRIDABLE)} can be overridden")
-    return dict(header) | dict(overrides)
+    settings = dict(header) | dict(overrides)
+    for key in BUILT:
+        _require_own(settings[key], key)
+    return settings
+
+
+def _require_own(node: Any, place: str) -> None:
+    """Raises ArtifactError for a node, or one within it, that names what is no part of an evaluation: options of other
+    groups start processes, read files or write them."""
+    if not isinstance(node, Mapping):
+        return
+    target = node.get("_target_")
+    if target is not None and (not isinstance(target, str) or target.split(".")[:1] != ["pgolf"]):
+        raise ArtifactError(f"artifact: {place} names {target!r}, which is none of pgolf's")
+    if target is not None and target.split(".")[1] not in BUILT:
+        raise ArtifactError(f"artifact: {place} names {target!r}, an option of none of {', '.join(BUILT)}")
+    for key, value in node.items():
+        _require_own(value, f"{place}.{key}")

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from pgolf.arch.dims import Dims
-from pgolf.config.compose import conf_dir
+from pgolf.config.options import conf_dir
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pgolf.artifact import container
-from pgolf.config.compose import conf_dir
+from pgolf.config.options import conf_dir
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make

@@ -5,7 +5,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from pgolf.config.by_size import SIZES, by_size, scales
-from pgolf.config.compose import compose, conf_dir, settings
+from pgolf.config.compose import compose, settings
+from pgolf.config.options import conf_dir
 from pgolf.config.preflight import options
 from pgolf.config.schema import register
 from pgolf.core.errors import ConfigError

@@ -174,6 +174,7 @@ class Counts:
 
 def test_an_expert_from_counts_needs_a_mixer_as_the_options_say_themselves(cfg, monkeypatch):
     monkeypatch.setattr("pgolf.ngram.none.Counts", Counts, raising=False)
+    monkeypatch.setattr("pgolf.core.make._options", None)  # of this class no file of conf/ knows
     cfg["ngram"], cfg["mixer"] = ({"_target_": f"pgolf.{name}"} for name in ("ngram.none.Counts", "mixer.none.Single"))
     assert problems(cfg) == ("mixer: the network and an n-gram expert need a mixer; mixer=none combines nothing",)
 

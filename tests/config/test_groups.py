@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pgolf.config.compose import conf_dir
 from pgolf.config.groups import GROUPS, technique_groups
+from pgolf.config.options import conf_dir
 
 ROOT = conf_dir().parent
 

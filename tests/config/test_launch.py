@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.config.compose import conf_dir
 from pgolf.config.launch import _launch, may_sweep, primary_config, sorted_words
+from pgolf.config.options import conf_dir
 from tests import warm
 
 ROOT = conf_dir().parent

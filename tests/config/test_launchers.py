@@ -9,8 +9,8 @@ from importlib import util
 import pytest
 
 from pgolf.config import launch
-from pgolf.config.compose import conf_dir
 from pgolf.config.launch import require_launcher
+from pgolf.config.options import conf_dir
 from pgolf.config.sweeping import at_once, share_cores
 from pgolf.core.errors import ConfigError
 from pgolf.core.threads import cores

@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from pgolf.config import naming
-from pgolf.config.compose import compose, conf_dir, settings
+from pgolf.config.compose import compose, settings
 from pgolf.config.content import STEERING
 from pgolf.config.naming import MAX_LENGTH, config_hash, run_name
+from pgolf.config.options import conf_dir
 
 ROOT = conf_dir().parent
 

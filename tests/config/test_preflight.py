@@ -2,8 +2,9 @@
 
 import pytest
 
-from pgolf.config.compose import compose, conf_dir, settings
+from pgolf.config.compose import compose, settings
 from pgolf.config.launch import sorted_words
+from pgolf.config.options import conf_dir
 from pgolf.config.preflight import preflight
 from pgolf.core.errors import ConfigError
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import hydra
 import pytest
 
-from pgolf.config.compose import conf_dir
 from pgolf.config.launch import _launch, run_job
 from pgolf.config.naming import config_hash, run_name
+from pgolf.config.options import conf_dir
 from pgolf.config.sweeping import jobs_of, told_apart
 from pgolf.core.errors import CannotResume, RunError
 from pgolf.core.jobs import FAILED, FINISHED, KEPT, JobEnd, append_end, heading, read_ends, summary

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgolf.config.compose import compose, conf_dir, settings
+from pgolf.config.compose import compose, settings
+from pgolf.config.options import conf_dir
 from pgolf.config.words import home, parse, place, quoted, shell_word, unquoted
 from pgolf.core.errors import ConfigError
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from pgolf.config.compose import conf_dir
+from pgolf.config.options import conf_dir
 from pgolf.core.make import make
 from pgolf.core.prediction import Facts, Stage, in_turn
 from pgolf.eval import stage as home

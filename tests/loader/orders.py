@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pgolf.config.compose import conf_dir
+from pgolf.config.options import conf_dir
 from pgolf.config.preflight import options
 from pgolf.core.make import make
 from pgolf.data.shards import ShardSlice, whole, write_shard

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pgolf.config.compose import conf_dir
+from pgolf.config.options import conf_dir
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.core.prediction import Facts

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from pgolf.config.compose import conf_dir
+from pgolf.config.options import conf_dir
 from pgolf.config.preflight import options
 from pgolf.core.make import make
 from pgolf.optimizer.grouped import partition

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pgolf.config.compose import conf_dir
+from pgolf.config.options import conf_dir
 from pgolf.config.preflight import options
 from pgolf.core.make import make
 from pgolf.qat.base import Loss, QATMethod

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 
 from pgolf.arch.step.feed import Feed, unknown_parts
 from pgolf.artifact import container
-from pgolf.config.compose import compose, conf_dir, settings
+from pgolf.config.compose import compose, settings
+from pgolf.config.options import conf_dir
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make

@@ -11,7 +11,7 @@ from pgolf.arch.attention.layer import Attention, Rotary
 from pgolf.arch.attention.sdpa import fused
 from pgolf.arch.mlp.polyglu_routed import Router
 from pgolf.arch.step.feed import Feed, unknown_parts
-from pgolf.config.compose import conf_dir
+from pgolf.config.options import conf_dir
 from pgolf.config.preflight import options
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pgolf.build import build_loader, build_trainer
-from pgolf.config.compose import conf_dir
+from pgolf.config.options import conf_dir
 from pgolf.config.preflight import options
 from pgolf.core.budget import seconds_left, training_seconds
 from pgolf.core.errors import ConfigError

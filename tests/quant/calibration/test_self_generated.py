@@ -5,7 +5,7 @@ import torch
 import yaml
 from torch import nn
 
-from pgolf.config.compose import conf_dir
+from pgolf.config.options import conf_dir
 from pgolf.core.errors import ConfigError
 from pgolf.quant.calibration.self_generated import SelfGenerated
 from tests.helpers import VOCAB, randomise, tiny_model

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from pgolf.config.compose import conf_dir
+from pgolf.config.options import conf_dir
 from pgolf.quant.calibration.train import Train
 from tests.helpers import ids, tiny_model
 
