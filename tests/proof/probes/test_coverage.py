@@ -1,8 +1,10 @@
 import dataclasses
+import io
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import sentencepiece
 
 from pgolf.eval.network import FixedNetwork
 from pgolf.proof.cheats import by_name
@@ -11,10 +13,12 @@ from pgolf.proof.probes import coverage
 from pgolf.proof.verdict import Verdict
 from pgolf.tokenizer.bytes import ByteTokenizer
 from pgolf.tokenizer.letter_case import CONTROLS, transform
-from pgolf.tokenizer.published import Published
+from pgolf.tokenizer.published import Published, PublishedTokenizer
+from pgolf.tokenizer.published_caseops import PublishedCaseOpsTokenizer
 from tests.eval.fakes import Bigram
 from tests.proof.making import DOCUMENTS, context_of, network_evaluation, stream_of
 from tests.tokenizer.test_published import train
+from tests.tokenizer.test_published_caseops import model as case_model
 
 # Bytes do not depend on what predicts them.
 BIGRAM = FixedNetwork(Bigram(ByteTokenizer().vocab_size))
@@ -97,6 +101,94 @@ class Easier(Table):
 def test_a_vocabulary_that_makes_an_easier_text_of_it_is_none():
     result = coverage.probe(unaudited(over_bytes(tokenizer=Easier(), metric="table")))
     assert not result.passed and "are others in what the tokens decode to" in result.message
+
+
+def bold(character):
+    """The mathematical form of an ASCII letter: four bytes, of which NFKC makes the letter again."""
+    return chr(0x1D41A + ord(character.lower()) - ord("a"))
+
+
+WORDS = (
+    "The people of the island keep 7 boats on the sand, and of course they go on and on with their nets to the sea, "
+    "as those of the other islands do. "
+)
+RULES = {
+    "four bytes a letter": {letter: bold(letter) for letter in set(WORDS) if letter.isalpha()},
+    "white space": {" ": " " * 9},
+    "anagrams": {"on": "no", "of": "fo"},
+    "one character of a hundred": {"7": "0"},
+    "another white space": {" ": "\n"},
+    "fewer characters": {"7": ""},
+}
+
+
+def model_of(tmp_path, rules=None, name="nmt_nfkc", clean=True, vocab_size=320):
+    """A published model whose rule of normalisation is ``rules``, or the stock one of that name."""
+    table = tmp_path / "rules.tsv"
+    table.write_text("".join(f"{points(there)}\t{points(came)}\n" for there, came in (rules or {}).items()))
+    rule = {"normalization_rule_tsv": str(table)} if rules else {"normalization_rule_name": name}
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([WORDS, WORDS.lower()] * 20), model_writer=out, vocab_size=vocab_size, model_type="bpe",
+        byte_fallback=True, pad_id=0, bos_id=1, eos_id=2, unk_id=3, add_dummy_prefix=clean, required_chars="▁",
+        remove_extra_whitespaces=clean, hard_vocab_limit=False, minloglevel=2, **rule,
+    )  # fmt: skip
+    return PublishedTokenizer(name="ours", model=out.getvalue())
+
+
+def points(text):
+    return " ".join(f"{ord(character):X}" for character in text)
+
+
+def of_model(tokenizer, documents, cut=None):
+    """What is said of the documents' bytes by that tokenizer."""
+    evaluation = over_bytes(tokenizer=tokenizer, metric="table")
+    tokens_N = stream_of(evaluation, documents)[:cut]
+    verdict = Verdict("d", "bytes")
+    carried_N = np.concatenate([[0], tokenizer.byte_lengths(tokens_N)])
+    context = dataclasses.replace(bytes_only(evaluation, tokens_N), documents=documents)
+    coverage._bytes_of_documents(context, verdict, carried_N)
+    return verdict
+
+
+@pytest.mark.parametrize("cut", [None, 200])
+@pytest.mark.parametrize("kind", RULES)
+def test_a_model_whose_rule_writes_another_text_is_refused(tmp_path, kind, cut):
+    """At the byte counts of what it writes; case, order and white space are the text's."""
+    tokenizer = model_of(tmp_path, RULES[kind], clean=False)
+    verdict = of_model(tokenizer, [WORDS * 4, WORDS * 9], cut)
+    assert any("are others in what the tokens decode to" in problem for problem in verdict.problems)
+
+
+def test_a_model_that_takes_case_away_is_refused(tmp_path):
+    verdict = of_model(model_of(tmp_path, name="nmt_nfkc_cf"), [WORDS * 8])
+    assert any("are others in what the tokens decode to" in problem for problem in verdict.problems)
+
+
+@pytest.mark.parametrize("name, clean", [("nmt_nfkc", True), ("nmt_nfkc", False), ("nfkc", True), ("identity", False)])
+def test_published_rules_pass_wherever_the_stream_ends(tmp_path, name, clean):
+    tokenizer = model_of(tmp_path, name=name, clean=clean)
+    documents = ["Hello  world\n\nthe café … ", "ﬁne™ — e\u0301 日本語 🎈\x01 " + WORDS, " a\r\nb"]
+    size = len(stream_of(over_bytes(tokenizer=tokenizer, metric="table"), documents))
+    for cut in range(2, size + 1):
+        verdict = of_model(tokenizer, documents, cut)
+        assert not verdict.problems, (cut, verdict.problems)
+    assert verdict.measured["raw_bytes"] == sum(len(text.encode()) for text in documents)
+    assert verdict.measured["other_characters"] == 0
+
+
+def test_a_vocabulary_of_factored_case_passes():
+    tokenizer = PublishedCaseOpsTokenizer(name="caseops", model=case_model())
+    verdict = of_model(tokenizer, ["The iPhone,  NASA\nand I", "½ of THE rest … it IS"])
+    assert not verdict.problems and verdict.measured["other_characters"] == 0
+
+
+def test_a_score_is_not_divided_by_more_bytes_than_the_text_has(tmp_path):
+    """Even where a published rule makes more of it: of ½ it makes five bytes of two."""
+    tokenizer = model_of(tmp_path)
+    assert not of_model(tokenizer, [WORDS * 40 + "½"]).problems
+    verdict = of_model(tokenizer, [WORDS + "½" * 20])
+    assert "the raw text has" in verdict.problems[0]
 
 
 def test_half_a_percent_more_bytes_are_too_many_by_the_table_too():
