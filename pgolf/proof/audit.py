@@ -48,13 +48,14 @@ class Audit:
     """What was found at the places looked at, in the order of the stream.
 
     ``difference_n`` nats, the committed score less that of the row; ``sum_n`` of the row; ``least_n`` its least entry;
-    ``uniform`` of the places were drawn uniformly. ``planned``: places that were drawn; fewer have rows where the
-    process broke off. ``coded``: the targets of the places in ``stretch``, all of which were looked at.
+    ``uniform_n`` are the places that were drawn uniformly, with rows or not. ``planned``: places that were drawn; fewer
+    have rows where the process broke off. ``coded``: the targets of the places in ``stretch``, all of which were looked
+    at.
     """
 
     seed: int
     planned: int
-    uniform: int
+    uniform_n: np.ndarray
     stretch: range
     coded: bytes
     place_n: np.ndarray
@@ -66,6 +67,15 @@ class Audit:
     @property
     def complete(self) -> bool:
         return len(self.place_n) == self.planned
+
+    @property
+    def uniform(self) -> int:
+        return len(self.uniform_n)
+
+    @property
+    def uniform_difference_n(self) -> np.ndarray:
+        """At the uniform places alone: of all positions only they say what is usual."""
+        return self.difference_n[np.isin(self.place_n, self.uniform_n)]
 
     @property
     def largest(self) -> float:
@@ -93,12 +103,12 @@ def audit_sealed(
     ``stretch_tokens`` consecutive places, somewhere in the second half, are coded besides.
     """
     seed = secrets.randbits(63)
-    drawn, uniform = draw(sealed.nll_nats_N, places, seed)
+    drawn, uniform_n = draw(sealed.nll_nats_N, places, seed)
     stretch = draw_stretch(len(sealed.nll_nats_N), stretch_tokens, seed)
     agreed = (sealed.lane_starts, sealed.side_bits)
     judge = Judge(tokens_N, sealed.nll_nats_N, drawn, vocab_size, progress, agreed, stretch, sealed.place_I)
     run = run_sealed("audit", artifact_path, len(tokens_N), judge, **how)
-    return judge.audit(seed, uniform, run)
+    return judge.audit(seed, uniform_n, run)
 
 
 def draw_stretch(count: int, tokens: int, seed: int) -> range:
@@ -110,11 +120,11 @@ def draw_stretch(count: int, tokens: int, seed: int) -> range:
     return range(start, start + tokens)
 
 
-def draw(nll_nats_N: np.ndarray, places: int, seed: int) -> tuple[np.ndarray, int]:
-    """(places, ascending, each once; how many of them uniformly). All places of a stream with fewer."""
+def draw(nll_nats_N: np.ndarray, places: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(places, ascending, each once; those of them that are uniform). All places of a stream with fewer."""
     count = len(nll_nats_N)
     if count <= places:
-        return np.arange(count), count
+        return np.arange(count), np.arange(count)
     random = np.random.default_rng(seed)
     uniform_n = random.choice(count, places - places // 2, replace=False)
     gain_N = np.maximum(np.nanquantile(nll_nats_N, _DEAREST) - np.nan_to_num(nll_nats_N, nan=math.inf), 0.0)
@@ -123,7 +133,7 @@ def draw(nll_nats_N: np.ndarray, places: int, seed: int) -> tuple[np.ndarray, in
     cheap_n = random.choice(count, wanted, replace=False, p=gain_N / gain_N.sum()) if wanted else uniform_n[:0]
     left_n = np.setdiff1d(np.arange(count), np.concatenate([uniform_n, cheap_n]))
     more_n = random.choice(left_n, places - len(uniform_n) - wanted, replace=False)
-    return np.sort(np.concatenate([uniform_n, cheap_n, more_n])), len(uniform_n)
+    return np.sort(np.concatenate([uniform_n, cheap_n, more_n])), np.sort(uniform_n)
 
 
 @dataclass
@@ -189,13 +199,13 @@ class Judge:
         if place in self.stretch:
             self.writer.write(target, told_V)
 
-    def audit(self, seed: int, uniform: int, run: SealedRun) -> Audit:
+    def audit(self, seed: int, uniform_n: np.ndarray, run: SealedRun) -> Audit:
         place_n = np.array(sorted(self.found), dtype=np.int64)
         columns = np.array([self.found[int(place)] for place in place_n], dtype=np.float64).reshape(-1, 3)
         return Audit(
             seed=seed,
             planned=len(self.drawn),
-            uniform=uniform,
+            uniform_n=uniform_n,
             stretch=self.stretch,
             coded=self.writer.data(),
             place_n=place_n,

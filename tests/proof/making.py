@@ -127,11 +127,11 @@ def pretend_sealed(evaluation, tokens_N, **changes):
 
 def pretend_audit(evaluation, tokens_N, sealed, places=600, seed=0, violations=(), stretch_tokens=0):
     """An Audit as the audited process would answer, computed here."""
-    drawn, uniform = draw(sealed.nll_nats_N, places, seed)
+    drawn, uniform_n = draw(sealed.nll_nats_N, places, seed)
     stretch = draw_stretch(len(sealed.nll_nats_N), stretch_tokens, seed)
     told = {"stretch": stretch, "place_I": sealed.place_I}
     judge = Judge(tokens_N, sealed.nll_nats_N, drawn, evaluation.tokenizer.vocab_size, **told)
-    return judge.audit(seed, uniform, pretend_run(evaluation, tokens_N, judge, violations))
+    return judge.audit(seed, uniform_n, pretend_run(evaluation, tokens_N, judge, violations))
 
 
 def pretend_decoding(evaluation, tokens_N, audit, violations=(), place_I=None):

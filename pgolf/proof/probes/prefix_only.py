@@ -1,7 +1,10 @@
 """Probe (b): who sees nothing of the future gives the committed scores.
 
 See ``pgolf.proof.audit``. On a CPU every difference must vanish; where a GPU may choose other kernels for other shapes
-the interval of their mean must hold zero, and none may be large.
+none may be large. On both the mean gain of whoever scored, a row's cost less the committed score, must be next to
+nothing: its upper bound at 95 %, by the uniform places alone, for the others are not drawn as positions are. Rounding
+has no steady sign, so that an honest mean is far below the bound; differences that are spread wider than kernels'
+noise raise it, and a mean that costs the author is nobody's gain.
 """
 
 from __future__ import annotations
@@ -17,11 +20,20 @@ from pgolf.proof.verdict import Verdict
 LETTER, NAME = "b", "prefix-only audit"
 TOLERANCE_NATS = 1e-4
 GPU_TOLERANCE_NATS = 0.05
+# Of the mean gain; a record's margin is 0.005. On a GPU noise of 0.002 a score stays below it at 300 places.
+MEAN_GAIN_NATS = 1e-5
+GPU_MEAN_GAIN_NATS = 5e-4
+_ONE_SIDED = 1.645  # standard errors, 95 %
 
 
 def tolerance_nats(device: str) -> float:
     """Within which a committed score is that of a row."""
     return TOLERANCE_NATS if device == "cpu" else GPU_TOLERANCE_NATS
+
+
+def mean_gain_nats(device: str) -> float:
+    """What scores may be cheaper than their rows on average."""
+    return MEAN_GAIN_NATS if device == "cpu" else GPU_MEAN_GAIN_NATS
 
 
 def probe(context: Context) -> ProbeResult:
@@ -40,12 +52,8 @@ def probe(context: Context) -> ProbeResult:
             f"{apart:,} of {looked:,} committed scores are not those of a process that sees no future; position "
             f"{audit.place_n[at]:,} by {difference_n[at]:+.3g} nats",
         )
-        mean, half = float(difference_n.mean()), 1.96 * float(difference_n.std()) / math.sqrt(looked)
-        verdict.require(
-            context.terms.device == "cpu" or abs(mean) <= half + 1e-6,
-            f"committed scores are {mean:+.3g} ± {half:.2g} nats from those of a process that sees no future",
-        )
-        verdict.record(mean_difference_nats=mean, half_width_nats=half, largest_difference_nats=audit.largest)
+        verdict.record(largest_difference_nats=audit.largest)
+    _mean_gain(context, verdict)
     verdict.record(looked_at=looked, planned=audit.planned, uniform=audit.uniform, apart=apart, seed=audit.seed)
     verdict.record(bound=audit.bound, commitment=context.sealed.commitment)
     return verdict.result(
@@ -53,3 +61,17 @@ def probe(context: Context) -> ProbeResult:
         f"{audit.bound:.2%} of positions differ",
         seconds=audit.run.seconds,
     )
+
+
+def _mean_gain(context: Context, verdict: Verdict) -> None:
+    gain_n = -context.audit.uniform_difference_n
+    if not len(gain_n):
+        return
+    mean, half = float(gain_n.mean()), _ONE_SIDED * float(gain_n.std()) / math.sqrt(len(gain_n))
+    allowed = mean_gain_nats(context.terms.device)
+    verdict.require(
+        mean + half <= allowed,
+        f"committed scores are {mean:+.2g} ± {half:.2g} nats below those of a process that sees no future, by "
+        f"{len(gain_n):,} uniform places; {allowed:g} is allowed",
+    )
+    verdict.record(mean_difference_nats=-mean, half_width_nats=half, gain_allowed_nats=allowed)
