@@ -19,9 +19,12 @@ def send(stream: IO[bytes], header: Mapping[str, Any], payload: bytes = b"") -> 
     stream.flush()
 
 
-def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
-    """The next message. Raises EOFError where the other side is gone."""
-    header_bytes, payload_bytes = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
+def receive(stream: IO[bytes], most: tuple[int, int] | None = None) -> tuple[dict[str, Any], bytes]:
+    """The next message. Raises EOFError where the other side is gone, ValueError for one of more header or payload
+    bytes than ``most``; None: nobody minds."""
+    header_bytes, payload_bytes = sizes = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
+    if most is not None and (header_bytes > most[0] or payload_bytes > most[1]):
+        raise ValueError(f"a message of {sizes} bytes; {most} are the most")
     header = json.loads(_exactly(stream, header_bytes))
     return header, _exactly(stream, payload_bytes)
 

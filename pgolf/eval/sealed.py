@@ -33,6 +33,7 @@ import numpy as np
 
 from pgolf.core import errors
 from pgolf.core.errors import ConfigError, RankLost, UserError
+from pgolf.core.json_text import MAX_DEPTH, too_deep
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Score
 from pgolf.eval.blocks import FIRST_TOKEN_BITS, lane_targets
@@ -57,6 +58,8 @@ _HERE = PackageSource()
 # A sealed process that scores is ended after so many times budget.eval_seconds: late scores are reported, hangs end.
 # One that is looked at promised no time: it is ended when it has not come to a further token for that long.
 PATIENCE = 4
+# Of a message's header and of its payload; prices of blocks and rows are a few megabytes.
+_MOST_BYTES = 1 << 22, 1 << 28
 
 
 class SealedError(UserError):
@@ -514,7 +517,7 @@ def _converse(
     """Answer until the child ends; returns its last message. ``at_start`` comes before the first answer."""
     started = False
     while True:
-        message, payload = receive(answers)
+        message, payload = _heard(answers)
         if "ended" in message:
             return _ended(message)
         if not started:
@@ -531,8 +534,20 @@ def _converse(
 
 def _closed(answers: IO[bytes]) -> Mapping[str, Any]:
     """What the judge's part of the child found when it had closed it, before it let others in."""
-    message, _ = receive(answers)
+    message, _ = _heard(answers)
     return message["closed"] if "closed" in message else _ended(message)
+
+
+def _heard(answers: IO[bytes]) -> tuple[dict[str, Any], bytes]:
+    """The next message of the child, which may be anything. Raises ValueError for one that takes too much, EOFError."""
+    try:
+        message, payload = receive(answers, _MOST_BYTES)
+        deep = too_deep(message)
+    except RecursionError:
+        deep = True
+    if deep:
+        raise ValueError(f"a message that is nested more than {MAX_DEPTH} levels deep")
+    return message, payload
 
 
 def _ended(message: dict[str, Any]) -> dict[str, Any]:

@@ -22,14 +22,17 @@ import numpy as np
 import torch
 
 from pgolf.artifact import container
-from pgolf.core.errors import DataError
+from pgolf.compressor.brotli import decode as brotli_decode
+from pgolf.core.errors import ArtifactError, DataError, UserError
 from pgolf.core.prediction import Batch
 from pgolf.core.process import one_kernel_thread
 from pgolf.core.protocols import Progress, Tokenizer
+from pgolf.core.results import Layout
 from pgolf.eval.blocks import in_lockstep, tape_of
 from pgolf.eval.coder import Coder, Counted, Informed
 from pgolf.eval.decoder import Decoder
 from pgolf.eval.encoder import Encoder
+from pgolf.eval.evaluation import Evaluation
 from pgolf.eval.evaluator import Evaluator, under
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.proof.coded_file import PRINT_BYTES, CodedFile, Form, read_coded
@@ -81,7 +84,7 @@ def compress(
         overrides=dict(overrides or {}),
         **facts,
     )
-    best = min(coded, kept, key=lambda file: len(file.to_bytes()))
+    best = min((file for file in (coded, kept) if file.plausible), key=lambda file: len(file.to_bytes()))
     return Compressed(best.to_bytes(), best.form, len(tokens_N))
 
 
@@ -94,13 +97,10 @@ def decompress(artifact: Path, data: bytes, progress: Progress | None = None) ->
             f"compressed with an artifact whose SHA-256 begins with {file.artifact_print.hex()}; that of {artifact} "
             f"begins with {_print(loaded.sha256).hex()}"
         )
-    if file.form == "coded":
-        found = _decoded(file, loaded, progress)
-    else:
-        try:
-            found = brotli.decompress(file.body) if file.form == "brotli" else file.body
-        except brotli.error as error:
-            raise DataError(f"the compressed text was not written by pgolf ({error})") from error
+    try:
+        found = _decoded(file, loaded, progress) if file.form == "coded" else _opened(file)
+    except MemoryError as error:
+        raise DataError(f"there is no memory here for what the compressed text asks for ({error})") from error
     if (len(found), zlib.crc32(found)) != (file.length, file.checksum):
         raise DataError("what was decoded is not the text that was compressed: its checksum is another")
     return found
@@ -137,15 +137,26 @@ def rows_print(evaluator: Evaluator, first_tokens: Sequence[int]) -> bytes:
     return hashlib.sha256(rows.logp_BKV.float().cpu().contiguous().numpy().tobytes()).digest()[:PRINT_BYTES]
 
 
+def _opened(file: CodedFile) -> bytes:
+    """What was kept without a model, and not a byte more than its stated length."""
+    if file.form == "stored":
+        return file.body
+    try:
+        return brotli_decode(file.body, file.length, Layout("|u1", ((file.length,),)))
+    except ArtifactError as error:
+        raise DataError(f"the compressed text was not written by pgolf ({error})") from error
+
+
 def _decoded(file: CodedFile, loaded: container.Loaded, progress: Progress | None) -> bytes:
-    evaluation = evaluation_from(loaded, overrides=file.overrides)
-    evaluator = evaluation.evaluator(file.tokens)
+    evaluation, evaluator = _evaluator(file, loaded)
     starts = evaluator.plan.lane_starts
     if isinstance(starts, Sequence) and len(file.first_tokens) != len(starts):
         raise DataError(f"{len(file.first_tokens)} lanes in the stream, {len(starts)} in its plan")
+    if isinstance(starts, Sequence) and max(file.first_tokens) >= evaluator.facts.vocab_size:
+        raise DataError(f"a lane in the stream begins with token {max(file.first_tokens)}, which its artifact has not")
     try:
         found = rows_print(evaluator, file.first_tokens)
-    except ValueError as error:
+    except (IndexError, OverflowError, ValueError) as error:
         raise DataError(f"the compressed text was not written by pgolf ({error})") from error
     if found != file.row_print:
         raise DataError(
@@ -155,8 +166,20 @@ def _decoded(file: CodedFile, loaded: container.Loaded, progress: Progress | Non
     try:
         targets_n = decode(evaluator, file.first_tokens, file.body, progress)
         return put_back(evaluation.tokenizer.decode(targets_n), file.taken)
-    except (AssertionError, ValueError) as error:
+    except (AssertionError, IndexError, OverflowError, ValueError) as error:
         raise DataError(f"the compressed text does not decode ({error})") from error
+
+
+def _evaluator(file: CodedFile, loaded: container.Loaded) -> tuple[Evaluation, Evaluator]:
+    try:
+        evaluation = evaluation_from(loaded, overrides=file.overrides)
+        return evaluation, evaluation.evaluator(file.tokens)
+    except UserError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if not file.overrides:  # the artifact's own settings were checked before there was one
+            raise
+        raise DataError(f"the compressed text has settings that no evaluation can be made of ({error})") from error
 
 
 def _stream(tokenizer: Tokenizer, text: str) -> np.ndarray | None:

@@ -7,7 +7,8 @@
     those stretches | settings that replace the artifact's own, deflated JSON | the coded tokens, or the bytes
     CRC-32 of everything before it
 
-Each of the three at the end is preceded by its length. A file that was cut or altered is refused before it is decoded.
+Each of the three at the end is preceded by its length. A file that was cut or altered is refused before it is decoded;
+one that somebody wrote to do harm takes no more memory or time than so many bytes may.
 """
 
 from __future__ import annotations
@@ -20,9 +21,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from pgolf.core.errors import DataError
+from pgolf.core.json_text import parse_json
 
 MAGIC, VERSION = b"\x89pgtxt", 1
 PRINT_BYTES = 8
+MOST_BITS = 64  # of a number
+MOST_SETTINGS_BYTES = 1 << 20  # inflated
+# To a byte of the coded tokens; brotli keeps what costs less than a 32nd of a bit a token.
+TOKENS_A_BYTE = 256
+_SPARE_BYTES = 4  # of a range coder, which may leave none for a short stream
 Form = Literal["coded", "brotli", "stored"]
 FORMS: tuple[Form, ...] = get_args(Form)
 _PRELUDE = struct.Struct(f"<6sB{PRINT_BYTES}s{PRINT_BYTES}sI")
@@ -44,6 +51,11 @@ class CodedFile:
     first_tokens: tuple[int, ...] = ()
     taken: tuple[tuple[int, bytes], ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def plausible(self) -> bool:
+        """Whether so many tokens may be in such a body; a decoder makes room for them before it reads one."""
+        return self.form != "coded" or 2 <= self.tokens <= TOKENS_A_BYTE * (len(self.body) + _SPARE_BYTES)
 
     def to_bytes(self) -> bytes:
         numbers = [FORMS.index(self.form), self.length, self.tokens, len(self.first_tokens), *self.first_tokens]
@@ -91,8 +103,23 @@ def _parsed(data: bytes) -> CodedFile:
         place, start = place + gap + size, start + size
     if start != len(stretches):
         raise ValueError("stretches of other lengths")
-    overrides = json.loads(zlib.decompress(settings)) if settings else {}
-    return CodedFile(artifact, rows, FORMS[form], length, checksum, body, tokens, first_tokens, tuple(taken), overrides)
+    told, overrides = tuple(taken), _settings(settings) if settings else {}
+    file = CodedFile(artifact, rows, FORMS[form], length, checksum, body, tokens, first_tokens, told, overrides)
+    if not file.plausible:
+        raise ValueError(f"{tokens:,} tokens in {len(body):,} bytes")
+    return file
+
+
+def _settings(packed: bytes) -> dict[str, Any]:
+    """Raises ValueError, zlib.error."""
+    stream = zlib.decompressobj()
+    raw = stream.decompress(packed, MOST_SETTINGS_BYTES)
+    if not stream.eof or stream.unused_data:
+        raise ValueError(f"settings that do not end within {MOST_SETTINGS_BYTES:,} bytes, or go on after their end")
+    found = parse_json(raw, "settings", DataError)
+    if not isinstance(found, dict) or not all(isinstance(node, dict) for node in found.values()):
+        raise ValueError("settings that are no mapping of options to their settings")
+    return found
 
 
 def _number(value: int) -> bytes:
@@ -116,6 +143,8 @@ class _Reader:
             if byte < 128:
                 return value
             shift += 7
+            if shift >= MOST_BITS:
+                raise ValueError(f"a number of more than {MOST_BITS} bits")
 
     def count(self, value: int) -> int:
         """Of things that take a byte each at least."""

@@ -326,6 +326,29 @@ def test_whatever_a_sealed_process_says_wrong_is_reported_and_breaks_nothing_her
     assert violation.kind == "out_of_turn" and not sealed.complete
 
 
+TOO_MUCH = {
+    "a header of four gigabytes": ("(0xFFFFFFFF, 0)", b"", "a message of"),
+    "a payload of four gigabytes": ("(2, 0xFFFFFFFF)", b"{}", "a message of"),
+    "nested too deep to read": ("(200000, 0)", b"[" * 100_000 + b"]" * 100_000, "levels deep"),
+    "nested too deep to keep": ("(400, 0)", b"[" * 200 + b"]" * 200, "levels deep"),
+}
+
+
+@pytest.mark.parametrize("what", list(TOO_MUCH))
+def test_a_message_that_would_take_too_much_is_reported_and_takes_nothing(artifact, tokens_N, what):
+    sizes, header, told = TOO_MUCH[what]
+    half = len(header) // 2
+    first, last = header[:1], header[-1:]
+    says = (
+        "import struct\nfrom pgolf.eval.frames import receive\n"
+        f"answers.write(struct.pack('<II', *{sizes}) + {first!r} * {half} + {last!r} * {half})\n"
+        "answers.flush()\nreceive(questions)\nreceive(questions)\n"
+    )
+    sealed = score_sealed(artifact, tokens_N, threads=1, source=PackageSource(says), limit_seconds=60)
+    (violation,) = sealed.violations
+    assert violation.kind == "out_of_turn" and told in violation.what and not sealed.complete
+
+
 TWO_PLANS = """
 import numpy as np
 from pgolf.eval.frames import receive, send

@@ -3,7 +3,9 @@
 import dataclasses
 import os
 import random
+import tracemalloc
 
+import brotli
 import numpy as np
 import pytest
 import torch
@@ -126,6 +128,56 @@ def test_a_stream_of_other_lanes_than_its_plan_is_refused(artifact, packed):
     file = dataclasses.replace(read_coded(packed), first_tokens=(1, 1))
     with pytest.raises(DataError, match="2 lanes in the stream, 1 in its plan"):
         decompress(artifact, file.to_bytes())
+
+
+def test_a_text_of_fewer_bits_than_a_body_may_have_is_kept_by_brotli(artifact, monkeypatch):
+    monkeypatch.setattr(codec, "encode", lambda *_: b"")  # so well does the model know it
+    done = compress(artifact, TEXT * 2)
+    assert done.form == "brotli" and decompress(artifact, done.data) == TEXT * 2
+
+
+def test_what_holds_more_than_its_length_is_refused_before_it_takes_memory(artifact):
+    large = brotli.compress(bytes(64_000_000), quality=1)
+    kept = codec._kept(
+        bytes(1000), {"artifact_print": codec._print(read(artifact).sha256), "length": 10, "checksum": 0}
+    )
+    data = dataclasses.replace(kept, form="brotli", body=large).to_bytes()
+    tracemalloc.start()
+    with pytest.raises(DataError, match="holds more than the 10 bytes declared"):
+        decompress(artifact, data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8_000_000
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"eval": eval_node(window="x")},
+        {"eval": eval_node() | {"lanes": None}},
+        {"eval": {"_target_": "pgolf.eval.sliding"}},
+        {"ttt": eval_node()},
+        {"ngram": {"_target_": "pgolf.mixer.none.Single"}},
+    ],
+)
+def test_settings_of_which_no_evaluation_can_be_made_are_refused(artifact, packed, overrides):
+    with pytest.raises(DataError, match="no evaluation can be made of"):
+        decompress(artifact, dataclasses.replace(read_coded(packed), overrides=overrides).to_bytes())
+
+
+@pytest.mark.parametrize("first", [260, 60_000, 2**63])
+def test_a_lane_that_begins_with_no_token_of_the_artifact_is_refused(artifact, packed, first):
+    with pytest.raises(DataError, match=f"begins with token {first}"):
+        decompress(artifact, dataclasses.replace(read_coded(packed), first_tokens=(first,)).to_bytes())
+
+
+def test_too_little_memory_is_told_in_a_line(artifact, packed, monkeypatch):
+    def none_left(*_):
+        raise MemoryError("Unable to allocate 72.8 TiB")
+
+    monkeypatch.setattr(codec, "rows_print", none_left)
+    with pytest.raises(DataError, match=r"no memory here .*72\.8 TiB"):
+        decompress(artifact, packed)
 
 
 def test_what_is_no_artifact_is_refused(tmp_path):

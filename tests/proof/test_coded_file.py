@@ -4,7 +4,8 @@ import zlib
 import pytest
 
 from pgolf.core.errors import DataError
-from pgolf.proof.coded_file import CodedFile, read_coded
+from pgolf.proof import coded_file
+from pgolf.proof.coded_file import TOKENS_A_BYTE, CodedFile, read_coded
 
 FILE = CodedFile(
     artifact_print=bytes(range(8)),
@@ -65,3 +66,49 @@ def test_a_file_with_a_true_checksum_over_nonsense_is_refused_or_read(place):
         read_coded(whole)
     except DataError as error:
         assert "not written by pgolf" in str(error)
+
+
+def with_settings(packed):
+    """``FILE`` with these bytes for its deflated settings, and a true checksum."""
+    own, number = zlib.compress(b'{"eval": {"window": 64}}'), coded_file._number
+    data = FILE.to_bytes()[:-4].replace(number(len(own)) + own, number(len(packed)) + packed)
+    assert packed in data
+    return data + zlib.crc32(data).to_bytes(4, "little")
+
+
+SETTINGS = {
+    "more than they may be": (b'{"a":"' + b" " * (1 << 22) + b'"}', "do not end within"),
+    "a list": (b"[1]", "no mapping of options"),
+    "an option that is a list": (b'{"eval": [1]}', "no mapping of options"),
+    "nested": (b"[" * 100_000 + b"]" * 100_000, "levels deep"),
+    "no JSON": (b"{", "not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_that_no_compressor_wrote_are_refused(name):
+    raw, told = SETTINGS[name]
+    with pytest.raises(DataError, match=told):
+        read_coded(with_settings(zlib.compress(raw)))
+
+
+def test_deflated_settings_are_one_whole_stream():
+    packed = zlib.compress(b"{}")
+    assert read_coded(with_settings(packed)).overrides == {}
+    for wrong in (packed[:-1], packed + b"more"):
+        with pytest.raises(DataError, match="do not end within"):
+            read_coded(with_settings(wrong))
+
+
+def test_a_number_without_an_end_is_refused_at_once():
+    data = FILE.to_bytes()[:27] + b"\xff" * 2_000_000 + b"\0"
+    with pytest.raises(DataError, match="more than 64 bits"):
+        read_coded(data + zlib.crc32(data).to_bytes(4, "little"))
+
+
+@pytest.mark.parametrize("tokens", [0, 1, TOKENS_A_BYTE * (len(FILE.body) + 4) + 1, 10**13])
+def test_tokens_for_which_the_body_has_no_room_are_refused(tokens):
+    file = dataclasses.replace(FILE, tokens=tokens)
+    assert not file.plausible
+    with pytest.raises(DataError, match=f"{tokens:,} tokens in 200 bytes"):
+        read_coded(file.to_bytes())
