@@ -80,11 +80,7 @@ def checklist(
         _all_seeds(seeds, "validation was closed while the weights were made (g)", "g"),
         _whole(seeds),
         _budget(budget),
-        Check(
-            f"at least {LEAST_SEEDS} seeds",
-            len({s.result["run"]["seed"] for s in seeds}) >= LEAST_SEEDS,
-            f"{len(seeds)} runs",
-        ),
+        _enough_seeds(seeds),
         Check(
             "all runs of the config are disclosed, none that ended is left out",
             not left_out,
@@ -133,6 +129,14 @@ def _same_files(seeds: Sequence[SeedFiles], script: bytes) -> Check:
         f"not those of the result: {', '.join(wrong)}" if wrong else f"SHA-256 of one script and {len(seeds)} artifacts"
     )
     return Check("the files are those that were scored", not wrong, told)
+
+
+def _enough_seeds(seeds: Sequence[SeedFiles]) -> Check:
+    said = {seed.result["run"]["seed"] for seed in seeds}
+    artifacts = {hashlib.sha256(seed.artifact.read_bytes()).hexdigest() for seed in seeds}
+    least = min(len(said), len(artifacts))
+    told = f"{len(seeds)} runs" + (f" with {len(artifacts)} artifacts" if len(artifacts) < len(said) else "")
+    return Check(f"at least {LEAST_SEEDS} seeds, each with an artifact of its own", least >= LEAST_SEEDS, told)
 
 
 def _runs_alone(folder: Path) -> Check:
@@ -210,7 +214,7 @@ def _budget(budget: Mapping[str, Any]) -> Check:
 
 
 def _logs(seeds: Iterable[SeedFiles]) -> Check:
-    """Logs are the runs' own: seed, size and score in them are those of the results."""
+    """Logs are the runs' own: seed, size and score, in both units, in them are those of the results."""
     stale = []
     for seed in seeds:
         if not seed.log.is_file():
@@ -224,10 +228,13 @@ def _logs(seeds: Iterable[SeedFiles]) -> Check:
                 {record.facts["bytes"] for record in records if record.kind == "submission_size"},
                 seed.result["artifact"]["bytes_total"],
             ),
-            "final score": (
-                {record.facts["val_bpb"] for record in records[-1:] if record.kind == "final_exact"},
-                round(final["val_bpb"], 8),
-            ),
+            **{
+                f"final {name}": (
+                    {record.facts[name] for record in records[-1:] if record.kind == "final_exact"},
+                    round(final[name], 8),
+                )
+                for name in ("val_bpb", "val_loss")
+            },
         }
         stale += [
             f"seed {seed.tag}: {name}: the log has {', '.join(map(str, sorted(found))) or 'none'}, the result {wanted}"

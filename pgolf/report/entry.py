@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.core.errors import RunError
+from pgolf.report.agreement import disagreement
 from pgolf.track.ledger import spent, within
 from pgolf.track.result import COMPLETE, SCORE_NAMES
 
@@ -197,6 +198,9 @@ def _why_not(fields: Fields, entry: ReportedRun, which: str) -> str:
         return f"has no {which} score"
     if not entry.val_bpb or not entry.val_loss or min(entry.val_bpb, entry.val_loss, entry.scored.bytes) <= 0:
         return f"its {which} score is no number above 0"
+    apart = disagreement(fields.mapping(f"scores.{which}") or {})
+    if apart:
+        return f"the numbers of its {which} score are not of one code length: {apart}"
     if fields.flag(f"scores.{which}.subset"):
         return "scored on a declared subset of the text"
     if entry.bytes_total is None or entry.cap_bytes is None:

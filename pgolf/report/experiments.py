@@ -68,7 +68,7 @@ def experiments(entries: Iterable[ReportedRun], expected: Sequence[int] = ()) ->
     """Entries by config, each group by seed; groups in the order of their first entry.
 
     ``expected``: seeds that each experiment should have. Of one seed, the mean of its runs counts as one score: nobody
-    chose between them. A copy of a run counts once.
+    chose between them. A copy of a run counts once, whatever seed it says.
     """
     by_config: dict[tuple[str, str], list[ReportedRun]] = {}
     for entry in entries:
@@ -89,13 +89,19 @@ def experiments(entries: Iterable[ReportedRun], expected: Sequence[int] = ()) ->
 
 
 def _without_copies(runs: Sequence[ReportedRun]) -> list[ReportedRun]:
+    """One artifact is no two trainings, and a rerun of the same seed may come to the same one."""
     kept: dict[tuple[object, ...], ReportedRun] = {}
+    trained: dict[str, ReportedRun] = {}
     found = []
     for run in runs:
-        same = run.seed, run.rerun, run.sha256, run.val_bpb, run.val_loss
-        first = kept.setdefault(same, run)
-        copied = first is not run and bool(run.sha256) and not run.excluded
-        found.append(run.without(f"a copy of {first.source}") if copied else run)
+        if run.sha256 and not run.excluded:
+            same = run.seed, run.rerun, run.sha256, run.val_bpb, run.val_loss
+            first, other = kept.setdefault(same, run), trained.setdefault(run.sha256, run)
+            if first is not run:
+                run = run.without(f"a copy of {first.source}")
+            elif other.seed != run.seed:
+                run = run.without(f"its artifact is that of {other.label}: a copy, whatever its seed is said to be")
+        found.append(run)
     return found
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pgolf.report.agreement import disagreement
 from pgolf.report.statistics import Sample
 
 SCHEMA = "pgolf-submission-1"
@@ -108,8 +109,16 @@ def _sums(node: Mapping[str, Any], seeds: Sequence[Mapping[str, Any]]) -> Iterat
         yield "seed_results: no seed"
         return
     by_seed: dict[int, list[Mapping[str, Any]]] = {}
+    by_artifact: dict[str, set[int]] = {}
     for row in seeds:
         by_seed.setdefault(row["seed"], []).append(row)
+        by_artifact.setdefault(row["artifact_sha256"], set()).add(row["seed"])
+        apart = disagreement({**row, "tokens": node["tokens"], "bytes": node["text_bytes"]})
+        if apart:
+            yield f"seed_results: seed {row['seed']}: {apart}"
+    for same in by_artifact.values():
+        if len(same) > 1:
+            yield f"seed_results: seeds {', '.join(map(str, sorted(same)))} have one artifact: they are one training"
     if sorted(by_seed) != sorted(node["seeds"]):
         yield f"seeds: {node['seeds']}, but the results are of {sorted(by_seed)}"
     for name in ("val_bpb", "val_loss"):

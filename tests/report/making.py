@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,9 @@ def config(**changes: Any) -> dict[str, Any]:
 
 
 def score(bpb: float, split: str, **changes: Any) -> Score:
+    tokens, bytes_ = changes.get("tokens", 1000), changes.get("bytes", 4000)
     facts = {
-        "val_loss": bpb * 3,
+        "val_loss": bpb * bytes_ * math.log(2) / (tokens or 1),
         "val_bpb": bpb,
         "side_bits": 0.0,
         "sum_p_mean": 1.0,
@@ -53,8 +55,8 @@ def score(bpb: float, split: str, **changes: Any) -> Score:
         "metric": "raw",
         "split": split,
         "subset": False,
-        "tokens": 1000,
-        "bytes": 4000,
+        "tokens": tokens,
+        "bytes": bytes_,
         "seconds": 61.0,
         "valid": split == "val",
     }

@@ -1,5 +1,7 @@
 """Seeds are averaged, nothing else is."""
 
+import json
+import math
 import shutil
 
 import pytest
@@ -17,7 +19,7 @@ def test_seeds_of_one_config_have_one_mean(tmp_path):
     write_seeds(tmp_path, "x", [1.20, 1.22, 1.24])
     (one,) = made(tmp_path)
     assert one.bpb.mean == pytest.approx(1.22) and one.bpb.std == pytest.approx(0.02) and one.bpb.n == 3
-    assert one.loss.mean == pytest.approx(3.66) and one.worst_bytes == 900_000
+    assert one.loss.mean == pytest.approx(1.22 * 4 * math.log(2)) and one.worst_bytes == 900_000
 
 
 def test_configs_are_never_averaged_even_under_one_name(tmp_path):
@@ -82,3 +84,29 @@ def test_training_that_took_too_long_is_said_of_the_seed(tmp_path):
     (one,) = made(tmp_path)
     assert one.bpb.n == 1
     assert one.remarks == ("seed 1: training took 502.0 s of 300 allowed; the number of its steps was fixed",)
+
+
+def test_one_artifact_is_no_two_trainings_but_a_rerun_may_come_to_it_again(tmp_path):
+    write_seeds(tmp_path, "x", [1.20, 1.22])
+    write_run(tmp_path, "x", 2, 1.22, rerun=2)
+    for name, of in (("seed=2", "seed=1"), ("seed=2.r2", "seed=1")):
+        path = tmp_path / "x" / name / "result.json"
+        result = json.loads(path.read_text())
+        result["artifact"]["sha256"] = json.loads((tmp_path / "x" / of / "result.json").read_text())["artifact"][
+            "sha256"
+        ]
+        path.write_text(json.dumps(result))
+    (one,) = made(tmp_path)
+    assert (
+        one.seeds == (1,)
+        and [run.excluded for run in one.runs if run.excluded]
+        == ["its artifact is that of seed 1: a copy, whatever its seed is said to be"] * 2
+    )
+    write_seeds(tmp_path, "y", [1.20, 1.22])
+    write_run(tmp_path, "y", 1, 1.20, rerun=2)
+    first, again = (tmp_path / "y" / name / "result.json" for name in ("seed=1", "seed=1.r2"))
+    result = json.loads(again.read_text())
+    result["artifact"]["sha256"] = json.loads(first.read_text())["artifact"]["sha256"]
+    again.write_text(json.dumps(result))
+    (one,) = made(tmp_path / "y")
+    assert len(one.counted) == 3

@@ -20,7 +20,7 @@ from pgolf.report.stated import About
 from pgolf.run import verify as road
 from pgolf.track import textlog
 from tests.helpers import SMOKE, tiny_settings
-from tests.proof.making import write_artifact
+from tests.proof.making import eval_node, write_artifact
 from tests.report.making import write_run
 
 ABOUT = About("A. N. Author", "author", "short", "What it is.", "2026-03-31")
@@ -44,8 +44,9 @@ def source(tmp_path_factory):
     cfg = dict(tiny_settings(*SMOKE))
     cfg["budget"] = {**cfg["budget"], "train_seconds": 300.0, "eval_seconds": 300.0}
     script = script_of(MODULES, {"data": None})
-    artifact = write_artifact(root / "artifact.pgolf").read_bytes()
     for seed, bpb in SCORES.items():
+        node = eval_node(batch_windows=seed)  # something, so that each is another file
+        artifact = write_artifact(root / "artifact.pgolf", eval=node).read_bytes()
         fill(write_run(root, "x", seed, bpb, cfg=cfg), script, artifact)
     return root / "x"
 
@@ -186,6 +187,51 @@ def test_runs_that_failed_are_disclosed_and_no_selection(runs, tmp_path, spared)
     assert "5 bytes over" in text and str(tmp_path) not in text
 
 
+def copied(runs, seed, of=1):
+    """The files of another seed's run under a seed of its own, with a score that is a little other."""
+    folder, source = runs / f"seed={seed}", runs / f"seed={of}"
+    facts = read(source / "result.json")["artifact"]
+    (folder / "artifact.pgolf").write_bytes((source / "artifact.pgolf").read_bytes())
+    change(folder, artifact={name: facts[name] for name in ("sha256", "bytes_total")})
+
+
+def test_one_training_under_the_names_of_three_seeds_is_one_run(runs, tmp_path, spared):
+    for seed in (2, 3):
+        copied(runs, seed)
+    told = failed(write_record([runs], tmp_path / "out", ABOUT, read_reference("1.5")))
+    assert any("at least 3 seeds" in rule for rule in told)
+    node = read(tmp_path / "out" / "submission.json")
+    assert node["seeds"] == [1] and node["comparison"][0]["verdict"] == "not shown"
+    reasons = {run["seed"]: run["reason"] for run in node["seed_results_all_runs_disclosure"]}
+    assert "its artifact is that of seed 1" in reasons[2] and "its artifact is that of seed 1" in reasons[3]
+
+
+def test_artifacts_that_are_one_are_counted_once_whatever_the_results_say_of_them(runs, tmp_path, spared):
+    (runs / "seed=2" / "artifact.pgolf").write_bytes((runs / "seed=1" / "artifact.pgolf").read_bytes())
+    told = failed(write_record([runs], tmp_path / "out", ABOUT))
+    (seeds,) = [text for rule, text in told.items() if "at least 3 seeds" in rule]
+    assert seeds == "3 runs with 2 artifacts"
+
+
+def test_a_loss_that_is_not_the_scores_is_no_score(runs, tmp_path, spared):
+    """The rule is in nats per token; bits per byte may be true beside it."""
+    result = read(runs / "seed=2" / "result.json")
+    result["scores"]["final"]["val_loss"] -= 1e-6
+    change(runs / "seed=2", scores=result["scores"])
+    write_record([runs], tmp_path / "out", ABOUT)
+    node = read(tmp_path / "out" / "submission.json")
+    assert node["seeds"] == [1, 3]
+    (reason,) = [run["reason"] for run in node["seed_results_all_runs_disclosure"] if run["reason"]]
+    assert "not of one code length: val_loss 3.3825572" in reason
+
+
+def test_a_log_with_another_loss_is_named(runs, tmp_path, spared):
+    log = runs / "seed=2" / "train.log"
+    log.write_text(log.read_text().replace("val_loss:3.38255824", "val_loss:3.38255823"))
+    told = failed(write_record([runs], tmp_path / "out", ABOUT))
+    assert any("seed 2: final val_loss: the log has 3.38255823" in text for text in told.values())
+
+
 def test_folders_that_are_no_runs_are_disclosed_without_their_places(runs, tmp_path, spared):
     (runs / "seed=4").mkdir()
     shutil.copytree(runs / "seed=1", runs / "seed=5")
@@ -213,7 +259,7 @@ REFUSED = {
     "no code counted": (lambda f: change(f, artifact={"bytes_code": None}), "artifact.bytes_code is no number"),
     "another config": (lambda f: change(f, run={"config_hash": "9" * 64}), "runs of 2 configs"),
     "another text": (lambda f: change(f, scores={**read(f / "result.json")["scores"], "final": {
-        **read(f / "result.json")["scores"]["final"], "bytes": 5}}), "not averaged"),
+        **read(f / "result.json")["scores"]["final"], "bytes": 8000, "tokens": 2000}}), "not averaged"),
 }  # fmt: skip
 
 
@@ -250,6 +296,11 @@ def test_a_record_is_a_reference_on_its_own_text(record):
         (lambda node: node.pop("val_loss"), "val_loss: missing"),
         (lambda node: node.update(val_bpb=1.0), "val_bpb: 1.0 is stated"),
         (lambda node: node.update(val_bpb_std=None), "val_bpb_std"),
+        (lambda node: node["seed_results"]["2"].update(val_loss=3.37), "seed 2: val_loss 3.37 over 1,000 tokens"),
+        (
+            lambda node: node["seed_results"]["3"].update(artifact_sha256=node["seed_results"]["1"]["artifact_sha256"]),
+            "seeds 1, 3 have one artifact",
+        ),
         (lambda node: node.update(bytes_total=1), "bytes_total: 1 is stated"),
         (lambda node: node.update(seeds=[1]), "seeds: [1]"),
         (lambda node: node.update(fast=True), "fast: no field"),
@@ -297,12 +348,12 @@ def test_verify_finds_a_submission_that_says_other_than_its_results(record, monk
     monkeypatch.setattr(road, "_verify_run", lambda *_: 0)
     node = read(record / "submission.json")
     for row in node["seed_results"].values():
-        row["val_bpb"] -= 0.1
-    node["val_bpb"] -= 0.1
+        row |= {name: 0.9 * row[name] for name in ("val_bpb", "val_loss")}
+    node |= {name: 0.9 * node[name] for name in ("val_bpb", "val_loss", "val_bpb_std", "val_loss_std")}
     (record / "submission.json").write_text(json.dumps(node))
     assert main(["verify", str(record)]) == 4
     out = capsys.readouterr().out
-    assert out.count("differs") == 3 and "val_bpb" in out and len(record_problems(record)) == 3
+    assert out.count("differs") == 6 and "val_bpb" in out and len(record_problems(record)) == 6
 
 
 @pytest.mark.parametrize("name", ["result_seed2.json", "artifact_seed1.pgolf", "train_gpt.py", "config.yaml"])
