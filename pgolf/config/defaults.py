@@ -62,6 +62,20 @@ def own_keys(conf: Path, group: str, option: str) -> list[str]:
     return [str(key) for key in _read(conf / group / f"{option}.yaml") if key not in ("defaults", "_target_")]
 
 
+def own_settings(conf: Path, group: str, option: str) -> dict[str, Any]:
+    """What ``conf/<group>/<option>.yaml`` sets, what it inherits included; an interpolation as it is written.
+
+    Empty for a file that is not there.
+    """
+    path, found = conf / group / f"{option}.yaml", {}
+    if path.is_file():
+        for entry in _defaults_list(path):
+            if isinstance(entry, str) and "/" not in entry and entry != "_self_":
+                found |= own_settings(conf, group, entry)
+        found |= {str(key): value for key, value in _read(path).items() if key != "defaults"}
+    return found
+
+
 def _children(entry: Any) -> Iterator[tuple[str, Choice]]:
     """(child group, option) of one entry below an option: ``mlp: relu2``, ``override mlp: relu2``, ``addon/xsa``."""
     if isinstance(entry, dict):

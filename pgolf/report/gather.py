@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pgolf.config.chosen import data_label
 from pgolf.config.saved import read_saved
 from pgolf.core.errors import RunError
 from pgolf.report.entry import ReportedRun, entry_of
@@ -96,14 +97,16 @@ def _read(folder: Path, which: str, found: Gathered) -> None:
 
 
 def _data_of(folder: Path, key: str, found: Gathered) -> str:
-    """The option of ``data`` that the run's config chose; "" where it cannot be read, which is named."""
+    """What the run's config says that its text is, by its node; "" where it cannot be read, which is named."""
+    from pgolf.config.compose import conf_dir
+
     if key not in found.configs:
         try:
             found.configs[key] = read_saved(folder / CONFIG_NAME)
         except RunError as error:
             found.problems.append(Problem(folder, f"its data is not known: {_after(folder / CONFIG_NAME, error)}"))
             return ""
-    return str(found.configs[key]["choices"].get("data") or "")
+    return data_label(found.configs[key], conf_dir())
 
 
 def result_of(folder: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ def config(**changes: Any) -> dict[str, Any]:
         "seed": 1,
         "size": {"name": "tiny", "shard_tokens": 1, "eval_window": 8, "eval_batch": 1, "layers": 2},
         "budget": {"name": "laptop", "train_seconds": 300.0, "train_steps": None, "eval_seconds": 300.0},
+        "data": {"_target_": "pgolf.data.sotu.Sotu"},
         "arch": {"mlp": {"_target_": "pgolf.arch.mlp.relu2.ReLU2"}, "qk_gain": 1.5, "addons": {}},
         "optimizer": {"matrix_lr": 0.02},
         "mixer": {"_target_": "pgolf.mixer.none.NoMixer"},
