@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.core.choices import expanded
+from pgolf.core.command import OVERRIDES_NAME
 from pgolf.core.errors import ConfigError
 
 # What an artifact's header holds and a command line may replace; all else about the model is fixed by it.
@@ -20,6 +21,19 @@ SEVERAL = ("-m", "--multirun")
 EXPERIMENT = "experiment"  # of which the evaluation is taken, whole
 FREE = ("data", "budget", "certify", "size", "device", "eval_ranks", "cache_dir", "logger")
 _MAX_LABEL = 120  # of a file's name, in characters
+# What lies beside the artifact of a run (``pgolf.track.folder``) and is no evaluation's to write.
+_OF_A_RUN = (
+    "config.yaml",
+    OVERRIDES_NAME,
+    "metrics.jsonl",
+    "train.log",
+    "console.log",
+    "artifact.pgolf",
+    "train_gpt.py",
+    "result.json",
+    "certificate.json",
+    "weights.pt",
+)
 
 
 @dataclass(frozen=True)
@@ -151,7 +165,11 @@ def overrides_of(words: EvalWords, header: Mapping[str, Any]) -> dict[str, dict[
     from pgolf.config.groups import group_of
 
     settings = words.settings
-    own = [*budget_problems(settings["budget"]), *certify_problems(settings), *_place_problems(words.out)]
+    own = [
+        *budget_problems(settings["budget"]),
+        *certify_problems(settings),
+        *_place_problems(words.out, words.artifact),
+    ]
     technique = group_of("logger")
     assert technique is not None
     for name, node in words.loggers.items():
@@ -194,8 +212,9 @@ def _nodes(
     return {name: node for name, node in nodes.items() if node != header.get(name)}
 
 
-def _place_problems(out: Path) -> Iterator[str]:
-    """What would keep the certificate from being written, as far as can be told beforehand."""
+def _place_problems(out: Path, artifact: Path) -> Iterator[str]:
+    """What would keep the certificate from being written, or what it would be written over, as far as can be told
+    beforehand."""
     folder = out.parent
     if not folder.is_dir():
         yield f"out: {out} cannot be written: there is no folder {folder}; choose another place with out=..."
@@ -203,3 +222,12 @@ def _place_problems(out: Path) -> Iterator[str]:
         yield f"out: {out} is a folder; name a file in it"
     elif not os.access(folder, os.W_OK | os.X_OK):
         yield f"out: {out} cannot be written: {folder} is read-only; choose another place with out=..."
+    else:
+        kept = next((f for f in (artifact, *map(artifact.with_name, _OF_A_RUN)) if _are_one(out, f)), None)
+        if kept is not None:
+            what = "the artifact itself" if kept == artifact else f"{kept.name} of the artifact's run"
+            yield f"out: {out} is {what}, which a certificate would replace; choose another place with out=..."
+
+
+def _are_one(out: Path, other: Path) -> bool:
+    return out.exists() and other.exists() and out.samefile(other)

@@ -1,9 +1,12 @@
 """The words of eval.py: the artifact's own numbers stay, and everything wrong is said at once."""
 
+from pathlib import Path
+
 import pytest
 
 from pgolf.config.eval_words import evaluation_nodes, overrides_of, read_several, read_words
 from pgolf.core.errors import ConfigError
+from pgolf.track.folder import RunFolder
 from tests.proof.making import eval_node
 
 HEADER = {
@@ -171,6 +174,23 @@ def test_the_keys_that_the_size_gives_are_known():
 def test_the_certificate_goes_beside_the_artifact_or_where_out_says(tmp_path):
     assert read_words(["artifact=runs/x/a.pgolf"]).out.as_posix() == "runs/x/certificate.eval.json"
     assert problems(tmp_path, f"out={tmp_path}") == (f"out: {tmp_path} is a folder; name a file in it",)
+
+
+def test_the_certificate_is_written_over_no_file_of_the_run(tmp_path):
+    with RunFolder.open(tmp_path, "run", 1) as folder:
+        (artifact := folder.path / "a.pgolf").write_bytes(b"artifact")
+        files = [file for file in vars(folder).values() if isinstance(file, Path) and file != folder.path]
+        assert len(files) == 10
+        for file in files:
+            file.write_text("of the run")
+            with pytest.raises(ConfigError, match=f"out: {file} is {file.name} of the artifact's run, which a cert"):
+                overrides_of(read_words([f"artifact={artifact}", f"out={file}"]), HEADER)
+        (folder.path / "link").symlink_to(artifact)
+        for name in (artifact, folder.path / "link"):
+            with pytest.raises(ConfigError, match=f"out: {name} is the artifact itself"):
+                overrides_of(read_words([f"artifact={artifact}", f"out={name}"]), HEADER)
+        (mine := folder.path / "second.json").write_text("an earlier evaluation")
+        assert overrides_of(read_words([f"artifact={artifact}", f"out={mine}"]), HEADER) == {}
 
 
 @pytest.mark.parametrize(
