@@ -109,24 +109,15 @@ def _followers(cfg: Mapping[str, Any], process: Process) -> Iterator[Process]:
     """Start ranks 1, 2, … here. They end with this process, whatever ends it; their errors go where its errors go."""
     folder = Path(tempfile.mkdtemp(prefix="pgolf-ranks-"))
     meeting = f"file://{folder}/meeting"
-    threads = max(1, (cfg["train"]["threads"] or torch.get_num_threads()) // process.world)
-    place = str(Path(pgolf.__file__).resolve().parent.parent)
-    path = os.pathsep.join(filter(None, (place, os.environ.get("PYTHONPATH", ""))))
     started: list[subprocess.Popen[bytes]] = []
     try:
         for rank in range(1, process.world):
-            environment = {
-                **os.environ,
-                "PYTHONPATH": path,
-                "LOCAL_RANK": str(rank),
-                "OMP_NUM_THREADS": str(threads),
-            }
             started.append(
                 subprocess.Popen(
                     [sys.executable, "-c", FOLLOWER],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    env=environment,
+                    env=_environment(cfg, rank),
                 )
             )
             order = pickle.dumps((thaw(cfg), Process(rank, process.world, rank, process.world, meeting)))
@@ -148,6 +139,14 @@ def _followers(cfg: Mapping[str, Any], process: Process) -> Iterator[Process]:
                 with contextlib.suppress(OSError):
                     pipe.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environment(cfg: Mapping[str, Any], rank: int) -> dict[str, str]:
+    """The follower's. Its threads are those of all processes together, of which ``share_threads`` takes its part."""
+    place = str(Path(pgolf.__file__).resolve().parent.parent)
+    path = os.pathsep.join(filter(None, (place, os.environ.get("PYTHONPATH", ""))))
+    threads = cfg["train"]["threads"] or torch.get_num_threads()
+    return {**os.environ, "PYTHONPATH": path, "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": str(threads)}
 
 
 def _send(follower: subprocess.Popen[bytes], order: bytes) -> None:

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from pgolf.core.errors import ConfigError, RankLost
-from pgolf.core.process import Process
+from pgolf.core.process import Process, share_threads
 from pgolf.run import replicas
 from pgolf.run.replicas import replicas_of, trains_in
 from pgolf.train.replicas import ALONE
@@ -86,6 +87,19 @@ def test_one_that_ends_before_it_begins_is_an_error_and_not_waited_for(monkeypat
     with lost, replicas_of(cfg_of(processes=2)):
         pass
     until(lambda: not descendants(os.getpid()) or "SystemExit(7)" not in str(descendants(os.getpid())), 10)
+
+
+@pytest.mark.parametrize("wanted", [None, 6])
+def test_each_process_has_its_part_of_the_threads_whoever_started_it(wanted, monkeypatch):
+    used, process = [], Process(0, 2, 0, 2, "file://meeting")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    theirs = replicas._environment(cfg_of(processes=2, threads=wanted), 1)
+    assert share_threads(wanted, process) == (wanted or 8)
+    monkeypatch.setattr(os, "environ", theirs)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: int(theirs["OMP_NUM_THREADS"]))  # as torch begins
+    assert share_threads(wanted, replace(process, rank=1, local_rank=1)) == (wanted or 8)
+    assert used == [(wanted or 8) // 2] * 2
 
 
 def test_torchruns_processes_meet_once(monkeypatch):
