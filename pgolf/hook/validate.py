@@ -38,23 +38,25 @@ class Validate(Hook):
     def at_rest(self, trainer: Trainer) -> None:
         """Here, not in the step: it takes its time, and a run that is told to stop meanwhile has a whole state."""
         due = min(self.times, int(trainer.progress * (self.times + 1)))
-        if due <= self._done or trainer.stopped_by is not None:
-            return
-        if trainer.replicas.rank:  # the first scores for all
-            self._done = due
+        if due <= self._done:  # the same on all replicas, as who is told to stop need not be
             return
         with trainer.clock.paused():
-            score = trainer.score_dev(trainer.weights().state, self.dev_tokens)
-            text = f"{score.val_bpb:.4f} bits per byte after {trainer.step} steps (sample)"
-            trainer.tell(
-                "dev",
-                text,
-                series=True,
-                dev_loss=score.val_loss,
-                dev_bpb=score.val_bpb,
-                train_seconds=trainer.clock.elapsed,
-            )
+            if trainer.replicas.rank == 0 and trainer.stopped_by is None:  # the first scores for all
+                self._score(trainer)
+            trainer.replicas.wait()  # the next message is not waited for as long as a score may take
         self._done = due
+
+    def _score(self, trainer: Trainer) -> None:
+        score = trainer.score_dev(trainer.weights().state, self.dev_tokens)
+        text = f"{score.val_bpb:.4f} bits per byte after {trainer.step} steps (sample)"
+        trainer.tell(
+            "dev",
+            text,
+            series=True,
+            dev_loss=score.val_loss,
+            dev_bpb=score.val_bpb,
+            train_seconds=trainer.clock.elapsed,
+        )
 
     def state(self) -> dict[str, Any]:
         return {"done": self._done}
