@@ -37,8 +37,9 @@ class Checkpoint(Hook):
     def __init__(self, *, every_seconds: PositiveFloat, keep: PositiveInt) -> None:
         self.every_seconds, self.keep = every_seconds, keep
         self._last: float | None = None  # what the clock said at the last one, or when this process began
-        self._drawn: Mapping[str, Any] = {}  # what a step changes before it changes weights, as of the last rest
-        self._rested = (0, 0.0)  # when that was
+        # When the last rest was, and what a step changes before it changes weights as of then: one thing, since a
+        # signal may come between two.
+        self._rest: tuple[tuple[int, float], Mapping[str, Any]] = ((0, 0.0), {})
 
     def at_start(self, trainer: Trainer) -> None:
         if trainer.folder is not None:
@@ -48,13 +49,13 @@ class Checkpoint(Hook):
         elapsed = trainer.elapsed + trainer.seconds_before
         self._last = elapsed if self._last is None else self._last
         if trainer.folder is not None:
-            self._rested = _place(trainer)
-            self._drawn = {
+            drawn = {
                 "loader": trainer.loader.state(),
                 "seconds": trainer.clock.elapsed,
                 "tokens": trainer.tokens,
                 "random": random_state(),
             }
+            self._rest = _place(trainer), drawn
         if trainer.stopped_by is None and elapsed - self._last >= self.every_seconds:
             self._last = elapsed
             self._keep(trainer, trainer.state)
@@ -66,7 +67,8 @@ class Checkpoint(Hook):
             text = "each process has a part of the optimizer's state; the last that is there stays"
             trainer.tell("checkpoint", f"step {trainer.step:,} is not kept: {text}", seconds=0.0)
         elif trainer.folder and any(_place(trainer)) and trainer.resting and not isinstance(error, TrainingError):
-            drawn = self._drawn if self._rested == _place(trainer) else {}  # else an update has just ended
+            place, drawn = self._rest
+            drawn = drawn if place == _place(trainer) else {}  # else an update has just ended
             text = f"step {trainer.step:,} is kept; resume=true goes on from there"
             try:
                 self._keep(trainer, lambda: {**trainer.state(), **drawn}, text)

@@ -13,6 +13,7 @@ from pgolf.core.signals import Stopped, heeding_signals
 from pgolf.hook.checkpoint import Checkpoint
 from pgolf.train import checkpoints
 from pgolf.train.checkpoints import Checkpoints
+from pgolf.train.state import random_state
 from tests.train.rig import rig
 from tests.train.test_trainer import full_rig
 
@@ -105,6 +106,21 @@ def test_a_signal_in_a_step_loses_at_most_that_step_and_waits_only_for_an_update
     assert newest(tmp_path).step == kept
     (told,) = trainer.listeners[0].of("checkpoint")
     assert told.text == f"step {kept} is kept; resume=true goes on from there"
+    assert same(checkpointed(tmp_path).fit(resume=newest(tmp_path).state), expected)
+
+
+def test_a_signal_while_a_rest_is_noted_leaves_the_state_of_that_rest(tmp_path, expected, monkeypatch):
+    trainer = checkpointed(tmp_path, every_seconds=1000.0)
+
+    def signalled():
+        if trainer.step == 5:
+            signal.raise_signal(signal.SIGTERM)
+        return random_state()
+
+    with monkeypatch.context() as patch, heeding_signals(), pytest.raises(Stopped):
+        patch.setattr("pgolf.hook.checkpoint.random_state", signalled)
+        trainer.fit()
+    assert newest(tmp_path).step == 5
     assert same(checkpointed(tmp_path).fit(resume=newest(tmp_path).state), expected)
 
 
