@@ -67,7 +67,8 @@ def own_settings(conf: Path, group: str, option: str) -> dict[str, Any]:
 
     Empty for a file that is not there.
     """
-    path, found = conf / group / f"{option}.yaml", {}
+    path = conf / group / f"{option}.yaml"
+    found: dict[str, Any] = {}
     if path.is_file():
         for entry in _defaults_list(path):
             if isinstance(entry, str) and "/" not in entry and entry != "_self_":
