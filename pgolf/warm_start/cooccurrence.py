@@ -9,9 +9,9 @@ scaled to a standard deviation of ``std``, is added to what arch/init has drawn.
 Source: Levy and Goldberg 2014 and Levy, Goldberg and Dagan 2015 (shifted PPMI, smoothed contexts, the power of S);
 Halko, Martinsson and Tropp 2011 for the singular vectors (``torch.svd_lowrank``). As the start of a language model's
 tied embedding: no source known.
-Cost in bytes: none but its code. Cost in time: seconds of the training budget (V = 4,096 and 2.3 M tokens: SECONDS),
-and memory of 8·V²·distance bytes. Hurts: the first steps start from logits that are sure of something else, and
-are over a plain start's loss for about the first 20 steps.
+Cost in bytes: none but its code. Cost in time: on the training clock, 5 CPU seconds for V = 4,096 and 2.3 M tokens;
+memory of 8·V²·distance bytes. Hurts: the first steps start from logits that are sure of something else, and have a
+higher loss than a plain start's for about 20 of them.
 """
 
 # Shapes: N tokens, P pairs of words that stood together, V vocab, B blocks side by side, D model, Q directions sought
