@@ -9,6 +9,7 @@ import pytest
 from pgolf.bundle.script import script_of
 from pgolf.cli.main import main
 from pgolf.core.errors import RunError
+from pgolf.core.results import Score
 from pgolf.report import checklist
 from pgolf.report.checklist import Check
 from pgolf.report.gather import gather
@@ -322,13 +323,13 @@ def test_verify_judges_every_seed_of_a_record(record, monkeypatch, capsys):
 
     def judge(folder, texts, certify, cache_dir):
         judged.append(sorted(path.name for path in folder.iterdir()))
-        return 4 if folder.name == "seed=2" else 0
+        return road.Judged(4 if folder.name == "seed=2" else 0)
 
     monkeypatch.setattr(road, "_verify_run", judge)
     assert main(["verify", str(record)]) == 4
     assert judged == [["artifact.pgolf", "config.yaml", "result.json", "train_gpt.py"]] * 3
     assert "does not stand: seed 2" in capsys.readouterr().out
-    monkeypatch.setattr(road, "_verify_run", lambda *_: 0)
+    monkeypatch.setattr(road, "_verify_run", lambda *_: road.Judged(0))
     assert main(["verify", str(record)]) == 0 and "the claim of 3 runs stands" in capsys.readouterr().out
 
 
@@ -336,7 +337,7 @@ def test_a_seed_that_cannot_be_judged_keeps_no_other_from_it(record, monkeypatch
     def judge(folder, *_):
         if folder.name == "seed=1":
             raise RunError("cannot be read")
-        return 0
+        return road.Judged(0)
 
     monkeypatch.setattr(road, "_verify_run", judge)
     assert main(["verify", str(record)]) == 2
@@ -344,8 +345,38 @@ def test_a_seed_that_cannot_be_judged_keeps_no_other_from_it(record, monkeypatch
     assert "seed=1: cannot be read" in out.err and "does not stand: seed 1" in out.out
 
 
+def found_of(folder, by=0.0):
+    """The score of the run in ``folder``, this much worse."""
+    final = read(folder / "result.json")["scores"]["final"]
+    final |= {name: final[name] * (1 + by) for name in ("val_bpb", "val_loss", "claimed_bpb")}
+    return road.Judged(0, Score(**final))
+
+
+def test_what_is_compared_is_what_verify_found_and_not_what_was_claimed(record, monkeypatch, capsys):
+    monkeypatch.setattr(road, "_verify_run", lambda folder, *_: found_of(folder, by=0.25))
+    assert main(["verify", str(record), "--against", "1.5"]) == 0
+    out = capsys.readouterr().out
+    assert "1.525000 ± 0.012500 bits per byte" in out and "against 1.5 bits per byte" in out
+    assert "a record by the rule" not in out
+    monkeypatch.setattr(road, "_verify_run", lambda folder, *_: found_of(folder))
+    assert main(["verify", str(record), "--against", "1.5"]) == 0
+    assert "a record by the rule" in capsys.readouterr().out
+
+
+def test_seeds_that_score_the_same_to_the_last_bit_are_one_training(record, monkeypatch, capsys):
+    monkeypatch.setattr(road, "_verify_run", lambda folder, *_: found_of(folder.parent / "seed=1"))
+    assert main(["verify", str(record)]) == 4
+    assert "seed=2: scores as seed=1 does, to the last bit" in capsys.readouterr().out
+
+
+def test_a_seed_over_time_here_is_told_apart_from_one_that_does_not_stand(record, monkeypatch, capsys):
+    monkeypatch.setattr(road, "_verify_run", lambda folder, *_: road.Judged(3 if folder.name == "seed=2" else 0))
+    assert main(["verify", str(record)]) == 3
+    assert "stands; over time on this machine: seed 2" in capsys.readouterr().out
+
+
 def test_verify_finds_a_submission_that_says_other_than_its_results(record, monkeypatch, capsys):
-    monkeypatch.setattr(road, "_verify_run", lambda *_: 0)
+    monkeypatch.setattr(road, "_verify_run", lambda *_: road.Judged(0))
     node = read(record / "submission.json")
     for row in node["seed_results"].values():
         row |= {name: 0.9 * row[name] for name in ("val_bpb", "val_loss")}

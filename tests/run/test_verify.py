@@ -10,11 +10,13 @@ from pgolf.bundle.script import make_serving
 from pgolf.cli.main import main
 from pgolf.config.compose import compose, settings, to_yaml
 from pgolf.core.errors import ConfigError
+from pgolf.core.results import Certificate, ProbeResult
 from pgolf.eval.evaluation import score_stream
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.run import stages
 from pgolf.run import verify as road
 from pgolf.tokenizer.bytes import ByteTokenizer
+from pgolf.track.jsonable import to_plain
 from tests.proof.making import DOCUMENTS, write_artifact
 
 TEXTS = [document * 4 for document in DOCUMENTS]
@@ -40,7 +42,19 @@ def record(tmp_path_factory):
     claim = {
         "schema_version": 1,
         "status": "finished",
-        "scores": {"final": score.as_dict()},
+        "reason": "",
+        "run": {"name": "x", "seed": 1, "rerun": 1, "config_hash": "0" * 64},
+        "train": {"seconds": 5.0, "steps": 20, "ms_per_step": 250.0},
+        "ledger": {"train": 5.0, "evaluate": 2.0},
+        "budget": cfg["budget"],
+        "certificate": {
+            "passed": True,
+            "track": "A",
+            "profile": "raw",
+            "isolation": "landlock",
+            "probes": [{"letter": letter, "passed": True, "message": ""} for letter in "abcdefg"],
+        },
+        "scores": {"prequant": None, "roundtrip": None, "final": to_plain(score.as_dict())},
         "artifact": {
             "sha256": loaded.sha256,
             "code_sha256": hashlib.sha256(script).hexdigest(),
@@ -123,8 +137,72 @@ def test_lies_about_the_score_are_found(record, claim_of, texts, tmp_path, monke
     score = type("Score", (), {**final, **{}})
     assert list(road._score_problems(road._claim(record), score)) == []
     claim = road._claim(claim_of(**{f"scores__final__{key}": value}))
-    (problem,) = road._score_problems(claim, score)
-    assert f"final.{key}" in problem
+    assert any(f"final.{key}: " in problem for problem in road._score_problems(claim, score))
+
+
+@pytest.mark.parametrize(
+    "moved", [{"val_loss": -0.006}, {"val_loss": -1e-6, "val_bpb": -1e-7}, {"side_bits": 8.0}, {"claimed_bpb": -1e-3}]
+)
+def test_no_number_of_the_score_is_free_within_the_tolerance(record, moved):
+    """The rule is in nats per token."""
+    final = road._claim(record)["scores"]["final"]
+    claim = {"scores": {"final": {**final, **{name: final[name] + by for name, by in moved.items()}}}}
+    assert list(road._score_problems(claim, type("Score", (), final)))
+
+
+CERTIFICATES = {
+    "passed": {"passed": False},
+    "track": {"track": "B"},
+    "profile": {"profile": "table"},
+    "b did not pass": {"probes": [{"letter": letter, "passed": letter != "b"} for letter in "abcdefg"]},
+    "f, g did not pass": {"probes": [{"letter": letter, "passed": True} for letter in "abcde"]},
+}
+
+
+@pytest.mark.parametrize("told", CERTIFICATES)
+def test_a_claimed_certificate_that_is_not_the_one_found_is_named(record, told):
+    claim = road._claim(record)
+    probes = tuple(ProbeResult(letter, "", True, {}, "", 0.0) for letter in "abcdefg")
+    found = Certificate(probes, "raw", "A", "landlock", "counted script")
+    assert list(road._certificate_problems(claim, found)) == []
+    changed = {**claim, "certificate": claim["certificate"] | CERTIFICATES[told]}
+    (problem,) = road._certificate_problems(changed, found)
+    assert told in problem
+
+
+def test_claimed_seconds_are_held_against_the_budget(record, claim_of):
+    claim, cfg = road._claim(record), road._settings(record, None, None)
+    assert list(road._time_problems(claim, cfg)) == []
+    late = {"final": claim["scores"]["final"] | {"seconds": 201.0}}
+    (problem,) = road._time_problems({**claim, "scores": late}, cfg)
+    assert problem == "eval_seconds: 201.0 s are claimed, 200 allowed"
+    by_clock = {**cfg, "budget": cfg["budget"] | {"train_steps": None, "train_seconds": 4.0}}
+    (problem,) = road._time_problems(claim, by_clock)
+    assert "train_seconds: 5.0 s are claimed" in problem
+    assert list(road._time_problems({**claim, "ledger": {}}, by_clock)) == []  # its weights are another run's
+
+
+def test_half_a_result_is_refused_in_words(claim_of, capsys):
+    assert main(["verify", str(claim_of(certificate={"passed": True, "isolation": "", "probes": [5]}))]) == 2
+    assert "certificate.probes holds what is no probe" in capsys.readouterr().err
+
+
+def test_a_score_that_came_too_late_here_is_a_code_length_and_ends_with_three(
+    record, texts, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(stages, "over_time", lambda cfg, score: "evaluation took 201 s of 200 allowed")
+    assert main(["verify", str(record), str(texts), "--cache-dir", str(tmp_path)]) == 3
+    out = " ".join(capsys.readouterr().out.split())
+    assert "stands as a code length, and was over time here" in out
+
+
+def test_a_text_under_another_name_does_not_stand(claim_of, texts, tmp_path, capsys):
+    folder = claim_of()
+    config = (folder / "config.yaml").read_text()
+    assert "  data: tiny\n" in config
+    (folder / "config.yaml").write_text(config.replace("  data: tiny\n", "  data: sotu\n"))
+    assert main(["verify", str(folder), str(texts), "--cache-dir", str(tmp_path)]) == 4
+    assert "choices.data: sotu is chosen by name" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_method_may_be_named_by_its_eval_option_alone_as_older_records_do(record):
