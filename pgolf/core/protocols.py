@@ -36,8 +36,12 @@ class Tokenizer(Protocol):
 class Loader(Protocol):
     """An endless stream of training batches whose position can be saved and restored.
 
-    Beside its three methods it has ``close``, for what it holds open.
+    Beside its three methods it has ``close``, for what it holds open. ``by_rank``: its state on one of several ranks is
+    not that of the others.
     """
+
+    @property
+    def by_rank(self) -> bool: ...
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """``(x_BT, y_BT)`` int64 on the CPU; ``y`` is ``x`` shifted by one."""

@@ -31,6 +31,8 @@ from pgolf.train.trainer import Batch, Trainer
 class CutLoader:
     """Wraps a loader; ``parts`` and ``pieces``: what a batch and a window are divided by, from now on."""
 
+    by_rank = True  # what is left of a batch
+
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
         self.parts = self.pieces = 1

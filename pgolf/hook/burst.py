@@ -25,6 +25,8 @@ from pgolf.train.trainer import Batch, Hook, Schedules, Trainer
 
 
 class Burst(Hook):
+    by_rank = True
+
     def __init__(
         self,
         *,

@@ -3,7 +3,8 @@
 The state of the trainer (weights, optimizer, averages, place in the text, random numbers, phases, clock) goes to
 ``checkpoints/`` in the run's folder, whole or not at all; ``resume=true`` goes on from the newest to the same bits.
 Whatever breaks off a step, it is that of the last rest: a signal waits for the end of an update of the weights, and
-what a step has drawn before is put back. Where the disk refuses one, the last that is there stays.
+what a step has drawn before is put back. Where the disk refuses one, or each of several processes has a part of the
+state and the others may be anywhere, the last that is there stays.
 Source: the habit of every trainer that runs for longer than its machine; design/house.md §5.
 Cost in bytes: none in the artifact; on the disk ``keep`` times model, averages and optimizer, removed when the run is
 complete. Cost in step time: none, the clock stands still meanwhile; it neither reads text nor makes weights.
@@ -64,7 +65,7 @@ class Checkpoint(Hook):
         """An update that failed leaves no whole state, and a loss that is no number comes again; then the last
         checkpoint stays."""
         if trainer.folder and shares_state(trainer):  # the others may be anywhere
-            text = "each process has a part of the optimizer's state; the last that is there stays"
+            text = "each process has a part of the state; the last that is there stays"
             trainer.tell("checkpoint", f"step {trainer.step:,} is not kept: {text}", seconds=0.0)
         elif trainer.folder and any(_place(trainer)) and trainer.resting and not isinstance(error, TrainingError):
             place, drawn = self._rest
@@ -93,7 +94,7 @@ class Checkpoint(Hook):
                 _check_finite(trainer)
                 kept = state()  # what replicas hold in parts they bring together
                 if shares_state(trainer) and not trained:
-                    kept = with_all_parts(kept, trainer.replicas)
+                    kept = with_all_parts(kept, trainer.own_part(kept), trainer.replicas)
                 if trainer.folder is None:
                     return
                 checkpoints = Checkpoints(trainer.folder)

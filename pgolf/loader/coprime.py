@@ -199,6 +199,8 @@ class ShardMixture:
 class Coprime:
     """``count`` windows a draw; ``lanes`` = (rank, world, micro-steps that share a draw)."""
 
+    by_rank = False
+
     def __init__(
         self, shards: Shards, mixture: ShardMixture, window: int, count: int, *, lanes: tuple[int, int, int]
     ) -> None:

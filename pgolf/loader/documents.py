@@ -65,6 +65,8 @@ build.makes_rows = True  # type: ignore[attr-defined]
 class PackedRows:
     """Rows of ``row`` tokens; ``lanes`` = (rank, world, micro-steps that are taken at once)."""
 
+    by_rank = False
+
     def __init__(self, shards: Shards, row: int, bos_id: int, *, lanes: tuple[int, int, int]) -> None:
         self._shards, self._row, self._bos_id = shards, row, bos_id
         self._rank, self._world, self._parts = lanes

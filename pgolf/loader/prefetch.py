@@ -39,6 +39,10 @@ class Prefetch:
         self._stop = threading.Event()
         self._queue: queue.Queue[_Ready] = queue.Queue(maxsize=1)
 
+    @property
+    def by_rank(self) -> bool:
+        return self._loader.by_rank
+
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """The next batch; an error of the reading thread is raised here, in its turn."""
         if self._thread is None:

@@ -56,6 +56,8 @@ def build(
 class Sequential:
     """``slices`` are the training tokens in order; one ``next_batch`` is one micro-step."""
 
+    by_rank = False
+
     def __init__(
         self,
         *,

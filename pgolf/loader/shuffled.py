@@ -53,6 +53,8 @@ def build(
 class Shuffled:
     """``per_step`` windows an optimizer step; ``lanes`` = (rank, world, accumulation steps)."""
 
+    by_rank = False
+
     def __init__(
         self, stream: TokenStream, window: int, per_step: int, *, lanes: tuple[int, int, int], seed: int
     ) -> None:

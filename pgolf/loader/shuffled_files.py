@@ -57,6 +57,8 @@ def build(
 class ShuffledFiles:
     """``count`` windows a batch from the shards of one rank."""
 
+    by_rank = True
+
     def __init__(self, shards: Shards, window: int, count: int, rank: int) -> None:
         self._shards, self._window, self._count = shards, window, count
         if max(shards.lengths) <= window:

@@ -152,7 +152,7 @@ def _check_state(checkpoint: SavedState, trainer: Trainer) -> None:
     if missing := [key for key in wanted if key not in state]:
         what = f"it has no {', '.join(missing)}"
     elif not checkpoint.trained and shares_state(trainer) and len(state.get(PARTS, ())) != trainer.replicas.world:
-        what = "it has one process's part of the optimizer's state"
+        what = "it has one process's part of the state"
     elif weights[0] != weights[1]:
         what = "its weights are not those of this model"
     elif hooks[0] != hooks[1]:

@@ -2,7 +2,7 @@
 
 A file is three lines of text and a state: what it is and of which version, the SHA-256 of all that follows, facts as
 JSON, and then ``torch.save``'s bytes, which are read as data alone (``weights_only``): no code of a foreign file runs.
-Each rank of a run writes files of its own, as what it draws and holds is its own.
+Rank 0 writes for all: what the ranks of a run do not have in common is in its files by rank.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pgolf.track.folder import CHECKPOINTS
 from pgolf.train.replicas import Replicas
 
 VERSION = 2
-PARTS = "optimizers"  # of the state: the optimizer's by rank, where each has a part of it
+PARTS = "parts"  # of the state: by rank what they do not have in common, where there is such
 _FIRST = re.compile(rb"pgolf checkpoint (\d{1,9})\n([0-9a-f]{64})\n")
 _NAME = re.compile(r"(\d+)(\.trained)?\.ckpt")
 _PLAIN = (str, int, float, bool, type(None), Tensor)
@@ -44,14 +44,18 @@ class SavedState:
     state: Mapping[str, Any]
 
 
-def with_all_parts(state: Mapping[str, Any], replicas: Replicas) -> dict[str, Any]:
-    """``state`` with everybody's part of the optimizer's. A matter of all replicas."""
-    return {**state, PARTS: replicas.gathered(state["optimizer"])}
+def with_all_parts(state: Mapping[str, Any], own: Mapping[str, Any], replicas: Replicas) -> dict[str, Any]:
+    """``state`` with everybody's ``own`` part of it, as ``Trainer.own_part`` makes it. A matter of all replicas."""
+    return {**state, PARTS: replicas.gathered(dict(own))}
 
 
 def of_rank(state: Mapping[str, Any], rank: int) -> dict[str, Any]:
     """What this one of the replicas goes on from."""
-    return {**state, "optimizer": state[PARTS][rank]} if PARTS in state else dict(state)
+    if PARTS not in state:
+        return dict(state)
+    own = dict(state[PARTS][rank])
+    own["hooks"] = [own["hooks"].get(place, common) for place, common in enumerate(state["hooks"])]
+    return {**state, **own}
 
 
 class Torn(RunError):
@@ -59,10 +63,10 @@ class Torn(RunError):
 
 
 class Checkpoints:
-    """Those of the run in ``folder``, of one of its ranks; the others' stand beside them."""
+    """Those of the run in ``folder``."""
 
-    def __init__(self, folder: Path, rank: int = 0) -> None:
-        self.folder = folder / CHECKPOINTS / f"rank={rank}" if rank else folder / CHECKPOINTS
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / CHECKPOINTS
 
     def paths(self) -> list[Path]:
         """The oldest first; the one with nothing left to train last."""
@@ -110,7 +114,7 @@ class Checkpoints:
     def remove(self) -> None:
         """All of them: nothing is left to go on with."""
         _unlink([*self.paths(), *self.folder.glob("*.torn"), *self.folder.glob(".*.ckpt.*.tmp")])
-        with contextlib.suppress(OSError):  # of other ranks, or somebody else's
+        with contextlib.suppress(OSError):  # something of somebody else's is there
             self.folder.rmdir()
 
 

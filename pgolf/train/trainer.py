@@ -53,11 +53,13 @@ class Hook:
     """Base of all hooks; every moment does nothing until overridden.
 
     ``reserve``: the fraction of the run that is kept for ``after_steps``. ``of_update``: its ``after_step`` belongs to
-    every update of the weights, those in ``after_steps`` too.
+    every update of the weights, those in ``after_steps`` too. ``by_rank``: each of several replicas remembers something
+    else.
     """
 
     reserve: float = 0.0
     of_update: ClassVar[bool] = False
+    by_rank: ClassVar[bool] = False
 
     def prepare(self, schedule: Schedules) -> None:
         """Told of the run's schedule before anything else. Raises ConfigError where the hook would never act."""
@@ -376,6 +378,16 @@ class Trainer:
             "random": random_state(),
         }
 
+    def own_part(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a ``state()`` what no other replica has."""
+        hooks = {place: state["hooks"][place] for place, hook in enumerate(self.hooks) if hook.by_rank}
+        own: dict[str, Any] = {"hooks": hooks}
+        if self.loader.by_rank:
+            own["loader"] = state["loader"]
+        if self.optimizer.shards_state:
+            own["optimizer"] = state["optimizer"]
+        return own
+
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a ``state()`` of a trainer made from the same settings. Raises DataError for another stream."""
         self.model.load_state_dict(state["model"])
@@ -402,5 +414,7 @@ class Trainer:
 
 
 def shares_state(trainer: Trainer) -> bool:
-    """Has each of several replicas a part of the optimizer's state? Then a checkpoint is a matter of all."""
-    return trainer.replicas.world > 1 and trainer.optimizer.shards_state
+    """Has each of several replicas a part of the state, ``Trainer.own_part``? Then a checkpoint is a matter of all."""
+    return trainer.replicas.world > 1 and (
+        trainer.optimizer.shards_state or trainer.loader.by_rank or any(hook.by_rank for hook in trainer.hooks)
+    )

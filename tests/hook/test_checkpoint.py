@@ -1,5 +1,6 @@
 """Training goes on to the bit from wherever it was stopped, and keeping that changes nothing else."""
 
+import contextlib
 import errno
 import os
 import random
@@ -10,14 +11,61 @@ import torch
 
 from pgolf.core.errors import RankLost, TrainingError
 from pgolf.core.signals import Stopped, heeding_signals
+from pgolf.curriculum.growing import Growing
+from pgolf.hook.burst import Burst
 from pgolf.hook.checkpoint import Checkpoint
 from pgolf.train import checkpoints
-from pgolf.train.checkpoints import Checkpoints
+from pgolf.train.checkpoints import Checkpoints, of_rank
 from pgolf.train.state import random_state
-from tests.train.rig import rig
+from tests.ranks import Forked, replicas
+from tests.train.rig import RandomLoader, rig
 from tests.train.test_trainer import full_rig
 
 STEPS = 12
+
+
+class OwnFiles(RandomLoader):
+    """Each replica's place is in files of its own."""
+
+    by_rank = True
+
+    def state(self):
+        return {**super().state(), "files": f"of {self.replicas.rank}"}
+
+    def restore(self, state):
+        assert state["files"] == f"of {self.replicas.rank}"
+        super().restore(state)
+
+
+def shared(found, what, folder=None):
+    """A trainer of which each of several replicas has something of its own."""
+    hooks = {
+        "curriculum": Growing(starts=[0.0, 0.9], window_divisors=[1, 1], batch_divisors=[2, 1]),
+        "burst": Burst(keep=3, below_lr_scale=0.9, epochs=2, rate=0.5, reserve=0.3),
+    }
+    chosen = [hooks[what]] if what in hooks else []
+    trainer = rig([Checkpoint(every_seconds=3.0, keep=2), *chosen], steps=STEPS, after=4.0, replicas=found)
+    for hook in chosen:
+        hook.prepare(trainer.schedule)
+    if what == "files":
+        trainer.loader = OwnFiles(trainer.loader.time, replicas=found)
+    if what == "curriculum":
+        hooks[what].check(2, 16)
+        trainer.loader = hooks[what].wrap(trainer.loader)
+    trainer.folder = folder if found.rank == 0 else None
+    return trainer
+
+
+def stopped_and_taken_up(found, what, folder):
+    """What a run of two that nobody stops leaves, and one that dies and is taken up; from where; what was said."""
+    whole = shared(found, what).fit().state
+    stopped = shared(found, what, folder)
+    mortal(stopped, "the loss", 12, None)
+    with contextlib.suppress(Killed):
+        stopped.fit()
+    state = found.shared(newest(folder).state if found.rank == 0 else None)
+    again = shared(found, what).fit(of_rank(state, found.rank)).state
+    return whole, again, state["step"], [event.text for event in stopped.listeners[0].of("checkpoint")]
 
 
 class Killed(BaseException):
@@ -85,6 +133,17 @@ def test_a_run_that_is_killed_again_and_again_at_random_moments_ends_in_the_same
                 if draw.random() < 0.3 and len(Checkpoints(tmp_path).paths()) > 1:
                     os.truncate(Checkpoints(tmp_path).paths()[-1], draw.randrange(5000))
     assert kills == 4 and same(result, expected)
+
+
+@pytest.mark.parametrize(("what", "kept"), [("files", 10), ("curriculum", 7), ("burst", 10), ("nothing", 11)])
+def test_what_each_of_two_processes_has_of_its_own_is_taken_up_by_each(what, kept, tmp_path):
+    work = lambda found: stopped_and_taken_up(found, what, tmp_path)  # noqa: E731 - it is called here
+    answers = Forked(work, tmp_path / "meeting", join=replicas(silence_seconds=60.0)).answers()
+    assert all(isinstance(answer, tuple) for answer in answers), answers
+    for whole, again, step, _ in answers:
+        assert all(torch.equal(again[name], value) for name, value in whole.items())
+        assert step == kept
+    assert ("each process has a part of the state" in answers[0][3][-1]) == (what != "nothing")
 
 
 @pytest.mark.parametrize(("where", "kept"), [("loss", 4), ("optimizer", 5)])

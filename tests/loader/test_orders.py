@@ -80,6 +80,20 @@ def test_state_restores_exactly_at_every_position(option, prefetch, slices):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
+def test_ranks_remember_the_same_but_where_that_is_said(option, slices):
+    states = []
+    for rank in (0, 1):
+        for prefetch in (False, True):
+            one = loader(option, slices, prefetch=prefetch, accumulation=4, world=2, rank=rank)
+            rows(one, 7)
+            states.append((rank, one.by_rank, one.state()))
+            one.close()
+    ((_, by_rank, first), *others) = states
+    assert all(said == by_rank for _, said, _ in others)
+    assert all((state == first) == (rank == 0 or not by_rank) for rank, _, state in others)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
 def test_the_first_fifty_batches_are_the_same_with_and_without_prefetching(option, slices):
     plain, ahead = loader(option, slices), loader(option, slices, prefetch=True)
     assert isinstance(ahead, Prefetch)

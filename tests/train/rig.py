@@ -26,6 +26,8 @@ class FakeTime:
 class RandomLoader:
     """Random batches with a restorable position, dealt to replicas; each takes ``seconds`` of fake time."""
 
+    by_rank = False
+
     def __init__(self, time: FakeTime, seconds: float = 1.0, replicas=ALONE) -> None:
         self.time, self.seconds, self.position, self.replicas = time, seconds, 0, replicas
 

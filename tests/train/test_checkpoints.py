@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from pgolf.core.errors import RunError
-from pgolf.train.checkpoints import Checkpoints, Torn, read
+from pgolf.train.checkpoints import Checkpoints, Torn, of_rank, read, with_all_parts
+from pgolf.train.replicas import Alone
 from pgolf.train.state import random_state, restore_random_state
 
 STATE = {
@@ -120,8 +121,18 @@ def test_a_state_that_would_not_be_read_back_is_named_before_it_is_written(tmp_p
     assert Checkpoints(tmp_path).paths() == []
 
 
-def test_ranks_do_not_see_each_others(tmp_path):
-    first, second = Checkpoints(tmp_path), Checkpoints(tmp_path, rank=1)
-    first.write(1, {}, STATE, keep=1)
-    second.write(2, {}, STATE, keep=1)
-    assert first.newest(print).step == 1 and second.newest(print).step == 2
+def test_what_ranks_do_not_have_in_common_is_taken_up_by_rank_and_all_else_from_the_first():
+    class Two(Alone):
+        def gathered(self, thing):
+            return [thing, {"loader": 8, "hooks": {1: "its own"}}]
+
+    state = {"step": 3, "optimizer": "whole", "loader": 7, "hooks": ["common", "mine"]}
+    kept = with_all_parts(state, {"loader": 7, "hooks": {1: "mine"}}, Two())
+    assert {**of_rank(kept, 0), "parts": None} == {**state, "parts": None}
+    assert {**of_rank(kept, 1), "parts": None} == {
+        **state,
+        "loader": 8,
+        "hooks": ["common", "its own"],
+        "parts": None,
+    }
+    assert of_rank(state, 1) == state
