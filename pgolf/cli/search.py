@@ -36,7 +36,9 @@ def _run(args: argparse.Namespace) -> int:
     if sweep.by != "search":
         raise ConfigError(f"{args.file}: study.by: search makes a space of a sweep file, with study.trials")
     root = Path(sweep.settings(())["run_root"])
-    plan = SearchPlan(sweep.name, sweep.space, sweep.fixed, sweep.trials, sweep.rungs, sweep.factor)
+    plan = SearchPlan(
+        sweep.name, sweep.space, sweep.fixed, sweep.trials, sweep.rungs, sweep.factor, beside=sweep.told(())
+    )
     trials = search(plan, root, by_train_py(conf_dir().parent / "train.py", sweep))
     rows = tuple(
         (str(trial.number), " ".join(trial.words), f"{trial.best:.4f}", str(max(trial.scores, default=0)), trial.state)

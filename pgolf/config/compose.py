@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -33,7 +33,8 @@ def compose(overrides: Sequence[str] = (), config_name: str = "config", folder: 
     """The composed config for these command-line words, Hydra's own node included. ``folder``: where the primary config
     lies, if not in ``conf/``.
 
-    Raises ConfigError for words that cannot be read, else with Hydra's explanation.
+    Raises ConfigError for words that cannot be read, for a primary config that makes no run, else with Hydra's
+    explanation.
     """
     schema.register()
     parse(overrides)
@@ -41,9 +42,15 @@ def compose(overrides: Sequence[str] = (), config_name: str = "config", folder: 
     search = [] if folder is None else [f"hydra.searchpath=[{quoted(f'file://{own}')}]"]
     try:
         with initialize_config_dir(config_dir=str((folder or own).resolve()), version_base="1.3"):
-            return hydra_compose(config_name, overrides=[*search, *overrides], return_hydra_config=True)
+            cfg = hydra_compose(config_name, overrides=[*search, *overrides], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(" ".join(str(error).split())) from error
+    except (YAMLError, ValueError, RecursionError) as error:  # of a file; the last two name none
+        raise ConfigError(f"{(folder or own) / config_name}.yaml: {' '.join(str(error).split())}") from error
+    if absent := [key for key in get_type_hints(schema.Root) if key not in cfg]:
+        place = f"{(folder or own) / config_name}.yaml"
+        raise ConfigError(f"{place}: makes no run: no {absent[0]} in it; its defaults begin with config")
+    return cfg
 
 
 def checked(words: Sequence[str]) -> dict[str, Any]:
@@ -118,6 +125,6 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: the run's config cannot be read: {' '.join(str(error).split())}") from error
     if too_deep(cfg):
         raise RunError(f"{path}: the run's config is nested more than {MAX_DEPTH} levels deep")
-    if not isinstance(cfg, dict) or "choices" not in cfg:
+    if not isinstance(cfg, dict) or not isinstance(cfg.get("choices"), dict):
         raise RunError(f"{path}: not the config of a run")
     return {str(key): value for key, value in cfg.items() if key != "machine"}

@@ -28,7 +28,7 @@ from pgolf.config.compose import compose, settings
 from pgolf.config.options import conf_dir, only_options
 from pgolf.config.preflight import preflight
 from pgolf.config.readonly import read_only
-from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, EarlierRuns, Job, axes_of, sweep_job
+from pgolf.config.sweeping import CRASHED, STATUS_FILE, WORDS, EarlierRuns, Job, axes_of, jobs_of, sweep_job
 from pgolf.core.command import complain, home
 from pgolf.core.errors import ConfigError, UserError, did_you_mean
 from pgolf.core.jobs import FINISHED, JobEnd, append_end, read_ends, summary
@@ -184,11 +184,14 @@ def _launch(main: Callable[[], Any], argv: Sequence[str]) -> int:
     (words, flags), plain = sorted_words(argv), not may_sweep(argv)
     require_launcher(words)
     primary = primary_config(flags)
-    swept = axes_of(compose((), *primary).hydra.sweeper.get("params") or {}) if primary[1] else ()
+    params = (compose((), *primary).hydra.sweeper.get("params") or {}) if primary[1] else {}
+    swept = axes_of(params)
     late: set[str] = set()
     overrides = preflight(
         words, conf_dir(), lambda chosen: settings(compose(chosen, *primary)), sweeps=not plain, swept=swept, late=late
     )
+    if swept and not any(word.startswith("hydra.sweeper.params=") for word in words):
+        jobs_of(params, words)  # says what is no axis of a grid, where Hydra would end with a traceback
     shows = any(word.partition("=")[0] in _SHOWING_FLAGS for word in argv)
     if plain:  # now what Hydra would complain about in words of its own
         composed = settings(compose(words))

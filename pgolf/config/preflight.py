@@ -107,7 +107,7 @@ def preflight(
     overrides = parse(words)
     problems: list[str] = list(_child_problems(conf, overrides))
     if not sweeps:
-        problems += [_one_value(override, several) for override in overrides if override.is_sweep_override()]
+        problems += [one_value(override, several) for override in overrides if override.is_sweep_override()]
     keys: list[Override] = []
     right: list[str] = []
     several_right: list[Override] = []  # groups that are swept over
@@ -143,7 +143,8 @@ def preflight(
     return overrides
 
 
-def _one_value(override: Override, several: str) -> str:
+def one_value(override: Override, several: str) -> str:
+    """What is said of a word with several values where one is wanted; ``several``: what takes more."""
     key, _, value = str(override.input_line).partition("=")
     listed = shell_word(f"{key}=[{value}]")
     return (

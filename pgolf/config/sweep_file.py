@@ -18,7 +18,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pgolf.config.compose import compose, settings
+from pgolf.config.compose import compose, plain, settings
+from pgolf.config.content import STEERING
 from pgolf.config.space import Axis, space_of
 from pgolf.config.sweeping import jobs_of, told_apart
 from pgolf.core.errors import ConfigError, did_you_mean
@@ -73,6 +74,10 @@ class SweepFile:
         """The words that tell a job from the others."""
         return " ".join(told_apart(self.jobs, job)) or "as it is"
 
+    def told(self, job: Sequence[str]) -> tuple[str, ...]:
+        """What a measurement of ``job`` is known by: its words and those beside it that are more than steering."""
+        return (*job, *(word for word in self.beside if _root(word) not in (*STEERING, "logger")))
+
     def settings(self, job: Sequence[str]) -> dict[str, Any]:
         """The finished config of a job, as train.py composes it. Raises ConfigError."""
         return settings(_composed(self.path, [*job, *self.beside]))
@@ -84,7 +89,7 @@ def read_sweep(path: Path, words: Sequence[str] = ()) -> SweepFile:
         raise ConfigError(f"{path}: there is no such sweep file; sweeps are YAML files such as sweeps/seeds.yaml")
     try:
         cfg = _composed(path, ())
-        params = OmegaConf.to_container(cfg.hydra.sweeper.get("params") or {}, resolve=True)
+        params = plain(cfg.hydra.sweeper).get("params") or {}
         study = OmegaConf.to_container(cfg.study, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
@@ -115,6 +120,10 @@ def read_sweep(path: Path, words: Sequence[str] = ()) -> SweepFile:
         rungs=tuple(study.get("rungs") or ()),
         factor=study.get("factor", 3),
     )
+
+
+def _root(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0].partition(".")[0].partition("/")[0]
 
 
 def _composed(path: Path, words: Sequence[str]) -> DictConfig:

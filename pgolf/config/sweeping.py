@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from pgolf.config.compose import settings
@@ -56,8 +57,16 @@ class EarlierRuns(Protocol):
 
 
 def jobs_of(params: Mapping[str, Any], words: Sequence[str]) -> list[list[str]]:
-    """The words of every job of a grid, in order: of a sweep file's axes ``params``, and a command line, which wins."""
-    return [list(job) for job in BasicSweeper.split_arguments(parse([*axes_of(params), *words]), None)[0]]
+    """The words of every job of a grid, in order: of a sweep file's axes ``params``, and a command line, which wins.
+
+    Raises ConfigError for an axis that has no list of values.
+    """
+    try:
+        return [list(job) for job in BasicSweeper.split_arguments(parse([*axes_of(params), *words]), None)[0]]
+    except HydraException as error:
+        axes = (axis for axis in parse([*axes_of(params), *words]) if axis.is_interval_sweep())
+        told = [f"{axis.key_or_group}: only a search draws from an interval; a grid takes a list" for axis in axes]
+        raise ConfigError(told or " ".join(str(error).split())) from error
 
 
 def axes_of(params: Mapping[str, Any]) -> list[str]:

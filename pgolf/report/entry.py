@@ -14,7 +14,6 @@ from pgolf.track.result import COMPLETE, SCORE_NAMES
 
 _TOO_LARGE = 2**63
 SUM_TOLERANCE = 1e-4  # that a row of probabilities may sum to more than one (the certificate's probe a has 1e-5)
-_UNIT = {"train_seconds": "training", "eval_seconds": "evaluation"}
 
 
 @dataclass(frozen=True, slots=True)

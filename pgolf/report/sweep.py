@@ -245,12 +245,19 @@ def _measured(
             for run, seed, found in runs:
                 if run != name:
                     continue
-                mine = [one for one in found if one.words == job and one.tokens == file.tokens]
+                mine = [one for one in found if one.words == file.told(job) and one.tokens == file.tokens]
                 for one in mine:
                     arms.add(arm, _point(seed, one))
                 if not mine:
-                    unseen.append(Unseen(arm, seed, "missing", "not measured"))
+                    unseen.append(Unseen(arm, seed, "missing", _why_not_measured(file, job, found)))
     return arms.points, unseen, notes
+
+
+def _why_not_measured(file: SweepFile, job: Sequence[str], found: Sequence[Measured]) -> str:
+    """What was measured of the job with other words beside it is named, so that it can be asked for."""
+    beside = {one.words[len(job) :] for one in found if one.words[: len(job)] == job and one.tokens == file.tokens}
+    told = sorted(" ".join(f"-w {word}" for word in words) or "no -w" for words in beside)
+    return f"measured only with {', or with '.join(told)}" if told else "not measured"
 
 
 def _point(seed: int, one: Measured) -> Point:

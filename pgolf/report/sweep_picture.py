@@ -31,7 +31,10 @@ def write_csv(report: SweepReport, out: Path) -> None:
     for one in report.unseen:
         seed = "" if one.seed is None else one.seed
         writer.writerow([one.words, seed, *[""] * 6, f"{one.what}: {one.why}"])
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out.parent}: cannot be made ({error.strerror or error})") from error
     write_text_atomic(out, text.getvalue())
 
 

@@ -8,6 +8,7 @@ over it. What has been measured is kept beside the run, so that a repeated comma
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import tempfile
@@ -22,10 +23,12 @@ from pgolf.artifact import container
 from pgolf.build import build_model, prepare_dataset
 from pgolf.config.eval_words import overrides_of
 from pgolf.config.eval_words import read_words as evaluation_words
+from pgolf.config.preflight import one_value
 from pgolf.config.requantize_words import read_words as requantize_words
 from pgolf.config.sweep_file import SweepFile
+from pgolf.config.words import parse
 from pgolf.core.command import complain
-from pgolf.core.errors import RunError, UserError
+from pgolf.core.errors import ConfigError, RunError, UserError
 from pgolf.core.jobs import FAILED, FINISHED, KEPT, JobEnd, heading, summary
 from pgolf.core.process import Process, seed_everything
 from pgolf.core.protocols import Progress
@@ -66,16 +69,13 @@ def measure(sweep: SweepFile, runs: Sequence[Path]) -> int:
         if not (run / ARTIFACT).is_file():
             raise RunError(f"{run}: no artifact in it; pgolf sweep takes folders of finished runs")
     if sweep.beside:  # what is wrong with them is wrong with all jobs
-        if sweep.by == "compare":
-            evaluation_words([f"artifact={runs[0] / ARTIFACT}", *sweep.beside])
-        else:
-            requantize_words(runs[0], sweep.beside)
+        _check_beside(sweep, runs[0])
     for run in runs:
         names = {job: f"{run.parent.name}/{run.name} {sweep.label(job)}" for job in sweep.jobs}
         weights = hashlib.sha256((run / ARTIFACT).read_bytes()).hexdigest()
         place = place_of(run, sweep.name)
         there = {one.identity for one in read_measured(place)}
-        left = [job for job in sweep.jobs if (job, weights, sweep.tokens) not in there]
+        left = [job for job in sweep.jobs if (sweep.told(job), weights, sweep.tokens) not in there]
         for job in sweep.jobs:
             if job not in left:
                 ends.append(JobEnd(len(ends), names[job], str(run), 0, KEPT, "", 0.0))
@@ -89,7 +89,7 @@ def measure(sweep: SweepFile, runs: Sequence[Path]) -> int:
                     end = JobEnd(len(ends), names[job], str(run), found.exit_status, FAILED, str(found), seconds)
                 else:
                     score, size = found
-                    made = Measured(job, weights, sweep.tokens, _facts(score), size, seconds)
+                    made = Measured(sweep.told(job), weights, sweep.tokens, _facts(score), size, seconds)
                     add_measured(place, [made])
                     text = f"{names[job]}: {_told(score)}" + (f", {size:,} bytes" if size else "")
                     console.line(text)
@@ -98,6 +98,19 @@ def measure(sweep: SweepFile, runs: Sequence[Path]) -> int:
     for line in summary(ends):
         console.line(line)
     return max(end.status for end in ends)
+
+
+def _check_beside(sweep: SweepFile, run: Path) -> None:
+    """Raises ConfigError for words beside the axes that no job can be measured with."""
+    axis = "an axis in the sweep file"
+    several = [one_value(override, axis) for override in parse(sweep.beside) if override.is_sweep_override()]
+    if several:
+        raise ConfigError(several)
+    if sweep.by == "compare":
+        evaluation_words([f"artifact={run / ARTIFACT}", *sweep.beside])
+        return
+    with contextlib.suppress(RunError):  # of this run alone, whose jobs tell it
+        requantize_words(run, sweep.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +144,11 @@ def _told(score: Score) -> str:
 
 def _compared(sweep: SweepFile, run: Path, jobs: Sequence[tuple[str, ...]], watch: _Watch) -> Iterator[Found]:
     """The artifact of ``run`` by each evaluation; those of one network pass come together."""
-    loaded = container.read(run / ARTIFACT)
+    try:
+        loaded = container.read(run / ARTIFACT)
+    except UserError as error:
+        yield from ((job, error, 0.0) for job in jobs)
+        return
     beside: dict[str, list[tuple[tuple[str, ...], Any]]] = {}
     dataset: Dataset | None = None
     for job in jobs:
@@ -196,7 +213,11 @@ class _Quiet(Recorder):
 
 def _requantized(sweep: SweepFile, run: Path, jobs: Sequence[tuple[str, ...]], watch: _Watch) -> Iterator[Found]:
     """The weights of ``run`` by each quantizer, packed in memory and scored from what was packed."""
-    parent, code_bytes = read_parent(run), int((read_result(run)["artifact"] or {})["bytes_code"])
+    try:
+        parent, code_bytes = read_parent(run), _code_bytes(run)
+    except UserError as error:
+        yield from ((job, error, 0.0) for job in jobs)
+        return
     dataset = model = None
     for job in jobs:
         begun = time.monotonic()
@@ -212,6 +233,14 @@ def _requantized(sweep: SweepFile, run: Path, jobs: Sequence[tuple[str, ...]], w
             yield job, _packed(sweep, recorder, dataset, model, parent), time.monotonic() - begun
         except UserError as error:
             yield job, error, time.monotonic() - begun
+
+
+def _code_bytes(run: Path) -> int:
+    """What the script of ``run`` weighs. Raises RunError where its result has no artifact."""
+    artifact = read_result(run)["artifact"]
+    if artifact is None:
+        raise RunError(f"{run}: its result has no artifact, so what its code weighs is not known")
+    return int(artifact["bytes_code"])
 
 
 def _restored(recorder: Recorder, dataset: Dataset, parent: Parent) -> Any:

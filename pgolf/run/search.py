@@ -34,7 +34,8 @@ _VERDICTS = (OverBudget.exit_status, CertificateError.exit_status)  # of a run, 
 
 @dataclass(frozen=True, slots=True)
 class SearchPlan:
-    """``rungs``: training steps, ascending, for halving by ``factor``; none for a random search."""
+    """``rungs``: training steps, ascending, for halving by ``factor``; none for a random search. ``beside``: the words
+    that stand in every trial and that the objective knows of by itself."""
 
     name: str
     axes: tuple[Axis, ...]
@@ -43,6 +44,7 @@ class SearchPlan:
     rungs: tuple[int, ...] = ()
     factor: int = 3
     seed: int = 0
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,11 @@ def _run(
     """The score, and whether the trial ended early."""
     value = math.inf
     for index, rung in enumerate(plan.rungs or (0,)):
-        value = objective([*words, *([f"{RUNG}={rung}"] if rung else [])])
+        try:
+            value = objective([*words, *([f"{RUNG}={rung}"] if rung else [])])
+        except ConfigError as error:  # a verdict on these words, as a broken cap is: others may compose
+            say(f"  {error}")
+            value = math.inf
         if not math.isfinite(value):
             say("  failed")
             return value, False
@@ -128,13 +134,16 @@ def _study(optuna: Any, plan: SearchPlan, folder: Path) -> Any:
     said = {
         "axes": [repr(axis) for axis in plan.axes],
         "fixed": list(plan.fixed),
+        "beside": list(plan.beside),
         "rungs": list(plan.rungs),
         "factor": plan.factor,
     }
     text = json.dumps(said, sort_keys=True)
     before = study.user_attrs.get("plan")
     if before is not None and before != text:
-        raise ConfigError(f"{path}: holds a search over another space; move it aside, or name this one otherwise")
+        raise ConfigError(
+            f"{path}: holds a search over another space or with other words; move it aside, or name this one otherwise"
+        )
     study.set_user_attr("plan", text)
     return study
 

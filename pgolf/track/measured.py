@@ -18,7 +18,8 @@ FOLDER = "sweeps"
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One job on one run. ``weights``: the SHA-256 of what was measured; ``score``: as in result.json, of dev;
+    """One job on one run. ``words``: the job's and those beside it. ``weights``: the SHA-256 of what was measured;
+    ``score``: as in result.json, of dev;
     ``bytes_total``: of the artifact and its code, where it was packed anew."""
 
     words: tuple[str, ...]

@@ -138,3 +138,21 @@ def test_a_sweep_writes_below_the_home_folder(tmp_path):
     done = warm.run("train.py", *words, cwd=tmp_path / "here", environment=os.environ | {"HOME": str(tmp_path)})
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "runs").is_dir() and not list((tmp_path / "here").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a: [", "one.yaml: while parsing"),
+        (b"", "one.yaml: makes no run"),
+        (b"\xff\xfe", "one.yaml: 'utf-8' codec"),
+        (
+            b"defaults: [config, _self_]\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: 'interval(1,2)'}}}",
+            "seed: only a search draws from an interval",
+        ),
+    ],
+)
+def test_a_broken_primary_config_is_one_message(tmp_path, content, expected):
+    (tmp_path / "one.yaml").write_bytes(content)
+    done = run("train.py", "-cd", str(tmp_path), "-cn", "one", f"run_root={tmp_path / 'runs'}")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and expected in done.stderr

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pgolf.cli.main import main
 from pgolf.config.naming import config_hash, run_name
 from pgolf.config.sweep_file import read_sweep
 from pgolf.core.errors import ConfigError
@@ -144,6 +145,33 @@ def test_what_is_wrong_with_a_sweep_file_is_named(file, old, new, expected):
     file.write_text(GRID.replace(old, new, 1))
     with pytest.raises(ConfigError, match=expected):
         read_sweep(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a: [", "while parsing a flow node"),
+        (b"\xff\xfe\xc3", "codec can't decode byte 0xff"),
+        (b"", "makes no run: no seed in it"),
+        (b"hydra: {mode: MULTIRUN}", "makes no run: no seed in it"),
+        (b"defaults: 3", "defaults must be a list"),
+        (b"defaults: [config, _self_]\nhydra: {mode: MULTIRUN}", "no sweep: hydra.mode: MULTIRUN"),
+        (GRID.replace("0.3,1.0\n", "interval(0.3,1.0)\n", 1).encode(), "train.grad_clip: only a search draws from an"),
+    ],
+)
+def test_what_is_no_sweep_is_one_message(file, capsys, content, expected):
+    file.write_bytes(content)
+    for command in ("report", "search"):
+        assert main([command, str(file)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert expected in line
+
+
+def test_a_folder_that_cannot_be_made_is_one_message(file, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    for out in ("/proc/nope", str(tmp_path / "taken")):
+        assert main(["report", str(file), str(tmp_path), "--out", out]) == 2
+        assert f"{out}: cannot be made (" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_there_is_named():

@@ -109,6 +109,29 @@ def test_a_search_over_another_space_is_not_mixed_in(tmp_path):
         search(SearchPlan("s", SPACE[:2], (), trials=1), tmp_path, loss, quiet)
 
 
+def test_a_search_with_other_words_beside_its_space_is_not_passed_off_as_this_one(tmp_path):
+    plan = SearchPlan("s", SPACE, (), trials=1, beside=("size=tiny",))
+    assert search(plan, tmp_path, loss, quiet) == search(plan, tmp_path, loss, quiet)
+    with pytest.raises(ConfigError, match="with other words"):
+        search(SearchPlan("s", SPACE, (), trials=1, beside=("size=laptop",)), tmp_path, loss, quiet)
+
+
+def test_words_that_do_not_compose_are_a_failed_trial_and_the_search_ends(tmp_path):
+    done, lines = [], []
+
+    def composed(words):
+        done.append(words)
+        if len(done) < 5:
+            raise ConfigError("layers: no such setting")
+        return loss(words)
+
+    plan = SearchPlan("s", SPACE, (), trials=6)
+    trials = search(plan, tmp_path, composed, lines.append)
+    assert [trial.state for trial in trials] == ["failed"] * 4 + ["complete"] * 2
+    assert lines.count("  layers: no such setting") == 4
+    assert search(plan, tmp_path, composed, quiet) == trials and len(done) == 6
+
+
 def test_where_the_first_trials_break_off_the_search_ends(tmp_path):
     done = []
 
