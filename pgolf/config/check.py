@@ -6,15 +6,18 @@ only building can tell, is the business of ``pgolf.run.rules``.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pgolf.config.groups import GROUPS, Group
-from pgolf.config.schema import Certify
+from pgolf.config.schema import Certify, Root
 from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.make import named, target_of
 from pgolf.core.ranges import Between, Word
@@ -45,11 +48,11 @@ def _group_problems(group: Group, cfg: Mapping[str, Any]) -> Iterator[str]:
         return
     node = _node(cfg, group.key)
     if group.many:
-        for name, child in (node or {}).items():
+        for name, child in (node if isinstance(node, Mapping) else {}).items():
             yield from bind_problems(child, group, f"{group.key}.{name}")
-    elif not isinstance(node, Mapping):
+    elif node is None:
         yield f"{group.path}: nothing chosen; say {group.path}=none where it should do nothing"
-    else:
+    elif isinstance(node, Mapping):  # else its parent's business, or that of type_problems
         yield from bind_problems(node, group, group.key)
 
 
@@ -58,8 +61,9 @@ def _wanted(group: Group, cfg: Mapping[str, Any]) -> bool:
     parent, _, child = group.key.rpartition(".")
     if not parent:
         return True
+    node = _node(cfg, parent)
     try:
-        target = target_of(_node(cfg, parent) or {})
+        target = target_of(node if isinstance(node, Mapping) else {})
     except ConfigError:
         return False  # complained about at the parent
     hint = _hints(target).get(child)
@@ -90,6 +94,9 @@ def _contract(target: Any) -> tuple[dict[str, Any], dict[str, inspect.Parameter]
 
 def bind_problems(node: Mapping[str, Any], group: Group, place: str) -> Iterator[str]:
     """What keeps ``node`` from being passed to its target's constructor."""
+    if not isinstance(node, Mapping):
+        yield f"{place}: {node!r} is not a mapping"
+        return
     try:
         target = target_of(node, place)
     except ConfigError as error:
@@ -147,6 +154,12 @@ def value_problem(value: Any, hint: Any) -> str | None:
         if not isinstance(value, int) or isinstance(value, bool):
             return "is not a whole number"
         return None if abs(value) <= LARGEST else f"is out of range: whole numbers end at {LARGEST}"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return (
+            None
+            if isinstance(value, str) and value in hint.__members__
+            else f"is none of {', '.join(hint.__members__)}"
+        )
     if isinstance(hint, type) and hint in (bool, str):
         return None if isinstance(value, hint) else f"is not {'true or false' if hint is bool else 'a text'}"
     if origin in (list, tuple, Sequence):
@@ -166,6 +179,26 @@ def amount_problems(place: str, value: Any) -> Iterator[str]:
         yield f"{place}: {value!r} is out of range: more than 0 and finite"
     elif isinstance(value, int) and value > LARGEST:
         yield f"{place}: {value!r} is out of range: whole numbers end at {LARGEST}"
+
+
+def type_problems(node: Mapping[str, Any], schema: type = Root, place: str = "") -> Iterator[str]:
+    """Facts that are missing or of another type than the schema's, and groups that are no mappings: a config that Hydra
+    composed has none of either, one that somebody saved may."""
+    for name, hint in typing.get_type_hints(schema).items():
+        dotted, value = f"{place}{name}", node.get(name)
+        if get_origin(hint) is dict:  # a group that chooses an implementation, or several
+            if not isinstance(value, Mapping) and (value is not None or name == "hook"):
+                yield f"{dotted}: {value!r} is not a mapping"
+        elif name not in node:
+            yield f"{dotted}: missing"
+        elif not dataclasses.is_dataclass(hint):
+            problem = value_problem(value, hint)
+            if problem:
+                yield f"{dotted}: {value!r} {problem}"
+        elif isinstance(value, Mapping):
+            yield from type_problems(value, hint, f"{dotted}.")  # type: ignore[arg-type]
+        else:
+            yield f"{dotted}: {value!r} is not a mapping"
 
 
 def budget_problems(budget: Mapping[str, Any]) -> Iterator[str]:
@@ -189,24 +222,38 @@ def certify_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _fact_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
-    size, train, budget = cfg["size"], cfg["train"], cfg["budget"]
-    for place, node in (("size", size), ("train", train)):
-        for key, value in node.items():
+    wrong = list(type_problems(cfg))
+    yield from wrong
+    sound = set(cfg) - {re.split("[.:]", problem)[0] for problem in wrong}
+    for place in ("size", "train"):
+        for key, value in cfg[place].items() if place in sound else ():
             yield from amount_problems(f"{place}.{key}", value)
-    yield from budget_problems(budget)
-    yield from certify_problems(cfg)
+    if "budget" in sound:
+        yield from budget_problems(cfg["budget"])
+    if {"budget", "certify", "eval_ranks"} <= sound:
+        yield from certify_problems(cfg)
+    if "train" in sound:
+        yield from _training_problems(cfg["train"])
+    if "seed" in sound and not 0 <= cfg["seed"] <= LARGEST:
+        yield f"seed: {cfg['seed']} is out of range: from 0 to {LARGEST}"
+    if not wrong:
+        yield from _steering_problems(cfg)
+
+
+def _training_problems(train: Mapping[str, Any]) -> Iterator[str]:
     if train["batch_tokens"] % max(1, train["window"] * train["accumulation"]):
         yield (
             f"train.batch_tokens: {train['batch_tokens']} is no multiple of window × accumulation = "
             f"{train['window']} × {train['accumulation']}"
         )
-    if not 0 <= cfg["seed"] <= LARGEST:
-        yield f"seed: {cfg['seed']} is out of range: from 0 to {LARGEST}"
     if train["precision"] == "fp16":
         yield (
             "train.precision: fp16 is refused: hundreds of times slower on a CPU, and no loss scaling elsewhere; "
             "bf16 or fp32"
         )
+
+
+def _steering_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
     if cfg["overwrite"] and cfg["rerun"]:
         yield "overwrite, rerun: one of the two; overwrite replaces the finished run, rerun keeps it"
     if cfg["resume"] and (cfg["overwrite"] or cfg["rerun"]):

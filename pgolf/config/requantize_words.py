@@ -17,7 +17,7 @@ from pgolf.config.groups import group_of
 from pgolf.config.options import conf_dir
 from pgolf.config.preflight import options, preflight
 from pgolf.config.readonly import read_only, thaw
-from pgolf.config.schema import register
+from pgolf.config.schema import register, with_defaults
 from pgolf.core.command import read_overrides
 from pgolf.core.errors import ConfigError, RunError
 
@@ -118,7 +118,7 @@ def _root(key: str) -> str:
 
 def _merged(parent: Mapping[str, Any], composed: Mapping[str, Any], words: Sequence[str], run: Path) -> dict[str, Any]:
     """The run's own config; only what ``words`` name is taken from the composed one, which may have moved on."""
-    cfg = thaw(parent)
+    cfg = thaw(with_defaults(parent))
     cfg |= {key: composed[key] for key in STEERING if key in composed and key != "cache_dir"}
     cfg |= {"run_root": str(run.parent.parent), "parent_run": f"{run.parent.name}/{run.name}"}
     for word in words:

@@ -168,7 +168,8 @@ def with_defaults(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """A saved config with the keys that later versions have added to what steers a run and to ``train``, at their
     defaults, by which a run is as it was before there were these keys."""
     steering = {key: value for key, value in _defaults(Root).items() if key in STEERING}
-    return steering | dict(cfg) | {"train": _defaults(Training) | dict(cfg.get("train") or {})}
+    train = cfg.get("train") or {}
+    return steering | dict(cfg) | {"train": _defaults(Training) | dict(train) if isinstance(train, Mapping) else train}
 
 
 def _defaults(schema: type) -> dict[str, Any]:

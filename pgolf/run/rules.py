@@ -18,7 +18,7 @@ import pgolf.quant.scale
 from pgolf.arch.attention.layer import Attention
 from pgolf.arch.base import SequenceMixer
 from pgolf.build import budget_parts, rows_of, run_length
-from pgolf.config.check import bind_problems, node_problems
+from pgolf.config.check import bind_problems, node_problems, type_problems
 from pgolf.config.groups import group_of
 from pgolf.core.budget import training_seconds
 from pgolf.core.errors import ConfigError
@@ -48,7 +48,8 @@ def check(cfg: Mapping[str, Any], *, trains: bool = True) -> None:
     """
     problems = list(node_problems(cfg))
     broken = {re.split("[./:]", problem)[0] for problem in problems}
-    problems += _rule_problems(cfg, broken, trains)
+    if not any(type_problems(cfg)):  # else they ask what is not there
+        problems += _rule_problems(cfg, broken, trains)
     if problems:
         raise ConfigError(problems)
 

@@ -188,8 +188,8 @@ def status_of(path: Path) -> tuple[str, str]:
     try:
         result = read_result(path)
     except RunError as error:
-        if "schema version" in str(error):  # complete, but of another pgolf: not ours to move
-            return "finished", str(error).rpartition(": ")[2]
+        if any(text in str(error) for text in ("schema version", "half a result")):  # it ended: not ours to move
+            return "finished", str(error).partition(": ")[2]
         return "unfinished", "left a result that cannot be read"
     status, final = result["status"], (result.get("scores") or {}).get("final") or {}
     if status not in COMPLETE:

@@ -17,6 +17,7 @@ from pgolf.core.errors import RunError
 from pgolf.core.json_text import parse_json
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.track.jsonable import to_json, to_plain
+from pgolf.track.whole import half
 
 SCHEMA_VERSION = 1
 RESULT_NAME = "result.json"
@@ -137,7 +138,7 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> Path:
 def read_result(folder: Path) -> dict[str, Any]:
     """Read the result of the run in ``folder`` (or in the file at this path).
 
-    Raises RunError when there is none, when it is not a result of pgolf, or when it is of another version.
+    Raises RunError when there is none, when it is not a result of pgolf, or half a one, or of another version.
     """
     path = folder if folder.name == RESULT_NAME or folder.is_file() else folder / RESULT_NAME
     try:
@@ -153,4 +154,6 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise RunError(f"{path}: schema version {result['schema_version']}; this pgolf reads version {SCHEMA_VERSION}")
     if result.get("status") not in STATUSES:
         raise RunError(f"{path}: status {result.get('status')!r} is none of {', '.join(STATUSES)}")
+    if problem := half(result, SCORE_NAMES):
+        raise RunError(f"{path}: half a result: {problem}")
     return result

@@ -128,10 +128,37 @@ def test_a_quantizer_that_cannot_be_built_or_does_not_fit_the_model_is_reported_
     assert message in problem
 
 
+@pytest.mark.parametrize(
+    "place", ["seed", "size", "budget", "device", "hook", "size.width", "budget.cap_bytes", "train.compile"]
+)
+def test_a_saved_fact_that_is_missing_or_of_another_type_is_named(cfg, place):
+    *above, key = place.split(".")
+    for value in ("missing", None, [1], 3.5):
+        changed = copy.deepcopy(cfg)
+        node = changed[above[0]] if above else changed
+        if value == "missing":
+            del node[key]
+        else:
+            node[key] = value
+        (problem,) = problems(changed)
+        assert problem.startswith(f"{place}: ")
+
+
+def test_groups_and_addons_that_are_no_mappings_are_named(cfg):
+    cfg["quant"], cfg["hook"] = "int6", {"ema": 3}
+    cfg["arch"]["mlp"] = [1]
+    assert set(problems(cfg)) == {
+        "quant: 'int6' is not a mapping",
+        "hook.ema: 3 is not a mapping",
+        "arch.mlp: [1] is not a mapping",
+    }
+
+
 @pytest.mark.parametrize("seed", [-1, 2**63, 2**64, 10**30])
 def test_a_seed_is_a_number_that_every_generator_takes(cfg, seed):
     cfg["seed"] = seed
-    assert problems(cfg) == (f"seed: {seed} is out of range: from 0 to {2**63 - 1}",)
+    (problem,) = problems(cfg)
+    assert problem.startswith(f"seed: {seed} is out of range: ") and problem.endswith(f" {2**63 - 1}")
 
 
 @pytest.mark.parametrize("ranks", [0, -1])

@@ -34,7 +34,7 @@ BROKEN = {
     "seed=12": ("no result", lambda folder: (folder / "result.json").unlink(), "without a result"),
     "seed=13": ("half a file", lambda folder: (folder / "result.json").write_text('{"schema_version": 1,'), "not JSON"),
     "seed=14": ("another schema", lambda folder: change(folder, schema_version=2), "schema version 2"),
-    "seed=15": ("no scores", lambda folder: change(folder, scores={}), "scores.final is not in it"),
+    "seed=15": ("no scores", lambda folder: change(folder, scores=None), "scores is None, not a mapping"),
     "seed=16": (
         "words for numbers",
         lambda folder: change(folder, train={"seconds": "long"}),
@@ -48,7 +48,7 @@ BROKEN = {
     ),
     "seed=19": ("nothing in it", lambda folder: (folder / "result.json").write_text("[]"), "not a result of pgolf"),
     "seed=20": ("no status", lambda folder: change(folder, status="splendid"), "splendid"),
-    "seed=21": ("no hash", lambda folder: change(folder, run={"name": "x"}), "config_hash is not in it"),
+    "seed=21": ("no hash", lambda folder: change(folder, run={"config_hash": None}), "run.config_hash is None"),
     "seed=23": (
         "no steps to time",
         lambda folder: change(folder, train=TRAIN | {"ms_per_step": None}),
@@ -56,7 +56,7 @@ BROKEN = {
     ),
     "seed=24": ("a budget in words", lambda folder: change(folder, budget={"train_seconds": "long"}), "do not compare"),
     "seed=25": ("nothing measured", lambda folder: change(folder, ledger=[1]), "ledger is [1]"),
-    "seed=26": ("a lone number", lambda folder: change(folder, scores=3), "scores.final is not in it"),
+    "seed=26": ("a lone number", lambda folder: change(folder, scores=3), "scores is 3, not a mapping"),
     "seed=27": ("bytes beyond any", lambda folder: change(folder, artifact={"bytes_total": 10**400}), "out of range"),
     "seed=28": ("bytes below none", lambda folder: change(folder, artifact={"bytes_total": -1}), "out of range"),
     "seed=22": (
@@ -69,7 +69,10 @@ BROKEN = {
 
 def change(folder, **changes):
     path = folder / "result.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    result = json.loads(path.read_text())
+    for name, value in changes.items():
+        result[name] = {**result[name], **value} if isinstance(value, dict) else value
+    path.write_text(json.dumps(result))
 
 
 @pytest.mark.parametrize("name", BROKEN, ids=[what for what, *_ in BROKEN.values()])

@@ -235,11 +235,14 @@ def test_a_log_with_another_loss_is_named(runs, tmp_path, spared):
 
 def test_folders_that_are_no_runs_are_disclosed_without_their_places(runs, tmp_path, spared):
     (runs / "seed=4").mkdir()
-    shutil.copytree(runs / "seed=1", runs / "seed=5")
+    for seed in (5, 6):
+        shutil.copytree(runs / "seed=1", runs / f"seed={seed}")
+    change(runs / "seed=6", artifact={"bytes_code": None})
     write_record([runs], tmp_path / "out", ABOUT)
     node, text = read(tmp_path / "out" / "submission.json"), (tmp_path / "out" / "README.md").read_text()
     reasons = {run["run"]: run["reason"] for run in node["seed_results_all_runs_disclosure"]}
     assert "empty" in reasons["x/seed=4"] and "that of seed=1" in reasons["x/seed=5"]
+    assert reasons["x/seed=6"].endswith("half a result: artifact.bytes_code is None, not a whole number")
     assert "x/seed=4" in text and str(tmp_path) not in text + json.dumps(node)
 
 
@@ -257,7 +260,6 @@ REFUSED = {
     "no artifact": (lambda f: (f / "artifact.pgolf").unlink(), "a record holds it"),
     "half a certificate": (lambda f: change(f, certificate={"probes": [1]}), "no probe"),
     "no hash of the script": (lambda f: lose(f, "artifact", "code_sha256"), "artifact.code_sha256 is not in it"),
-    "no code counted": (lambda f: change(f, artifact={"bytes_code": None}), "artifact.bytes_code is no number"),
     "another config": (lambda f: change(f, run={"config_hash": "9" * 64}), "runs of 2 configs"),
     "another text": (lambda f: change(f, scores={**read(f / "result.json")["scores"], "final": {
         **read(f / "result.json")["scores"]["final"], "bytes": 8000, "tokens": 2000}}), "not averaged"),

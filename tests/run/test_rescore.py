@@ -17,6 +17,7 @@ from pgolf.eval.source import REBUILT, REBUILT_OTHERWISE, SCRIPT
 from pgolf.run import mirror, stages
 from pgolf.run import rescore as road
 from pgolf.track.columns import columns_of
+from pgolf.track.result import RunFacts, build_result, write_result
 from tests.proof.making import write_artifact
 
 TOKENS = 100
@@ -91,9 +92,9 @@ def folder(words):
     """A record folder: the artifact, its script, and the result that vouches for both."""
     loaded, place = container.read(words.artifact), words.artifact.parent
     (place / "train_gpt.py").write_bytes(b"# counted\n")
-    digest = hashlib.sha256(b"# counted\n").hexdigest()
-    facts = {"schema_version": 1, "status": "finished", "artifact": {"sha256": loaded.sha256, "code_sha256": digest}}
-    (place / "result.json").write_text(json.dumps(facts))
+    counted = road.count(words.artifact, loaded, b"# counted\n", words.settings["budget"])
+    run = RunFacts("counted", 1, 1, None, None, "", "python train.py")
+    write_result(place, build_result(status="finished", reason="", run=run, budget={}, ledger={}, artifact=counted))
     return place
 
 

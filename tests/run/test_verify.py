@@ -1,6 +1,5 @@
 """A record judged by somebody else: what stands, and every lie in it that is found."""
 
-import hashlib
 import json
 
 import pytest
@@ -17,6 +16,7 @@ from pgolf.run import stages
 from pgolf.run import verify as road
 from pgolf.tokenizer.bytes import ByteTokenizer
 from pgolf.track.jsonable import to_plain
+from pgolf.track.result import RunFacts, build_result, write_result
 from tests.proof.making import DOCUMENTS, write_artifact
 
 TEXTS = [document * 4 for document in DOCUMENTS]
@@ -39,14 +39,17 @@ def record(tmp_path_factory):
     evaluation = evaluation_from(loaded)
     stream_N = road.GivenText(evaluation.tokenizer, TEXTS).stream("val", TOKENS)
     score = score_stream(evaluation, stream_N, split="val", subset=True, valid=True)
-    claim = {
-        "schema_version": 1,
-        "status": "finished",
-        "reason": "",
-        "run": {"name": "x", "seed": 1, "rerun": 1, "config_hash": "0" * 64},
+    facts = build_result(
+        status="finished",
+        reason="",
+        run=RunFacts("record", 1, 1, None, None, "0" * 64, "python train.py"),
+        budget=cfg["budget"],
+        ledger={"train": 5.0, "evaluate": 2.0},
+        artifact=road.count(artifact, loaded, script, cfg["budget"]),
+        scores={"final": score},
+    )
+    claim = to_plain(facts) | {
         "train": {"seconds": 5.0, "steps": 20, "ms_per_step": 250.0},
-        "ledger": {"train": 5.0, "evaluate": 2.0},
-        "budget": cfg["budget"],
         "certificate": {
             "passed": True,
             "track": "A",
@@ -54,16 +57,8 @@ def record(tmp_path_factory):
             "isolation": "landlock",
             "probes": [{"letter": letter, "passed": True, "message": ""} for letter in "abcdefg"],
         },
-        "scores": {"prequant": None, "roundtrip": None, "final": to_plain(score.as_dict())},
-        "artifact": {
-            "sha256": loaded.sha256,
-            "code_sha256": hashlib.sha256(script).hexdigest(),
-            "bytes_code": len(script),
-            "bytes_total": artifact.stat().st_size + len(script),
-            "cap_bytes": cfg["budget"]["cap_bytes"],
-        },
     }
-    (folder / "result.json").write_text(json.dumps(claim))
+    write_result(folder, claim)
     return folder
 
 

@@ -6,14 +6,16 @@ import sys
 import pytest
 
 from pgolf.core.errors import RunError
+from pgolf.core.results import Score
 from pgolf.track.folder import RunFolder
 from pgolf.track.result import RunFacts, build_result, write_result
 
 
 def finish(folder, status="finished", bpb=1.25):
     facts = RunFacts("n", folder.seed, folder.rerun, None, None, "abc", "python train.py")
-    result = build_result(status=status, reason="", run=facts, budget={}, ledger={})
-    result["scores"]["final"] = {"val_bpb": bpb}
+    sums = (0.0, 1.0, 1.0, bpb, bpb)
+    score = Score(3.1, bpb, *sums, "sliding", 8, 4, "raw", "val", False, 1000, 4000, 61.0, True)
+    result = build_result(status=status, reason="", run=facts, budget={}, ledger={}, scores={"final": score})
     write_result(folder.path, result)
     folder.artifact.write_bytes(b"weights")
 
@@ -136,6 +138,13 @@ def test_unreadable_result_counts_as_unfinished_but_a_newer_one_is_protected(tmp
         assert "cannot be read" in folder.note
         folder.result.write_text(json.dumps({"schema_version": 99, "status": "finished"}))
     with pytest.raises(RunError, match="already there"):
+        RunFolder.open(tmp_path, "base", 5)
+
+
+def test_half_a_result_is_of_a_run_that_ended_and_is_protected(tmp_path):
+    with RunFolder.open(tmp_path, "base", 5) as folder:
+        folder.result.write_text(json.dumps({"schema_version": 1, "status": "finished"}))
+    with pytest.raises(RunError, match=r"already there \(half a result: reason is not in it\)"):
         RunFolder.open(tmp_path, "base", 5)
 
 

@@ -80,6 +80,53 @@ def test_what_is_no_result_is_named(tmp_path, text, message):
         read_result(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["run", "train", "artifact", "scores.final", "certificate", "budget", "ledger"])
+def test_half_a_result_is_none_and_what_it_lacks_is_named(tmp_path, sample, name):
+    part, _, score = name.partition(".")
+    for value in ("lost", 3, [1], {}):
+        result = sample().result
+        (result[part] if score else result)[score or part] = value
+        if value == {} and name in ("budget", "ledger"):
+            continue
+        write_result(tmp_path, result)
+        with pytest.raises(RunError, match=rf"result.json: half a result: {name}"):
+            read_result(tmp_path)
+    result = sample().result
+    del (result[part] if score else result)[score or part]
+    write_result(tmp_path, result)
+    with pytest.raises(RunError, match=f"half a result: {name} is not in it"):
+        read_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value"),
+    [
+        (("run",), "seed", None),
+        (("run",), "seed", True),
+        (("train",), "seconds", None),
+        (("artifact",), "bytes_code", "many"),
+        (("scores", "final"), "valid", 1),
+        (("scores", "dev"), "val_bpb", "low"),
+    ],
+)
+def test_a_value_of_another_kind_is_half_a_result(tmp_path, sample, place, key, value):
+    result = sample().result
+    node = result
+    for part in place:
+        node = node[part]
+    node[key] = value
+    write_result(tmp_path, result)
+    with pytest.raises(RunError, match=rf"half a result: {'.'.join((*place, key))} is {value!r}, not "):
+        read_result(tmp_path)
+
+
+def test_a_result_of_an_older_pgolf_lacks_what_came_later_and_is_whole(tmp_path, sample):
+    result = sample().result
+    del result["anomalies"], result["cpu_share"], result["train"]["exported"], result["artifact"]["bytes_packed"]
+    write_result(tmp_path, result)
+    assert read_result(tmp_path) == result
+
+
 def test_full_disk_keeps_the_old_result(tmp_path, sample, monkeypatch):
     write_result(tmp_path, sample().result)
 
