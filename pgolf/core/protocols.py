@@ -276,6 +276,15 @@ class Logger(Protocol):
     def finish(self, result: Mapping[str, Any]) -> None: ...
 
 
+@runtime_checkable
+class Buffers(Protocol):
+    """A logger that keeps back what it is told."""
+
+    def flush(self) -> None:
+        """Write it all, so that a run that is resumed finds it."""
+        ...
+
+
 class Corpus(Protocol):
     """A source's documents as text, wherever they are needed beside its tokens."""
 

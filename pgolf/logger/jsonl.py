@@ -51,11 +51,20 @@ class Jsonl:
         odd = {str(name): str(float(value)) for name, value in metrics.items() if _is_odd(value)}
         try:
             self._stream.write(to_json(line | plain | ({"nonfinite": odd} if odd else {})) + "\n")
-            if now - self._flushed >= self._flush_seconds:
-                self._stream.flush()
-                self._flushed = now
         except OSError as error:
             self._give_up(error)
+        if now - self._flushed >= self._flush_seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put all lines on the disk, however old they are."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._give_up(error)
+        self._flushed = time.monotonic()
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Close the file; a second call does nothing."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from pgolf.core.errors import RunError
 from pgolf.core.events import Event
-from pgolf.core.protocols import Logger
+from pgolf.core.protocols import Buffers, Logger
 from pgolf.core.results import Score
 from pgolf.track import textlog
 from pgolf.track.console import Console
@@ -103,6 +103,10 @@ class Harmless:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         if not self._failed:
             self._attempt(lambda: self._logger.log(step, metrics))
+
+    def flush(self) -> None:
+        if isinstance(self._logger, Buffers) and not self._failed:
+            self._attempt(self._logger.flush)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         self._attempt(lambda: self._logger.finish(result))

@@ -27,7 +27,7 @@ from pgolf.core.errors import CertificateError, OverBudget, RunError, TrainingEr
 from pgolf.core.events import Event, Listener
 from pgolf.core.make import make
 from pgolf.core.process import choose_precision, hardware_name
-from pgolf.core.protocols import Logger, Progress
+from pgolf.core.protocols import Progress
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.core.signals import undisturbed
 from pgolf.run import resume as resuming
@@ -67,7 +67,7 @@ class Run(Recorder):
         self.overrides, self.files, self.folder, self.console = list(overrides), folder, folder.path, console
         self.ledger = StageLedger(budget=cfg["budget"], before=found.checkpoint.facts["ledger"] if found else {})
         self.log = textlog.TextLog(folder.train_log)
-        self.loggers: list[Logger] = []
+        self.loggers: list[Harmless] = []
         self.screen = Screen(console)
         quant, compressor = cfg["choices"]["quant"], cfg["choices"]["compressor"]
         train_seconds = cfg["budget"]["train_seconds"]
@@ -190,6 +190,8 @@ class Run(Recorder):
 
     def account(self) -> dict[str, Any]:
         """What ``pgolf.run.resume`` goes on from."""
+        for logger in self.loggers:  # a file is cut to the length that it has here
+            logger.flush()
         logs = (self.files.train_log, self.files.console_log, self.files.metrics)
         return {
             "name": self.facts.name,

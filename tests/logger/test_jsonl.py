@@ -27,6 +27,17 @@ def test_every_step_is_one_strict_json_line_on_disk_at_once(tmp_path):
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
 
 
+def test_lines_that_are_kept_back_are_on_disk_once_they_are_asked_for(tmp_path):
+    logger = Jsonl(flush_seconds=1000, folder=tmp_path, say=print)
+    logger.start({})
+    logger.log(1, {"train_loss": 3.5})
+    assert not (tmp_path / "metrics.jsonl").read_text()
+    logger.flush()
+    assert json.loads((tmp_path / "metrics.jsonl").read_text())["step"] == 1
+    logger.finish({})
+    logger.flush()
+
+
 def test_a_run_that_is_taken_up_goes_on_in_time(tmp_path):
     path = tmp_path / "metrics.jsonl"
     for before, least in (('{"step": 1, "seconds": 1000.5}\n', 1000.5), ("", 0.0), ("not JSON\n", 0.0)):

@@ -129,6 +129,16 @@ def test_a_run_stopped_and_taken_up_three_times_ends_in_the_same_artifact(tmp_pa
     assert "training is over" in (folder / "console.log").read_text()
 
 
+def test_a_run_that_keeps_its_metrics_back_has_all_of_them_when_it_is_taken_up(tmp_path, cache, whole, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(stages, "score_dev", raising(Over()))
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        at_step(patch, 5, lambda: signal.raise_signal(signal.SIGTERM))
+        start(tmp_path, cache, "logger.jsonl.flush_seconds=1000")
+    with pytest.raises(Over):
+        start(tmp_path, cache, "logger.jsonl.flush_seconds=1000", "resume=true")
+    assert told(folder_of(tmp_path)) == told(whole)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="runs are forked")
 def test_a_run_that_the_system_kills_goes_on_to_the_same_artifact(tmp_path, cache, whole, monkeypatch):  # noqa: F811
     words = [*OURS, f"run_root={tmp_path}", f"cache_dir={cache}"]
