@@ -2,7 +2,8 @@
 
 Every ``every`` steps: ``grad_norm`` of all gradients and ``grad_norm/GROUP`` of a group's, as the optimizer gets them;
 ``update_norm/GROUP``, what the step (and what belongs to it) added to the weights; ``weight_rms/GROUP``, the root of
-their mean square after it. Norms are ‖·‖₂ over all weights of a group.
+their mean square after it. Norms are ‖·‖₂ over all weights of a group. Where several processes each have a share of
+the matrices' gradients (``optimizer/sharding=banks``), ``grad_norm`` and ``grad_norm/matrix`` are left out.
 Source: what runs are usually watched by; spec records §7.
 Cost in bytes: none. Cost in step time: at each such step one copy of the weights and three passes over them, under 1 %
 of that step.
@@ -11,7 +12,7 @@ Hurts: nothing, it only reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,16 +46,27 @@ class Norms(Hook):
         parameters = dict(trainer.model.named_parameters())
         for name, spec in trainer.model.param_specs().items():
             groups.setdefault(spec.group, []).append(name)
-        found: dict[str, Any] = {"grad_norm": _norm([p.grad for p in parameters.values() if p.grad is not None])}
+        found: dict[str, Any] = _gradient_norms(trainer, parameters, groups)
         for group, names in groups.items():
             weights = [parameters[name] for name in names]
-            gradients = [p.grad for p in weights if p.grad is not None]
             moved = [p - self._before[name] for name, p in zip(names, weights, strict=True)]
-            found[f"grad_norm/{group}"] = _norm(gradients)
             found[f"update_norm/{group}"] = _norm(moved)
             found[f"weight_rms/{group}"] = _norm(weights) / max(1, sum(p.numel() for p in weights)) ** 0.5
         self._before = {}
         trainer.tell("norms", series=True, **found)
+
+
+def _gradient_norms(
+    trainer: Trainer, parameters: Mapping[str, Tensor], groups: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
+    own = trainer.optimizer.own_gradients if trainer.replicas.world > 1 else frozenset()
+    members = {f"grad_norm/{group}": names for group, names in groups.items() if group not in own}
+    if not own:
+        members = {"grad_norm": [*parameters], **members}
+    return {
+        name: _norm([gradient for one in ones if (gradient := parameters[one].grad) is not None])
+        for name, ones in members.items()
+    }
 
 
 def _norm(tensors: Sequence[Tensor]) -> float:

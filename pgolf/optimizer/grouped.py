@@ -34,6 +34,11 @@ class Grouped:
         """Has each of several replicas a part of the state?"""
         return False
 
+    @property
+    def own_gradients(self) -> frozenset[str]:
+        """The groups whose parameters' gradients stay each replica's own after ``average``, where there are several."""
+        return frozenset()
+
     def average(
         self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
     ) -> None:

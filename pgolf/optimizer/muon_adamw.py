@@ -96,6 +96,10 @@ class MuonAdamW(Grouped):
     def shards_state(self) -> bool:
         return self.muon.sharding.shards_state
 
+    @property
+    def own_gradients(self) -> frozenset[str]:
+        return frozenset({"matrix"}) if self.muon.sharding.shards_gradients else frozenset()
+
     def average(
         self, replicas: Replicas, parameters: Sequence[nn.Parameter], also: Sequence[Tensor], clip: float | None
     ) -> None:

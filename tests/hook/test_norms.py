@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from pgolf.hook.norms import Norms
+from pgolf.train.replicas import ALONE
+from tests.optimizer.sharding import pair
+from tests.ranks import Forked, replicas
 from tests.train.rig import rig
 
 
@@ -47,3 +50,21 @@ def test_the_first_step_is_seen_and_looking_changes_nothing():
     expected, found = plain.fit(), watched.fit()
     assert [event.step for event in watched.listeners[0].of("norms")] == [1, 2, 3]
     assert all(torch.equal(value, found.state[name]) for name, value in expected.state.items())
+
+
+def told_with(option, found):
+    trainer = pair.trainer_with(option, found, steps=2)
+    trainer.hooks.append(Norms(every=1))
+    trainer.fit()
+    return [event.facts for event in trainer.listeners[0].of("norms")]
+
+
+@pytest.mark.parametrize(("option", "without"), [("index", set()), ("banks", {"grad_norm", "grad_norm/matrix"})])
+def test_two_processes_tell_the_norms_of_one_but_for_those_that_no_process_has(option, without, tmp_path):
+    expected = told_with(option, ALONE)
+    work = lambda found: told_with(option, found)  # noqa: E731 - it is called here
+    for told in Forked(work, tmp_path / "meeting", join=replicas(60.0)).answers():
+        assert told == [
+            {name: pytest.approx(norm, rel=1e-4) for name, norm in facts.items() if name not in without}
+            for facts in expected
+        ]

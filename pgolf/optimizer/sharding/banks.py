@@ -27,7 +27,7 @@ from pgolf.train.replicas import Replicas
 class Banks(Sharding):
     """``optimizer/sharding=banks``."""
 
-    shards_state = True
+    shards_state = shards_gradients = True
 
     def __init__(self) -> None:
         self._group: ReplicaGroup | None = None

@@ -39,10 +39,12 @@ UpdateOf = Callable[[Bank, "list[Tensor]", Tensor], Tensor]
 class Sharding:
     """An option overrides what it shares out; everything is computed everywhere by default.
 
-    ``shards_state``: where there are several replicas, each has a part of the optimizer's state.
+    ``shards_state``: where there are several replicas, each has a part of the optimizer's state. ``shards_gradients``:
+    and its share of the mean of the matrices' gradients, which themselves stay as they were.
     """
 
     shards_state: ClassVar[bool] = False
+    shards_gradients: ClassVar[bool] = False
 
     def average(
         self,
