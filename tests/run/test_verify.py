@@ -9,7 +9,7 @@ from pgolf.bundle.script import make_serving
 from pgolf.cli.main import main
 from pgolf.config.compose import compose, settings, to_yaml
 from pgolf.core.errors import ConfigError
-from pgolf.core.results import Certificate, ProbeResult
+from pgolf.core.results import Certificate, ProbeResult, TrainResult
 from pgolf.eval.evaluation import score_stream
 from pgolf.eval.from_artifact import evaluation_from
 from pgolf.run import stages
@@ -44,12 +44,12 @@ def record(tmp_path_factory):
         reason="",
         run=RunFacts("record", 1, 1, None, None, "0" * 64, "python train.py"),
         budget=cfg["budget"],
+        train=TrainResult({}, 5.0, 20, 900, "steps"),
         ledger={"train": 5.0, "evaluate": 2.0},
         artifact=road.count(artifact, loaded, script, cfg["budget"]),
         scores={"final": score},
     )
     claim = to_plain(facts) | {
-        "train": {"seconds": 5.0, "steps": 20, "ms_per_step": 250.0},
         "certificate": {
             "passed": True,
             "track": "A",
