@@ -27,14 +27,14 @@ _REPLACEMENT = "\ufffd"  # what the bytes of half a character decode to
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Likeness:
     """``lost``: characters that are others, missing or too many. ``raw_bytes``: of the raw text that came."""
 
     lost: int
     raw_bytes: int
 
 
-def written_by_a_rule(texts: Sequence[str], came: Sequence[str], most: float) -> Found | None:
+def written_by_a_rule(texts: Sequence[str], came: Sequence[str], most: float) -> Likeness | None:
     """By the first rule whose writing of ``texts`` differs from ``came`` in at most so many characters; None by none.
 
     One rule holds for all documents. The last one of ``came`` may end early.
@@ -46,7 +46,7 @@ def written_by_a_rule(texts: Sequence[str], came: Sequence[str], most: float) ->
     return None
 
 
-def _by_rule(texts: Sequence[str], came: Sequence[str], most: float, normalizer: Any) -> Found:
+def _by_rule(texts: Sequence[str], came: Sequence[str], most: float, normalizer: Any) -> Likeness:
     """Stops at the document with which there are more than ``most``."""
     lost = raw_bytes = 0
     for number, (raw, decoded) in enumerate(zip(texts, came, strict=True)):
@@ -59,7 +59,7 @@ def _by_rule(texts: Sequence[str], came: Sequence[str], most: float, normalizer:
         raw_bytes += len(raw.encode())
         if lost > most:
             break
-    return Found(lost, raw_bytes)
+    return Likeness(lost, raw_bytes)
 
 
 def _raw_prefix(raw: str, characters: int, normalizer: Any) -> str:
