@@ -47,7 +47,7 @@ def compose(overrides: Sequence[str] = (), config_name: str = "config", folder: 
         raise ConfigError(" ".join(str(error).split())) from error
     except (YAMLError, ValueError, RecursionError) as error:  # of a file; the last two name none
         raise ConfigError(f"{(folder or own) / config_name}.yaml: {' '.join(str(error).split())}") from error
-    if absent := [key for key in get_type_hints(schema.Root) if key not in cfg]:
+    if absent := [key for key in get_type_hints(schema.Root) if key not in cfg.keys()]:  # noqa: SIM118 - "in" takes ??? for absent
         place = f"{(folder or own) / config_name}.yaml"
         raise ConfigError(f"{place}: makes no run: no {absent[0]} in it; its defaults begin with config")
     return cfg
