@@ -216,6 +216,8 @@ def _claim(folder: Path) -> dict[str, Any]:
         or not claim["certificate"]
     ):
         raise RunError(f"{folder}: claims no valid final score; it ended as {claim['status']!r}")
+    if not isinstance(claim["scores"]["final"]["val_bpb"], float | int):
+        raise RunError(f"{folder}: claims no number: val_bpb is {claim['scores']['final']['val_bpb']!r}")
     return claim
 
 
@@ -228,6 +230,8 @@ def _settings(folder: Path, certify: str | None, cache_dir: Path | None) -> dict
     asked = [str(cfg.get("certify"))]
     if asked[0] not in CERTIFY_ORDER:
         raise RunError(f"{folder / 'config.yaml'}: no profile of a certificate; another version of pgolf wrote it")
+    if not isinstance(cfg.get("budget"), Mapping) or not {"name", "subset_tokens"} <= cfg["budget"].keys():
+        raise RunError(f"{folder / 'config.yaml'}: no budget; a claim is one under a budget")
     if cfg["budget"]["subset_tokens"] is None:
         asked.append(node("budget", cfg["budget"]["name"])["certify"])
     own = max(asked, key=CERTIFY_ORDER.index)

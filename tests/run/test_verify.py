@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from pgolf.artifact import container
 from pgolf.bundle.script import make_serving
@@ -223,6 +224,7 @@ def test_a_claim_that_is_false_ends_with_four(claim_of, texts, tmp_path, capsys,
         ({"scores__final__valid": False}, "claims no valid final score"),
         ({"scores__final": None}, "claims no valid final score"),
         ({"status": "sleeping"}, "sleeping"),
+        ({"scores__final__val_bpb": None}, "claims no number: val_bpb is None"),
     ],
 )
 def test_a_folder_that_claims_nothing_is_not_judged(claim_of, capsys, change, told):
@@ -236,6 +238,14 @@ def test_a_folder_with_a_part_missing_is_not_judged(claim_of, capsys, name):
     (folder / name).unlink()
     assert main(["verify", str(folder)]) == 2
     assert name in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("budget", [None, {}, {"name": "smoke"}, "smoke"])
+def test_settings_without_a_budget_are_refused_by_name(claim_of, capsys, budget):
+    folder = claim_of()
+    cfg = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(cfg | {"budget": budget}))
+    assert main(["verify", str(folder)]) == 2 and "budget" in capsys.readouterr().err
 
 
 def test_settings_of_another_version_are_refused_by_name(claim_of, capsys):
