@@ -1,5 +1,6 @@
 import pytest
 
+from pgolf.core import make as making
 from pgolf.core.errors import ConfigError
 from pgolf.core.make import make
 from pgolf.hook.validate import Validate
@@ -11,7 +12,8 @@ def test_make_builds_what_the_node_names_with_runtime_objects_by_keyword():
     assert isinstance(made, Validate) and (made.times, made.dev_tokens) == (3, 64)
 
 
-def test_children_are_passed_on_unbuilt():
+def test_children_are_passed_on_unbuilt(monkeypatch):
+    monkeypatch.setattr(making, "_options", None)  # a class of no option
     node = {"_target_": "pgolf.core.process.Process", "rank": {"_target_": "x"}, "world": 1}
     assert make(node).rank == {"_target_": "x"}
 

@@ -155,7 +155,6 @@ def test_what_holds_more_than_its_length_is_refused_before_it_takes_memory(artif
     [
         {"eval": eval_node(window="x")},
         {"eval": eval_node() | {"lanes": None}},
-        {"eval": {"_target_": "pgolf.eval.sliding"}},
         {"ttt": eval_node()},
         {"ngram": {"_target_": "pgolf.mixer.none.Single"}},
     ],
