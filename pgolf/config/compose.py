@@ -14,6 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from pgolf.config import schema
+from pgolf.config.defaults import own_settings
+from pgolf.config.groups import GROUPS
 from pgolf.config.options import conf_dir
 from pgolf.config.origins import addon_origins
 from pgolf.config.preflight import option_exists, preflight
@@ -116,7 +118,8 @@ def to_yaml(cfg: Mapping[str, Any], sort_keys: bool = False) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The composed config that a run saved, without what its machine decided. Raises RunError."""
+    """The composed config that a run saved, without what its machine decided and with groups newer than the run at their
+    none. Raises RunError."""
     try:
         cfg = OmegaConf.to_container(OmegaConf.load(path))
     except OSError as error:
@@ -127,4 +130,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: the run's config is nested more than {MAX_DEPTH} levels deep")
     if not isinstance(cfg, dict) or not isinstance(cfg.get("choices"), dict):
         raise RunError(f"{path}: not the config of a run")
+    for group in GROUPS:
+        if group.newer and group.path not in cfg:
+            cfg[group.path] = own_settings(conf_dir(), group.path, "none")
+            cfg["choices"][group.path] = "none"
     return {str(key): value for key, value in cfg.items() if key != "machine"}

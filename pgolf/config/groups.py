@@ -22,6 +22,7 @@ class Group:
     many: bool = False
     facts: bool = False
     frame: str | None = None
+    newer: bool = False  # saved configs may be older than the group: those had its none
 
     @property
     def package(self) -> str:
@@ -47,7 +48,7 @@ GROUPS: tuple[Group, ...] = (
     Group("arch/attention", runtime=("dims",), frame="pgolf.arch.attention.layer.Attention"),
     Group("arch/init"),
     Group("arch/addon", many=True),
-    Group("warm_start"),
+    Group("warm_start", newer=True),
     Group("optimizer", runtime=("model",)),
     Group("optimizer/orthogonal", runtime=("dtype",)),
     Group("optimizer/normalize"),

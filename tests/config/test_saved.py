@@ -2,12 +2,22 @@
 
 import pytest
 
-from pgolf.config.compose import to_yaml
+from pgolf.config.compose import read_config, to_yaml
 from pgolf.config.saved import differences, holds, read_saved, value_at
 from pgolf.config.schema import with_defaults
 from pgolf.core.errors import ConfigError, RunError
 from tests.helpers import tiny_settings
 from tests.report.making import config
+
+
+def test_a_config_older_than_a_group_has_that_groups_none(tmp_path):
+    cfg = {key: value for key, value in tiny_settings().items() if key != "warm_start"}
+    old = cfg | {"choices": {key: value for key, value in cfg["choices"].items() if key != "warm_start"}}
+    (tmp_path / "config.yaml").write_text(to_yaml(old))
+    found = read_config(tmp_path / "config.yaml")
+    assert found["warm_start"] == tiny_settings()["warm_start"] and found["choices"]["warm_start"] == "none"
+    (tmp_path / "config.yaml").write_text(to_yaml({key: value for key, value in old.items() if key != "mixer"}))
+    assert "mixer" not in read_config(tmp_path / "config.yaml")
 
 
 def shown(a, b):
