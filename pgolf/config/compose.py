@@ -118,8 +118,8 @@ def to_yaml(cfg: Mapping[str, Any], sort_keys: bool = False) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The composed config that a run saved, without what its machine decided and with groups newer than the run at their
-    none. Raises RunError."""
+    """The composed config that a run saved, without what its machine decided, and with groups newer than the run at
+    their none. Raises RunError."""
     try:
         cfg = OmegaConf.to_container(OmegaConf.load(path))
     except OSError as error:
