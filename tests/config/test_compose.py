@@ -23,8 +23,8 @@ def test_a_folder_without_a_config_is_named_once(tmp_path):
 
 def test_a_config_comes_back_without_its_machine(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text("choices: {}\nmachine: {threads: 2}\nnotes: [[[]]]\n")
-    assert read_config(path) == {"choices": {}, "notes": [[[]]]}
+    path.write_text("choices: {}\nmachine: {threads: 2}\nwarm_start: {}\nnotes: [[[]]]\n")
+    assert read_config(path) == {"choices": {}, "warm_start": {}, "notes": [[[]]]}
 
 
 def test_a_config_that_is_no_text_is_an_error(tmp_path):
