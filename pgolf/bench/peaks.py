@@ -33,10 +33,10 @@ class Peaks:
     def __init__(self, setting: Setting) -> None:
         import torch
 
-        from pgolf.core.process import bf16_is_native
+        from pgolf.core.bfloat16 import is_native
 
         self.threads = setting.threads
-        self.products = ["fp32 products", *(["bf16 products"] if bf16_is_native(torch.device("cpu")) else [])]
+        self.products = ["fp32 products", *(["bf16 products"] if is_native(torch.device("cpu")) else [])]
         self.size = {"products": self.products}
 
     def round(self) -> Sequence[Reading]:

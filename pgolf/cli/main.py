@@ -55,12 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parsed(argv)
     try:
         only_options()
+        with heeding_signals():
+            return int(args.run(args))
     except UserError as error:
         complain(error)
         return error.exit_status
-    try:
-        with heeding_signals():
-            return int(args.run(args))
     except KeyboardInterrupt as stop:
         with contextlib.suppress(OSError):  # the terminal may be what has gone
             print(f"pgolf: {stop or 'interrupted'}", file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pgolf.config.groups import GROUPS, Group
+from pgolf.config.groups import GROUPS, Group, node_at
 from pgolf.config.schema import Certify, Root
 from pgolf.core.errors import ConfigError, did_you_mean
 from pgolf.core.make import named, target_of
@@ -36,17 +36,10 @@ def node_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
     yield from _fact_problems(cfg)
 
 
-def _node(cfg: Mapping[str, Any], key: str) -> Any:
-    node: Any = cfg
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, Mapping) else None
-    return node
-
-
 def _group_problems(group: Group, cfg: Mapping[str, Any]) -> Iterator[str]:
     if group.facts or not _wanted(group, cfg):
         return
-    node = _node(cfg, group.key)
+    node = node_at(cfg, group.key)
     if group.many:
         for name, child in (node if isinstance(node, Mapping) else {}).items():
             yield from bind_problems(child, group, f"{group.key}.{name}")
@@ -61,7 +54,7 @@ def _wanted(group: Group, cfg: Mapping[str, Any]) -> bool:
     parent, _, child = group.key.rpartition(".")
     if not parent:
         return True
-    node = _node(cfg, parent)
+    node = node_at(cfg, parent)
     try:
         target = target_of(node if isinstance(node, Mapping) else {})
     except ConfigError:

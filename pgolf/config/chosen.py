@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.config.defaults import own_settings
-from pgolf.config.groups import Group, group_of
+from pgolf.config.groups import group_of, node_at
 
 # Of an option of ``data``: where its text lies here, and what of it is training or dev text. The rest names a corpus.
 _BESIDE = ("path", "paths", "train_shards", "dev_tokens", "dev_documents", "overlap_tolerance")
@@ -23,7 +23,8 @@ def choice_problems(cfg: Mapping[str, Any], conf: Path) -> Iterator[str]:
         if group is None or group.many or group.path == "experiment" or not str(option).isidentifier():
             continue
         key = "name" if group.facts else "_target_"
-        named, found = own_settings(conf, group.path, option).get(key), _node(cfg, group).get(key)
+        named = own_settings(conf, group.path, option).get(key)
+        found = node_at(cfg, f"{group.key}.{key}")
         if named is not None and found != named:
             yield f"choices.{path}: {option} is chosen by name, whose {key} is {named}; the config has {found}"
     label = data_label(cfg, conf)
@@ -46,10 +47,3 @@ def data_label(cfg: Mapping[str, Any], conf: Path) -> str:
         if key in node and key not in _BESIDE and node[key] != value
     ]
     return " ".join([*apart, f"of {option}"]) if apart else option
-
-
-def _node(cfg: Mapping[str, Any], group: Group) -> Mapping[str, Any]:
-    node: Any = cfg
-    for part in group.key.split("."):
-        node = node.get(part) if isinstance(node, Mapping) else None
-    return node if isinstance(node, Mapping) else {}

@@ -6,8 +6,9 @@ every other constructor argument must stand in the group's YAML.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,14 @@ GROUPS: tuple[Group, ...] = (
 
 def group_of(path: str) -> Group | None:
     return next((group for group in GROUPS if group.path == path), None)
+
+
+def node_at(cfg: Mapping[str, Any], key: str) -> Any:
+    """What a composed config has at a dotted key; None where the way to it ends."""
+    node: Any = cfg
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
 
 
 def technique_groups() -> Iterator[Group]:

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pgolf.config.content import STEERING_HOOKS, content
 from pgolf.config.defaults import child_choices, experiment_choices, root_choices
-from pgolf.config.groups import GROUPS, Group
+from pgolf.config.groups import GROUPS, Group, node_at
 from pgolf.config.options import conf_dir
 
 # Named always and in this order; every other group, between quantizer and budget, where it is not the default.
@@ -119,10 +119,7 @@ def _difference(group: Group, cfg: Mapping[str, Any], choices: Mapping[str, Any]
 
 
 def _chosen_many(group: Group, cfg: Mapping[str, Any]) -> list[str]:
-    node: Any = cfg
-    for key in group.key.split("."):
-        node = node.get(key) or {}
-    return sorted(node)
+    return sorted(node_at(cfg, group.key) or {})
 
 
 def _more_and_less(chosen: list[str], usual: list[str], group: Group) -> Iterator[str]:

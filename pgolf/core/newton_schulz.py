@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pgolf.core.bfloat16 import bmm
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 Quintic = tuple[float, float, float]
@@ -40,9 +42,9 @@ def iterate(u_PMN: Tensor, quintics: Sequence[Quintic], dtype: torch.dtype, marg
     gram = x.new_empty(*x.shape[:-1], x.size(-2))
     square = torch.empty_like(gram)
     for a, b, c in quintics:
-        torch.bmm(x, x.mT, out=gram)
-        torch.bmm(gram, gram, out=square)
+        bmm(x, x.mT, gram)
+        bmm(gram, gram, square)
         gram.mul_(b).add_(square.mul_(c))
-        torch.bmm(gram, x, out=product)
+        bmm(gram, x, product)
         x.mul_(a).add_(product)
     return (x.mT if tall else x).to(u_PMN.dtype)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pgolf.core import bfloat16
 from pgolf.core.errors import ConfigError
 
 
@@ -73,27 +74,13 @@ def synchronise(device: torch.device) -> Callable[[], None]:
     return waits.get(device.type, lambda: None)
 
 
-def bf16_is_native(device: torch.device) -> bool:
-    """Whether this device multiplies bf16 matrices in hardware."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "mps":
-        return False  # from the second generation on they do, which nothing tells
-    try:
-        with open("/proc/cpuinfo") as handle:
-            flags = next((line for line in handle if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        return False
-    return any(word in flags.split() for word in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
 def choose_precision(wanted: str, device: torch.device) -> torch.dtype | None:
     """The autocast dtype, None for plain fp32. fp16 is refused on a CPU (hundreds of times slower)."""
     if wanted == "fp16":
         if device.type == "cpu":
             raise ConfigError("train.precision: fp16 is refused on a CPU; bf16 or fp32")
         return torch.float16
-    if wanted == "bf16" or (wanted == "auto" and bf16_is_native(device)):
+    if wanted == "bf16" or (wanted == "auto" and bfloat16.is_native(device)):
         return torch.bfloat16
     return None
 

@@ -9,7 +9,6 @@ import torch
 from pgolf.core.errors import ConfigError
 from pgolf.core.process import (
     Process,
-    bf16_is_native,
     choose_device,
     choose_precision,
     find_compiler,
@@ -99,27 +98,10 @@ def test_fp16_is_refused_on_a_cpu():
 
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_takes_bf16_exactly_where_the_hardware_has_it(monkeypatch, native):
-    monkeypatch.setattr("pgolf.core.process.bf16_is_native", lambda device: native)
+    monkeypatch.setattr("pgolf.core.bfloat16.is_native", lambda device: native)
     assert choose_precision("auto", CPU) is (torch.bfloat16 if native else None)
     assert choose_precision("bf16", CPU) is torch.bfloat16
     assert choose_precision("fp32", CPU) is None
-
-
-@pytest.mark.parametrize(
-    ("flags", "native"),
-    [
-        ("flags\t\t: fpu avx2 avx512f avx512_bf16", True),
-        ("flags\t\t: fpu amx_bf16 amx_tile", True),
-        ("Features\t: fp asimd bf16", True),
-        ("flags\t\t: fpu avx2 avx512f", False),
-        ("model name\t: bf16 in the name only", False),
-    ],
-)
-def test_a_processors_own_flags_say_whether_bf16_is_native(monkeypatch, tmp_path, flags, native):
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"processor\t: 0\n{flags}\n")
-    monkeypatch.setattr("pgolf.core.process.open", lambda path: cpuinfo.open(), raising=False)
-    assert bf16_is_native(CPU) is native
 
 
 def test_without_a_compiler_on_the_path_there_is_none(monkeypatch, tmp_path):
