@@ -161,9 +161,10 @@ class Run(Recorder):
             self.console.line(self.files.note)
         self.tell("run", str(self.folder))
         processes = f"{self.process.world} processes of " if self.process.world > 1 else ""
+        computes = f"{machine['autocast']} autocast" if precision else "fp32"
         self.tell(
             "machine",
-            f"{machine['hardware']}, {processes}{torch.get_num_threads()} threads, {machine['autocast']} autocast, "
+            f"{machine['hardware']}, {processes}{torch.get_num_threads()} threads, {computes}, "
             f"{'compiled' if machine['compile'] else 'eager'}, torch {machine['torch']}",
         )
         if self.found is not None:
