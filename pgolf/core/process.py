@@ -85,6 +85,15 @@ def choose_precision(wanted: str, device: torch.device) -> torch.dtype | None:
     return None
 
 
+def shown_precision(precision: torch.dtype | None, device: torch.device) -> str:
+    """An autocast dtype in words, with a hint where ``device`` does not multiply it itself."""
+    if precision is None:
+        return "fp32"
+    emulated = precision is torch.bfloat16 and not bfloat16.is_native(device)
+    hint = " (not native here: train.precision=auto takes fp32)" if emulated else ""
+    return f"{str(precision).removeprefix('torch.')} autocast{hint}"
+
+
 def find_compiler(device: torch.device) -> str | None:
     """The C++ compiler ``torch.compile`` would use on a CPU (CUDA brings its own), or None."""
     if device.type == "cuda":

@@ -26,7 +26,7 @@ from pgolf.core.atomic import write_bytes_atomic, write_text_atomic
 from pgolf.core.errors import CertificateError, OverBudget, RunError, TrainingError, UserError
 from pgolf.core.events import Event, Listener
 from pgolf.core.make import make
-from pgolf.core.process import choose_precision, hardware_name
+from pgolf.core.process import choose_precision, hardware_name, shown_precision
 from pgolf.core.protocols import Progress
 from pgolf.core.results import Artifact, Certificate, Score, TrainResult
 from pgolf.core.signals import undisturbed
@@ -161,7 +161,7 @@ class Run(Recorder):
             self.console.line(self.files.note)
         self.tell("run", str(self.folder))
         processes = f"{self.process.world} processes of " if self.process.world > 1 else ""
-        computes = f"{machine['autocast']} autocast" if precision else "fp32"
+        computes = shown_precision(precision, self.device)
         self.tell(
             "machine",
             f"{machine['hardware']}, {processes}{torch.get_num_threads()} threads, {computes}, "

@@ -14,6 +14,7 @@ from pgolf.core.process import (
     find_compiler,
     seed_everything,
     share_threads,
+    shown_precision,
     synchronise,
 )
 
@@ -102,6 +103,20 @@ def test_auto_takes_bf16_exactly_where_the_hardware_has_it(monkeypatch, native):
     assert choose_precision("auto", CPU) is (torch.bfloat16 if native else None)
     assert choose_precision("bf16", CPU) is torch.bfloat16
     assert choose_precision("fp32", CPU) is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "native", "shown"),
+    [
+        (None, False, "fp32"),
+        (torch.bfloat16, True, "bfloat16 autocast"),
+        (torch.bfloat16, False, "bfloat16 autocast (not native here: train.precision=auto takes fp32)"),
+        (torch.float16, False, "float16 autocast"),
+    ],
+)
+def test_a_precision_the_processor_does_not_have_is_told(monkeypatch, precision, native, shown):
+    monkeypatch.setattr("pgolf.core.bfloat16.is_native", lambda device: native)
+    assert shown_precision(precision, CUDA) == shown
 
 
 def test_without_a_compiler_on_the_path_there_is_none(monkeypatch, tmp_path):
