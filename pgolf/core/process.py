@@ -1,4 +1,4 @@
-"""Who and where this process is: the one module that knows about ranks, devices and processor abilities.
+"""Who and where this process is: the one module that knows about ranks and devices; ``bfloat16`` about its products.
 
 What depends on the machine is decided here by capability and written into the run's record (style 6).
 """
